@@ -1,0 +1,39 @@
+"""The errors that cross rooms; each becomes one clear line or a proper refusal, never a traceback."""
+
+from __future__ import annotations
+
+from gateway.model import Place
+
+
+class GatewayError(Exception):
+    """Something the operator or caller can mend; its text is one clear line."""
+
+
+class SpecError(GatewayError):
+    """A specification pack that cannot be used: the file, the row (1-based, None for the whole file) and the reason."""
+
+    def __init__(self, file: str, row: int | None, reason: str) -> None:
+        super().__init__(f"{file}{f', row {row}' if row else ''}: {reason}")
+        self.file, self.row, self.reason = file, row, reason
+
+
+class Malformed(GatewayError):
+    """Bytes that cannot be read as what they claim to be; `code` is a row of the findings table.
+
+    `syntax_error` is the UN 0085 code where one applies.
+    """
+
+    def __init__(
+        self, code: str, reason: str, *, place: Place | None = None, value: str | None = None,
+        syntax_error: str | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.code, self.reason, self.place, self.value, self.syntax_error = code, reason, place or Place(), value, syntax_error
+
+
+class BrokerUnavailable(GatewayError):
+    """The broker cannot be reached or does not answer in time."""
+
+
+class JournalUnavailable(GatewayError):
+    """The database cannot be reached or does not answer in time."""

@@ -1,0 +1,23 @@
+"""Every limit in one place, each with its reason."""
+
+from __future__ import annotations
+
+# A transmission's size. Customs administrations take 10 to 20 MB; checked by the broker and again on the body.
+TRANSMISSION_BYTES = 10_000_000
+
+# XML nodes in one document: libxml2 has no limit of its own, and 8 MB of `<b/>` cost 260 MB of memory.
+XML_NODES = 200_000
+
+# Findings listed in one answer; the total is always told. Senders want all, but bounded.
+FINDINGS_LISTED = 50
+
+# Characters of the sender's input that a finding repeats.
+ECHO_CHARACTERS = 40
+
+# Counted attempts before a message is parked: in crash runs with 2 % kills a step, innocent ones never needed more than 3.
+ATTEMPTS = 5
+
+# EDIFACT: segments in one message, bytes in one segment, data elements in one segment.
+SEGMENTS = 200_000
+SEGMENT_BYTES = 4_096
+SEGMENT_ELEMENTS = 100

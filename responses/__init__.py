@@ -1,0 +1,1 @@
+"""Verdicts to answers in the sender's syntax: CONTRL, GOVCBR, WCO Response, receipt."""

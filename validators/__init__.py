@@ -1,0 +1,1 @@
+"""Documents and declarations to faults: structure, schema, code lists, business rules; pure."""
