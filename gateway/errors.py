@@ -24,11 +24,22 @@ class Malformed(GatewayError):
     """
 
     def __init__(
-        self, code: str, reason: str, *, place: Place | None = None, value: str | None = None,
+        self,
+        code: str,
+        reason: str,
+        *,
+        place: Place | None = None,
+        value: str | None = None,
         syntax_error: str | None = None,
     ) -> None:
         super().__init__(reason)
-        self.code, self.reason, self.place, self.value, self.syntax_error = code, reason, place or Place(), value, syntax_error
+        self.code, self.reason, self.place, self.value, self.syntax_error = (
+            code,
+            reason,
+            place or Place(),
+            value,
+            syntax_error,
+        )
 
 
 class BrokerUnavailable(GatewayError):
