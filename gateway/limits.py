@@ -14,7 +14,7 @@ FINDINGS_LISTED = 50
 # Characters of the sender's input that a finding repeats.
 ECHO_CHARACTERS = 40
 
-# Counted attempts before a message is parked: in crash runs with 2 % kills a step, innocent ones never needed more than 3.
+# Counted attempts before a message is parked: with 2 % kills a step, innocent ones never needed more than 3.
 ATTEMPTS = 5
 
 # EDIFACT: segments in one message, bytes in one segment, data elements in one segment.
