@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+import msgspec
+
+from gateway.errors import SpecError
 from gateway.model import Bilingual, MessageType, Period, Severity, Unreadable, Value
 
 # A dictionary format: `an..35`, `n14`, `a2`, `n..16,3` (digits in all, decimals), `date` (CCYYMMDD).
@@ -74,6 +79,7 @@ class Element:
     source: str
     confidence: str
     note: str
+    origin: tuple[str, int]  # file and row, for messages about the data
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,7 @@ class Rule:
     when: str
     parameter: str
     finding: FindingText
+    origin: tuple[str, int]  # file and row
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +147,7 @@ class ProfileRow:
     status: str
     max: int
     constant: str | None
+    parent: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,4 +192,309 @@ class Specs:
     findings: Mapping[str, FindingText]
     holidays: frozenset[date]
     classes: Mapping[str, str]  # WCO class name -> WCO id
-    digest: str = ""
+    billing: Billing
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """How CARM bills: days of the month, and the rank of the weekday (Monday to Friday) on which payment is due."""
+
+    period_start: int
+    period_end: int
+    statement_day: int
+    due_weekday: int
+
+
+# ------------------------------------------------------------------------------------------------ loading
+
+
+class _Xml(msgspec.Struct, forbid_unknown_fields=True):
+    namespace: str
+    metadata_namespace: str
+    response_namespace: str
+    schema: str
+    response_schema: str
+    levels: dict[str, str]
+
+
+class _Edifact(msgspec.Struct, forbid_unknown_fields=True):
+    message: tuple[str, ...]
+    levels: dict[str, int]
+
+
+class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    """The shape of a pack's manifest.toml."""
+
+    id: str
+    version: str
+    title_en: str
+    title_fr: str
+    statement: str
+    types: dict[str, MessageType]
+    elements: list[str]
+    usage: list[str]
+    rules: list[str]
+    profile: list[str]
+    xml: _Xml
+    edifact: _Edifact
+    valid_from: date | None = None
+    valid_to: date | None = None
+    confidence: dict[str, str] = {}
+
+
+def load(root: Path) -> Specs:
+    """Read every table under the folder and return the specification.
+
+    A pack is every sub-folder with a `manifest.toml`. Raises SpecError, naming file, row and reason.
+    """
+    if not root.is_dir():
+        raise SpecError(str(root), None, "there is no such folder of specifications")
+    findings = {}
+    for path in sorted((root / "findings").glob("*.csv")):
+        for origin, row in _rows(root, path, FINDING_COLUMNS):
+            if row["code"] in findings:
+                raise SpecError(*origin, f"finding code {row['code']} is given twice")
+            findings[row["code"]] = _finding(row, origin, row["code"])
+    classes = {row["class"]: row["wco_id"] for _, row in _rows(root, root / "wco/classes.csv", ("class", "wco_id"))}
+    code_lists = {path.stem: _code_list(root, path) for path in sorted((root / "codes").glob("*.csv"))}
+    holidays = frozenset(
+        _day(row["date"], origin) or date.min for origin, row in _rows(root, root / "calendar/holidays.csv", ("date",))
+    )
+    packs = tuple(_pack(root, path.parent, classes, code_lists) for path in sorted(root.glob("*/manifest.toml")))
+    if not packs:
+        raise SpecError(str(root), None, "no pack found: none of its folders has a manifest.toml")
+    billing = msgspec.convert(_toml(root, root / "calendar/billing.toml"), Billing)
+    return Specs(root, packs, code_lists, findings, holidays, classes, billing, _digest(root))
+
+
+ELEMENT_COLUMNS = (
+    "element", "level", "form_field", "name_en", "name_fr", "format", "code_list", "list_day", "direction", "xml_path",
+    "edifact_place", "wco_id", "source", "confidence", "note",
+)  # fmt: skip
+FINDING_COLUMNS = ("code", "severity", "text_en", "text_fr", "source", "confidence", "syntax_error")
+RULE_COLUMNS = ("id", "check", "element", "when", "parameter", "severity", "text_en", "text_fr", "source", "confidence")
+PROFILE_COLUMNS = ("group", "parent", "tag", "status", "max", "constant")
+LEVELS = ("declaration", "invoice", "commodity")
+
+Origin = tuple[str, int]
+Row = Mapping[str, str]
+
+
+def _rows(root: Path, path: Path, columns: Collection[str]) -> Iterator[tuple[Origin, Row]]:
+    """Yield ((file, row number), row) for each row of a CSV that has at least these columns."""
+    name = path.resolve().relative_to(root.resolve()).as_posix()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            for column in columns:
+                if column not in (reader.fieldnames or ()):
+                    raise SpecError(name, 1, f"the column {column} is missing")
+            for number, row in enumerate(reader, 2):
+                if None in row or None in row.values():
+                    raise SpecError(name, number, "the row has more or fewer fields than the heading")
+                yield (name, number), {key: value.strip() for key, value in row.items()}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SpecError(name, None, f"cannot be read: {error}") from error
+
+
+def _toml(root: Path, path: Path) -> object:
+    """Return a TOML file as plain values."""
+    try:
+        return msgspec.toml.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise SpecError(path.relative_to(root).as_posix(), None, f"cannot be read: {error}") from error
+
+
+def _day(text: str, origin: Origin) -> date | None:
+    """Return an ISO date, None for an empty text."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise SpecError(*origin, f"{text!r} is not a date (YYYY-MM-DD)") from None
+
+
+def _finding(row: Row, origin: Origin, code: str) -> FindingText:
+    """Return the words of a finding or rule row."""
+    if row["severity"] not in tuple(Severity):
+        raise SpecError(*origin, f"unknown severity {row['severity']!r}")
+    if not (row["text_en"] and row["text_fr"]):
+        raise SpecError(*origin, f"{code} lacks its English or French text")
+    if not 1 <= len(code) <= 8:
+        raise SpecError(*origin, f"the code {code!r} does not fit the answers' 8 characters")
+    text = Bilingual(row["text_en"], row["text_fr"])
+    syntax_error = row.get("syntax_error") or None
+    return FindingText(code, Severity(row["severity"]), text, row["source"], row["confidence"], syntax_error)
+
+
+def _code_list(root: Path, path: Path) -> CodeList:
+    """Return one code list; its confidence is that of its least sure entry."""
+    codes: dict[str, tuple[Code, ...]] = {}
+    columns = ("code", "name_en", "name_fr", "valid_from", "valid_to", "source", "confidence")
+    for origin, row in _rows(root, path, columns):
+        if row["confidence"] not in CONFIDENCES:
+            raise SpecError(*origin, f"confidence is high, medium or low, not {row['confidence']!r}")
+        valid = Period(_day(row["valid_from"], origin), _day(row["valid_to"], origin))
+        code = Code(row["code"], Bilingual(row["name_en"], row["name_fr"]), valid, row["confidence"], row)
+        codes[code.code] = (*codes.get(code.code, ()), code)
+    if not codes:
+        raise SpecError(path.relative_to(root).as_posix(), None, "the code list is empty")
+    least = max((c.confidence for entries in codes.values() for c in entries), key=CONFIDENCES.index)
+    return CodeList(path.stem, codes, least)
+
+
+CONFIDENCES = ("high", "medium", "low")
+
+
+def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapping[str, CodeList]) -> Pack:
+    """Return the pack that lies in a folder."""
+    where = (folder / "manifest.toml").relative_to(root).as_posix()
+    try:
+        manifest = msgspec.convert(_toml(root, folder / "manifest.toml"), _Manifest)
+    except msgspec.ValidationError as error:
+        raise SpecError(where, None, str(error)) from error
+    elements: dict[str, Element] = {}
+    for file in manifest.elements:
+        given: set[str] = set()
+        for origin, row in _rows(root, folder / file, ELEMENT_COLUMNS):
+            if row["element"] in given:
+                raise SpecError(*origin, f"the element {row['element']} is given twice")
+            given.add(row["element"])
+            elements[row["element"]] = _element(row, origin, classes, code_lists)
+    for element in elements.values():
+        if element.list_day and element.list_day not in elements:
+            raise SpecError(*element.origin, f"list_day names the unknown element {element.list_day}")
+    usage: dict[str, dict[str, str]] = {}
+    for file in manifest.usage:
+        for origin, row in _rows(root, folder / file, ("element", "*")):
+            if row["element"] not in elements:
+                raise SpecError(*origin, f"unknown element {row['element']}")
+            marks = {cad_type: mark for cad_type, mark in row.items() if cad_type != "element" and mark}
+            if bad := [mark for mark in marks.values() if mark not in "MOX"]:
+                raise SpecError(*origin, f"usage is M, O or X, not {bad[0]!r}")
+            usage[row["element"]] = marks
+    rules: dict[str, Rule] = {}
+    for file in manifest.rules:
+        ids: set[str] = set()
+        for origin, row in _rows(root, folder / file, RULE_COLUMNS):
+            if row["id"] in ids:
+                raise SpecError(*origin, f"the rule id {row['id']} is given twice")
+            ids.add(row["id"])
+            words = _finding(row, origin, row["id"])
+            rules[row["id"]] = Rule(
+                row["id"], row["check"], row["element"], row["when"], row["parameter"], words, origin
+            )
+    profile: list[ProfileRow] = []
+    for file in manifest.profile:
+        profile += [_profile_row(row, origin) for origin, row in _rows(root, folder / file, PROFILE_COLUMNS)]
+    schema, response_schema = (
+        (folder / manifest.xml.schema).resolve(),
+        (folder / manifest.xml.response_schema).resolve(),
+    )
+    for path in (schema, response_schema):
+        if not path.is_file():
+            raise SpecError(where, None, f"there is no schema {path.name}")
+    return Pack(
+        id=manifest.id,
+        version=manifest.version,
+        title=Bilingual(manifest.title_en, manifest.title_fr),
+        statement=manifest.statement,
+        valid=Period(manifest.valid_from, manifest.valid_to),
+        types=manifest.types,
+        elements=elements,
+        usage=usage,
+        rules=tuple(rules.values()),
+        namespace=manifest.xml.namespace,
+        metadata_namespace=manifest.xml.metadata_namespace,
+        response_namespace=manifest.xml.response_namespace,
+        schema=schema,
+        response_schema=response_schema,
+        xml_levels=manifest.xml.levels,
+        edifact_message=manifest.edifact.message,
+        edifact_levels=manifest.edifact.levels,
+        profile=tuple(profile),
+    )
+
+
+def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: Mapping[str, CodeList]) -> Element:
+    """Return one row of the dictionary."""
+    if row["level"] not in LEVELS:
+        raise SpecError(*origin, f"unknown level {row['level']!r}")
+    if row["direction"] not in ("in", "out"):
+        raise SpecError(*origin, f"direction is in or out, not {row['direction']!r}")
+    if not (row["name_en"] and row["name_fr"]):
+        raise SpecError(*origin, f"{row['element']} lacks its English or French name")
+    if row["code_list"] and row["code_list"] not in code_lists:
+        raise SpecError(*origin, f"there is no code list {row['code_list']}")
+    try:
+        form = parse_format(row["format"])
+    except ValueError as error:
+        raise SpecError(*origin, str(error)) from None
+    return Element(
+        name=row["element"],
+        level=row["level"],
+        form_field=row["form_field"],
+        title=Bilingual(row["name_en"], row["name_fr"]),
+        format=form,
+        code_list=row["code_list"] or None,
+        list_day=row["list_day"] or None,
+        direction=row["direction"],
+        xml_path=row["xml_path"] or None,
+        edifact_place=row["edifact_place"] or None,
+        wco_id=row["wco_id"] or None,
+        pointer=_pointer(row, origin, classes),
+        source=row["source"],
+        confidence=row["confidence"],
+        note=row["note"],
+        origin=origin,
+    )
+
+
+def parse_format(notation: str) -> Format:
+    """Return the format that a notation stands for; raises ValueError for an unknown one.
+
+    A fixed number of digits (`n14`) is an identifier and stays text; `n..5` and `n..16,3` are numbers.
+    """
+    found = FORMAT.fullmatch(notation)
+    if not found:
+        raise ValueError(f"unknown format {notation!r}")
+    if found["date"]:
+        return Format(notation, "date", 8, 8, 0, re.compile("[0-9]{8}"))
+    most, least = int(found["max"]), 1 if found["up_to"] else int(found["max"])
+    decimals = int(found["decimals"] or 0)
+    if found["type"] == "n" and found["up_to"]:
+        fraction = rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else ""
+        return Format(notation, "number", 1, most, decimals, re.compile(rf"[0-9]{{1,{most - decimals}}}{fraction}"))
+    characters = {"n": "[0-9]", "a": "[A-Za-z]", "an": r"[^\x00-\x1f\x7f]"}[found["type"]]
+    return Format(notation, "text", least, most, 0, re.compile(rf"{characters}{{{least},{most}}}"))
+
+
+def _pointer(row: Row, origin: Origin, classes: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the WCO pointer of an element: the ids of the classes on its path, then its own id (or name)."""
+    steps = [re.sub(r"\[.*", "", step) for step in re.split(r"/(?![^\[]*\])", row["xml_path"]) if step]
+    steps = [step for step in steps if step != "DateTimeString" and not step.startswith("@")]
+    if not steps:
+        return ()
+    for step in steps[:-1]:
+        if step not in classes:
+            raise SpecError(*origin, f"the path {row['xml_path']} names the unknown class {step}")
+    return ("42A", *(classes[step] for step in steps[:-1]), row["wco_id"] or steps[-1])
+
+
+def _profile_row(row: Row, origin: Origin) -> ProfileRow:
+    """Return one segment of an EDIFACT profile."""
+    if row["status"] not in ("M", "C"):
+        raise SpecError(*origin, f"status is M or C, not {row['status']!r}")
+    try:
+        group, parent, repeats = int(row["group"]), int(row["parent"] or 0), int(row["max"])
+    except ValueError:
+        raise SpecError(*origin, "group, parent and max are whole numbers") from None
+    return ProfileRow(group, row["tag"], row["status"], repeats, row["constant"] or None, parent)
+
+
+def _digest(root: Path) -> str:
+    """Return the SHA-256 over the names and bytes of every file under the folder."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        total.update(path.relative_to(root).as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
