@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.errors import SpecError
-from gateway.model import Bilingual, MessageType, Period, Severity, Unreadable, Value
+from gateway.model import Address, Bilingual, MessageType, Period, Severity, Unreadable, Value
 
 # A dictionary format: `an..35`, `n14`, `a2`, `n..16,3` (digits in all, decimals), `date` (CCYYMMDD).
 FORMAT = re.compile(r"(?P<type>an|a|n)(?P<up_to>\.\.)?(?P<max>\d+)(,(?P<decimals>\d+))?|(?P<date>date)")
@@ -172,6 +172,8 @@ class Pack:
     schema: Path  # the metadata wrapper with the declaration inside
     response_schema: Path
     xml_levels: Mapping[str, str]  # level -> path of the class that repeats
+    xml_envelope: Mapping[str, str]  # sender, recipient, reference, test, version -> path in the metadata
+    level_pointers: Mapping[str, tuple[str, ...]]  # level -> WCO class ids down to it
     edifact_message: tuple[str, ...]  # S009: type, version, release, agency, association
     edifact_levels: Mapping[str, int]  # level -> number of the segment group that repeats
     profile: tuple[ProfileRow, ...]
@@ -180,6 +182,19 @@ class Pack:
         """Return M, O or X for the element in a declaration of the CAD type; O where the tables say nothing."""
         row = self.usage.get(element, {})
         return row.get(cad_type or "*") or row.get("*", "O")
+
+    def pointer(self, address: Address) -> str:
+        """Return the WCO pointer of an address: ids joined by `/`, the invoice and the line as `[n]` behind theirs."""
+        element = self.elements.get(address.element)
+        level = "commodity" if address.line else "invoice" if address.invoice else "declaration"
+        ids = list(element.pointer if element and element.pointer else self.level_pointers[level])
+        for name, number in (("invoice", address.invoice), ("commodity", address.line)):
+            depth = len(self.level_pointers[name])
+            if number and len(ids) >= depth:
+                ids[depth - 1] += f"[{number}]"
+        if address.occurrence > 1:
+            ids[-1] += f"[{address.occurrence}]"
+        return "/".join(ids)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +221,17 @@ class Billing:
     due_weekday: int
 
 
+def choose_pack(specs: Specs, function_code: str | None, version: str | None, day: date) -> Pack | None:
+    """Return the pack that reads a function code: the declared version's, else the one in force on the day, else any.
+
+    None when no pack knows the function code; whether the pack is in force is a finding's business, not this one's.
+    """
+    known = [pack for pack in specs.packs if function_code in pack.types]
+    declared = [pack for pack in known if pack.version == version]
+    in_force = [pack for pack in known if pack.valid.covers(day)]
+    return next(iter(declared or in_force or known), None)
+
+
 # ------------------------------------------------------------------------------------------------ loading
 
 
@@ -216,6 +242,7 @@ class _Xml(msgspec.Struct, forbid_unknown_fields=True):
     schema: str
     response_schema: str
     levels: dict[str, str]
+    envelope: dict[str, str]
 
 
 class _Edifact(msgspec.Struct, forbid_unknown_fields=True):
@@ -394,6 +421,12 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
     for path in (schema, response_schema):
         if not path.is_file():
             raise SpecError(where, None, f"there is no schema {path.name}")
+    level_pointers: dict[str, tuple[str, ...]] = {"declaration": ("42A",)}
+    for level, way in manifest.xml.levels.items():
+        unknown = [step for step in way.split("/") if step not in classes]
+        if level not in LEVELS or unknown:
+            raise SpecError(where, None, f"the level {level} at {way} is unknown")
+        level_pointers[level] = ("42A", *(classes[step] for step in way.split("/")))
     return Pack(
         id=manifest.id,
         version=manifest.version,
@@ -410,6 +443,8 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
         schema=schema,
         response_schema=response_schema,
         xml_levels=manifest.xml.levels,
+        xml_envelope=manifest.xml.envelope,
+        level_pointers=level_pointers,
         edifact_message=manifest.edifact.message,
         edifact_levels=manifest.edifact.levels,
         profile=tuple(profile),

@@ -1,0 +1,109 @@
+"""The dictionary's place notations taken apart: XML paths with predicates, EDIFACT places with qualifiers."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from gateway.errors import SpecError
+from gateway.specs import Element
+
+# A slash outside brackets parts the steps of both notations.
+STEPS = re.compile(r"/(?![^\[]*\])")
+XML_STEP = re.compile(r"(?P<name>@?[\w.-]+)(?:\[(?P<conditions>[^\]]+)\])?")
+EDIFACT_STEP = re.compile(r"(?P<name>[A-Z]{3}|\d+)(?:\[(?P<conditions>[^\]]+)\])?")
+POSITION = re.compile(r"(?P<element>\d+)(?:\.(?P<component>\d+))?")
+
+
+class XmlStep(NamedTuple):
+    """One class or element of a path; `conditions` are (child or @attribute, value) pairs."""
+
+    name: str
+    conditions: tuple[tuple[str, str], ...]
+
+
+class Position(NamedTuple):
+    """A data element of a segment, counted from 1 without the tag, and its component, counted from 1."""
+
+    element: int
+    component: int
+
+
+class Condition(NamedTuple):
+    """A qualifier: the value that stands at a position."""
+
+    position: Position
+    value: str
+
+
+class GroupStep(NamedTuple):
+    """A segment group on the way, with the qualifiers of its trigger segment."""
+
+    number: int
+    trigger: str | None
+    conditions: tuple[Condition, ...]
+
+
+class EdifactPlace(NamedTuple):
+    """Where an element stands in a message: the named groups from outside in, the segment, the position in it."""
+
+    groups: tuple[GroupStep, ...]
+    tag: str
+    conditions: tuple[Condition, ...]
+    position: Position
+
+
+def xml_path(element: Element) -> tuple[XmlStep, ...]:
+    """Return the steps of an element's XML path from the Declaration down; raises SpecError for a bad notation."""
+    steps = []
+    for step in STEPS.split(element.xml_path or ""):
+        found = XML_STEP.fullmatch(step)
+        if not found:
+            raise SpecError(*element.origin, f"the XML path {element.xml_path!r} has the unreadable step {step!r}")
+        pairs = (pair.partition("=") for pair in (found["conditions"] or "").split(",") if pair)
+        steps.append(XmlStep(found["name"], tuple((child, value) for child, _, value in pairs)))
+    return tuple(steps)
+
+
+def edifact_place(element: Element) -> EdifactPlace:
+    """Return an element's EDIFACT place; raises SpecError for a bad notation.
+
+    `7[NAD/1=IM]/8[CTA/1=IC]/COM[1.2=TE]/1.1`: groups with their trigger's qualifiers, the segment, the position.
+    """
+    notation = element.edifact_place or ""
+    problem = SpecError(*element.origin, f"the EDIFACT place {notation!r} is unreadable")
+    *steps, last = STEPS.split(notation)
+    groups: list[GroupStep] = []
+    tag = ""
+    conditions: tuple[Condition, ...] = ()
+    for step in steps:
+        found = EDIFACT_STEP.fullmatch(step)
+        if not found or tag:
+            raise problem
+        if found["name"].isdigit():
+            trigger, _, rest = (found["conditions"] or "").partition("/")
+            groups.append(GroupStep(int(found["name"]), trigger or None, _conditions(rest, problem)))
+        else:
+            tag, conditions = found["name"], _conditions(found["conditions"] or "", problem)
+    if not groups or not tag:
+        raise problem
+    return EdifactPlace(tuple(groups), tag, conditions, _position(last, problem))
+
+
+def _conditions(text: str, problem: SpecError) -> tuple[Condition, ...]:
+    """Return the qualifiers in `1.1=137,1.3=102`."""
+    found = []
+    for pair in filter(None, text.split(",")):
+        where, equals, value = pair.partition("=")
+        if not equals:
+            raise problem
+        found.append(Condition(_position(where, problem), value))
+    return tuple(found)
+
+
+def _position(text: str, problem: SpecError) -> Position:
+    """Return the position that `2.1` or `2` stands for."""
+    found = POSITION.fullmatch(text)
+    if not found:
+        raise problem
+    return Position(int(found["element"]), int(found["component"] or 1))

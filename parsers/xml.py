@@ -1,0 +1,205 @@
+"""Hardened reading of XML, and finding a declaration's addresses again in the sender's bytes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from xml.parsers import expat
+
+from lxml import etree
+
+from gateway import limits
+from gateway.errors import Malformed, SpecError
+from gateway.model import Address, Envelope, Place
+from gateway.specs import Pack
+from parsers.places import XmlStep, xml_path
+
+# UTF-16 is declared with or without its byte order; libxml2 reports what it used.
+ENCODINGS = {"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII"}
+
+
+def parse(body: bytes) -> etree._Element:
+    """Return the root of an XML document.
+
+    Raises Malformed: not well-formed (XML-0001), a DTD or entity (XML-0002), too many nodes (XML-0003), or an encoding
+    other than UTF-8 and UTF-16 (XML-0005). libxml2 bounds depth, text size and entity growth, not the number of nodes:
+    the signs that open an element or give an attribute a value bound those before anything is built.
+    """
+    if body.count(b"<") > limits.XML_NODES or body.count(b"=") > limits.XML_NODES:
+        raise Malformed("XML-0003", f"more than {limits.XML_NODES} nodes")
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+        collect_ids=False,
+    )
+    try:
+        root = etree.fromstring(body, parser)
+    except etree.XMLSyntaxError as error:
+        line, column = error.position
+        place = Place(line=max(line, 1), column=max(column, 1))
+        raise Malformed("XML-0001", (error.msg or "not well-formed").split("\n")[0], place=place) from None
+    except ValueError as error:
+        raise Malformed("XML-0001", str(error)) from None
+    info = root.getroottree().docinfo
+    if info.internalDTD is not None:
+        raise Malformed("XML-0002", "a document type declaration", place=Place(line=1, column=1))
+    if (info.encoding or "UTF-8").upper() not in ENCODINGS:
+        raise Malformed("XML-0005", f"the encoding {info.encoding}", place=Place(line=1, column=1), value=info.encoding)
+    return root
+
+
+@functools.cache
+def schema(path: Path) -> etree.XMLSchema:
+    """Return the compiled schema of a pack; raises SpecError for one that libxml2 does not accept."""
+    try:
+        return etree.XMLSchema(etree.parse(path))
+    except (etree.XMLSchemaParseError, etree.XMLSyntaxError, OSError) as error:
+        raise SpecError(path.name, None, f"is not a usable schema: {error}") from error
+
+
+def fits(root: etree._Element, pack: Pack) -> bool:
+    """Decide whether the document fits the pack's schema."""
+    return bool(schema(pack.schema).validate(root))
+
+
+def declaration_of(root: etree._Element) -> etree._Element | None:
+    """Return the Declaration inside the metadata, whatever namespace it is in; None if there is none."""
+    return next((child for child in root if _local(child) == "Declaration"), None)
+
+
+def child_text(node: etree._Element | None, path: str) -> str | None:
+    """Return the text at a path of local names below a node, in any namespace; None if it is absent or blank."""
+    for name in path.split("/"):
+        node = None if node is None else next((child for child in node if _local(child) == name), None)
+    text = (node.text or "").strip() if node is not None else ""
+    return text or None
+
+
+def envelope(root: etree._Element, pack: Pack) -> Envelope:
+    """Return what the metadata wrapper says of the message."""
+    said = {part: child_text(root, path) for part, path in pack.xml_envelope.items()}
+    return Envelope(
+        sender=said.get("sender"),
+        recipient=said.get("recipient"),
+        reference=said.get("reference"),
+        message=child_text(declaration_of(root), "FunctionalReferenceID"),
+        test=said.get("test") in ("1", "true"),
+    )
+
+
+class XmlLocator:
+    """Finds addresses of the declaration in an XML document."""
+
+    def __init__(self, body: bytes, root: etree._Element, pack: Pack, envelope: Envelope) -> None:
+        self._body, self._root, self._pack, self._envelope = body, root, pack, envelope
+
+    def root(self) -> etree._Element:
+        """Return the document's root, for explaining what the schema refused."""
+        return self._root
+
+    def text(self) -> str:
+        """Return the document as text."""
+        encoding = self._root.getroottree().docinfo.encoding or "UTF-8"
+        return self._body.decode(encoding, errors="replace").lstrip("\ufeff")
+
+    def locate(self, address: Address) -> Place:
+        """Return the place of an address, or of the nearest class above it that is present."""
+        node = declaration_of(self._root)
+        here = self._root if node is None else node
+        for level, number in (("invoice", address.invoice), ("commodity", address.line)):
+            if number:
+                above = self._pack.xml_levels[level].rsplit("/", 1)[-1]
+                found = [child for child in here if _local(child) == above]
+                here = found[number - 1] if number <= len(found) else here
+        element = self._pack.elements.get(address.element)
+        if element and element.xml_path:
+            steps = xml_path(element)[self._depth(address) :]
+            here = _descend(here, steps, address.occurrence)
+        return self.place_of(here, self._pack.pointer(address))
+
+    def place_of(self, node: etree._Element, pointer: str | None = None) -> Place:
+        """Return the place of a node: where its text begins, or else its tag."""
+        line, column = self._positions[next(i for i, other in enumerate(self._root.iter()) if other is node)]
+        return Place(
+            interchange=self._envelope.reference,
+            message=self._envelope.message,
+            line=line,
+            column=column,
+            xpath=_readable_path(node),
+            pointer=pointer,
+        )
+
+    def _depth(self, address: Address) -> int:
+        """Return how many steps of an element's path lead to the level of the address."""
+        level = "commodity" if address.line else "invoice" if address.invoice else ""
+        return self._pack.xml_levels[level].count("/") + 1 if level else 0
+
+    @functools.cached_property
+    def _positions(self) -> tuple[tuple[int, int], ...]:
+        """(line, column) of every element in document order: libxml2 keeps lines only, expat both."""
+        found: list[tuple[int, int]] = []
+        open_tags: list[int] = []
+        textless: set[int] = set()
+        parser = expat.ParserCreate()
+
+        def start(_tag: str, _attributes: object) -> None:
+            open_tags.append(len(found))
+            textless.add(len(found))
+            found.append((parser.CurrentLineNumber, parser.CurrentColumnNumber + 1))
+
+        def end(_tag: str) -> None:
+            open_tags.pop()
+
+        def characters(data: str) -> None:
+            if open_tags[-1] in textless and data.strip():
+                textless.remove(open_tags[-1])
+                blank = len(data) - len(data.lstrip())
+                found[open_tags[-1]] = (parser.CurrentLineNumber, parser.CurrentColumnNumber + 1 + blank)
+
+        parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters
+        parser.Parse(self._body, True)
+        return tuple(found)
+
+
+def _local(node: etree._Element) -> str:
+    """Return a node's name without its namespace."""
+    return node.tag.rpartition("}")[2]
+
+
+def _descend(here: etree._Element, steps: tuple[XmlStep, ...], occurrence: int) -> etree._Element:
+    """Return the occurrence-th node at the steps below a node, or the deepest node above it that is present."""
+    matches = [here]
+    for step in steps:
+        if step.name.startswith("@"):
+            break
+        below = [child for node in matches for child in _children(node, step)]
+        if not below:
+            return matches[-1 if occurrence > len(matches) else occurrence - 1]
+        matches = below
+    return matches[min(occurrence, len(matches)) - 1]
+
+
+def _children(node: etree._Element, step: XmlStep) -> Iterator[etree._Element]:
+    """Yield the children of a node that a step means."""
+    wanted = [(name, value) for name, value in step.conditions if not name.startswith("@")]
+    for child in node:
+        if _local(child) == step.name and all(child_text(child, name) == value for name, value in wanted):
+            yield child
+
+
+def _readable_path(node: etree._Element) -> str:
+    """Return an XPath by local names, numbered where a name repeats among its siblings."""
+    steps = []
+    walk: etree._Element | None = node
+    while walk is not None:
+        parent = walk.getparent()
+        alike = [] if parent is None else [child for child in parent if child.tag == walk.tag]
+        steps.append(_local(walk) + (f"[{alike.index(walk) + 1}]" if len(alike) > 1 else ""))
+        walk = parent
+    return "/" + "/".join(reversed(steps))
