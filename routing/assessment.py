@@ -1,0 +1,155 @@
+"""The contract with the assessment engine: requests and results as JSON, held against their published schemas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from gateway.errors import GatewayError
+from gateway.model import (
+    Amounts,
+    AssessedLine,
+    AssessmentResult,
+    Bilingual,
+    Judged,
+    Level,
+    Reason,
+    Unreadable,
+    Value,
+)
+
+CONTRACT = "1.0"
+HERE = Path(__file__).parent
+
+
+def _validator(name: str) -> Draft202012Validator:
+    """Compile a published schema."""
+    return Draft202012Validator(json.loads((HERE / name).read_text("utf-8")))
+
+
+REQUEST = _validator("assessment_request.schema.json")
+RESULT = _validator("assessment_result.schema.json")
+
+
+def build_request(judged: Judged, *, message_id: str, partner: str, requested_at: datetime) -> bytes:
+    """Return the assessment request for an accepted message: canonical JSON, the same bytes for the same input.
+
+    `message_id` is the stable id that the result repeats; `requested_at` must be aware. Raises GatewayError when the
+    message was not accepted: without nature, declaration, transaction number or version there is nothing to assess.
+    """
+    declaration, nature = judged.message.declaration, judged.nature
+    if declaration is None or nature is None or not declaration.transaction_number or not declaration.version:
+        raise GatewayError(f"assessment request {message_id}: the message was not accepted")
+    due = judged.effect.payment_due if judged.effect else None
+    return _canonical(
+        {
+            "contract": CONTRACT,
+            "message_id": message_id,
+            "test": judged.message.envelope.test,
+            "type": judged.message.type.value,
+            "nature": nature.value,
+            "partner": partner,
+            "reference": declaration.text("functional_reference"),
+            "transaction_number": declaration.transaction_number,
+            "version": declaration.version,
+            "requested_at": requested_at.isoformat(),
+            "payment_due": due.isoformat() if due else None,
+            "declaration": {
+                "elements": _elements(declaration),
+                "invoices": [
+                    {
+                        "elements": _elements(invoice),
+                        "lines": [{"elements": _elements(line)} for line in invoice.commodities],
+                    }
+                    for invoice in declaration.invoices
+                ],
+            },
+        }
+    )
+
+
+def read_request(body: bytes) -> dict[str, Any]:
+    """Return a request's content; raise GatewayError, one line, when it breaks the published schema."""
+    return _read(body, REQUEST, "assessment request")
+
+
+def write_result(result: Mapping[str, Any]) -> bytes:
+    """Return a result as canonical JSON."""
+    return _canonical(result)
+
+
+def read_result(body: bytes) -> AssessmentResult:
+    """Return the engine's result, typed; raise GatewayError, one line, when it breaks the published schema."""
+    content = _read(body, RESULT, "assessment result")
+    try:
+        due = date.fromisoformat(content["payment_due"]) if content["payment_due"] else None
+    except ValueError:
+        raise GatewayError(f"assessment result: payment_due: {content['payment_due']!r} is no calendar day") from None
+    return AssessmentResult(
+        message_id=content["message_id"],
+        transaction_number=content["transaction_number"],
+        version=content["version"],
+        outcome=content["outcome"],
+        lines=tuple(
+            AssessedLine(line["invoice"], line["line"], _amounts(line["amounts"]), line.get("sima_code"))
+            for line in content["lines"]
+        ),
+        totals=_amounts(content["totals"]),
+        payment_due=due,
+        reasons=tuple(
+            Reason(
+                reason["code"],
+                Bilingual(reason["text_en"], reason["text_fr"]),
+                reason.get("invoice", 0),
+                reason.get("line", 0),
+            )
+            for reason in content["reasons"]
+        ),
+    )
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    """Write JSON in its one form: keys sorted, no blanks, UTF-8."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _elements(level: Level) -> dict[str, str | list[str]]:
+    """Return a level's readable elements as texts, an array where one repeats."""
+    texts: dict[str, str | list[str]] = {}
+    for name in level.values:
+        given = [_text(value) for value in level.all(name) if not isinstance(value, Unreadable)]
+        if given:
+            texts[name] = given[0] if len(given) == 1 else given
+    return texts
+
+
+def _text(value: Value) -> str:
+    """Write a value as the contract does."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _read(body: bytes, validator: Draft202012Validator, what: str) -> dict[str, Any]:
+    """Parse JSON and hold it against a schema."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise GatewayError(f"{what}: not JSON: {str(error)[:200]}") from error
+    fault = best_match(validator.iter_errors(content))
+    if fault is not None:
+        place = ".".join(str(step) for step in fault.absolute_path) or "the whole"
+        raise GatewayError(f"{what}: {place}: {' '.join(fault.message.split())[:200]}")
+    return dict(content)
+
+
+def _amounts(texts: Mapping[str, str]) -> Amounts:
+    """Type the amounts of a line or of the totals."""
+    return Amounts(**{name: Decimal(texts[name]) for name in Amounts._fields})

@@ -1,0 +1,116 @@
+"""Partners: who may send, for whom, in which language, and where its answers go; deployment data in TOML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from gateway.errors import GatewayError
+from gateway.model import Partner, Period
+
+# A partner's id becomes part of a queue's name, here and on every broker.
+PartnerId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=70)]
+BN15 = re.compile(r"(\d{9})RM(\d{4})")
+
+
+class _Authority(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):
+    """One delegation: an importer's BN15 and its days, both included; a missing day is open."""
+
+    bn: str
+    start: date | None = None
+    end: date | None = None
+
+
+class _Partner(msgspec.Struct, forbid_unknown_fields=True):
+    """A `[[partner]]` table as it stands in the file."""
+
+    id: PartnerId
+    name: Text
+    envelopes: Annotated[list[Text], msgspec.Meta(min_length=1)]
+    answer_queue: Text
+    language: Literal["en", "fr"] = "en"
+    contrl: bool = False
+    active: bool = True
+    authority: list[_Authority] = []
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    """The whole file."""
+
+    partner: list[_Partner]
+
+
+def load_partners(path: Path) -> dict[str, Partner]:
+    """Return the partners of a TOML file by their id.
+
+    Raises GatewayError, one line with the file and the key, for a file that cannot be read, a key that is missing,
+    unknown or of the wrong kind, a BN15 that cannot be one, and an id, envelope or answer queue used twice.
+    """
+    try:
+        file = msgspec.toml.decode(path.read_bytes(), type=_File)
+    except OSError as error:
+        raise GatewayError(f"{path}: cannot be read: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise GatewayError(f"{path}: {error}") from error
+    for key, values in (
+        ("id", [row.id for row in file.partner]),
+        ("answer_queue", [row.answer_queue for row in file.partner]),
+        ("envelopes", [envelope for row in file.partner for envelope in row.envelopes]),
+    ):
+        if twice := _first_repeated(values):
+            raise GatewayError(f"{path}: {key}: {twice!r} is used twice")
+    return {row.id: _partner(path, row) for row in file.partner}
+
+
+def inbound_queue(partner_id: str) -> str:
+    """Return the queue that the partner sends to; the transport lets nobody else write there."""
+    return f"in.{partner_id}"
+
+
+def _partner(path: Path, row: _Partner) -> Partner:
+    """Turn a checked table into a Partner."""
+    if not re.fullmatch(r"out\.[a-z0-9.-]+", row.answer_queue):
+        raise GatewayError(f"{path}: partner {row.id}: answer_queue: {row.answer_queue!r} does not begin with 'out.'")
+    authorities: dict[str, tuple[Period, ...]] = {}
+    for authority in row.authority:
+        if not _is_importer(authority.bn):
+            raise GatewayError(f"{path}: partner {row.id}: authority: bn: {authority.bn!r} is not an importer's BN15")
+        if authority.start and authority.end and authority.start > authority.end:
+            raise GatewayError(f"{path}: partner {row.id}: authority: {authority.bn}: 'from' is later than 'to'")
+        period = Period(authority.start, authority.end)
+        authorities[authority.bn] = (*authorities.get(authority.bn, ()), period)
+    return Partner(
+        id=row.id,
+        name=row.name,
+        envelopes=tuple(row.envelopes),
+        answer_queue=row.answer_queue,
+        language=row.language,
+        authorities=authorities,
+        contrl=row.contrl,
+        active=row.active,
+    )
+
+
+def _is_importer(bn: str) -> bool:
+    """Tell whether the text is a BN15 of an importer's account: nine digits that pass Luhn, RM, four digits."""
+    match = BN15.fullmatch(bn)
+    if not match or match[1] == "000000000" or match[2] == "0000":
+        return False
+    doubled = (int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(match[1])))
+    return sum(number - 9 if number > 9 else number for number in doubled) % 10 == 0
+
+
+def _first_repeated(values: Iterable[str]) -> str | None:
+    """Return the first value that came before, else None."""
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
