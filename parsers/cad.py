@@ -1,0 +1,390 @@
+"""Both syntaxes to one `Declaration`, by the pack's dictionary; what it does not know is told, not dropped."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+from lxml import etree
+
+from gateway.errors import SpecError
+from gateway.model import Address, Commodity, Declaration, Invoice, Place, Value
+from gateway.specs import Element, Format, Pack
+from parsers.places import Condition, EdifactPlace, Position, edifact_place, xml_path
+
+Values = dict[str, Value]
+More = dict[str, tuple[Value, ...]]
+
+
+def _put(values: Values, more: More, name: str, value: Value) -> None:
+    """Record an element's occurrence."""
+    if name in values:
+        more[name] = (*more.get(name, ()), value)
+    else:
+        values[name] = value
+
+
+def _level(level: str, values: Values, more: More, below: list[Any]) -> Invoice | Commodity:
+    """Return the invoice or the line that was read."""
+    return Commodity(values, more) if level == "commodity" else Invoice(values, more, tuple(below))
+
+
+# ------------------------------------------------------------------------------------------------ XML
+
+
+class XmlPlan:
+    """What to do with one class or element of the schema: read it, descend into it, or start a level."""
+
+    __slots__ = ("attributes", "children", "choice", "element", "level", "variants")
+
+    def __init__(self) -> None:
+        self.element: tuple[str, Format] | None = None
+        self.attributes: list[tuple[str, str, Format]] = []
+        self.children: dict[str, XmlPlan] = {}
+        self.choice: str | None = None  # the child whose text chooses the variant
+        self.variants: dict[str, XmlPlan] = {}
+        self.level: str | None = None
+
+
+@functools.cache
+def xml_plan(pack: Pack) -> XmlPlan:
+    """Compile the dictionary's XML paths; raises SpecError for two elements in one place."""
+    top = XmlPlan()
+    levels = {way: level for level, way in pack.xml_levels.items()}
+    for element in pack.elements.values():
+        if element.xml_path and element.direction == "in":
+            _plan_xml(top, element, pack.namespace, levels)
+    return top
+
+
+def _plan_xml(top: XmlPlan, element: Element, namespace: str, levels: Mapping[str, str]) -> None:
+    """Add one element's path to the plan."""
+    plan, way = top, ""
+    for step in xml_path(element):
+        if step.name.startswith("@"):
+            plan.attributes.append((step.name[1:], element.name, element.format))
+            return
+        way = f"{way}/{step.name}" if way else step.name
+        plan = plan.children.setdefault(f"{{{namespace}}}{step.name}", XmlPlan())
+        plan.level = levels.get(way)
+        choices = [(child, value) for child, value in step.conditions if not child.startswith("@")]
+        if len(choices) > 1 or (choices and plan.choice not in (None, f"{{{namespace}}}{choices[0][0]}")):
+            raise SpecError(*element.origin, f"one child must choose among the variants of {step.name}")
+        for child, value in choices:
+            plan.choice = f"{{{namespace}}}{child}"
+            plan = plan.variants.setdefault(value, XmlPlan())
+            plan.children.setdefault(f"{{{namespace}}}{child}", XmlPlan())
+    if plan.element:
+        raise SpecError(*element.origin, f"{element.name} and {plan.element[0]} are in one place: {element.xml_path}")
+    plan.element = (element.name, element.format)
+
+
+def read_xml(node: etree._Element | None, pack: Pack) -> tuple[Declaration, list[etree._Element]]:
+    """Return the declaration that a Declaration node holds, and the nodes that the dictionary has not."""
+    values: Values = {}
+    more: More = {}
+    invoices: list[Invoice] = []
+    unread: list[etree._Element] = []
+    if node is not None:
+        _fill(node, xml_plan(pack), values, more, invoices, unread)
+    return Declaration(values, more, tuple(invoices)), unread
+
+
+def _fill(
+    node: etree._Element, plan: XmlPlan, values: Values, more: More, nested: list[Any], unread: list[etree._Element]
+) -> None:
+    """Read a class into the values of its level; `nested` takes the level below."""
+    for child in node:
+        step = plan.children.get(child.tag)
+        if step is not None and step.choice:
+            step = step.variants.get((child.findtext(step.choice) or "").strip())
+        if step is None:
+            unread.append(child)
+        elif step.element:
+            name, form = step.element
+            text = child.text
+            if text and (text := text.strip()):
+                _put(values, more, name, form.read(text if text.isprintable() else " ".join(text.split())))
+            for attribute, name, form in step.attributes:
+                if text := child.get(attribute):
+                    _put(values, more, name, form.read(text.strip()))
+        elif step.level:
+            inner: Values = {}
+            inner_more: More = {}
+            below: list[Any] = []
+            _fill(child, step, inner, inner_more, below, unread)
+            nested.append(_level(step.level, inner, inner_more, below))
+        elif step.children:
+            _fill(child, step, values, more, nested, unread)
+
+
+# ------------------------------------------------------------------------------------------------ EDIFACT
+
+Segment = Sequence[Sequence[str]]  # elements of components; element 0 is the tag
+
+
+class Occurrence(Protocol):
+    """One occurrence of a segment group: the indices of its own segments, and the groups inside, in message order."""
+
+    number: int
+    segments: list[int]
+    children: list[Any]
+
+
+class Slot(NamedTuple):
+    """An element's position in a segment, and how to read it."""
+
+    position: Position
+    name: str
+    form: Format
+
+
+class Reading(NamedTuple):
+    """One way to read a segment: where its qualifiers stand, and the slots for each combination of their values."""
+
+    positions: tuple[Position, ...]
+    slots: dict[tuple[str, ...], list[Slot]]
+
+
+class Binding:
+    """What a segment group means once its trigger's qualifiers are known."""
+
+    __slots__ = ("groups", "known", "readings")
+
+    def __init__(self) -> None:
+        self.readings: dict[str, list[Reading]] = {}
+        self.groups: dict[int, GroupPlan] = {}
+        self.known: set[str] = set()  # segments that carry no element but belong: constants and triggers
+
+
+class GroupPlan:
+    """A segment group: the positions of its trigger's qualifiers and the binding for each combination of values."""
+
+    __slots__ = ("bindings", "level", "positions")
+
+    def __init__(self, positions: tuple[Position, ...], level: str | None) -> None:
+        self.positions, self.level = positions, level
+        self.bindings: dict[tuple[str, ...], Binding] = {}
+
+
+@functools.cache
+def edifact_plan(pack: Pack) -> Binding:
+    """Compile the dictionary's EDIFACT places; raises SpecError for a place outside the pack's profile."""
+    parents = {row.group: row.parent for row in pack.profile}
+    triggers: dict[int, str] = {}
+    for row in pack.profile:
+        triggers.setdefault(row.group, row.tag)
+    levels = {number: level for level, number in pack.edifact_levels.items()}
+    held = {(row.group, row.tag) for row in pack.profile}
+    top = Binding()
+    for element in pack.elements.values():
+        if not element.edifact_place or element.direction != "in":
+            continue
+        place = edifact_place(element)
+        binding = top
+        for number, conditions in _way(place, parents, element):
+            positions = tuple(condition.position for condition in conditions)
+            group = binding.groups.setdefault(number, GroupPlan(positions, levels.get(number)))
+            if group.positions != positions:
+                raise SpecError(*element.origin, f"group {number} is told apart by different qualifiers elsewhere")
+            binding = group.bindings.setdefault(tuple(c.value for c in conditions), Binding())
+            binding.known.add(triggers[number])
+        if (place.groups[-1].number, place.tag) not in held:
+            raise SpecError(*element.origin, f"{place.tag} in group {place.groups[-1].number} is not in the profile")
+        _plan_slot(binding, place, element)
+    _know_constants(top, 0, pack)
+    return top
+
+
+def _way(
+    place: EdifactPlace, parents: Mapping[int, int], element: Element
+) -> Iterator[tuple[int, tuple[Condition, ...]]]:
+    """Yield (group, its trigger's conditions) from outside in, with the groups that the place leaves unsaid."""
+    named = {step.number: step.conditions for step in place.groups}
+    way, number = [], place.groups[-1].number
+    while number:
+        if number not in parents:
+            raise SpecError(*element.origin, f"the segment group {number} is not in the profile")
+        way.append(number)
+        number = parents[number]
+    for number in reversed(way):
+        yield number, named.get(number, ())
+
+
+def _plan_slot(binding: Binding, place: EdifactPlace, element: Element) -> None:
+    """Add an element to the reading of its segment."""
+    readings = binding.readings.setdefault(place.tag, [])
+    positions = tuple(condition.position for condition in place.conditions)
+    reading = next((r for r in readings if r.positions == positions), None)
+    if reading is None:
+        readings.append(reading := Reading(positions, {}))
+    slots = reading.slots.setdefault(tuple(condition.value for condition in place.conditions), [])
+    if taken := next((slot for slot in slots if slot.position == place.position), None):
+        raise SpecError(*element.origin, f"{element.name} and {taken.name} are in one place: {element.edifact_place}")
+    slots.append(Slot(place.position, element.name, element.format))
+
+
+def _know_constants(binding: Binding, number: int, pack: Pack) -> None:
+    """Let every binding know the segments of its group that carry no element."""
+    binding.known |= {row.tag for row in pack.profile if row.group == number and row.constant}
+    if not number:
+        binding.known |= {"UNH", "UNT"}
+    for inner, group in binding.groups.items():
+        for below in group.bindings.values():
+            _know_constants(below, inner, pack)
+
+
+def read_edifact(segments: Sequence[Segment], top: Occurrence, pack: Pack) -> tuple[Declaration, list[int]]:
+    """Return the declaration that a message holds, and the indices of the segments that the dictionary has not."""
+    values: Values = {}
+    more: More = {}
+    invoices: list[Invoice] = []
+    unread: list[int] = []
+    _fill_group(segments, top, edifact_plan(pack), values, more, invoices, unread)
+    return Declaration(values, more, tuple(invoices)), unread
+
+
+def _fill_group(
+    segments: Sequence[Segment],
+    here: Occurrence,
+    binding: Binding,
+    values: Values,
+    more: More,
+    nested: list[Any],
+    unread: list[int],
+) -> None:
+    """Read a segment group into the values of its level; `nested` takes the level below."""
+    for index in here.segments:
+        segment = segments[index]
+        tag = segment[0][0]
+        readings = binding.readings.get(tag)
+        if readings is None:
+            if tag not in binding.known:
+                unread.append(index)
+            continue
+        read = tag in binding.known
+        for reading in readings:
+            slots = reading.slots.get(_key(segment, reading.positions))
+            if slots is None:
+                continue
+            read = True
+            for (element, component), name, form in slots:
+                if element < len(segment) and component <= len(segment[element]):
+                    text = segment[element][component - 1].rstrip()
+                    if text:
+                        text = text.replace(",", ".") if form.kind == "number" else text
+                        _put(values, more, name, form.read(text))
+        if not read:
+            unread.append(index)
+    for child in here.children:
+        group = binding.groups.get(child.number)
+        below = group and group.bindings.get(_key(segments[child.segments[0]], group.positions))
+        if not group or not below:
+            unread.append(child.segments[0])
+        elif group.level:
+            inner: Values = {}
+            inner_more: More = {}
+            lower: list[Any] = []
+            _fill_group(segments, child, below, inner, inner_more, lower, unread)
+            nested.append(_level(group.level, inner, inner_more, lower))
+        else:
+            _fill_group(segments, child, below, values, more, nested, unread)
+
+
+def _key(segment: Segment, positions: tuple[Position, ...]) -> tuple[str, ...]:
+    """Return the values that stand at the positions, "" where nothing stands."""
+    return tuple(
+        [
+            segment[element][component - 1] if element < len(segment) and component <= len(segment[element]) else ""
+            for element, component in positions
+        ]
+    )
+
+
+def find_edifact(
+    segments: Sequence[Segment], top: Occurrence, pack: Pack, address: Address
+) -> tuple[int, Position | None]:
+    """Return where an address stands: the segment's index and the position in it.
+
+    For what is missing, the nearest segment above it that is present (position None where it is not that segment's).
+    """
+    levels = pack.edifact_levels
+    wanted = {levels["invoice"]: address.invoice, levels["commodity"]: address.line}
+    here = top
+    for number in (levels["invoice"], levels["commodity"]):
+        if wanted[number]:
+            found = [child for child in here.children if child.number == number]
+            if wanted[number] > len(found):
+                return _first(here), None
+            here = found[wanted[number] - 1]
+    element = pack.elements.get(address.element)
+    if not element or not element.edifact_place:
+        return _first(here), None
+    place = edifact_place(element)
+    parents = {row.group: row.parent for row in pack.profile}
+    groups = [here]
+    for number, conditions in _way(place, parents, element):
+        if wanted.get(number):
+            continue
+        below = [
+            child
+            for group in groups
+            for child in group.children
+            if child.number == number and _meets(segments[child.segments[0]], conditions)
+        ]
+        if not below:
+            return _first(groups[0]), None
+        groups = below
+    found_at = [
+        index
+        for group in groups
+        for index in group.segments
+        if segments[index][0][0] == place.tag and _meets(segments[index], place.conditions)
+    ]
+    if not found_at:
+        return _first(groups[0]), None
+    return found_at[min(address.occurrence, len(found_at)) - 1], place.position
+
+
+def _meets(segment: Segment, conditions: Iterable[Condition]) -> bool:
+    """Tell whether a segment has the qualifiers."""
+    return all(_key(segment, (position,)) == (value,) for position, value in conditions)
+
+
+def _first(group: Occurrence) -> int:
+    """Return the index of a group's first segment."""
+    return group.segments[0]
+
+
+class EdifactText(Protocol):
+    """What finding a place needs of a message's text."""
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """The segments, split."""
+
+    def place(self, segment: int, element: int | None = None, component: int | None = None) -> Place:
+        """Return the place of a segment (UNH = 1), element (tag = 1) and component (from 1)."""
+
+
+class EdifactLocator:
+    """Finds addresses of the declaration in an EDIFACT message."""
+
+    def __init__(self, body: bytes, charset: str, message: EdifactText, top: Occurrence, pack: Pack) -> None:
+        self._body, self._charset, self._message, self._top, self._pack = body, charset, message, top, pack
+
+    def text(self) -> str:
+        """Return the transmission as text."""
+        return self._body.decode(self._charset, errors="replace").lstrip("\ufeff")
+
+    def locate(self, address: Address) -> Place:
+        """Return the place of an address, or of the nearest segment above it that is present."""
+        index, position = find_edifact(self._message.segments, self._top, self._pack, address)
+        place = (
+            self._message.place(index + 1, position.element + 1, position.component)
+            if position
+            else self._message.place(index + 1)
+        )
+        return replace(place, pointer=self._pack.pointer(address))
