@@ -1,0 +1,96 @@
+"""Days that count: business days, billing periods, payment due dates and the end of a day in Eastern Time; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from datetime import date, datetime, time, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+EASTERN = ZoneInfo("America/Toronto")
+DAY = timedelta(days=1)
+SATURDAY = 5
+
+
+class Cycle(NamedTuple):
+    """The billing cycle's figures; `months_later` moves the due date, because one regulation text reads a month later.
+
+    Source: SOR/86-1062 s.2 as amended by SOR/2024-41; the window of the 18th to the 17th is also the practice.
+    """
+
+    first_day: int = 18
+    statement_day: int = 25
+    weekdays: int = 10
+    months_later: int = 0
+
+
+class BillingPeriod(NamedTuple):
+    """A billing period (both ends included), the day of its statement and the day its payment is due."""
+
+    start: date
+    end: date
+    statement: date
+    payment_due: date
+
+
+CYCLE = Cycle()
+
+
+def eastern_day(moment: datetime) -> date:
+    """Return the calendar day in Eastern Time of an aware moment."""
+    return moment.astimezone(EASTERN).date()
+
+
+def end_of_day(day: date) -> datetime:
+    """Return the day's last minute, 23:59:59.999999 Eastern Time, as an aware moment."""
+    return datetime.combine(day, time.max, EASTERN)
+
+
+def is_business_day(day: date, holidays: Container[date]) -> bool:
+    """Tell whether the day is Monday to Friday and no holiday."""
+    return day.weekday() < SATURDAY and day not in holidays
+
+
+def add_business_days(day: date, count: int, holidays: Container[date]) -> date:
+    """Return the day that lies `count` (0 or more) business days after the day, which itself is day 0.
+
+    Counting starts on the next business day, also from a Saturday, Sunday or holiday (AMPS C288).
+    """
+    while count > 0:
+        day += DAY
+        if is_business_day(day, holidays):
+            count -= 1
+    return day
+
+
+def add_months(day: date, months: int) -> date:
+    """Return the same day of the month so many months later, or that month's last day when it has no such day."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    following = date(year + (month == 11), (month + 1) % 12 + 1, 1)
+    return min(date(year, month + 1, 1) + (day.day - 1) * DAY, following - DAY)
+
+
+def billing_period(day: date, cycle: Cycle = CYCLE) -> BillingPeriod:
+    """Return the billing period that the day lies in.
+
+    The payment is due on the tenth weekday (Monday to Friday, holidays included) after the period's last day.
+    """
+    start = day.replace(day=cycle.first_day)
+    if start > day:
+        start = add_months(start, -1)
+    end = add_months(start, 1) - DAY
+    due = add_business_days(add_months(end, cycle.months_later), cycle.weekdays, ())
+    return BillingPeriod(start, end, end.replace(day=cycle.statement_day), due)
+
+
+def payment_due(day: date, cycle: Cycle = CYCLE) -> date:
+    """Return the day on which the payment for a declaration accounted on the day is due."""
+    return billing_period(day, cycle).payment_due
+
+
+def is_correction(now: datetime, due: date) -> bool:
+    """Tell whether a change made now is a correction: until 23:59 Eastern Time on the payment due date.
+
+    After it the change is an adjustment (CCS course cards; ghy.com).
+    """
+    return eastern_day(now) <= due
