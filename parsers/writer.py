@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import xmlschema
 from lxml import etree
@@ -65,7 +65,8 @@ def write_xml(declaration: Declaration, pack: Pack, envelope: Envelope, *, encod
             _write_level(item, commodity, pack, "commodity", way)
     _sort(wrapper, _schema(pack).elements["MetaData"])
     etree.indent(wrapper)
-    return bytes(etree.tostring(wrapper, xml_declaration=True, encoding=encoding))
+    written = cast("bytes", etree.tostring(wrapper, xml_declaration=True, encoding=encoding))
+    return written
 
 
 def _default(namespace: str) -> Any:
