@@ -1,0 +1,271 @@
+"""The reference assessment engine: works out duties and taxes from SAMPLE DATA, so that everything runs end to end.
+
+The real engine stands outside this project; only the contract in `routing/assessment.py` is the gateway's. The order of
+calculation is the published one: value for duty, customs duty, SIMA, surtax, safeguard, excise, value for tax, GST.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation, localcontext
+from operator import add
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from gateway.errors import GatewayError
+from gateway.model import Amounts, Bilingual, Period
+
+SAMPLE_RATES = Path(__file__).parent / "sample_rates"
+Json = dict[str, Any]
+CENT = Decimal("0.01")
+NOTHING = Decimal("0.00")
+NIL = Amounts(*(NOTHING for _ in Amounts._fields))
+
+# Charges that a code of their own brings about: the element with the code, their kinds, and the element that tells
+# whether the goods are subject at all, with its values for "no".
+CODED = (
+    ("sima_measure", ("anti_dumping", "countervailing"), "sima_subject", ("N", "U")),
+    ("surtax_code", ("surtax",), "surtax_subject", ("N",)),
+    ("safeguard_code", ("safeguard",), "", ()),
+    ("excise_code", ("excise_duty", "excise_tax"), "", ()),
+)
+
+# Test data: a sender's reference holding one of these chooses the outcome, in messages marked as tests only.
+TEST_OUTCOME = re.compile(r"TEST-(APPROVE|REFUSE|PENDING|SILENT|LATE-(\d{1,4}))")
+LONGEST_DELAY = 3600
+
+Row = Mapping[str, str]
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Assessment(NamedTuple):
+    """What the engine sends (None: it stays silent) and after how many seconds."""
+
+    result: Json | None
+    delay: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One row of a rate table: an exchange rate, or what is charged (three parts, added up), and its days."""
+
+    rate: Decimal
+    percent: Decimal
+    per_unit: Decimal
+    per_line: Decimal
+    valid: Period
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """All that the engine charges by: exchange rates by currency, charges by (kind, code, tariff treatment), texts."""
+
+    exchange: Mapping[str, tuple[Charge, ...]]
+    charges: Mapping[tuple[str, str, str], tuple[Charge, ...]]
+    reasons: Mapping[str, Bilingual]
+
+
+class _Cannot(Exception):
+    """A line that cannot be assessed: the reason's code and the value it speaks of."""
+
+    def __init__(self, code: str, value: str) -> None:
+        super().__init__(code)
+        self.code, self.value = code, value
+
+
+def load_rates(folder: Path = SAMPLE_RATES) -> Rates:
+    """Return the rates of a folder laid out as `sample_rates/README.md` says.
+
+    Raises GatewayError, one line with the file and the row, for a table that cannot be used.
+    """
+    exchange = _table(folder / "exchange_rates.csv", lambda row: row["currency"], _charge_of)
+    charges = _table(folder / "charges.csv", lambda row: (row["kind"], row["code"], row["treatment"]), _charge_of)
+    texts = _table(
+        folder / "reasons.csv", lambda row: row["code"], lambda row: Bilingual(row["text_en"], row["text_fr"])
+    )
+    reasons = {code: first for code, (first, *_) in texts.items()}
+    return Rates(exchange, charges, reasons)
+
+
+def assess(request: Mapping[str, Any], rates: Rates) -> Assessment:
+    """Return the result for a request that keeps the published schema; pure, so a repeat gives the same result.
+
+    Originals and corrections are approved, adjustments and withdraw requests await review, and what cannot be worked
+    out is refused with every reason. Test data in the reference of a test message override the outcome.
+    """
+    lines, totals, reasons = _assess_lines(request, rates)
+    review = request["nature"] in ("adjustment", "withdrawal")
+    outcome, delay = "refused" if reasons else "pending" if review else "approved", 0
+    chosen = TEST_OUTCOME.search(request["reference"] or "") if request["test"] else None
+    if chosen and chosen[1] == "SILENT":
+        return Assessment(None)
+    if chosen and chosen[1] == "REFUSE":
+        outcome = "refused"
+        reasons.append(_reason(rates, "ENG-0005"))
+    elif chosen and chosen[2]:
+        delay = min(int(chosen[2]), LONGEST_DELAY)
+    elif chosen and not reasons:
+        outcome = {"APPROVE": "approved", "PENDING": "pending"}[chosen[1]]
+    if outcome == "pending":
+        reasons.append(_reason(rates, "ENG-0006"))
+    result = {
+        name: request[name] for name in ("contract", "message_id", "transaction_number", "version", "payment_due")
+    }
+    result.update(outcome=outcome, lines=lines, totals=totals, reasons=reasons)
+    return Assessment(result, delay)
+
+
+def _assess_lines(request: Mapping[str, Any], rates: Rates) -> tuple[list[Json], Json, list[Json]]:
+    """Return the lines, the totals (their sums) and the reasons why lines cannot be assessed.
+
+    With one reason there are no amounts at all: half an assessment would be taken for a whole one.
+    """
+    lines: list[Json] = []
+    reasons: list[Json] = []
+    totals = NIL
+    with localcontext(Context(prec=60, rounding=ROUND_HALF_UP)):
+        for place, line in _lines(request):
+            try:
+                amounts = _assess_line(line, rates)
+            except _Cannot as fault:
+                reasons.append(_reason(rates, fault.code, fault.value, **place))
+                continue
+            totals = Amounts(*map(add, totals, amounts))
+            lines.append({**place, "sima_code": _sima_code(line, amounts), "amounts": _texts(amounts)})
+    return ([], _texts(NIL), reasons) if reasons else (lines, _texts(totals), reasons)
+
+
+def _assess_line(line: Mapping[str, str], rates: Rates) -> Amounts:
+    """Work out one line; raise _Cannot for what is missing."""
+    day = _day(line)
+    currency = _needed(line, "currency")
+    exchange = _on(day, rates.exchange.get(currency, ()))
+    if exchange is None:
+        raise _Cannot("ENG-0001", currency)
+    value = _cents(_amount(line, "value_for_currency_conversion") * exchange.rate)
+    found = {"customs_duty": _charge(_duty(line, rates, day), value, line)}
+    for element, kinds, subject, no in CODED:
+        code = line.get(element)
+        if not code or line.get(subject) in no:
+            continue
+        charges = {kind: _on(day, rates.charges.get((kind, code, ""), ())) for kind in kinds}
+        if not any(charges.values()):
+            raise _Cannot("ENG-0003", code)
+        found.update({kind: _charge(charge, value, line) for kind, charge in charges.items() if charge})
+    taxable = value + sum(found.values(), NOTHING)
+    gst_code = line.get("gst_code", "")
+    gst = _on(day, rates.charges.get(("gst", gst_code, ""), ()))
+    if gst is None:
+        raise _Cannot("ENG-0003", gst_code)
+    tax = _charge(gst, taxable, line)
+    return NIL._replace(value_for_duty=value, value_for_tax=taxable, gst=tax, total=taxable - value + tax, **found)
+
+
+def _duty(line: Mapping[str, str], rates: Rates, day: date) -> Charge:
+    """Find the rate of customs duty: the longest beginning of the classification, the treatment before `*`."""
+    number, treatment = _needed(line, "classification"), _needed(line, "tariff_treatment")
+    for length in range(len(number), -1, -1):
+        for wanted in (treatment, "*"):
+            charge = _on(day, rates.charges.get(("customs_duty", number[:length], wanted), ()))
+            if charge is not None:
+                return charge
+    raise _Cannot("ENG-0002", number)
+
+
+def _charge(charge: Charge, base: Decimal, line: Mapping[str, str]) -> Decimal:
+    """Apply a rate to a line, in cents; a quantity is needed only where the rate asks for one."""
+    units = charge.per_unit * _amount(line, "quantity") if charge.per_unit else NOTHING
+    return _cents(base * charge.percent / 100 + units + charge.per_line)
+
+
+def _sima_code(line: Mapping[str, str], amounts: Amounts) -> str | None:
+    """Derive the SIMA code: non-subject 10, undertaking 20, finding without duty 40, finding with duty 51."""
+    subject = line.get("sima_subject")
+    if subject == "S":
+        return "51" if amounts.anti_dumping or amounts.countervailing else "40"
+    return {"N": "10", "U": "20"}.get(subject or "")
+
+
+def _lines(request: Mapping[str, Any]) -> Iterator[tuple[dict[str, int], dict[str, str]]]:
+    """Yield each line's place and its elements, the first occurrence of one that repeats."""
+    for i, invoice in enumerate(request["declaration"]["invoices"], 1):
+        for j, line in enumerate(invoice["lines"], 1):
+            yield (
+                {"invoice": i, "line": j},
+                {name: text if isinstance(text, str) else text[0] for name, text in line["elements"].items()},
+            )
+
+
+def _reason(rates: Rates, code: str, value: str = "", *, invoice: int = 0, line: int = 0) -> Json:
+    """Put a reason into words."""
+    text = rates.reasons[code]
+    return {
+        "code": code,
+        "text_en": text.en.replace("{value}", value[:100]),
+        "text_fr": text.fr.replace("{value}", value[:100]),
+        "invoice": invoice,
+        "line": line,
+    }
+
+
+def _needed(line: Mapping[str, str], element: str) -> str:
+    """Return an element's text, or raise _Cannot."""
+    try:
+        return line[element]
+    except KeyError:
+        raise _Cannot("ENG-0004", element) from None
+
+
+def _amount(line: Mapping[str, str], element: str) -> Decimal:
+    """Return an element as a number, or raise _Cannot."""
+    try:
+        return Decimal(_needed(line, element))
+    except InvalidOperation:
+        raise _Cannot("ENG-0004", element) from None
+
+
+def _day(line: Mapping[str, str]) -> date:
+    """Return the date of direct shipment, which sets the exchange rate, or raise _Cannot."""
+    try:
+        return date.fromisoformat(_needed(line, "direct_shipment_date"))
+    except ValueError:
+        raise _Cannot("ENG-0004", "direct_shipment_date") from None
+
+
+def _on(day: date, charges: tuple[Charge, ...]) -> Charge | None:
+    """Return the charge in force on the day."""
+    return next((charge for charge in charges if charge.valid.covers(day)), None)
+
+
+def _cents(amount: Decimal) -> Decimal:
+    """Round half up to the cent."""
+    return amount.quantize(CENT)
+
+
+def _texts(amounts: Amounts) -> dict[str, str]:
+    """Write amounts as the contract does."""
+    return {name: format(amount, "f") for name, amount in amounts._asdict().items()}
+
+
+def _table(path: Path, key: Callable[[Row], K], value: Callable[[Row], V]) -> dict[K, tuple[V, ...]]:
+    """Read a CSV file into its rows' values by key; raise GatewayError with the file and row for an unusable one."""
+    table: dict[K, tuple[V, ...]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), 2):
+            try:
+                table[key(row)] = (*table.get(key(row), ()), value(row))
+            except (KeyError, ValueError, InvalidOperation) as error:
+                raise GatewayError(f"{path}, row {number}: unusable: {error!r}") from error
+    return table
+
+
+def _charge_of(row: Row) -> Charge:
+    """Read a row's rate and its days; an empty cell is nothing, an empty day is open."""
+    percent, per_unit, per_line = (Decimal(row.get(column) or 0) for column in ("percent", "per_unit", "per_line"))
+    start, end = (date.fromisoformat(row[column]) if row[column] else None for column in ("valid_from", "valid_to"))
+    return Charge(Decimal(row.get("rate") or 0), percent, per_unit, per_line, Period(start, end))
