@@ -1,0 +1,117 @@
+"""Declarations and findings as canonical JSON for the journal: keys sorted, no blanks, ASCII, types kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from gateway.model import Commodity, Declaration, Envelope, Finding, Invoice, Level, Unreadable, Value
+
+
+def dump(value: object) -> str:
+    """Return the one JSON text of a value made of dicts, lists, texts, integers, booleans and None.
+
+    ASCII, so that every text that Python can hold can be stored, NUL and lone surrogates included.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def encode_declaration(declaration: Declaration) -> str:
+    """Return the declaration as canonical JSON that `decode_declaration` reads back to an equal value."""
+    return dump(
+        _level(declaration)
+        | {
+            "invoices": [
+                _level(invoice) | {"commodities": [_level(commodity) for commodity in invoice.commodities]}
+                for invoice in declaration.invoices
+            ]
+        }
+    )
+
+
+def decode_declaration(text: str) -> Declaration:
+    """Return the declaration that `encode_declaration` wrote."""
+    content = json.loads(text)
+    return Declaration(
+        *_read_level(content),
+        invoices=tuple(
+            Invoice(
+                *_read_level(invoice),
+                commodities=tuple(Commodity(*_read_level(commodity)) for commodity in invoice["commodities"]),
+            )
+            for invoice in content["invoices"]
+        ),
+    )
+
+
+def encode_envelope(envelope: Envelope) -> str:
+    """Return what a message's envelope says as canonical JSON."""
+    return dump({name: getattr(envelope, name) for name in Envelope.__dataclass_fields__})
+
+
+def decode_envelope(text: str) -> Envelope:
+    """Return the envelope that `encode_envelope` wrote."""
+    return Envelope(**json.loads(text))
+
+
+def encode_findings(findings: Iterable[Finding]) -> str:
+    """Return findings as canonical JSON: what the sender was told, and where it stands in the sender's bytes."""
+    return dump([_finding(finding) for finding in findings])
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    """Return one finding as JSON values; of the place only what applies."""
+    return {
+        "code": finding.code,
+        "severity": finding.severity.value,
+        "text_en": finding.text.en,
+        "text_fr": finding.text.fr,
+        "place": {
+            name: getattr(finding.place, name)
+            for name in finding.place.__dataclass_fields__
+            if getattr(finding.place, name) is not None
+        },
+        "value": finding.value,
+        "expected": finding.expected,
+        "source": finding.source,
+        "syntax_error": finding.syntax_error,
+        "service_segment": finding.service_segment,
+    }
+
+
+def _level(level: Level) -> dict[str, object]:
+    """Return the elements of one level as JSON values."""
+    content: dict[str, object] = {"values": {name: _value(value) for name, value in level.values.items()}}
+    if level.more:
+        content["more"] = {name: [_value(value) for value in values] for name, values in level.more.items()}
+    return content
+
+
+def _read_level(content: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, tuple[Value, ...]]]:
+    """Return the values and the further occurrences of one level."""
+    return (
+        {name: _read_value(value) for name, value in content["values"].items()},
+        {name: tuple(map(_read_value, values)) for name, values in content.get("more", {}).items()},
+    )
+
+
+def _value(value: Value) -> object:
+    """Return a text as itself, every other kind as an object that names it."""
+    if isinstance(value, Unreadable):
+        return {"unreadable": str(value)}
+    if isinstance(value, Decimal):
+        return {"number": str(value)}
+    return {"date": value.isoformat()} if isinstance(value, date) else value
+
+
+def _read_value(content: Any) -> Value:
+    """Return the typed value."""
+    if isinstance(content, str):
+        return content
+    ((kind, text),) = content.items()
+    if kind == "number":
+        return Decimal(text)
+    return date.fromisoformat(text) if kind == "date" else Unreadable(text)

@@ -1,0 +1,1206 @@
+"""The journal: every transmission, verdict, effect and answer in one database; each method is one transaction.
+
+Receive commits before the queue is acknowledged; a claim counts an attempt before the work; finish writes a verdict
+with its effects and answers at once; dispatch marks what was confirmed. So every step may be repeated after a crash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    and_,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    make_url,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from gateway import limits
+from gateway.audit import GENESIS, AuditReport, Link, link_hash, walk
+from gateway.codec import (
+    decode_declaration,
+    decode_envelope,
+    dump,
+    encode_declaration,
+    encode_envelope,
+    encode_findings,
+)
+from gateway.errors import GatewayError, JournalUnavailable
+from gateway.model import (
+    Envelope,
+    Judged,
+    Nature,
+    Outcome,
+    Outgoing,
+    Received,
+    Syntax,
+    Verdict,
+    VersionFact,
+    stable_id,
+)
+from gateway.tables import audit, declaration_version, destination, inbox, interchange_reference, message, outbox
+
+DEFAULT_URL = "sqlite:///run/gateway.sqlite3"
+
+# The lane of a transmission that holds several declarations: it waits for all before it, all after it wait for it.
+EVERY_LANE = "*"
+
+# Seconds that SQLite waits for the writer before us, and PostgreSQL for a lock: longer means something is stuck.
+LOCK_SECONDS = 10
+
+# Unfinished transmissions looked at in one go when work is claimed.
+WINDOW = 500
+
+# A failing destination rests 1, 2, 4 ... seconds, at most five minutes, and is parked after some four hours.
+FIRST_PAUSE, LONGEST_PAUSE, FAILURES = timedelta(seconds=1), timedelta(minutes=5), 55
+
+# Characters of a sender's reference or lane that are kept as they are: an index row has its limit on PostgreSQL.
+KEY_CHARACTERS = 200
+
+# PostgreSQL advisory locks: transmissions are numbered in the order of their commits, and so is the audit chain.
+RECEIVING, CHAINING, MIGRATING = 7_305_001, 7_305_002, 7_305_003
+
+AnyRow = Row[*tuple[Any, ...]]
+
+_migrating = threading.Lock()
+
+
+class Conflict(GatewayError):
+    """Another worker took a version or reference first; nothing was written: judge again with fresh facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One transmission handed over by a transport, not yet in the journal.
+
+    `uid` is the transport's id, the same at every redelivery; `channel` is partner or assessment; `lane` the
+    transaction number, `EVERY_LANE` for several, any unique text for none; `receipt` is sent when it is new.
+    """
+
+    uid: str
+    channel: str
+    partner: str | None
+    body: bytes
+    headers: Mapping[str, str]
+    received_at: datetime
+    lane: str
+    receipt: Outgoing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One transmission leased to a worker; `attempts` counts this one."""
+
+    sequence: int
+    id: str
+    uid: str
+    channel: str
+    partner: str | None
+    received_at: datetime
+    body: bytes
+    digest: str
+    headers: Mapping[str, str]
+    lane: str
+    attempts: int
+    worker: str
+
+    @property
+    def received(self) -> Received:
+        """The transmission as the pipeline takes it."""
+        return Received(self.id, self.partner, self.body, self.received_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a worker got: transmissions to work on, and those whose attempts are used up, which are to be parked."""
+
+    work: tuple[Claimed, ...] = ()
+    exhausted: tuple[Claimed, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.work or self.exhausted)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the journal knows for judging, as model.Facts wants it.
+
+    `first` gives the inbox id of the transmission that used a reference first.
+    """
+
+    histories: Mapping[str, tuple[VersionFact, ...]] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+    first: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The engine's word on one request: the version's new status, and the answers that tell the sender.
+
+    `payment_due` None leaves the day as it is.
+    """
+
+    request_id: str
+    status: str
+    outgoing: tuple[Outgoing, ...] = ()
+    payment_due: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The message behind a request to the engine: its effect, and the transmission and place that it came in."""
+
+    transaction_number: str
+    fact: VersionFact
+    received: Received
+    ordinal: int
+    syntax: Syntax
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One thing to be sent now."""
+
+    id: str
+    kind: str
+    destination: str
+    content_type: str
+    body: bytes
+    created_at: datetime
+    attempts: int
+
+
+def inbox_id(uid: str) -> str:
+    """Return the id that a transmission with this transport id has in the journal."""
+    return stable_id(_key(uid))
+
+
+def pause(failures: int, fraction: float) -> timedelta:
+    """Return how long a destination rests after its n-th failure in a row: doubling, three quarters to all of it."""
+    longest: timedelta = min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
+    return longest * (0.75 + 0.25 * fraction)
+
+
+def ready(rows: Iterable[AnyRow], lanes: dict[tuple[str, str], set[str]], now: datetime) -> list[int]:
+    """Return the sequences that may be worked on, of unfinished rows in order; `lanes` remembers what stands before.
+
+    A row waits for every earlier unfinished row of its channel and partner in its lane, and where either is in every
+    lane; it is free when nobody holds it or the lease has run out.
+    """
+    free = []
+    for row in rows:
+        before = lanes[row.channel, row.partner]
+        waits = bool(before) if row.lane == EVERY_LANE else row.lane in before or EVERY_LANE in before
+        before.add(row.lane)
+        if not waits and (row.lease_until is None or row.lease_until <= now):
+            free.append(row.sequence)
+    return free
+
+
+class Journal:
+    """The journal on SQLite or PostgreSQL; safe to share between threads, not across a fork."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(gateway_reading=True)
+        self._postgresql = engine.dialect.name == "postgresql"
+        self._insert = postgresql.insert if self._postgresql else sqlite.insert
+
+    # ------------------------------------------------------------------------------------------------ open
+
+    @classmethod
+    def open(cls, url: str | None = None) -> Journal:
+        """Return the journal at a database URL (default: GATEWAY_DATABASE_URL, else a SQLite file under run/).
+
+        Connects when first used. Raises JournalUnavailable for a URL that is not of SQLite or PostgreSQL.
+        """
+        return cls(_engine(url or os.environ.get("GATEWAY_DATABASE_URL") or DEFAULT_URL))
+
+    @property
+    def url(self) -> str:
+        """The database's URL without secrets, for logs."""
+        return _masked(self._engine.url)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def check(self) -> None:
+        """Raise JournalUnavailable unless the database answers and has its tables."""
+        with self._read() as connection:
+            connection.execute(select(audit.c.n).limit(1)).all()
+
+    def migrate(self) -> None:
+        """Bring the tables to this version's state; safe to repeat and to run in several processes at once."""
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+        # Alembic keeps its context in module globals: one thread at a time.
+        with _migrating, self._write() as connection:
+            self._lock(connection, MIGRATING)
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, "head")
+
+    # ------------------------------------------------------------------------------------------------ receive, work
+
+    def receive(self, deliveries: Sequence[Delivery]) -> list[bool]:
+        """Write transmissions as they came in, with their receipts; tell which were new (the others: redelivered)."""
+        if not deliveries:
+            return []
+        keys = [_key(delivery.uid) for delivery in deliveries]
+        new: list[bool] = []
+        with self._write() as connection:
+            # Numbered in the order of commits: no worker can see a number while a lower one is still to come.
+            self._lock(connection, RECEIVING)
+            seen = set(connection.scalars(select(inbox.c.uid).where(inbox.c.uid.in_(keys))))
+            last = connection.scalar(select(func.max(inbox.c.sequence))) or 0
+            rows, receipts, events = [], [], []
+            for key, delivery in zip(keys, deliveries, strict=True):
+                new.append(key not in seen)
+                if key in seen:
+                    continue
+                seen.add(key)
+                last += 1
+                digest = hashlib.sha256(delivery.body).hexdigest()
+                partner = _key(delivery.partner or "")
+                rows.append(
+                    {
+                        "sequence": last,
+                        "id": stable_id(key),
+                        "uid": key,
+                        "channel": delivery.channel,
+                        "partner": partner,
+                        "received_at": delivery.received_at,
+                        "body": delivery.body,
+                        "digest": digest,
+                        "headers": dump(dict(delivery.headers)),
+                        "lane": _key(delivery.lane),
+                        "state": "received",
+                        "attempts": 0,
+                    }
+                )
+                if delivery.receipt:
+                    receipts.append(_outgoing(delivery.receipt, last, delivery.received_at, None))
+                detail = {
+                    "id": stable_id(key),
+                    "uid": key,
+                    "channel": delivery.channel,
+                    "partner": partner,
+                    "bytes": len(delivery.body),
+                    "digest": digest,
+                }
+                events.append((delivery.received_at, "received", last, detail))
+            if rows:
+                connection.execute(insert(inbox), rows)
+                self._send(connection, receipts)
+                self._chain(connection, events)
+        return new
+
+    def claim(self, worker: str, limit: int, lease_seconds: float, *, now: datetime) -> Claims:
+        """Lease the oldest transmissions that wait for nothing, and count the attempt, before any work on them.
+
+        `worker` must be unique to the running process. What was tried before is claimed alone, so that a message
+        that kills its worker does not use up the attempts of others.
+        """
+        lanes: dict[tuple[str, str], set[str]] = defaultdict(set)
+        open_rows = select(
+            inbox.c.sequence, inbox.c.channel, inbox.c.partner, inbox.c.lane, inbox.c.lease_until, inbox.c.attempts
+        ).where(inbox.c.finished_at.is_(None))
+        fresh: list[int] = []
+        tried: list[int] = []
+        with self._read() as connection:
+            after = 0
+            while True:
+                window = open_rows.where(inbox.c.sequence > after).order_by(inbox.c.sequence).limit(WINDOW)
+                barred = [sender for sender, before in lanes.items() if EVERY_LANE in before]
+                if barred:
+                    window = window.where(tuple_(inbox.c.channel, inbox.c.partner).not_in(barred))
+                rows = connection.execute(window).all()
+                free = set(ready(rows, lanes, now))
+                fresh += [row.sequence for row in rows if row.sequence in free and not row.attempts]
+                tried += [row.sequence for row in rows if row.sequence in free and row.attempts]
+                if free or len(rows) < WINDOW:
+                    break
+                after = rows[-1].sequence
+        for chosen, most in ((tried, 1), (fresh, limit)):
+            if chosen and (claims := self._lease(chosen, worker, most, lease_seconds, now)):
+                return claims
+        return Claims()
+
+    def _lease(self, chosen: list[int], worker: str, most: int, lease_seconds: float, now: datetime) -> Claims:
+        """Lease up to `most` of the chosen rows that nobody else took meanwhile."""
+        still_free = (
+            select(inbox.c.sequence)
+            .where(
+                inbox.c.sequence.in_(chosen),
+                inbox.c.finished_at.is_(None),
+                or_(inbox.c.lease_until.is_(None), inbox.c.lease_until <= now),
+            )
+            .order_by(inbox.c.sequence)
+            .limit(most)
+            .with_for_update(skip_locked=True)
+        )
+        with self._write() as connection:
+            mine = list(connection.scalars(still_free))
+            if not mine:
+                return Claims()
+            rows = connection.execute(
+                update(inbox)
+                .where(inbox.c.sequence.in_(mine))
+                .values(
+                    state="working",
+                    attempts=inbox.c.attempts + 1,
+                    worker=worker,
+                    lease_until=now + timedelta(seconds=lease_seconds),
+                )
+                .returning(*inbox.c)
+            ).all()
+        claimed = [_claimed(row) for row in sorted(rows, key=lambda row: row.sequence)]
+        return Claims(
+            tuple(row for row in claimed if row.attempts <= limits.ATTEMPTS),
+            tuple(row for row in claimed if row.attempts > limits.ATTEMPTS),
+        )
+
+    def release(self, rows: Sequence[Claimed]) -> None:
+        """Give leased transmissions back untouched: an orderly stop is not an attempt."""
+        with self._write() as connection:
+            mine = self._held(connection, rows)
+            connection.execute(
+                update(inbox)
+                .where(inbox.c.sequence.in_(mine))
+                .values(state="received", attempts=inbox.c.attempts - 1, worker=None, lease_until=None)
+            )
+
+    def facts(self, partner: str | None, transaction_numbers: Iterable[str], references: Iterable[str]) -> Known:
+        """Return the accepted versions of the transaction numbers and the earlier uses of the partner's references."""
+        numbers = {_key(number): number for number in transaction_numbers}
+        given = {_key(reference): reference for reference in references}
+        histories: dict[str, list[VersionFact]] = defaultdict(list)
+        with self._read() as connection:
+            if numbers:
+                versions = (
+                    select(declaration_version)
+                    .where(declaration_version.c.transaction_number.in_(list(numbers)))
+                    .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
+                )
+                for row in connection.execute(versions):
+                    histories[numbers[row.transaction_number]].append(_fact(row))
+            used: Sequence[AnyRow] = []
+            if given:
+                used = connection.execute(
+                    select(interchange_reference.c.reference, interchange_reference.c.digest, inbox.c.id)
+                    .join(inbox, inbox.c.sequence == interchange_reference.c.inbox)
+                    .where(
+                        interchange_reference.c.partner == _key(partner or ""),
+                        interchange_reference.c.reference.in_(list(given)),
+                    )
+                ).all()
+        return Known(
+            {number: tuple(facts) for number, facts in histories.items()},
+            {given[row.reference]: row.digest for row in used},
+            {given[row.reference]: row.id for row in used},
+        )
+
+    def finish(self, done: Sequence[tuple[Claimed, Outcome]], *, specs: str, now: datetime) -> list[bool]:
+        """Write verdicts with all their effects and answers at once; False where the lease was lost: no effect.
+
+        `specs` is the digest of the specification data that judged. Raises Conflict, with nothing written, when
+        another worker took a version or reference that these outcomes rely on; since two outcomes of one call can
+        also collide, the caller then judges and finishes them one at a time.
+        """
+        with self._write() as connection:
+            held = self._held(connection, [row for row, _ in done])
+            kept = [(row, outcome) for row, outcome in done if row.sequence in held]
+            messages, outgoing, events = [], [], []
+            for row, outcome in kept:
+                messages += [_message(row, judged, outcome.syntax, specs, now) for judged in outcome.judged]
+                outgoing += [_outgoing(item, row.sequence, now, item.ordinal) for item in outcome.outgoing]
+                events.append((now, "judged", row.sequence, _judged_detail(outcome, specs)))
+            if messages:
+                connection.execute(insert(message), messages)
+            self._take_versions(connection, kept)
+            self._take_references(connection, kept)
+            self._send(connection, outgoing)
+            self._close(connection, [(row, "done", None) for row, _ in kept], now)
+            self._chain(connection, events)
+        return [row.sequence in held for row, _ in done]
+
+    def _take_versions(self, connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
+        """Write the effects on declarations; a withdrawal of a version on file sets that version's status."""
+        rows = []
+        for row, outcome in kept:
+            requests = {item.ordinal: item.id for item in outcome.outgoing if item.kind == "request"}
+            for judged in outcome.judged:
+                if judged.effect is None:
+                    continue
+                values = _version(row, judged, judged.effect, requests.get(judged.message.ordinal))
+                if judged.effect.nature is Nature.WITHDRAWAL:
+                    on_file = update(declaration_version).where(
+                        declaration_version.c.transaction_number == values["transaction_number"],
+                        declaration_version.c.version == values["version"],
+                    )
+                    status = {"status": values["status"], "request_id": values["request_id"]}
+                    if connection.execute(on_file.values(status)).rowcount:
+                        continue
+                rows.append(values)
+        # Always in the same order, so that two workers wait for each other in one direction only.
+        rows.sort(key=lambda values: (values["transaction_number"], values["version"]))
+        if rows:
+            _claim_keys(connection, declaration_version, rows, "a version of these declarations")
+
+    def _take_references(self, connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
+        """Remember the references used; one that is taken matters only when a message was accepted under it."""
+        rows: dict[tuple[str, str], dict[str, Any]] = {}
+        accepted = set()
+        for row, outcome in kept:
+            for judged in outcome.judged:
+                if not judged.message.envelope.reference:
+                    continue
+                key = _key(row.partner or ""), _key(judged.message.envelope.reference)
+                mine = {"partner": key[0], "reference": key[1], "inbox": row.sequence, "digest": row.digest}
+                first = rows.setdefault(key, mine)
+                if judged.verdict is Verdict.ACCEPTED:
+                    accepted.add(key)
+                    if first["inbox"] != row.sequence:
+                        raise Conflict("two transmissions of the batch carry one reference")
+        if not rows:
+            return
+        columns = interchange_reference.c.partner, interchange_reference.c.reference
+        taken = {
+            (partner, reference)
+            for partner, reference in connection.execute(select(*columns).where(tuple_(*columns).in_(list(rows))))
+        }
+        if taken & accepted:
+            raise Conflict("another transmission took the reference")
+        fresh = [rows[key] for key in sorted(rows) if key not in taken]
+        if fresh:
+            _claim_keys(connection, interchange_reference, fresh, "a reference of these transmissions")
+
+    def settle(self, done: Sequence[tuple[Claimed, Settlement]], *, now: datetime) -> list[bool]:
+        """Write the engine's results with the answers they cause, and tell which took effect.
+
+        False for a repeat, an unknown request (noted, nothing is sent) or a lost lease. The result is kept as it
+        came. A version is settled once; only a pending one may be settled again, and any may be withdrawn.
+        """
+        applied: set[int] = set()
+        with self._write() as connection:
+            held = self._held(connection, [row for row, _ in done])
+            asked = [settlement.request_id for _, settlement in done]
+            versions = {
+                row.request_id: row
+                for row in connection.execute(
+                    select(
+                        declaration_version.c.request_id,
+                        declaration_version.c.transaction_number,
+                        declaration_version.c.version,
+                        declaration_version.c.inbox,
+                        declaration_version.c.ordinal,
+                        declaration_version.c.status,
+                    )
+                    .where(declaration_version.c.request_id.in_(asked))
+                    .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
+                    .with_for_update()
+                )
+            }
+            status = {request: row.status for request, row in versions.items()}
+            outgoing: list[dict[str, Any]] = []
+            events: list[tuple[datetime, str, int | None, object]] = []
+            closed: list[tuple[Claimed, str, str | None]] = []
+            for row, settlement in done:
+                if row.sequence not in held:
+                    continue
+                version = versions.get(settlement.request_id)
+                if version is None or not _may_settle(status[settlement.request_id], settlement.status):
+                    note = "repeats a result" if version else "answers no request of ours"
+                    closed.append((row, "done", note))
+                    events.append((now, "ignored", row.sequence, {"request": settlement.request_id, "why": note}))
+                    continue
+                status[settlement.request_id] = settlement.status
+                values: dict[str, Any] = {
+                    "status": settlement.status,
+                    "assessment": _text(row.body.decode("utf-8", "replace")),
+                    "assessed_at": now,
+                }
+                if settlement.payment_due:
+                    values["payment_due"] = settlement.payment_due
+                connection.execute(
+                    update(declaration_version)
+                    .where(declaration_version.c.request_id == settlement.request_id)
+                    .values(values)
+                )
+                outgoing += [_outgoing(item, version.inbox, now, version.ordinal) for item in settlement.outgoing]
+                closed.append((row, "done", None))
+                detail = {
+                    "request": settlement.request_id,
+                    "result": row.id,
+                    "digest": row.digest,
+                    "transaction_number": version.transaction_number,
+                    "version": version.version,
+                    "status": settlement.status,
+                    "outgoing": [_sent_detail(item) for item in settlement.outgoing],
+                }
+                events.append((now, "settled", version.inbox, detail))
+                applied.add(row.sequence)
+            self._send(connection, outgoing)
+            self._close(connection, closed, now)
+            self._chain(connection, events)
+        return [row.sequence in applied for row, _ in done]
+
+    def park(self, rows: Sequence[tuple[Claimed, str, Sequence[Outgoing]]], *, now: datetime) -> list[bool]:
+        """Take transmissions out of the way, each with the reason and its answers; False where the lease was lost."""
+        with self._write() as connection:
+            held = self._held(connection, [row for row, _, _ in rows])
+            kept = [(row, _text(why)[:500], answers) for row, why, answers in rows if row.sequence in held]
+            self._send(
+                connection,
+                [_outgoing(item, row.sequence, now, item.ordinal) for row, _, items in kept for item in items],
+            )
+            self._close(connection, [(row, "parked", why) for row, why, _ in kept], now)
+            self._chain(
+                connection,
+                [
+                    (now, "parked", row.sequence, {"why": why, "outgoing": [_sent_detail(item) for item in items]})
+                    for row, why, items in kept
+                ],
+            )
+        return [row.sequence in held for row, _, _ in rows]
+
+    def answer_again(self, row: Claimed, first: str, *, now: datetime) -> int:
+        """Answer a resend with the stored answers to its first transmission (its inbox id); return their number.
+
+        Same ids, same bytes; the resend itself has no effect. 0 also when the lease was lost.
+        """
+        with self._write() as connection:
+            if not self._held(connection, [row]):
+                return 0
+            self._close(connection, [(row, "done", f"resend of {first}")], now)
+            return self._due_again(connection, first, row.sequence, now)
+
+    def resend(self, first: str, *, now: datetime) -> int:
+        """Send the stored answers to a transmission (its inbox id) again, for the operator; return their number."""
+        with self._write() as connection:
+            return self._due_again(connection, first, None, now)
+
+    def _due_again(self, connection: Connection, first: str, resent: int | None, now: datetime) -> int:
+        """Make a transmission's answers due; the request to the engine is not an answer."""
+        sequence = connection.scalar(select(inbox.c.sequence).where(inbox.c.id == first))
+        again = (
+            update(outbox)
+            .where(outbox.c.inbox == sequence, outbox.c.kind != "request")
+            .values(sent_at=None, attempts=0, error=None)
+        )
+        count = connection.execute(again).rowcount
+        self._chain(connection, [(now, "resend", resent or sequence, {"first": first, "answers": count})])
+        return count
+
+    def case(self, request_id: str) -> Case | None:
+        """Return the message behind a request to the engine, None if there is no such request."""
+        with self._read() as connection:
+            row = connection.execute(
+                select(
+                    declaration_version,
+                    message.c.syntax,
+                    message.c.envelope,
+                    inbox.c.id,
+                    inbox.c.partner.label("sender"),
+                    inbox.c.body,
+                    inbox.c.received_at,
+                )
+                .join(inbox, inbox.c.sequence == declaration_version.c.inbox)
+                .join(
+                    message,
+                    and_(
+                        message.c.inbox == declaration_version.c.inbox,
+                        message.c.ordinal == declaration_version.c.ordinal,
+                    ),
+                )
+                .where(declaration_version.c.request_id == request_id)
+            ).one_or_none()
+        if row is None:
+            return None
+        return Case(
+            row.transaction_number,
+            _fact(row),
+            Received(row.id, row.sender or None, row.body, row.received_at),
+            row.ordinal,
+            Syntax(row.syntax),
+            decode_envelope(row.envelope),
+        )
+
+    # ------------------------------------------------------------------------------------------------ dispatch
+
+    def due(self, limit: int, *, now: datetime) -> list[Due]:
+        """Return what is to be sent now: by destination, in order within one, each with a fair share of the limit.
+
+        Destinations that rest or are parked are left out. Reading holds nothing: run one dispatcher.
+        """
+        found: list[Due] = []
+        with self._read() as connection:
+            resting = set(
+                connection.scalars(
+                    select(destination.c.name).where(
+                        or_(destination.c.paused_until > now, destination.c.parked_at.is_not(None))
+                    )
+                )
+            )
+            waiting = [row.name for row in connection.execute(WAITING) if row.name not in resting]
+            columns = [outbox.c[name] for name in Due.__dataclass_fields__]
+            for done, name in enumerate(waiting):
+                share = -(-(limit - len(found)) // (len(waiting) - done))
+                rows = connection.execute(
+                    select(*columns)
+                    .where(outbox.c.destination == name, outbox.c.sent_at.is_(None))
+                    .order_by(outbox.c.position)
+                    .limit(share)
+                )
+                found += [Due(*row) for row in rows]
+        return found
+
+    def mark_sent(self, ids: Sequence[str], *, now: datetime) -> int:
+        """Mark as sent what the broker confirmed, and clear the failures of those destinations; return how many."""
+        if not ids:
+            return 0
+        with self._write() as connection:
+            rows = connection.execute(
+                update(outbox)
+                .where(outbox.c.id.in_(ids), outbox.c.sent_at.is_(None))
+                .values(sent_at=now, attempts=outbox.c.attempts + 1, error=None)
+                .returning(outbox.c.position, outbox.c.id, outbox.c.inbox, outbox.c.destination)
+            ).all()
+            rows = sorted(rows, key=lambda row: row.position)
+            connection.execute(delete(destination).where(destination.c.name.in_({row.destination for row in rows})))
+            self._chain(
+                connection, [(now, "sent", row.inbox, {"id": row.id, "destination": row.destination}) for row in rows]
+            )
+        return len(rows)
+
+    def postpone(self, name: str, ids: Sequence[str], error: str, *, now: datetime) -> datetime | None:
+        """Let a destination rest after a failure, and count the attempt on the items tried.
+
+        Returns the time when it is tried again; None when it is parked, that is until `unpark`. The whole destination
+        waits, in order; the others go on.
+        """
+        error = _text(error)[:500]
+        with self._write() as connection:
+            connection.execute(
+                update(outbox).where(outbox.c.id.in_(ids)).values(attempts=outbox.c.attempts + 1, error=error)
+            )
+            first = self._insert(destination).values(name=name, failures=1, paused_until=now, error=error)
+            again = first.on_conflict_do_update(
+                index_elements=[destination.c.name], set_={"failures": destination.c.failures + 1, "error": error}
+            )
+            row = connection.execute(again.returning(destination.c.failures, destination.c.parked_at)).one()
+            # Jitter, so that many destinations of one broken broker do not come back in one instant.
+            until = now + pause(row.failures, random.random())  # noqa: S311
+            parked = row.parked_at or (now if row.failures >= FAILURES else None)
+            connection.execute(
+                update(destination).where(destination.c.name == name).values(paused_until=until, parked_at=parked)
+            )
+            if parked and not row.parked_at:
+                detail = {"destination": name, "failures": row.failures, "error": error}
+                self._chain(connection, [(now, "destination parked", None, detail)])
+        return None if parked else until
+
+    def unpark(self, name: str, *, now: datetime) -> int:
+        """Let a parked or resting destination be tried again at once; return how many items wait for it."""
+        with self._write() as connection:
+            if connection.execute(delete(destination).where(destination.c.name == name)).rowcount:
+                self._chain(connection, [(now, "destination unparked", None, {"destination": name})])
+            waiting = select(func.count()).where(outbox.c.destination == name, outbox.c.sent_at.is_(None))
+            return connection.scalar(waiting) or 0
+
+    def destinations(self) -> list[dict[str, Any]]:
+        """Return every destination that something waits for or that failed, with its backlog and state."""
+        with self._read() as connection:
+            backlog = connection.execute(
+                select(
+                    outbox.c.destination.label("name"),
+                    func.count().label("waiting"),
+                    func.min(outbox.c.created_at, type_=outbox.c.created_at.type).label("oldest"),
+                )
+                .where(outbox.c.sent_at.is_(None))
+                .group_by(outbox.c.destination)
+            ).mappings()
+            found: dict[str, dict[str, Any]] = {row["name"]: dict(row) for row in backlog}
+            for row in connection.execute(select(destination)).mappings():
+                found.setdefault(row["name"], {"name": row["name"], "waiting": 0, "oldest": None}).update(row)
+        blank = {"failures": 0, "paused_until": None, "parked_at": None, "error": None}
+        return [blank | found[name] for name in sorted(found)]
+
+    # ------------------------------------------------------------------------------------------------ evidence
+
+    def head(self) -> tuple[int, str]:
+        """Return number and hash of the newest audit link, to be kept outside the database."""
+        with self._read() as connection:
+            return _head(connection)
+
+    def verify(self, head: tuple[int, str] | None = None) -> AuditReport:
+        """Walk the audit chain and name the first row that is missing, changed or moved.
+
+        `head` (number, hash), as exported earlier, also shows rows taken off the end and a chain written anew.
+        """
+        return walk(self._links(), head)
+
+    def _links(self, page: int = 10_000) -> Iterator[tuple[int, str, str, int | None, str, str]]:
+        """Yield the chain page by page: no long transaction, no memory that grows with the archive."""
+        columns = [audit.c[name] for name in Link._fields]
+        after: int | None = None
+        while True:
+            rows = select(*columns).order_by(audit.c.n).limit(page)
+            with self._read() as connection:
+                found = connection.execute(rows if after is None else rows.where(audit.c.n > after)).all()
+            yield from found
+            if len(found) < page:
+                return
+            after = found[-1].n
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    def list_messages(
+        self,
+        *,
+        partner: str | None = None,
+        transaction_number: str | None = None,
+        verdict: str | None = None,
+        state: str | None = None,
+        channel: str | None = None,
+        limit: int = 50,
+    ) -> list[dict[str, Any]]:
+        """Return transmissions and the messages in them, newest first, one dict each; None filters nothing."""
+        shown = [inbox.c[name] for name in ("id", "channel", "partner", "received_at", "state", "lane", "note")]
+        judged = [
+            message.c[name]
+            for name in ("ordinal", "syntax", "type", "reference", "transaction_number", "version", "verdict", "nature")
+        ]
+        query = select(*shown, *judged).outerjoin(message, message.c.inbox == inbox.c.sequence)
+        filters = {
+            inbox.c.partner: partner,
+            message.c.transaction_number: transaction_number,
+            message.c.verdict: verdict,
+            inbox.c.state: state,
+            inbox.c.channel: channel,
+        }
+        for column, wanted in filters.items():
+            if wanted is not None:
+                query = query.where(column == wanted)
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(inbox.c.sequence.desc(), message.c.ordinal).limit(limit))
+            return [dict(row) for row in rows.mappings()]
+
+    def show(self, wanted: str) -> dict[str, Any] | None:
+        """Return the whole life of a transmission, by its id or the beginning of it; None if there is none.
+
+        Keys: those of the inbox, `intact` (the bytes still have their digest), `messages`, `declarations`, `outbox`,
+        `audit`. Raises GatewayError when several ids begin so.
+        """
+        with self._read() as connection:
+            found = connection.execute(
+                select(inbox).where(inbox.c.id.between(_text(wanted), _text(wanted) + "g")).limit(2)
+            ).mappings()
+            rows = [dict(row) for row in found]
+            if len(rows) > 1 and rows[0]["id"] != wanted:
+                raise GatewayError(f"several transmissions have an id that begins with {wanted}")
+            if not rows:
+                return None
+            life = rows[0]
+            life["headers"] = json.loads(life["headers"])
+            life["intact"] = hashlib.sha256(life["body"]).hexdigest() == life["digest"]
+            parts = {
+                "messages": select(message).where(message.c.inbox == life["sequence"]).order_by(message.c.ordinal),
+                "declarations": select(declaration_version)
+                .where(declaration_version.c.inbox == life["sequence"])
+                .order_by(declaration_version.c.ordinal),
+                "outbox": select(outbox).where(outbox.c.inbox == life["sequence"]).order_by(outbox.c.position),
+                "audit": select(audit).where(audit.c.subject == life["sequence"]).order_by(audit.c.n),
+            }
+            for name, query in parts.items():
+                life[name] = [dict(row) for row in connection.execute(query).mappings()]
+        for part in ("messages", "declarations", "audit"):
+            for row in life[part]:
+                row.update({name: json.loads(row[name]) for name in ("envelope", "findings", "detail") if name in row})
+        return life
+
+    def counts(self, *, now: datetime) -> dict[str, Any]:
+        """Return the figures of health: what waits, since when, and what stands still; ages in seconds."""
+        with self._read() as connection:
+            unfinished = connection.execute(
+                select(inbox.c.state, func.count(), func.min(inbox.c.received_at, type_=inbox.c.received_at.type))
+                .where(inbox.c.finished_at.is_(None))
+                .group_by(inbox.c.state)
+            ).all()
+            waiting, since = connection.execute(
+                select(func.count(), func.min(outbox.c.created_at, type_=outbox.c.created_at.type)).where(
+                    outbox.c.sent_at.is_(None)
+                )
+            ).one()
+            parked = connection.scalar(select(func.count()).where(inbox.c.state == text("'parked'")))
+            resting = connection.execute(
+                select(func.count(), func.count(destination.c.parked_at)).where(destination.c.failures > 0)
+            ).one()
+        number = {state: count for state, count, _ in unfinished}
+        oldest = min((at for _, _, at in unfinished), default=None)
+        return {
+            "received": number.get("received", 0),
+            "working": number.get("working", 0),
+            "parked": parked,
+            "oldest_seconds": (now - oldest).total_seconds() if oldest else 0.0,
+            "outbox": waiting,
+            "outbox_oldest_seconds": (now - since).total_seconds() if since else 0.0,
+            "destinations_paused": resting[0] - resting[1],
+            "destinations_parked": resting[1],
+        }
+
+    # ------------------------------------------------------------------------------------------------ transactions
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads."""
+        with self._transaction(self._reading) as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """Open a transaction that writes: all of it or nothing."""
+        with self._transaction(self._engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        """Turn the database's own errors into JournalUnavailable, one line, no password."""
+        try:
+            with engine.begin() as connection:
+                yield connection
+        except (DataError, IntegrityError):
+            raise  # a fault of this program, not of the database
+        except (DBAPIError, PoolTimeout) as error:
+            if isinstance(error, ProgrammingError) and "does not exist" not in str(error.orig):
+                raise
+            raise JournalUnavailable(_reason(engine.url, error)) from error
+
+    def _lock(self, connection: Connection, key: int) -> None:
+        """Let one transaction at a time go on; SQLite has but one writer anyway."""
+        if self._postgresql:
+            connection.execute(select(func.pg_advisory_xact_lock(key)))
+
+    def _held(self, connection: Connection, rows: Sequence[Claimed]) -> set[int]:
+        """Return the sequences of the rows whose lease is still this worker's, and lock them.
+
+        A lease that ran out but that nobody took is still held.
+        """
+        mine = {row.sequence: (row.worker, row.attempts) for row in rows}
+        found = connection.execute(
+            select(inbox.c.sequence, inbox.c.worker, inbox.c.attempts)
+            .where(inbox.c.sequence.in_(list(mine)), inbox.c.finished_at.is_(None), inbox.c.lease_until.is_not(None))
+            .order_by(inbox.c.sequence)
+            .with_for_update()
+        )
+        return {row.sequence for row in found if mine[row.sequence] == (row.worker, row.attempts)}
+
+    def _close(self, connection: Connection, rows: Iterable[tuple[Claimed, str, str | None]], now: datetime) -> None:
+        """End the work on rows, with state and note."""
+        alike: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+        for row, state, note in rows:
+            alike[state, note].append(row.sequence)
+        for (state, note), sequences in alike.items():
+            connection.execute(
+                update(inbox)
+                .where(inbox.c.sequence.in_(sequences))
+                .values(state=state, note=note, finished_at=now, lease_until=None)
+            )
+
+    def _send(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        """Put rows into the outbox; an id that is there already is the same thing, and stays."""
+        if rows:
+            connection.execute(self._insert(outbox).on_conflict_do_nothing(index_elements=[outbox.c.id]), rows)
+
+    def _chain(self, connection: Connection, events: Sequence[tuple[datetime, str, int | None, object]]) -> None:
+        """Append events to the audit chain; always a transaction's last step, since the chain is locked to its end."""
+        if not events:
+            return
+        self._lock(connection, CHAINING)
+        n, previous = _head(connection)
+        rows = []
+        for at, event_name, subject, content in events:
+            n += 1
+            moment, detail = at.astimezone(UTC).isoformat(timespec="microseconds"), dump(content)
+            previous = link_hash(previous, n, moment, event_name, subject, detail)
+            rows.append(Link(n, moment, event_name, subject, detail, previous)._asdict())
+        connection.execute(insert(audit), rows)
+
+
+# The destinations that something waits for, those that waited longest first: one step in the index for each of them.
+WAITING = text(
+    """
+    WITH RECURSIVE waiting (name) AS (
+        SELECT min(destination) FROM outbox WHERE sent_at IS NULL
+        UNION ALL
+        SELECT (SELECT min(destination) FROM outbox WHERE sent_at IS NULL AND destination > waiting.name)
+        FROM waiting WHERE waiting.name IS NOT NULL
+    )
+    SELECT name, (SELECT min(position) FROM outbox WHERE sent_at IS NULL AND destination = waiting.name) AS first
+    FROM waiting WHERE name IS NOT NULL ORDER BY first
+    """
+)
+
+
+# ---------------------------------------------------------------------------------------------------- rows and values
+
+
+def _text(value: str) -> str:
+    """Return a text that every database can hold: PostgreSQL takes no NUL, nobody lone surrogates."""
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _key(value: str) -> str:
+    """Return a text fit for an index: what is too long is told apart by its hash."""
+    clean = _text(value)
+    if len(clean) <= KEY_CHARACTERS:
+        return clean
+    return f"{clean[: KEY_CHARACTERS - 65]}#{hashlib.sha256(clean.encode()).hexdigest()}"
+
+
+def _claimed(row: AnyRow) -> Claimed:
+    """Return the leased transmission of an inbox row."""
+    return Claimed(
+        row.sequence,
+        row.id,
+        row.uid,
+        row.channel,
+        row.partner or None,
+        row.received_at,
+        row.body,
+        row.digest,
+        json.loads(row.headers),
+        row.lane,
+        row.attempts,
+        row.worker,
+    )
+
+
+def _fact(row: AnyRow) -> VersionFact:
+    """Return the accepted version of a row."""
+    return VersionFact(
+        row.version,
+        row.partner,
+        Nature(row.nature),
+        row.status,
+        decode_declaration(row.declaration),
+        row.accepted_at,
+        row.payment_due,
+        row.created_by_cbsa,
+    )
+
+
+def _message(row: Claimed, judged: Judged, syntax: Syntax, specs: str, now: datetime) -> dict[str, Any]:
+    """Return the row of one judged message."""
+    subject = judged.message
+    declaration, envelope = subject.declaration, subject.envelope
+    number = declaration.transaction_number if declaration else None
+    version = declaration.version if declaration else None
+    return {
+        "inbox": row.sequence,
+        "ordinal": subject.ordinal,
+        "syntax": (subject.syntax or syntax).value,
+        "type": subject.type.value,
+        "sender": _text(envelope.sender) if envelope.sender else None,
+        "reference": _text(envelope.reference) if envelope.reference else None,
+        "message_reference": _text(envelope.message) if envelope.message else None,
+        "envelope": encode_envelope(envelope),
+        "transaction_number": _key(number) if number else None,
+        "version": _text(version) if version else None,
+        "verdict": judged.verdict.value,
+        "findings": encode_findings(judged.findings),
+        "nature": judged.nature.value if judged.nature else None,
+        "pack": subject.pack,
+        "specs": specs,
+        "created_at": now,
+    }
+
+
+def _version(row: Claimed, judged: Judged, effect: VersionFact, request_id: str | None) -> dict[str, Any]:
+    """Return the row of an accepted version."""
+    given = judged.message.declaration or effect.declaration
+    number = given.transaction_number or effect.declaration.transaction_number
+    if number is None:
+        raise ValueError("an effect without a transaction number")
+    return {
+        "transaction_number": _key(number),
+        "version": effect.version,
+        "partner": effect.partner,
+        "inbox": row.sequence,
+        "ordinal": judged.message.ordinal,
+        "nature": effect.nature.value,
+        "status": effect.status,
+        "declaration": encode_declaration(effect.declaration),
+        "accepted_at": effect.accepted_at,
+        "payment_due": effect.payment_due,
+        "created_by_cbsa": effect.created_by_cbsa,
+        "request_id": request_id,
+    }
+
+
+def _outgoing(item: Outgoing, sequence: int, now: datetime, ordinal: int | None) -> dict[str, Any]:
+    """Return the outbox row of something to be sent."""
+    return {
+        "id": item.id,
+        "inbox": sequence,
+        "ordinal": ordinal,
+        "kind": item.kind,
+        "destination": item.destination,
+        "content_type": item.content_type,
+        "body": item.body,
+        "created_at": now,
+        "attempts": 0,
+    }
+
+
+def _sent_detail(item: Outgoing) -> dict[str, object]:
+    """Return what the audit chain keeps of something to be sent."""
+    return {"id": item.id, "kind": item.kind, "digest": hashlib.sha256(item.body).hexdigest()}
+
+
+def _judged_detail(outcome: Outcome, specs: str) -> dict[str, object]:
+    """Return what the audit chain keeps of a verdict."""
+    messages = []
+    for judged in outcome.judged:
+        declaration = judged.message.declaration
+        messages.append(
+            {
+                "ordinal": judged.message.ordinal,
+                "transaction_number": declaration.transaction_number if declaration else None,
+                "version": declaration.version if declaration else None,
+                "verdict": judged.verdict.value,
+                "nature": judged.nature.value if judged.nature else None,
+                "findings": sorted({finding.code for finding in judged.findings}),
+            }
+        )
+    return {"messages": messages, "outgoing": [_sent_detail(item) for item in outcome.outgoing], "specs": specs}
+
+
+def _may_settle(status: str, wanted: str) -> bool:
+    """Tell whether a result of status `wanted` still changes a version."""
+    return status == "accepted" or (wanted != status and (status == "pending" or wanted == "withdrawn"))
+
+
+def _claim_keys(connection: Connection, table: Any, rows: Sequence[dict[str, Any]], what: str) -> None:
+    """Insert rows whose keys only one worker may have."""
+    try:
+        connection.execute(insert(table), rows)
+    except IntegrityError as error:
+        raise Conflict(f"{what} was taken by another worker") from error
+
+
+def _head(connection: Connection) -> tuple[int, str]:
+    """Return number and hash of the newest audit link."""
+    row = connection.execute(select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)).one_or_none()
+    return (row.n, row.hash) if row else (0, GENESIS)
+
+
+# ---------------------------------------------------------------------------------------------------- databases
+
+
+def _engine(url: str) -> Engine:
+    """Return the engine for a database URL, set up for durability and for failing in time."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise JournalUnavailable(
+            "the database URL must be sqlite:///<file> or postgresql://<host>/<database>"
+        ) from None
+    kind = parsed.drivername.partition("+")[0]
+    if kind in {"postgresql", "postgres"}:
+        options = f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout=60s"
+        options += " -c idle_in_transaction_session_timeout=60s"  # a stalled worker must not hold the chain's lock
+        given = parsed.query.get("options", "")
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            connect_args={
+                "connect_timeout": 5,
+                "options": f"{given} {options}" if isinstance(given, str) else options,
+                "keepalives_idle": 5,
+                "tcp_user_timeout": LOCK_SECONDS * 1000,
+            },
+        )
+    if kind != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise JournalUnavailable(f"{_masked(parsed)}: the journal needs a SQLite file or PostgreSQL")
+    engine = create_engine(parsed.set(drivername="sqlite+pysqlite"), connect_args={"timeout": LOCK_SECONDS})
+    event.listen(engine, "do_connect", lambda *_: _make_file(parsed))
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Make a SQLite connection durable; transactions begin where we say."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Take the write lock at once where there will be writing: a lock taken halfway can only fail."""
+    reading = connection.get_execution_options().get("gateway_reading")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _make_file(url: URL) -> None:
+    """Make a SQLite file that only its owner may read, if there is none yet."""
+    path = Path(url.database or "")
+    if path.exists():
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise JournalUnavailable(f"{_masked(url)}: {error.strerror}") from error
+
+
+def _masked(url: URL) -> str:
+    """Return a URL without secrets."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def _reason(url: URL, error: SQLAlchemyError) -> str:
+    """Return the one line that tells what is wrong with the database."""
+    cause = str(getattr(error, "orig", None) or error)
+    line = " ".join(cause.split())[:300]
+    if url.password:
+        line = line.replace(url.password, "***")
+    if "no such table" in line or ("relation" in line and "does not exist" in line):
+        line = "it has no tables yet: the schema must be migrated first"
+    return f"journal {_masked(url)}: {line}"

@@ -1,0 +1,1 @@
+"""The schema of the journal, version by version; `Journal.migrate` runs them."""

@@ -1,0 +1,195 @@
+"""The journal's tables; `gateway/migrations` makes them, and a test holds both against each other.
+
+Open work is marked by a time that is still NULL (`finished_at`, `sent_at`): the partial indexes on it stay as small
+as the backlog, however long the archive grows, and need no literal that a bound parameter would hide from the planner.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    literal_column,
+)
+from sqlalchemy.engine import Dialect
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware time; SQLite keeps it as UTC text, which sorts as it should."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Bring an aware time to UTC; a naive one is a programming error."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the journal takes aware times only")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite numbers rows by itself only where the type is exactly INTEGER.
+Sequence = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_name)s_fk",
+    }
+)
+
+# Every transmission as it came in, from either side; also the archive that knows redeliveries for the whole retention.
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=False),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("uid", Text, nullable=False, unique=True),
+    Column("channel", Text, nullable=False),
+    Column("partner", Text, nullable=False),  # empty: unknown to the transport
+    Column("received_at", Instant, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("state", Text, nullable=False),  # received, working, done, parked
+    Column("attempts", Integer, nullable=False),
+    Column("worker", Text),
+    Column("lease_until", Instant),
+    Column("finished_at", Instant),
+    Column("note", Text),  # why it was parked, or that it had no effect of its own
+    Column("body", LargeBinary, nullable=False),  # last: SQLite reads through it to whatever stands behind
+)
+Index(
+    "inbox_unfinished",
+    inbox.c.sequence,
+    postgresql_where=inbox.c.finished_at.is_(None),
+    sqlite_where=inbox.c.finished_at.is_(None),
+)
+_parked = inbox.c.state == literal_column("'parked'")
+Index("inbox_parked", inbox.c.sequence, postgresql_where=_parked, sqlite_where=_parked)
+
+# Every message found in a transmission, with its verdict.
+message = Table(
+    "message",
+    metadata,
+    Column("inbox", Sequence, ForeignKey("inbox.sequence"), primary_key=True, autoincrement=False),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("syntax", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("sender", Text),
+    Column("reference", Text),
+    Column("message_reference", Text),
+    Column("envelope", Text, nullable=False),
+    Column("transaction_number", Text),
+    Column("version", Text),
+    Column("verdict", Text, nullable=False),
+    Column("findings", Text, nullable=False),
+    Column("nature", Text),
+    Column("pack", Text),
+    Column("specs", Text, nullable=False),  # digest of the specification data that judged
+    Column("created_at", Instant, nullable=False),
+    Index("message_transaction_number", "transaction_number"),
+)
+
+# Every accepted version of a declaration: the effect that a message may have only once.
+declaration_version = Table(
+    "declaration_version",
+    metadata,
+    Column("transaction_number", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("partner", Text, nullable=False),
+    Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("nature", Text, nullable=False),
+    Column("status", Text, nullable=False),  # accepted, assessed, pending, refused, withdrawn
+    Column("declaration", Text, nullable=False),
+    Column("accepted_at", Instant, nullable=False),
+    Column("payment_due", Date),
+    Column("created_by_cbsa", Boolean, nullable=False),
+    Column("request_id", String(32), unique=True),
+    Column("assessment", Text),  # the engine's result as it came
+    Column("assessed_at", Instant),
+    Index("declaration_version_inbox", "inbox"),
+)
+
+# The first transmission under each of a sender's references: resends and duplicates are told by it.
+interchange_reference = Table(
+    "interchange_reference",
+    metadata,
+    Column("partner", Text, primary_key=True),
+    Column("reference", Text, primary_key=True),
+    Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+
+# Everything to be sent; what was sent stays, so that it can be sent again byte for byte.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("position", Sequence, primary_key=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),  # the transmission that it answers
+    Column("ordinal", Integer),
+    Column("kind", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("sent_at", Instant),
+    Column("error", Text),
+    Column("body", LargeBinary, nullable=False),
+    Index("outbox_inbox", "inbox"),
+)
+Index(
+    "outbox_due",
+    outbox.c.destination,
+    outbox.c.position,
+    postgresql_where=outbox.c.sent_at.is_(None),
+    sqlite_where=outbox.c.sent_at.is_(None),
+)
+
+# Destinations that failed: a row goes when the destination works again.
+destination = Table(
+    "destination",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("paused_until", Instant, nullable=False),
+    Column("parked_at", Instant),
+    Column("error", Text, nullable=False),
+)
+
+# The audit chain; insert-only by triggers. `at` is text: the hash covers exactly what is stored.
+audit = Table(
+    "audit",
+    metadata,
+    Column("n", Sequence, primary_key=True, autoincrement=False),
+    Column("at", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("subject", Sequence),  # inbox sequence
+    Column("detail", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("audit_subject", "subject"),
+)
