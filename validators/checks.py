@@ -1,0 +1,142 @@
+"""What a check is: what it may look at, what it returns, and the register of checks that rule rows may name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, NamedTuple
+
+from gateway.calendar import eastern_day, is_correction, payment_due
+from gateway.model import Declaration, Facts, MessageType, Nature, VersionFact
+from gateway.specs import Pack, Rule, Specs
+
+
+class Hit(NamedTuple):
+    """What a check found: the element, and the invoice and line if they are not those being looked at."""
+
+    element: str
+    value: str | None = None
+    expected: str | None = None
+    details: Mapping[str, str] = {}
+    invoice: int | None = None
+    line: int | None = None
+    occurrence: int = 1
+
+
+@dataclass(slots=True)
+class Case:
+    """All that a check may look at beside its level; `today` is the day of receipt in Eastern Time.
+
+    `history` holds the versions that the assessment engine did not refuse, oldest first, and `former` the latest.
+    """
+
+    type: MessageType
+    declaration: Declaration
+    facts: Facts
+    pack: Pack
+    specs: Specs
+    today: date
+    history: tuple[VersionFact, ...]
+
+    @property
+    def former(self) -> VersionFact | None:
+        """The version that a change would follow."""
+        return self.history[-1] if self.history else None
+
+    @property
+    def nature(self) -> Nature:
+        """What the message is in law if it is accepted."""
+        return nature_of(self.type, self.declaration, self.facts)
+
+
+class Term(NamedTuple):
+    """One condition: an element (or `type`, the message type) is in, or not in, some values; or it is given or absent.
+
+    `own` tells whether the element is of the rule's own level; otherwise it is the declaration's.
+    """
+
+    name: str
+    verb: str
+    values: frozenset[str]
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A rule row made ready: its check, the parsed parameter, and what must be so before the check is asked.
+
+    `given` and `absent` are elements of the rule's own level; `terms` is what is left to be looked at per value.
+    """
+
+    rule: Rule
+    element: str
+    level: str
+    run: Run
+    parameter: Any
+    given: frozenset[str]
+    absent: frozenset[str]
+    terms: tuple[Term, ...]
+
+
+Run = Callable[[Any, Case, Bound], Iterable[Hit]]
+Prepare = Callable[[Rule, Pack], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check that rule rows may name: how it runs, at which level (None: the element's), and how it reads a row.
+
+    `presence` says of the rule's element: it must be given, it must be absent, or either.
+    """
+
+    run: Run
+    level: str | None
+    presence: str
+    needs: frozenset[str]
+    prepare: Prepare
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def no_parameter(rule: Rule, pack: Pack) -> None:
+    """Read the parameter of a check that takes none."""
+    if rule.parameter:
+        raise ValueError(f"{rule.check} takes no parameter")
+
+
+def check(
+    level: str | None = None,
+    *,
+    presence: str = "given",
+    needs: Iterable[str] = (),
+    prepare: Prepare = no_parameter,
+) -> Callable[[Run], Run]:
+    """Register the function under its name as a check that rule rows may name."""
+
+    def register(run: Run) -> Run:
+        CHECKS[run.__name__] = Check(run, level, presence, frozenset(needs), prepare)  # type: ignore[attr-defined]
+        return run
+
+    return register
+
+
+def nature_of(message_type: MessageType, declaration: Declaration, facts: Facts) -> Nature:
+    """Return what an accepted message is in law; the payment due date decides, not the sender.
+
+    A change until 23:59 Eastern Time on the due date of the original is a correction, later an adjustment; a change to
+    a declaration from before CARM, of which no version is known, is an adjustment. While the engine has not told the
+    due date, the billing period in which the original was accepted gives it.
+    """
+    if message_type is MessageType.WITHDRAW:
+        return Nature.WITHDRAWAL
+    if message_type is not MessageType.CORRECTION:
+        return Nature.ORIGINAL
+    number = declaration.transaction_number
+    history = [v for v in facts.histories.get(number, ()) if v.status != "refused"] if number else []
+    if not history:
+        return Nature.ADJUSTMENT
+    due = next((version.payment_due for version in history if version.payment_due), None)
+    due = due or payment_due(eastern_day(history[0].accepted_at))
+    return Nature.CORRECTION if is_correction(facts.now, due) else Nature.ADJUSTMENT

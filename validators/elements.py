@@ -1,0 +1,274 @@
+"""Holds a declaration against the pack's dictionary: presence, format, code lists, repetition; for both syntaxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import cache, lru_cache
+
+from gateway.model import Address, Bilingual, Declaration, Fault, Level, MessageType, Unreadable
+from gateway.specs import FORMAT, CodeList, Element, Format, Pack, Specs
+
+MISSING, UNREADABLE, NOT_LISTED, DOUBTFUL, NOT_USED, REPEATED = (f"CAD-000{n}" for n in range(1, 7))
+
+# What a withdraw request must name, where the usage table has no column of its own for it: the declaration itself.
+IDENTITY = frozenset({"function_code", "transaction_number", "version"})
+WITHDRAW = "withdraw"
+
+LEVEL_NAMES = {
+    "invoice": Bilingual("Invoice", "Facture"),
+    "commodity": Bilingual("Commodity line of the invoice", "Ligne de marchandise de la facture"),
+}
+
+# Elements present, in order -> what is wrong with that (code, element), and the elements whose codes are looked up.
+Problems = tuple[tuple[str, str], ...]
+Coded = tuple[tuple[str, frozenset[str]], ...]
+Shape = Callable[[tuple[str, ...]], tuple[Problems, Coded]]
+
+
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    """A pack's dictionary prepared for one message type and CAD type: one answer per shape of each level."""
+
+    declaration: Shape
+    invoice: Shape
+    commodity: Shape
+
+
+def check_elements(declaration: Declaration, pack: Pack, specs: Specs, message_type: MessageType) -> list[Fault]:
+    """Return what the dictionary finds wrong, level by level; an unreadable element is found once, as unreadable.
+
+    An unknown or missing CAD type asks only for what every CAD type asks for. Source: the pack's own tables.
+    """
+    dictionary = _dictionary(pack, specs, message_type, _known_type(pack, declaration.text("cad_type")))
+    faults: list[Fault] = []
+    _check(declaration, dictionary.declaration, declaration, pack, specs, 0, 0, faults)
+    for i, invoice in enumerate(declaration.invoices, 1):
+        _check(invoice, dictionary.invoice, declaration, pack, specs, i, 0, faults)
+        for j, commodity in enumerate(invoice.commodities, 1):
+            _check(commodity, dictionary.commodity, declaration, pack, specs, i, j, faults)
+        if not invoice.commodities and message_type is not MessageType.WITHDRAW:
+            faults.append(_absent("commodity", Address("", i, 1)))
+    if not declaration.invoices and message_type is not MessageType.WITHDRAW:
+        faults.append(_absent("invoice", Address("", 1, 0)))
+    return faults
+
+
+def listed_on(element: Element, level: Level, declaration: Declaration) -> date | None:
+    """Return the day on which the element's code must be valid: the first given of its `list_day` elements, or None."""
+    for name in (element.list_day or "").split():
+        day = level.day(name) or declaration.day(name)
+        if day:
+            return day
+    return None
+
+
+def details_of(element: Element) -> dict[str, str]:
+    """Return what every finding about the element may say of it: its names in both languages and its form field."""
+    return {
+        "element": element.name,
+        "name_en": element.title.en,
+        "name_fr": element.title.fr,
+        "form_field": element.form_field,
+    }
+
+
+def in_words(notation: Format) -> Bilingual:
+    """Return the format in words, for people."""
+    found = FORMAT.fullmatch(notation.notation)
+    if notation.kind == "date":
+        return Bilingual("a calendar date, CCYYMMDD", "une date du calendrier, SSAAMMJJ")
+    if notation.kind == "number":
+        if notation.decimals:
+            return Bilingual(
+                f"a number of at most {notation.max} digits, {notation.decimals} of them decimals",
+                f"un nombre d'au plus {notation.max} chiffres, dont {notation.decimals} décimales",
+            )
+        return Bilingual(
+            f"a whole number of at most {notation.max} digits", f"un entier d'au plus {notation.max} chiffres"
+        )
+    en, fr = {"n": ("digits", "chiffres"), "a": ("letters", "lettres")}.get(
+        found["type"] if found else "an", ("characters", "caractères")
+    )
+    if notation.min == notation.max:
+        return Bilingual(f"exactly {notation.max} {en}", f"exactement {notation.max} {fr}")
+    return Bilingual(f"at most {notation.max} {en}", f"au plus {notation.max} {fr}")
+
+
+# ------------------------------------------------------------------------------------------------ deciding, fast
+
+
+def _check(
+    level: Level,
+    shape: Shape,
+    declaration: Declaration,
+    pack: Pack,
+    specs: Specs,
+    invoice: int,
+    line: int,
+    faults: list[Fault],
+) -> None:
+    """Decide by what is present, by type and by set membership; explain only what does not pass."""
+    values = level.values
+    problems, coded = shape(tuple(values))
+    if problems:
+        faults += [_problem(code, name, level, pack, invoice, line) for code, name in problems]
+    if level.more:
+        faults += _repetitions(level, pack, invoice, line)
+    if Unreadable in set(map(type, values.values())):
+        faults += _unreadable(level, pack, invoice, line)
+    for name, codes in coded:
+        if values[name] not in codes:
+            fault = _unlisted(name, level, declaration, pack, specs, invoice, line)
+            if fault:
+                faults.append(fault)
+
+
+@lru_cache(maxsize=256)
+def _dictionary(pack: Pack, specs: Specs, message_type: MessageType, cad_type: str | None) -> Dictionary:
+    """Prepare the pack for one message type and CAD type (None: an unknown one)."""
+    return Dictionary(
+        *(_shape(level, pack, specs, message_type, cad_type) for level in ("declaration", "invoice", "commodity"))
+    )
+
+
+def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_type: str | None) -> Shape:
+    """Return the remembered answer to: which elements are missing or out of place, and which have codes to look up."""
+    elements = {name: element for name, element in pack.elements.items() if element.level == level}
+    usage = {name: _usage(name, pack, message_type, cad_type) for name in elements}
+    required = [name for name, use in usage.items() if use == "M" and elements[name].direction != "out"]
+    unwanted = {name for name, use in usage.items() if use == "X" or elements[name].direction == "out"}
+    ruled = {rule.element for rule in pack.rules if rule.check == "listed"}
+    codes = {
+        name: _always(specs.code_lists[element.code_list])
+        for name, element in elements.items()
+        if element.code_list and element.code_list in specs.code_lists and name not in unwanted | ruled
+    }
+
+    @lru_cache(maxsize=2048)
+    def answer(present: tuple[str, ...]) -> tuple[Problems, Coded]:
+        given = frozenset(present)
+        missing = tuple((MISSING, name) for name in required if name not in given)
+        not_used = tuple((NOT_USED, name) for name in present if name in unwanted)
+        return missing + not_used, tuple((name, codes[name]) for name in present if name in codes)
+
+    return answer
+
+
+def _usage(name: str, pack: Pack, message_type: MessageType, cad_type: str | None) -> str:
+    """Return M, O or X for the element; for an unknown CAD type M or X only where all types agree."""
+    if message_type is MessageType.WITHDRAW:
+        row = pack.usage.get(name, {})
+        return row.get(WITHDRAW) or ("M" if name in IDENTITY else "O")
+    if cad_type is not None:
+        return pack.usage_of(name, cad_type)
+    uses = {pack.usage_of(name, each) for each in _types(pack) | {"*"}}
+    return uses.pop() if len(uses) == 1 else "O"
+
+
+@cache
+def _types(pack: Pack) -> frozenset[str]:
+    """Return the CAD types that the usage table has columns for."""
+    return frozenset(column for row in pack.usage.values() for column in row) - {"*", WITHDRAW}
+
+
+def _known_type(pack: Pack, cad_type: str | None) -> str | None:
+    """Return the CAD type if the usage table knows it; with no columns at all every type is treated alike."""
+    types = _types(pack)
+    return cad_type if cad_type in types else (None if types else "*")
+
+
+def _always(codes: CodeList) -> frozenset[str]:
+    """Return the codes that are valid on every day; the others need a look at the calendar."""
+    return frozenset(
+        code
+        for code, entries in codes.codes.items()
+        if any(entry.valid.start is None and entry.valid.end is None for entry in entries)
+    )
+
+
+# ------------------------------------------------------------------------------------------------ explaining
+
+
+def _absent(level: str, address: Address) -> Fault:
+    """Return the fault of a whole invoice or line that is not there."""
+    name = LEVEL_NAMES[level]
+    return Fault(MISSING, address, details={"element": "", "name_en": name.en, "name_fr": name.fr, "form_field": ""})
+
+
+def _problem(code: str, name: str, level: Level, pack: Pack, invoice: int, line: int) -> Fault:
+    """Return the fault of an element that is missing, or of one that is not used here."""
+    value = level.values.get(name)
+    return Fault(
+        code,
+        Address(name, invoice, line),
+        value=None if value is None else pack.elements[name].format.write(value),
+        details=details_of(pack.elements[name]),
+    )
+
+
+def _repetitions(level: Level, pack: Pack, invoice: int, line: int) -> list[Fault]:
+    """Return the faults of elements given more than once, unless a rule of the pack counts that element itself."""
+    counted = {rule.element for rule in pack.rules if rule.check == "at_most_one"}
+    return [
+        Fault(
+            REPEATED,
+            Address(name, invoice, line, 2),
+            value=pack.elements[name].format.write(further[0]),
+            expected="1",
+            details={**details_of(pack.elements[name]), "count": str(1 + len(further))},
+        )
+        for name, further in level.more.items()
+        if further and name in pack.elements and name not in counted
+    ]
+
+
+def _unreadable(level: Level, pack: Pack, invoice: int, line: int) -> list[Fault]:
+    """Return the faults of elements that do not have their format."""
+    faults = []
+    for name, value in level.values.items():
+        if isinstance(value, Unreadable) and name in pack.elements:
+            element = pack.elements[name]
+            words = in_words(element.format)
+            details = {
+                **details_of(element),
+                "format": element.format.notation,
+                "expected_en": words.en,
+                "expected_fr": words.fr,
+            }
+            faults.append(
+                Fault(UNREADABLE, Address(name, invoice, line), value=value, expected=words.en, details=details)
+            )
+    return faults
+
+
+def _unlisted(
+    name: str, level: Level, declaration: Declaration, pack: Pack, specs: Specs, invoice: int, line: int
+) -> Fault | None:
+    """Return the fault of a code that its list does not have on the right day, or None if it has."""
+    element = pack.elements[name]
+    value = level.get(name)
+    codes = specs.code_lists[element.code_list or ""]
+    if not isinstance(value, str):
+        return None
+    day = listed_on(element, level, declaration)
+    if codes.find(value, day):
+        return None
+    return Fault(
+        NOT_LISTED if is_firm(codes, value) else DOUBTFUL,
+        Address(name, invoice, line),
+        value=value,
+        expected=codes.id,
+        details=details_of(element) | unlisted_details(codes, value, day),
+    )
+
+
+def is_firm(codes: CodeList, value: str) -> bool:
+    """Tell whether the list, and its entries for this code if it has any, are of high confidence."""
+    return codes.confidence == "high" and all(entry.confidence == "high" for entry in codes.codes.get(value, ()))
+
+
+def unlisted_details(codes: CodeList, value: str, day: date | None) -> dict[str, str]:
+    """Return what a finding about a code may say: the list and the day looked at."""
+    return {"list": codes.id, "day": day.isoformat() if day and value in codes.codes else "—"}

@@ -1,0 +1,64 @@
+"""Puts faults into words: the finding's text in both languages, its placeholders filled, the sender's value escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+
+from gateway.limits import ECHO_CHARACTERS
+from gateway.model import Bilingual, Fault, Finding, Message, Place, Severity
+from gateway.specs import FindingText, Pack, Specs
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+def shown(text: str, most: int = ECHO_CHARACTERS) -> str:
+    """Return the sender's text fit to be shown: control characters escaped, at most so many characters of it."""
+    cut = text if len(text) <= most else text[: most - 1] + "…"
+    if cut.isprintable():
+        return cut
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
+
+
+def text_of(code: str, specs: Specs, pack: Pack | None) -> FindingText | None:
+    """Return what the finding code means: a row of the pack's rules or of the findings tables."""
+    return (_texts(pack).get(code) if pack else None) or specs.findings.get(code)
+
+
+@cache
+def _texts(pack: Pack) -> Mapping[str, FindingText]:
+    """Return the findings of the pack's rules by code."""
+    return {rule.finding.code: rule.finding for rule in pack.rules}
+
+
+def to_finding(fault: Fault, message: Message, pack: Pack | None, specs: Specs) -> Finding:
+    """Return the fault in both languages and with its place in the sender's bytes, its placeholders filled.
+
+    The sender's value is escaped and cut; the place is the fault's own, or what the locator finds for its address.
+    """
+    row = text_of(fault.code, specs, pack)
+    value = None if fault.value is None else shown(fault.value)
+    expected = None if fault.expected is None else shown(fault.expected, 200)
+    words = {
+        "expected": expected or "—",
+        **{name: shown(detail, 200) for name, detail in fault.details.items()},
+        "value": "—" if value is None else value,
+    }
+
+    def fill(text: str) -> str:
+        return PLACEHOLDER.sub(lambda found: words.get(found[1], found[0]), text)
+
+    place = fault.place or (message.locator.locate(fault.address) if fault.address else Place())
+    text = row.text if row else Bilingual(fault.code, fault.code)
+    return Finding(
+        code=fault.code,
+        severity=row.severity if row else Severity.REFUSE,
+        text=Bilingual(fill(text.en), fill(text.fr)),
+        place=place,
+        value=value,
+        expected=expected,
+        source=row.source if row else "",
+        syntax_error=fault.syntax_error or (row.syntax_error if row else None),
+        service_segment=fault.service_segment,
+    )

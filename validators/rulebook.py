@@ -1,0 +1,207 @@
+"""Runs a pack's rule table over a declaration: reads the rows, prepares them per CAD type, and asks them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache, lru_cache
+
+from gateway.calendar import eastern_day
+from gateway.errors import SpecError
+from gateway.model import Address, Declaration, Facts, Fault, Level, MessageType
+from gateway.specs import Pack, Rule, Specs
+from validators.checks import Bound, Case, Hit, Term, nature_of
+from validators.elements import details_of
+from validators.rules import CHECKS  # from there, so that importing the rulebook registers every check
+
+__all__ = ["apply_rules", "check_rule", "check_rules", "nature_of"]
+
+LEVELS = ("declaration", "invoice", "commodity")
+
+# ------------------------------------------------------------------------------------------------ the `when` language
+
+
+TERM = re.compile(r"(?P<name>\w+) (?:(?P<verb>in|not in|=) (?P<values>\S+(?: \S+)*)|(?P<presence>given|absent))")
+
+
+def parse_when(text: str, level: str, pack: Pack) -> tuple[Term, ...]:
+    """Return the conditions of a `when` column, joined by ` and `.
+
+    They are `NAME in A B`, `NAME not in A B`, `NAME = A`, `NAME given` and `NAME absent`; `type` stands for the message
+    type. Raises ValueError.
+    """
+    terms = []
+    for part in text.split(" and ") if text else ():
+        found = TERM.fullmatch(part.strip())
+        if not found:
+            raise ValueError(f"cannot read the condition {part.strip()!r}")
+        name, verb = found["name"], found["verb"] or found["presence"]
+        values = frozenset((found["values"] or "").split())
+        if verb == "=" and len(values) != 1:
+            raise ValueError(f"= takes one value: {part.strip()!r}")
+        if name == "type":
+            if unknown := values - set(MessageType):
+                raise ValueError(f"unknown message type {', '.join(sorted(unknown))}")
+            if not values:
+                raise ValueError("the message type is always given")
+            own = False
+        else:
+            element = pack.elements.get(name)
+            if element is None:
+                raise ValueError(f"unknown element {name!r} in the condition")
+            if element.level not in {level, "declaration"}:
+                raise ValueError(f"{name} is of level {element.level}, the rule of level {level}")
+            if values and element.format.kind != "text":
+                raise ValueError(f"{name} is no text and cannot be compared with values")
+            own = element.level == level
+        terms.append(Term(name, "in" if verb == "=" else verb, values, own))
+    return tuple(terms)
+
+
+def _holds(term: Term, level: Level) -> bool:
+    """Tell whether the condition holds for the level that its element belongs to."""
+    if term.verb == "given":
+        return level.has(term.name)
+    if term.verb == "absent":
+        return not level.has(term.name)
+    value = level.get(term.name)
+    return value is not None and (value in term.values) == (term.verb == "in")
+
+
+# ------------------------------------------------------------------------------------------------ preparing a pack
+
+
+def bind(rule: Rule, pack: Pack) -> Bound:
+    """Return the rule row made ready for the pack; raises ValueError with the reason if it cannot be."""
+    found = CHECKS.get(rule.check)
+    if found is None:
+        raise ValueError(f"unknown check {rule.check!r}")
+    element = pack.elements.get(rule.element)
+    if element is None:
+        raise ValueError(f"unknown element {rule.element!r}")
+    level = found.level or element.level
+    if LEVELS.index(level) > LEVELS.index(element.level):
+        raise ValueError(f"{rule.check} looks at level {level}, but {rule.element} is of level {element.level}")
+    terms = parse_when(rule.when, level, pack)
+    own = {rule.element} if element.level == level else frozenset[str]()
+    present = {term.verb: frozenset(t.name for t in terms if t.own and t.verb == term.verb) for term in terms}
+    return Bound(
+        rule=rule,
+        element=rule.element,
+        level=level,
+        run=found.run,
+        parameter=found.prepare(rule, pack),
+        given=found.needs | present.get("given", frozenset()) | (own if found.presence == "given" else frozenset()),
+        absent=present.get("absent", frozenset()) | (own if found.presence == "absent" else frozenset()),
+        terms=tuple(term for term in terms if not (term.own and term.verb in {"given", "absent"})),
+    )
+
+
+def check_rule(rule: Rule, pack: Pack, file: str = "rules.csv", row: int | None = None) -> None:
+    """Raise SpecError if the row cannot be run: unknown check, element, condition or parameter."""
+    try:
+        bind(rule, pack)
+    except ValueError as error:
+        raise SpecError(file, row, f"rule {rule.id}: {error}") from error
+
+
+def check_rules(pack: Pack) -> None:
+    """Raise SpecError for the first rule of the pack that cannot be run."""
+    for rule in pack.rules:
+        check_rule(rule, pack, f"{pack.id}/rules.csv")
+
+
+Shape = Callable[[tuple[str, ...]], tuple[Bound, ...]]
+
+
+@cache
+def _bound(pack: Pack) -> tuple[Bound, ...]:
+    """Return all rules of the pack made ready."""
+    check_rules(pack)
+    return tuple(bind(rule, pack) for rule in pack.rules)
+
+
+@lru_cache(maxsize=256)
+def _plan(pack: Pack, message_type: MessageType, cad_type: str | None) -> tuple[Shape, ...]:
+    """Return, per level, which rules can say anything at all about a level with the given elements present.
+
+    Conditions on the message type and CAD type are settled here, so that a message runs only what concerns it.
+    """
+    settled = Level({"type": str(message_type), **({} if cad_type is None else {"cad_type": cad_type})})
+    plans: dict[str, list[Bound]] = {level: [] for level in LEVELS}
+    for bound in _bound(pack):
+        ahead = [term for term in bound.terms if term.name in {"type", "cad_type"}]
+        if not all(_holds(term, settled) for term in ahead):
+            continue
+        if bound.element in bound.absent and pack.usage_of(bound.element, cad_type) == "M":
+            continue  # the dictionary already reports it as missing: one cause, one finding
+        plans[bound.level].append(bound)
+    return tuple(_shape(plans[level]) for level in LEVELS)
+
+
+def _shape(rules: list[Bound]) -> Shape:
+    """Return the remembered answer to: which of the rules apply to a level where these elements are present."""
+
+    @lru_cache(maxsize=2048)
+    def answer(present: tuple[str, ...]) -> tuple[Bound, ...]:
+        names = frozenset(present)
+        return tuple(rule for rule in rules if rule.given <= names and rule.absent.isdisjoint(names))
+
+    return answer
+
+
+# ------------------------------------------------------------------------------------------------ running
+
+
+def apply_rules(
+    message_type: MessageType, declaration: Declaration, facts: Facts, pack: Pack, specs: Specs
+) -> list[Fault]:
+    """Return the faults that the pack's rules find; rules see readable values only, so nothing is reported twice."""
+    cad_type = declaration.text("cad_type")
+    number = declaration.text("transaction_number")
+    known = facts.histories.get(number, ()) if number else ()
+    case = Case(
+        type=message_type,
+        declaration=declaration,
+        facts=facts,
+        pack=pack,
+        specs=specs,
+        today=eastern_day(facts.now),
+        history=tuple(version for version in known if version.status != "refused") if known else (),
+    )
+    of_declaration, of_invoice, of_commodity = _plan(pack, message_type, cad_type)
+    faults: list[Fault] = []
+    _run(of_declaration(tuple(declaration.values)), declaration, case, 0, 0, faults)
+    for i, invoice in enumerate(declaration.invoices, 1):
+        _run(of_invoice(tuple(invoice.values)), invoice, case, i, 0, faults)
+        for j, commodity in enumerate(invoice.commodities, 1):
+            _run(of_commodity(tuple(commodity.values)), commodity, case, i, j, faults)
+    return faults
+
+
+def _run(rules: tuple[Bound, ...], level: Level, case: Case, invoice: int, line: int, faults: list[Fault]) -> None:
+    """Ask each rule about the level, and turn what it found into faults."""
+    for bound in rules:
+        for term in bound.terms:
+            if term.name != "type" and not _holds(term, level if term.own else case.declaration):
+                break
+        else:
+            for hit in bound.run(level, case, bound):
+                faults.append(_fault(bound, hit, level, case.pack, invoice, line))
+
+
+def _fault(bound: Bound, hit: Hit, level: Level, pack: Pack, invoice: int, line: int) -> Fault:
+    """Return the hit as a fault with its address; without a value of its own it shows the element's."""
+    element = pack.elements.get(hit.element)
+    value = hit.value
+    if value is None and element and hit.invoice is None and hit.line is None:
+        found = level.all(hit.element)[hit.occurrence - 1 : hit.occurrence]
+        value = element.format.write(found[0]) if found else None
+    address = Address(
+        hit.element,
+        invoice if hit.invoice is None else hit.invoice,
+        line if hit.line is None else hit.line,
+        hit.occurrence,
+    )
+    details = {**(details_of(element) if element else {}), **hit.details}
+    return Fault(bound.rule.finding.code, address, value=value, expected=hit.expected, details=details)
