@@ -1,0 +1,244 @@
+"""What a business answer says, before it is written in the sender's syntax and in the partner's language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
+from operator import itemgetter
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from gateway.errors import GatewayError
+from gateway.limits import FINDINGS_LISTED
+from gateway.model import (
+    Amounts,
+    AssessmentResult,
+    Bilingual,
+    Finding,
+    Judged,
+    Partner,
+    Place,
+    Reason,
+    Severity,
+)
+from gateway.specs import Pack, Specs
+
+EASTERN = ZoneInfo("America/Toronto")
+OWN_ID = "CAD-GATEWAY"  # who answers when the subject does not say whom it was for
+
+
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+class Kind(NamedTuple):
+    """An answer's codes: document name (UN 1001), response type (4343), status (4405), and the status in words.
+
+    The words fit EDIFACT's 35 characters. The choice of codes is this project's: CBSA's is not public.
+    """
+
+    document: str
+    response: str
+    status: str
+    text: Bilingual
+
+
+KINDS = {
+    "refused": Kind("963", "RE", "41", Bilingual("Refused", "Refusé")),
+    "accepted": Kind("962", "AP", "3", Bilingual("Accepted, sent for assessment", "Accepté, transmis pour cotisation")),
+    "assessed": Kind("965", "AP", "39", Bilingual("Assessed", "Cotisé")),
+    "pending": Kind("962", "AJ", "42", Bilingual("Pending, under review", "En attente, à l'examen")),
+    "engine-refused": Kind("963", "RE", "63", Bilingual("Refused on assessment", "Refusé à la cotisation")),
+    "technical": Kind("962", "AJ", "43", Bilingual("Kept, held for technical reasons", "Conservé, retenu (technique)")),
+}
+
+
+class Step(NamedTuple):
+    """One step of a WCO pointer: a class, which occurrence of it, and on the last step the element in it."""
+
+    section: str
+    sequence: int | None
+    tag: str | None
+
+
+class Problem(NamedTuple):
+    """One finding as the partner reads it; `severity` is refuse or warn, `details` are labelled sentences."""
+
+    code: str
+    severity: str
+    text: str
+    details: tuple[str, ...]
+    pointer: tuple[Step, ...]
+
+
+class Duty(NamedTuple):
+    """One duty, tax or fee: its type (UN 5153; SAF, safeguard, is ours), base if told, amount, derived SIMA code."""
+
+    type: str
+    base: Decimal | None
+    amount: Decimal
+    regime: str | None = None
+
+
+class Remark(NamedTuple):
+    """What the engine remarks on one line."""
+
+    invoice: int
+    line: int
+    text: str
+
+
+class Business(NamedTuple):
+    """A business answer in neutral terms, every text printable; `total` counts all problems, `problems` those listed.
+
+    Texts that the subject lacks are empty.
+    """
+
+    id: str
+    kind: Kind
+    language: str
+    pack: Pack
+    issued: datetime  # Eastern Time
+    sender: str  # the subject's sender, whom we answer
+    recipient: str
+    transmission: str  # the subject's references: its transmission's, its message's, its declaration's
+    message: str
+    reference: str
+    test: bool
+    transaction_number: str
+    version: str
+    problems: tuple[Problem, ...]
+    total: int
+    remarks: tuple[Remark, ...]
+    result: AssessmentResult | None
+
+
+def business(
+    kind: str,
+    judged: Judged,
+    *,
+    answer_id: str,
+    partner: Partner | None,
+    now: datetime,
+    specs: Specs,
+    result: AssessmentResult | None = None,
+) -> Business:
+    """Gather what the answer says; raises GatewayError for an unknown kind or an assessment without its result."""
+    if kind not in KINDS or (result is None and kind in ("assessed", "pending", "engine-refused")):
+        raise GatewayError(f"answer {answer_id}: cannot be written as {kind!r}{' without a result' * (kind in KINDS)}")
+    language = partner.language if partner else "en"
+    declaration, envelope = judged.message.declaration, judged.message.envelope
+    problems = [_of_finding(finding, language) for finding in judged.findings]
+    if result is not None:
+        problems = [_of_reason(reason, kind == "engine-refused", language) for reason in result.reasons]
+    return Business(
+        id=answer_id,
+        kind=KINDS[kind],
+        language=language,
+        pack=next((pack for pack in specs.packs if pack.id == judged.message.pack), specs.packs[0]),
+        sender=printable(envelope.sender),
+        recipient=printable(envelope.recipient),
+        transmission=printable(envelope.reference),
+        message=printable(envelope.message),
+        test=envelope.test,
+        issued=now.astimezone(EASTERN),
+        reference=printable(declaration.text("functional_reference")) if declaration else "",
+        transaction_number=printable(declaration.transaction_number) if declaration else "",
+        version=printable(declaration.version) if declaration else "",
+        problems=tuple(problems[:FINDINGS_LISTED]),
+        total=len(problems),
+        remarks=tuple(
+            Remark(reason.invoice, reason.line, printable(reason.text.speak(language)))
+            for reason in (result.reasons[:FINDINGS_LISTED] if result else ())
+            if reason.line
+        ),
+        result=result and replace(result, lines=tuple(sorted(result.lines, key=itemgetter(0, 1)))),
+    )
+
+
+def duties(amounts: Amounts, sima_code: str | None = None) -> Iterator[Duty]:
+    """Yield a line's or the totals' duties and taxes: customs duty, GST and the total always, others where charged.
+
+    A SIMA code brings the anti-dumping duty along even when none is owed.
+    """
+    yield Duty("CUD", amounts.value_for_duty, amounts.customs_duty)
+    for code, amount, regime in (
+        ("ADD", amounts.anti_dumping, sima_code),
+        ("CVD", amounts.countervailing, None),
+        ("SUR", amounts.surtax, None),
+        ("SAF", amounts.safeguard, None),
+        ("EXC", amounts.excise_duty, None),
+        ("FET", amounts.excise_tax, None),
+    ):
+        if amount or regime:
+            yield Duty(code, None, amount, regime)
+    yield Duty("GST", amounts.value_for_tax, amounts.gst)
+    yield Duty("TOT", None, amounts.total)
+
+
+def pointer_steps(pointer: str | None) -> tuple[Step, ...]:
+    """Take a pointer like `42A/67A[2]/68A[3]/23A/21A[1]/145` apart; the last class and the element are one step."""
+    steps: list[Step] = []
+    for name, sequence in re.findall(r"(\w+)(?:\[(\d+)\])?", pointer or ""):
+        if re.fullmatch(r"\d{2}[A-Z]", name) or not steps:
+            steps.append(Step(name, int(sequence) if sequence else None, None))
+        else:
+            steps[-1] = steps[-1]._replace(tag=name)
+    return tuple(steps)
+
+
+def day(value: date) -> str:
+    """Write a day as CCYYMMDD (UN 2379 code 102)."""
+    return f"{value:%Y%m%d}"
+
+
+def printable(text: str | None) -> str:
+    """Return the text with control characters and what XML cannot hold as backslash escapes; "" for none or blanks."""
+    if text is None or not text.strip():
+        return ""
+    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+LABELS = {
+    "en": ("at", "segment", "element", "component", "line", "column", "value", "expected", "source"),
+    "fr": ("à", "segment", "élément", "composante", "ligne", "colonne", "valeur", "attendu", "source"),
+}
+
+
+def _of_finding(finding: Finding, language: str) -> Problem:
+    """Put one finding of the gateway into the partner's language."""
+    at, segment, element, component, line, column, value, expected, source = LABELS[language]
+    place: Place = finding.place
+    where = [
+        f"{label} {number}"
+        for label, number in (
+            (segment, place.segment),
+            (element, place.element),
+            (component, place.component),
+            (line, place.line),
+            (column, place.column),
+        )
+        if number is not None
+    ]
+    if place.xpath:
+        where.append(place.xpath)
+    facts = ((at, ", ".join(where)), (value, finding.value), (expected, finding.expected), (source, finding.source))
+    details = tuple(f"{label}: {printable(text)}" for label, text in facts if text)
+    return Problem(
+        finding.code,
+        finding.severity.value,
+        printable(finding.text.speak(language)),
+        details,
+        pointer_steps(place.pointer),
+    )
+
+
+def _of_reason(reason: Reason, refuses: bool, language: str) -> Problem:
+    """Put one reason of the assessment engine into the partner's language."""
+    pointer = "42A"
+    if reason.invoice:
+        pointer += f"/67A[{reason.invoice}]" + (f"/68A[{reason.line}]" if reason.line else "")
+    severity = Severity.REFUSE if refuses else Severity.WARN
+    return Problem(reason.code, severity.value, printable(reason.text.speak(language)), (), pointer_steps(pointer))

@@ -1,0 +1,182 @@
+"""Business answers to EDIFACT senders: a GOVCBR response (UN D.13A) in an interchange of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+
+from pydifact.control.characters import Characters
+from pydifact.segments import Segment
+from pydifact.serializer import Serializer
+
+from gateway.model import Interchange
+from responses.business import OWN_ID, Business, Duty, Problem, Step, day, duties
+
+CONTENT_TYPE = "application/edifact"
+
+# A segment: its tag, then its data elements, each a text or the texts of a composite's components.
+Elements = Sequence[str | Sequence[str]]
+
+TEXT = 512  # characters in one component of FTX (4440), of which there are at most five
+COMPONENTS = 5
+
+# Typographic characters that French texts use and ISO 8859-1 lacks.
+LATIN = str.maketrans(
+    {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u2026": "...",
+     "\u202f": "\u00a0", "\u0153": "oe", "\u0152": "OE", "\u20ac": "EUR"}
+)  # fmt: skip
+
+
+def write(answer: Business, interchange: Interchange | None = None) -> bytes:
+    """Return the interchange that carries the answer, addressed back to the subject's sender.
+
+    Syntax version, character set and qualified addresses are the subject's; UNOA and UNOB become UNOC (ISO 8859-1),
+    which French needs. Without the subject's interchange: UNOC, version 3, the addresses of the envelope.
+    """
+    unicode = interchange is not None and interchange.syntax_id == "UNOW"
+    version = "4" if unicode or (interchange is not None and interchange.syntax_version == "4") else "3"
+    reference = answer.id[:14].upper()
+    message = [*_message(answer if unicode else _in_latin(answer), reference)]
+    segments = [
+        _unb(answer, interchange, "UNOW" if unicode else "UNOC", version, reference),
+        *message,
+        ("UNT", str(len(message) + 1), reference),
+        ("UNZ", "1", reference),
+    ]
+    make: Callable[..., Characters] = _Version4 if version == "4" else Characters
+    characters = make(decimal_point=".", reserved="*" if version == "4" else " ")
+    text = Serializer(characters).serialize([_segment(segment) for segment in segments])
+    return text.encode("utf-8" if unicode else "iso-8859-1", "backslashreplace")
+
+
+class _Version4(Characters):
+    """Service characters of syntax version 4, whose repetition separator in data needs releasing, too."""
+
+    @property
+    def escaped_syntax_dic(self) -> dict[str, str]:
+        """Map each service character to itself, released."""
+        return {**super().escaped_syntax_dic, "*": "?*"}
+
+
+def _unb(answer: Business, interchange: Interchange | None, syntax_id: str, version: str, reference: str) -> Elements:
+    """Build the interchange header with the subject's sender and recipient swapped."""
+    issued = answer.issued
+    sender = interchange.recipient if interchange and interchange.recipient else (answer.recipient or OWN_ID,)
+    recipient = interchange.sender if interchange and interchange.sender else (answer.sender or "UNKNOWN",)
+    date_format = "%Y%m%d" if version == "4" else "%y%m%d"
+    header: list[str | Sequence[str]] = [
+        "UNB",
+        (syntax_id, version),
+        sender,
+        recipient,
+        (issued.strftime(date_format), issued.strftime("%H%M")),
+        reference,
+    ]
+    return [*header, "", "", "", "", "", "1"] if answer.test else header
+
+
+def _message(answer: Business, reference: str) -> Iterator[Elements]:
+    """Yield the message's segments from UNH to the last before UNT, in the order of the UN structure."""
+    kind, result = answer.kind, answer.result
+    yield "UNH", reference, answer.pack.edifact_message, answer.pack.version
+    yield "BGM", (kind.document, "CAD"), (answer.transaction_number, answer.version), "11", kind.response
+    yield "DTM", ("137", answer.issued.strftime("%Y%m%d%H%M%z"), "205")
+    if result and result.payment_due:
+        yield "DTM", ("140", day(result.payment_due), "102")
+    if result and result.lines:
+        yield "MOA", ("43", str(result.totals.value_for_duty), "CAD")
+    for qualifier, text in (("ABO", answer.reference), ("AGO", answer.message), ("INO", answer.transmission)):
+        if text:
+            yield "RFF", (qualifier, text[:70])
+    yield "STS", "7", (kind.status, "", "", kind.text.speak(answer.language))
+    for ordinal, problem in enumerate(answer.problems, 1):
+        yield from _texts(ordinal, problem, answer.language.upper())
+    for problem in answer.problems:
+        yield "ERC", problem.code
+        for step in problem.pointer:
+            yield from _pointer(step)
+    if result and result.lines:
+        for duty in duties(result.totals):
+            yield from _duty(duty, "4" if duty.type == "TOT" else "3")
+    yield "UNS", "D"
+    yield from _lines(answer)
+    yield "HYN", "3"
+    yield "UNS", "S"
+    if answer.total:
+        yield "CNT", ("55", str(answer.total))
+
+
+def _texts(ordinal: int, problem: Problem, language: str) -> Iterator[Elements]:
+    """Yield the group that puts a problem into words; the ordinal ties it to its ERC group."""
+    yield "RCS", "11", (problem.code, "", "", str(ordinal))
+    yield "FTX", "AAO", "", problem.severity, _pieces(problem.text), language
+    if problem.details:
+        yield "FTX", "ACB", "", "", tuple(detail[:TEXT] for detail in problem.details), language
+
+
+def _pieces(text: str) -> tuple[str, ...]:
+    """Cut a text into the components of FTX."""
+    return tuple(text[start : start + TEXT] for start in range(0, min(len(text), TEXT * COMPONENTS), TEXT))
+
+
+def _pointer(step: Step) -> Iterator[Elements]:
+    """Yield one step of a pointer: the class with its sequence number, on the last step the element."""
+    yield ("ERP", step.section, ("", str(step.sequence))) if step.sequence else ("ERP", step.section)
+    if step.tag:
+        yield "ELU", step.tag
+
+
+def _lines(answer: Business) -> Iterator[Elements]:
+    """Yield what was worked out for each line and the engine's remarks on it, by shipment, item and commodity."""
+    assessed = {(line.invoice, line.line): line for line in (answer.result.lines if answer.result else ())}
+    remarks: dict[tuple[int, int], list[str]] = {}
+    for remark in answer.remarks:
+        remarks.setdefault((remark.invoice, remark.line), []).append(remark.text)
+    for invoice, places in groupby(sorted({*assessed, *remarks}), key=itemgetter(0)):
+        yield "SEQ", "", str(invoice)
+        for place in places:
+            line = assessed.get(place)
+            yield "LIN", str(place[1])
+            if line:
+                yield "MOA", ("40", str(line.amounts.value_for_duty), "CAD")
+            yield "GID", "1"
+            for text in remarks.get(place, ()):
+                yield "RCS", "11", "REM"
+                yield "FTX", "ACD", "", "", _pieces(text), answer.language.upper()
+            for duty in duties(line.amounts, line.sima_code) if line else ():
+                yield from _duty(duty, "2" if duty.type == "TOT" else "7")
+
+
+def _duty(duty: Duty, function: str) -> Iterator[Elements]:
+    """Yield one duty, tax or fee: its type (with our list's name where the UN has no code for it), base and amount."""
+    kind = (duty.type, "CAD") if duty.type == "SAF" else duty.type
+    yield ("TAX", function, kind, "", "", duty.regime) if duty.regime else ("TAX", function, kind)
+    if duty.base is not None:
+        yield "MOA", ("56", str(duty.base), "CAD")
+    yield "MOA", ("161", str(duty.amount), "CAD")
+
+
+def _segment(elements: Elements) -> Segment:
+    """Turn a segment's elements into pydifact's."""
+    tag, *rest = elements
+    return Segment(str(tag), *(one if isinstance(one, str) else list(one) for one in rest))
+
+
+def _in_latin(answer: Business) -> Business:
+    """Return the answer with every free text fit for ISO 8859-1, before texts are cut to length."""
+    return answer._replace(
+        reference=_latin(answer.reference),
+        message=_latin(answer.message),
+        transmission=_latin(answer.transmission),
+        problems=tuple(
+            problem._replace(text=_latin(problem.text), details=tuple(map(_latin, problem.details)))
+            for problem in answer.problems
+        ),
+        remarks=tuple(remark._replace(text=_latin(remark.text)) for remark in answer.remarks),
+    )
+
+
+def _latin(text: str) -> str:
+    """Write typographic characters plainly and what else ISO 8859-1 lacks as backslash escapes."""
+    return text.translate(LATIN).encode("iso-8859-1", "backslashreplace").decode("iso-8859-1")

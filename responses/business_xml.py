@@ -1,0 +1,143 @@
+"""Business answers to XML senders: a WCO Response, held to the pack's response schema by the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from types import MappingProxyType
+from typing import NamedTuple
+
+from lxml import etree
+
+from gateway.model import AssessedLine, AssessmentResult
+from responses.business import Business, Duty, Step, day, duties, pointer_steps
+
+CONTENT_TYPE = "application/xml"
+
+TEXT = 512  # characters of a statement or description
+
+
+class Node(NamedTuple):
+    """A class or element: its name, then its text, or what stands inside it in order; attributes where it has any."""
+
+    name: str
+    content: str | Iterable[Node]
+    attributes: Mapping[str, str] = MappingProxyType({})
+
+
+def write(answer: Business) -> bytes:
+    """Return the Response as UTF-8 XML, its elements in the order of the WCO Data Model."""
+    namespace = answer.pack.response_namespace
+    root = etree.Element(f"{{{namespace}}}Response", nsmap={None: namespace})  # type: ignore[dict-item]  # None: default
+    _fill(root, namespace, _response(answer))
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+
+
+def _fill(parent: etree._Element, namespace: str, content: Iterable[Node]) -> None:
+    """Append the nodes below the parent."""
+    for node in content:
+        child = etree.SubElement(parent, f"{{{namespace}}}{node.name}", dict(node.attributes))
+        if isinstance(node.content, str):
+            child.text = node.content
+        else:
+            _fill(child, namespace, node.content)
+
+
+def _response(answer: Business) -> Iterator[Node]:
+    """Yield what stands in the Response."""
+    words = {"languageID": answer.language}
+    # 304: with seconds and the zone's letters, EST or EDT
+    issued = _moment(f"{answer.issued:%Y%m%d%H%M%S%Z}", "304")
+    yield Node("FunctionCode", "11")
+    yield Node("FunctionalReferenceID", answer.id)
+    yield Node("IssueDateTime", issued)
+    yield Node("AdditionalInformation", _statement("AAP", text=answer.kind.text.speak(answer.language), words=words))
+    if answer.transmission:
+        yield Node("AdditionalInformation", _statement("INO", text=answer.transmission))
+    if answer.test:
+        yield Node("AdditionalInformation", _statement("TST", code="1"))
+    if answer.total:
+        yield Node("AdditionalInformation", _statement("CNT", code=str(answer.total)))
+    for ordinal, problem in enumerate(answer.problems, 1):
+        text = "; ".join(problem.details)
+        about = [Step("07B", None, None), Step("53A", ordinal, None)]
+        yield Node(
+            "AdditionalInformation", _statement("ACB", code=problem.severity, text=text, words=words, about=about)
+        )
+    for remark in answer.remarks:
+        about = [*pointer_steps(f"42A/67A[{remark.invoice}]/68A[{remark.line}]")]
+        yield Node("AdditionalInformation", _statement("REM", text=remark.text, words=words, about=about))
+    for problem in answer.problems:
+        description = Node("Description", problem.text[:TEXT], words)
+        yield Node("Error", [description, Node("ValidationCode", problem.code), *_pointers(problem.pointer)])
+    yield Node("Status", [Node("EffectiveDateTime", issued), Node("NameCode", answer.kind.status)])
+    declaration = [*_declaration(answer)]
+    if declaration:
+        yield Node("Declaration", declaration)
+
+
+def _statement(
+    type_code: str, *, code: str = "", text: str = "", words: dict[str, str] | None = None, about: Iterable[Step] = ()
+) -> list[Node]:
+    """Return what stands in an AdditionalInformation."""
+    nodes: list[Node] = [Node("StatementCode", code)] if code else []
+    if text:
+        nodes.append(Node("StatementDescription", text[:TEXT], words or {}))
+    return [*nodes, Node("StatementTypeCode", type_code), *_pointers(about)]
+
+
+def _pointers(steps: Iterable[Step]) -> Iterator[Node]:
+    """Yield one Pointer for each step of the chain."""
+    for step in steps:
+        sequence: list[Node] = [Node("SequenceNumeric", str(step.sequence))] if step.sequence else []
+        tag: list[Node] = [Node("TagID", step.tag)] if step.tag else []
+        yield Node("Pointer", [*sequence, Node("DocumentSectionCode", step.section), *tag])
+
+
+def _declaration(answer: Business) -> Iterator[Node]:
+    """Yield what identifies the declaration and, once assessed, its duties and taxes."""
+    reference = answer.reference or answer.message
+    if reference:
+        yield Node("FunctionalReferenceID", reference[:35])
+    if answer.transaction_number:
+        yield Node("ID", answer.transaction_number)
+    if answer.version:
+        yield Node("VersionID", answer.version)
+    result = answer.result
+    if result and result.lines:
+        yield from _totals(result)
+        for invoice, lines in groupby(result.lines, key=lambda line: line.invoice):
+            yield Node("GoodsShipment", [Node("SequenceNumeric", str(invoice)), *map(_item, lines)])
+
+
+def _item(line: AssessedLine) -> Node:
+    """Return one line's duties and taxes."""
+    commodity = Node("Commodity", [_duty(duty) for duty in duties(line.amounts, line.sima_code)])
+    return Node("GovernmentAgencyGoodsItem", [Node("SequenceNumeric", str(line.line)), commodity])
+
+
+def _totals(result: AssessmentResult) -> Iterator[Node]:
+    """Yield the totals: value for duty, each kind charged, and all together with the payment due date."""
+    totals = result.totals
+    yield Node("DutyTaxFee", [_amount("AdValoremTaxBaseAmount", totals.value_for_duty), Node("TypeCode", "VFD")])
+    for duty in duties(totals):
+        due = result.payment_due if duty.type == "TOT" else None
+        yield _duty(duty, [Node("DueDateTime", _moment(day(due), "102"))] if due else [])
+
+
+def _duty(duty: Duty, due: Iterable[Node] = ()) -> Node:
+    """Return one DutyTaxFee."""
+    base: list[Node] = [_amount("AdValoremTaxBaseAmount", duty.base)] if duty.base is not None else []
+    regime: list[Node] = [Node("DutyRegimeCode", duty.regime)] if duty.regime else []
+    payment = Node("Payment", [_amount("TaxAssessedAmount", duty.amount), *due])
+    return Node("DutyTaxFee", [*base, *regime, Node("TypeCode", duty.type), payment])
+
+
+def _amount(name: str, amount: object) -> Node:
+    """Return an amount of Canadian dollars."""
+    return Node(name, str(amount), {"currencyID": "CAD"})
+
+
+def _moment(text: str, code: str) -> list[Node]:
+    """Return what stands in a date element; the code is UN 2379's."""
+    return [Node("DateTimeString", text, {"formatCode": code})]
