@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.directory import Directories
+from gateway.directory import load as load_directories
 from gateway.errors import SpecError
 from gateway.model import Address, Bilingual, MessageType, Period, Severity, Unreadable, Value
 
@@ -208,6 +210,7 @@ class Specs:
     holidays: frozenset[date]
     classes: Mapping[str, str]  # WCO class name -> WCO id
     billing: Billing
+    directories: Directories
     digest: str
 
 
@@ -292,7 +295,8 @@ def load(root: Path) -> Specs:
     if not packs:
         raise SpecError(str(root), None, "no pack found: none of its folders has a manifest.toml")
     billing = msgspec.convert(_toml(root, root / "calendar/billing.toml"), Billing)
-    return Specs(root, packs, code_lists, findings, holidays, classes, billing, _digest(root))
+    directories = load_directories(root / "edifact")
+    return Specs(root, packs, code_lists, findings, holidays, classes, billing, directories, _digest(root))
 
 
 ELEMENT_COLUMNS = (

@@ -167,6 +167,11 @@ class XmlLocator:
         return tuple(found)
 
 
+def start_of(root: etree._Element) -> Place:
+    """Return the place of the document's root."""
+    return Place(line=root.sourceline, column=1, xpath=f"/{_local(root)}")
+
+
 def _local(node: etree._Element) -> str:
     """Return a node's name without its namespace."""
     return node.tag.rpartition("}")[2]

@@ -1,0 +1,428 @@
+"""The command line: check, serve, send, list, show, doctor; each command's help tells its exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway import logs, pipeline, serve, specs
+from gateway.broker import Letter, mask, open_broker
+from gateway.errors import GatewayError
+from gateway.journal import Journal
+from gateway.model import (
+    Declaration,
+    Envelope,
+    Facts,
+    Finding,
+    Judged,
+    MessageType,
+    Outgoing,
+    Partner,
+    Period,
+    Received,
+    Severity,
+    Verdict,
+    VersionFact,
+)
+from gateway.settings import Settings, from_environment
+from routing.partners import inbound_queue, load_partners
+
+out = Console(highlight=False, soft_wrap=True)
+CANNOT = 2
+
+# The suffix of an answer's file.
+SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
+
+# How many characters of an offending line are shown around the place.
+SHOWN = 100
+
+
+class _OneLine(click.Group):
+    """Turns whatever the operator can mend into one line on stderr and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except GatewayError as error:
+            _stop(str(error))
+        except BrokenPipeError:
+            sys.exit(0)
+
+
+def _stop(line: str) -> NoReturn:
+    """Say one line on stderr and end with exit code 2."""
+    click.echo(f"gateway: {line}", err=True)
+    sys.exit(CANNOT)
+
+
+@click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cad-gateway")
+def main() -> None:
+    """Read, judge, route and answer customs declarations and corrections for CARM.
+
+    The formats are reconstructed from public sources; see eccrd_specs/SOURCES.md.
+    """
+
+
+# ------------------------------------------------------------------------------------------------ check
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--as", "partner_id", metavar="PARTNER", help="Judge as if this partner had sent the files.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
+@click.option("--answers", type=click.Path(file_okay=False, path_type=Path), help="Write the answers into this folder.")
+def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str, answers: Path | None) -> None:
+    """Judge files (or every file in folders) as the gateway would; no queue, no journal.
+
+    Files are judged in the order given; a correction finds its original among those before it. Without --as the sender
+    is the partner that the envelope names; if no such partner is registered, identity and authority are not checked.
+
+    Exit code: 0 all accepted, 1 something refused, 2 unreadable file or bad usage.
+    """
+    settings = from_environment()
+    loaded, partners = specs.load(settings.specs), load_partners(settings.partners)
+    if partner_id and partner_id not in partners:
+        _stop(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
+    histories: dict[str, tuple[VersionFact, ...]] = {}
+    shown: list[dict[str, Any]] = []
+    refused = False
+    for path in _files(paths):
+        received = Received(path.name, partner_id, _read(path), datetime.now(UTC))
+        parsed = pipeline.parse(received, loaded)
+        # Two files with the same number are two tries at one original, not a number used twice.
+        fresh = {m.declaration.transaction_number for m in parsed.messages if m.declaration and _is_original(m.type)}
+        known = {number: facts for number, facts in histories.items() if number not in fresh}
+        first = parsed.messages[0]
+        partner = partners[partner_id] if partner_id else _named(first.envelope, first.declaration, partners.values())
+        outcome = pipeline.judge(parsed, Facts(received.received_at, partner, known), loaded)
+        for one in outcome.judged:
+            refused |= one.verdict is Verdict.REFUSED
+            if one.effect and (number := one.effect.declaration.transaction_number):
+                histories[number] = (*known.get(number, ()), one.effect)
+            if form == "json":
+                shown.append(_as_json(path, one))
+            else:
+                _print_judged(path, one, lang)
+        if answers:
+            _write_answers(answers, path, outcome.outgoing)
+    if form == "json":
+        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+    sys.exit(1 if refused else 0)
+
+
+def _is_original(message_type: MessageType) -> bool:
+    return message_type is MessageType.DECLARATION
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files, and those in the folders by name."""
+    for path in paths:
+        yield from sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise GatewayError(f"{path}: {error.strerror}") from error
+
+
+def _named(envelope: Envelope, declaration: Declaration | None, partners: Iterable[Partner]) -> Partner:
+    """Return the partner that an envelope names, else one made up for it, whose authority is not in question."""
+    for partner in partners:
+        if envelope.sender in partner.envelopes:
+            return partner
+    bn = declaration.text("importer_bn") if declaration else None
+    name = envelope.sender or "unknown"
+    return Partner(name, name, (name,), f"out.{name}", authorities={bn: (Period(),)} if bn else {})
+
+
+def _as_json(path: Path, one: Judged) -> dict[str, Any]:
+    """Return what `check --format json` says of a message."""
+    message = one.message
+    declaration = message.declaration
+    return {
+        "file": str(path),
+        "syntax": str(message.syntax),
+        "type": str(message.type),
+        "sender": message.envelope.sender,
+        "reference": message.envelope.reference,
+        "transaction_number": declaration.transaction_number if declaration else None,
+        "version": declaration.version if declaration else None,
+        "verdict": str(one.verdict),
+        "findings": [finding_as_json(finding) for finding in one.findings],
+    }
+
+
+def finding_as_json(finding: Finding) -> dict[str, Any]:
+    """Return a finding as the JSON that the documentation describes."""
+    return {
+        "code": finding.code,
+        "severity": str(finding.severity),
+        "text": finding.text._asdict(),
+        "place": asdict(finding.place),
+        "value": finding.value,
+        "expected": finding.expected,
+        "source": finding.source,
+    }
+
+
+def _print_judged(path: Path, one: Judged, lang: str) -> None:
+    """Print a message's verdict and its findings, each under the line that it is about."""
+    message, declaration = one.message, one.message.declaration
+    number = f" {declaration.transaction_number or '?'} version {declaration.version or '?'}" if declaration else ""
+    style = "green" if one.verdict is Verdict.ACCEPTED else "bold red"
+    heading = Text(f"{path}: {message.syntax} {message.type}{number} from {message.envelope.sender or 'unknown'}: ")
+    out.print(heading.append(f"{one.verdict}", style), soft_wrap=True)
+    text = message.locator.text().splitlines() if one.findings else []
+    for finding in one.findings:
+        _print_finding(finding, text, lang)
+
+
+def _print_finding(finding: Finding, lines: Sequence[str], lang: str) -> None:
+    """Print a finding and the offending line with a caret under the place."""
+    place = finding.place
+    where = [
+        f"line {place.line}, column {place.column}" if place.line else "",
+        f"segment {place.segment}" if place.segment else "",
+        f"element {place.element}" if place.element else "",
+        place.pointer or "",
+    ]
+    style = "red" if finding.severity is Severity.REFUSE else "yellow"
+    out.print(Text(f"  {finding.severity} {finding.code}", style).append(f"  {finding.text.speak(lang)}", "default"))
+    out.print(Text("    at " + ", ".join(filter(None, where)), "dim"))
+    if place.line and place.line <= len(lines):
+        line, column = lines[place.line - 1], (place.column or 1) - 1
+        start = max(0, column - SHOWN // 2) if len(line) > SHOWN else 0
+        visible = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line[start : start + SHOWN])
+        out.print(Text(f"    | {visible}"))
+        out.print(Text(f"    | {' ' * (column - start)}^", style))
+    if finding.expected:
+        out.print(Text(f"    expected: {finding.expected}", "dim"))
+
+
+def _write_answers(folder: Path, path: Path, outgoing: Iterable[Outgoing]) -> None:
+    """Write each answer into the folder, named after the file, the message's ordinal and the kind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in outgoing:
+        ordinal = "" if each.ordinal is None else f".{each.ordinal}"
+        (folder / f"{path.name}{ordinal}.{each.kind}.{SUFFIXES[each.content_type]}").write_bytes(each.body)
+
+
+# ------------------------------------------------------------------------------------------------ serve, send
+
+
+@main.command(name="serve")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that judge.")
+@click.option("--with-reference-engine", is_flag=True, help="Run the reference assessment engine (sample rates) too.")
+def serve_command(workers: int, with_reference_engine: bool) -> None:
+    """Run the gateway until SIGTERM or SIGINT: receive, work, dispatch, each in its own process.
+
+    Exit code: 0 stopped in order, 2 cannot start.
+    """
+    settings = from_environment()
+    logs.configure(settings.log)
+    serve.serve(settings, workers, with_reference_engine)
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--as", "partner_id", metavar="PARTNER", required=True, help="The partner whose queue it goes to.")
+@click.option("--wait", is_flag=True, help="Wait for the answers and print them.")
+@click.option("--seconds", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="How long to wait.")
+def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
+    """Send a file as a partner; with --wait, read the partner's answer queue until the last answer is there.
+
+    Exit code: 0 sent (with --wait: answered), 1 refused or not answered in time, 2 cannot send.
+    """
+    settings = from_environment()
+    partners = load_partners(settings.partners)
+    if partner_id not in partners:
+        _stop(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
+    letter = Letter(uuid.uuid4().hex, inbound_queue(partner_id), "application/octet-stream", _read(file))
+    with open_broker(settings.broker_url) as broker:
+        published = broker.publish([letter])
+        if letter.id in published.unroutable:
+            _stop(f"the queue {letter.queue} does not exist: run `gateway doctor --declare` or `gateway serve`")
+        if letter.id not in published.confirmed:
+            _stop("the broker did not confirm the message in time: it may or may not have it; send it again")
+        click.echo(f"sent {file} as {letter.id}")
+        if not wait:
+            return
+        deadline = datetime.now(UTC).timestamp() + seconds
+        while (left := deadline - datetime.now(UTC).timestamp()) > 0:
+            answer = broker.take(partners[partner_id].answer_queue, left)
+            if answer is None:
+                break
+            kind = answer.headers.get("kind", "answer")
+            click.echo(f"--- {kind} ({answer.content_type})")
+            click.echo(answer.body.decode("utf-8", errors="replace"))
+            if kind in ("refused", "contrl", "technical", "engine-refused"):
+                sys.exit(1)
+            if kind in ("assessed", "pending"):
+                return
+    click.echo(f"gateway: no final answer within {seconds:g} s", err=True)
+    sys.exit(1)
+
+
+# ------------------------------------------------------------------------------------------------ list, show, doctor
+
+
+def _open_journal(settings: Settings) -> Journal:
+    """Open the journal, its schema brought up to date."""
+    journal = Journal.open(settings.database_url)
+    journal.migrate()
+    return journal
+
+
+@main.command(name="list")
+@click.option("--partner", help="Only this sender's.")
+@click.option("--transaction", "transaction_number", help="Only this transaction number's.")
+@click.option("--verdict", type=click.Choice([str(v) for v in Verdict]))
+@click.option("--state", type=click.Choice(["received", "working", "done", "parked"]))
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def list_command(form: str, **filters: Any) -> None:
+    """List messages, newest first. Exit code: 0, or 2 when the journal cannot be read."""
+    rows = _open_journal(from_environment()).list_messages(**filters)
+    if form == "json":
+        click.echo(json.dumps(rows, default=str, indent=2))
+        return
+    headings = ("id", "received", "partner", "type", "transaction", "version", "verdict", "findings", "state")
+    table = Table(*headings, box=None)
+    for row in rows:
+        codes = " ".join(finding["code"] for finding in row.get("findings") or [])
+        cells = [
+            row["id"][:12],
+            f"{row['received_at']:%Y-%m-%d %H:%M:%S}",
+            *(row.get(name) or "" for name in ("partner", "type", "transaction_number", "version", "verdict")),
+            codes,
+            row["state"],
+        ]
+        table.add_row(*(str(cell) for cell in cells))
+    out.print(table)
+
+
+@main.command()
+@click.argument("id_")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def show(id_: str, form: str) -> None:
+    """Show the whole life of a message by its id or the start of it: bytes, digest, findings, answers, times.
+
+    Exit code: 0 shown, 2 unknown.
+    """
+    life = _open_journal(from_environment()).show(id_)
+    if life is None:
+        _stop(f"no message has an id that starts with {id_!r}")
+    if form == "json":
+        click.echo(json.dumps(life, default=_plain, ensure_ascii=False, indent=2))
+    else:
+        _print_life(life)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has no form for as text."""
+    return value.decode("utf-8", errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _print_life(value: Any, indent: int = 0) -> None:
+    """Print nested facts as indented lines."""
+    for key, each in value.items():
+        pad = "  " * indent
+        if isinstance(each, dict):
+            click.echo(f"{pad}{key}:")
+            _print_life(each, indent + 1)
+        elif isinstance(each, list):
+            click.echo(f"{pad}{key}: {len(each)}")
+            for number, item in enumerate(each, 1):
+                if isinstance(item, dict):
+                    click.echo(f"{pad}  {number}.")
+                    _print_life(item, indent + 2)
+                else:
+                    click.echo(f"{pad}  {item}")
+        else:
+            text = _plain(each) if isinstance(each, bytes) else "" if each is None else str(each)
+            first, *rest = text.splitlines() or [""]
+            click.echo(f"{pad}{key}: {first}")
+            for line in rest:
+                click.echo(f"{pad}  | {line}")
+
+
+@main.command()
+@click.option("--declare", is_flag=True, help="Make the queues and bring the journal's schema up to date.")
+def doctor(declare: bool) -> None:
+    """Check the installation: packages, specification, partners, broker and queues, journal.
+
+    Exit code: 0 all well, 1 something is not, 2 bad usage.
+    """
+    settings = from_environment()
+    table = Table("what", "state", "detail", box=None)
+    ill = False
+    for name, examine in (
+        ("packages", _examine_packages),
+        ("specification", _examine_specs),
+        ("partners", _examine_partners),
+        ("broker", _examine_broker),
+        ("journal", _examine_journal),
+    ):
+        try:
+            state, detail = "well", examine(settings, declare)
+        except GatewayError as error:
+            state, detail, ill = "ILL", str(error), True
+        table.add_row(name, Text(state, "green" if state == "well" else "bold red"), Text(detail))
+    out.print(table)
+    sys.exit(1 if ill else 0)
+
+
+def _examine_packages(_settings: Settings, _declare: bool) -> str:
+    import responses
+    import validators
+
+    home = Path(__file__).resolve().parent.parent
+    for package in (responses, validators):
+        if Path(package.__file__ or "").resolve().parent.parent != home:
+            raise GatewayError(f"{package.__name__} is another project's: {package.__file__}; use a .venv of its own")
+    return str(home)
+
+
+def _examine_specs(settings: Settings, _declare: bool) -> str:
+    loaded = specs.load(settings.specs)
+    packs = ", ".join(f"{pack.id} {pack.version} ({pack.statement})" for pack in loaded.packs)
+    return f"{packs}; digest {loaded.digest[:12]}"
+
+
+def _examine_partners(settings: Settings, _declare: bool) -> str:
+    return f"{len(load_partners(settings.partners))} in {settings.partners}"
+
+
+def _examine_broker(settings: Settings, declare: bool) -> str:
+    wanted = serve.queues(settings)
+    with open_broker(settings.broker_url) as broker:
+        broker.ping()
+        if declare:
+            broker.declare(wanted)
+        if missing := broker.missing(wanted):
+            lacking = ", ".join(missing)
+            raise GatewayError(f"{mask(settings.broker_url)} lacks {lacking}: run `gateway doctor --declare`")
+    return f"{mask(settings.broker_url)}, {len(wanted)} queues"
+
+
+def _examine_journal(settings: Settings, declare: bool) -> str:
+    journal = Journal.open(settings.database_url)
+    if declare:
+        journal.migrate()
+    journal.check()
+    return journal.url

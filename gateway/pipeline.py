@@ -1,0 +1,365 @@
+"""The way of a message: identify, parse, validate, route, respond; pure, bytes and facts in, an `Outcome` out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from responses.answers import answer
+from responses.contrl import contrl
+from validators.sender import check_sender
+
+from gateway import calendar, limits
+from gateway.directory import Structure
+from gateway.errors import Malformed
+from gateway.model import (
+    Address,
+    AssessmentResult,
+    Envelope,
+    Facts,
+    Fault,
+    Finding,
+    Interchange,
+    Judged,
+    Message,
+    MessageType,
+    Nature,
+    Outcome,
+    Outgoing,
+    Parsed,
+    Partner,
+    Place,
+    Received,
+    Severity,
+    Syntax,
+    Verdict,
+    VersionFact,
+    stable_id,
+)
+from gateway.specs import Pack, Specs, choose_pack
+from parsers import cad, edifact, sniff, xml
+from routing.assessment import build_request
+from routing.routes import destination, load_routes
+from validators import edifact as structure
+from validators import schema
+from validators.elements import check_elements
+from validators.explain import to_finding
+from validators.rulebook import apply_rules, nature_of
+
+
+def handle(received: Received, facts: Facts, specs: Specs) -> Outcome:
+    """Carry one transmission from bytes to verdicts and answers.
+
+    No clock, no queue, no database: all of that is in `facts`. Same arguments, same outcome, byte for byte.
+    """
+    return judge(parse(received, specs), facts, specs)
+
+
+# ------------------------------------------------------------------------------------------------ identify, parse
+
+
+def parse(received: Received, specs: Specs) -> Parsed:
+    """Identify the syntax and read every message of the transmission; what cannot be read becomes a fault."""
+    syntax = sniff.syntax(received.body)
+    try:
+        if not received.body:
+            raise Malformed("GTW-0008", "nothing was sent")
+        if len(received.body) > limits.TRANSMISSION_BYTES:
+            raise Malformed("GTW-0007", f"{len(received.body)} bytes, at most {limits.TRANSMISSION_BYTES}")
+        if syntax is Syntax.EDIFACT:
+            return _parse_edifact(received, specs)
+        if syntax is Syntax.XML:
+            return Parsed(received, syntax, (_parse_xml(received, specs),))
+        raise Malformed("GTW-0001", "neither EDIFACT nor XML", place=Place(line=1, column=1))
+    except Malformed as error:
+        fault = Fault(error.code, place=error.place, value=error.value, details={"reason": error.reason})
+        return Parsed(received, syntax, (_nothing(syntax, Envelope(), (fault,), received.body),))
+
+
+def _parse_xml(received: Received, specs: Specs) -> Message:
+    """Read an XML transmission; raises Malformed."""
+    root = xml.parse(received.body)
+    node = xml.declaration_of(root)
+    code = xml.child_text(node, "FunctionCode")
+    known = [pack for pack in specs.packs if root.tag == f"{{{pack.metadata_namespace}}}MetaData"]
+    if not known or node is None or node.tag not in {f"{{{pack.namespace}}}Declaration" for pack in known}:
+        raise Malformed("GTW-0002", root.tag if node is None else node.tag, place=xml.start_of(root), value=root.tag)
+    version = xml.child_text(root, known[0].xml_envelope["version"])
+    pack = choose_pack(specs, code, version, received.received_at.date())
+    envelope = xml.envelope(root, pack or known[0])
+    locator = xml.XmlLocator(received.body, root, pack or known[0], envelope)
+    if pack is None:
+        fault = Fault("GTW-0002", address=Address("function_code"), value=code)
+        return Message(1, Syntax.XML, MessageType.UNKNOWN, envelope, None, None, (fault,), locator)
+    declaration, unread = cad.read_xml(node, pack)
+    faults: list[Fault] = []
+    if not xml.fits(root, pack):
+        faults = schema.explain(root, pack, locator.place_of)
+    elif unread:
+        faults = [Fault("CAD-0007", place=locator.place_of(each), value=each.tag.rpartition("}")[2]) for each in unread]
+    return Message(1, Syntax.XML, pack.types[code or ""], envelope, pack.id, declaration, tuple(faults), locator)
+
+
+def _parse_edifact(received: Received, specs: Specs) -> Parsed:
+    """Read every interchange of an EDIFACT transmission; raises Malformed when not even its first header is one."""
+    messages: list[Message] = []
+    interchanges: list[Interchange] = []
+    for found in edifact.read(received.body, specs.directories):
+        if isinstance(found, edifact.MessageText):
+            messages.append(_edifact_message(found, received, specs))
+        else:
+            interchanges.append(structure.check_interchange(found))
+    for interchange in interchanges:
+        if not any(group.messages for group in interchange.groups):
+            faults = (*interchange.faults, *(fault for group in interchange.groups for fault in group.faults))
+            said = Envelope(next(iter(interchange.sender), None), None, interchange.reference, test=interchange.test)
+            messages.append(_nothing(Syntax.EDIFACT, said, faults, received.body, len(messages) + 1))
+    return Parsed(received, Syntax.EDIFACT, tuple(messages), tuple(interchanges))
+
+
+def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs) -> Message:
+    """Read one message of an interchange: its structure by UN tables and the pack's profile, then its elements."""
+    syntax_version = text.interchange.syntax_version
+    table = specs.directories.structure(text.identifier, syntax_version)
+    ours = [pack for pack in specs.packs if text.identifier[:5] == pack.edifact_message[:5]]
+    code = next((text.value(i, 3) for i, tag in enumerate(text.tags) if tag == "BGM"), None) if ours else None
+    pack = choose_pack(specs, code, text.value(0, 3) or None, received.received_at.date()) if ours else None
+    profile = _profile(pack, table) if pack and table else None
+    faults = list(structure.check(text, table, profile=profile))
+    declaration, type_ = None, MessageType.UNKNOWN
+    top = table.tree(text.tags) if table else None
+    locator = cad.EdifactLocator(received.body, edifact.charset(text.interchange), text, top, pack)
+    if pack and top and not any(fault.syntax_error for fault in faults):
+        type_ = pack.types[code or ""]
+        declaration, unread = cad.read_edifact(text.segments, top, pack)
+        faults += [
+            Fault("CAD-0007", place=text.place(i + 1), value="+".join(":".join(e) for e in text.segments[i]))
+            for i in unread
+        ]
+    elif not faults and text.identifier[:1] != ("CONTRL",):
+        # A good UN message, but not one of ours: no agreement (0085 code 17) to receive it.
+        where = text.place(1, 3, 1)
+        value = ":".join(text.identifier)
+        faults = [Fault("GTW-0002", place=where, value=value, syntax_error="17", service_segment="UNH")]
+    pack_id = pack.id if pack else None
+    return Message(text.ordinal, Syntax.EDIFACT, type_, text.envelope, pack_id, declaration, tuple(faults), locator)
+
+
+@functools.cache
+def _profile(pack: Pack, table: Structure) -> Structure:
+    """Return the pack's subset of a message structure."""
+    return table.profile(pack.profile)
+
+
+class _WholeText:
+    """Stands in for a locator where nothing of a declaration could be read."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def locate(self, address: Address) -> Place:
+        """Return the start of the transmission."""
+        return Place(line=1, column=1)
+
+    def text(self) -> str:
+        """Return the transmission as text, every byte shown as something."""
+        return self._body.decode("utf-8", errors="replace")
+
+
+def _nothing(syntax: Syntax, said: Envelope, faults: Iterable[Fault], body: bytes, ordinal: int = 1) -> Message:
+    """Return the message that stands for a transmission or interchange in which none could be read."""
+    return Message(ordinal, syntax, MessageType.UNKNOWN, said, None, None, tuple(faults), _WholeText(body))
+
+
+# ------------------------------------------------------------------------------------------------ validate
+
+
+def repeats(parsed: Parsed, facts: Facts) -> str | None:
+    """Return the reference by which the sender sent the same bytes before, None if these are new.
+
+    Such a resend gets the stored answer again: it is never judged twice.
+    """
+    for message in parsed.messages:
+        reference = message.envelope.reference
+        if reference and facts.references.get(reference) == parsed.received.digest:
+            return reference
+    return None
+
+
+def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
+    """Validate every message and answer: a message sees what those before it in the transmission have changed."""
+    judged: list[Judged] = []
+    histories = dict(facts.histories)
+    packs = {pack.id: pack for pack in specs.packs}
+    envelope_faults = _envelope_faults(parsed)
+    for message in parsed.messages:
+        pack = packs[message.pack] if message.pack else None
+        seen = replace(facts, histories=histories)
+        faults = [*envelope_faults.get(message.ordinal, ()), *_validate(message, pack, seen, parsed, specs)]
+        findings = tuple(to_finding(fault, message, pack, specs) for fault in faults)
+        one = _verdict(message, findings, seen, specs)
+        if one.effect and (number := one.effect.declaration.transaction_number):
+            former = tuple(fact for fact in histories.get(number, ()) if fact.version != one.effect.version)
+            histories[number] = (*former, one.effect)
+        judged.append(one)
+    return Outcome(parsed.received, parsed.syntax, tuple(judged), tuple(_respond(parsed, judged, facts, specs)))
+
+
+def _envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:
+    """Return the faults of interchange and group that each message inside shares, by ordinal."""
+    return {
+        header.ordinal: (*interchange.faults, *group.faults)
+        for interchange in parsed.interchanges
+        for group in interchange.groups
+        for header in group.messages
+    }
+
+
+def _validate(message: Message, pack: Pack | None, facts: Facts, parsed: Parsed, specs: Specs) -> Iterator[Fault]:
+    """Yield every fault of a message: of its syntax alone, or, where that is good, of sender, elements and rules."""
+    yield from message.faults
+    if message.declaration is None or pack is None or any(_stops(fault, specs) for fault in message.faults):
+        return
+    reference = message.envelope.reference
+    if reference and facts.references.get(reference, parsed.received.digest) != parsed.received.digest:
+        yield Fault("GTW-0009", address=Address(""), value=reference)
+    if not pack.valid.covers(parsed.received.received_at.date()):
+        yield Fault("GTW-0011", address=Address(""), value=pack.version)
+    yield from check_sender(message.envelope, message.declaration, facts, specs)
+    yield from check_elements(message.declaration, pack, specs, message.type)
+    yield from apply_rules(message.type, message.declaration, facts, pack, specs)
+
+
+def _stops(fault: Fault, specs: Specs) -> bool:
+    """Tell whether a fault of syntax makes judging the content pointless: what follows would be its echo."""
+    known = specs.findings.get(fault.code)
+    return known is None or known.severity is Severity.REFUSE
+
+
+def _verdict(message: Message, findings: tuple[Finding, ...], facts: Facts, specs: Specs) -> Judged:
+    """Return the verdict, and what an accepted message makes of its declaration."""
+    if any(finding.severity is Severity.REFUSE for finding in findings):
+        return Judged(message, Verdict.REFUSED, findings)
+    declaration = message.declaration
+    if declaration is None or facts.partner is None:
+        return Judged(message, Verdict.ACCEPTED, findings)
+    history = facts.histories.get(declaration.transaction_number or "", ())
+    nature = nature_of(message.type, declaration, facts)
+    due = history[0].payment_due if history else None
+    if due is None:
+        accounted = declaration.day("accounting_date") or calendar.eastern_day(facts.now)
+        due = calendar.payment_due(accounted, specs.billing)
+    version = history[-1].version if nature is Nature.WITHDRAWAL and history else int(declaration.version or "1")
+    effect = VersionFact(version, facts.partner.id, nature, "accepted", declaration, facts.now, due)
+    return Judged(message, Verdict.ACCEPTED, findings, nature, effect)
+
+
+# ------------------------------------------------------------------------------------------------ route, respond
+
+
+def _respond(parsed: Parsed, judged: list[Judged], facts: Facts, specs: Specs) -> Iterator[Outgoing]:
+    """Yield what is to be sent: a CONTRL an interchange where one is due, an answer a message, a request if accepted.
+
+    A sender that the transport does not know has no registered queue, so it gets nothing: the journal has the findings.
+    """
+    partner = facts.partner
+    if partner is None:
+        return
+    answered: set[int] = set()
+    for number, interchange in enumerate(parsed.interchanges, 1):
+        inside = [header.ordinal for group in interchange.groups for header in group.messages]
+        mine = {one.message.ordinal: one for one in judged if one.message.ordinal in inside}
+        syntax_faults = {
+            ordinal: [finding for finding in one.findings if finding.syntax_error] for ordinal, one in mine.items()
+        }
+        faulty = bool(interchange.faults) or any(group.faults for group in interchange.groups)
+        if not (faulty or any(syntax_faults.values()) or partner.contrl or interchange.acknowledge):
+            continue
+        own_id = stable_id(parsed.received.id, str(number), "contrl")
+        body = contrl(interchange, syntax_faults, own_id=own_id, reference=own_id[:14], now=facts.now)
+        if body is not None:
+            yield Outgoing(own_id, "contrl", partner.answer_queue, "application/edifact", body)
+            answered |= {ordinal for ordinal, found in syntax_faults.items() if found}
+    for one in judged:
+        ordinal = str(one.message.ordinal)
+        if one.message.ordinal in answered or (one.verdict is Verdict.ACCEPTED and one.effect is None):
+            continue
+        kind = str(one.verdict)
+        answer_id = stable_id(parsed.received.id, ordinal, kind)
+        interchange = _interchange_of(parsed, one.message.ordinal)
+        content_type, body = answer(
+            kind, one, answer_id=answer_id, partner=partner, now=facts.now, specs=specs, interchange=interchange
+        )
+        yield Outgoing(answer_id, kind, partner.answer_queue, content_type, body, one.message.ordinal)
+        if one.effect and one.nature:
+            request_id = stable_id(parsed.received.id, ordinal, "request")
+            queue = destination(_routes(), one.message.type, one.nature, one.message.envelope.test)
+            body = build_request(one, message_id=request_id, partner=partner.id, requested_at=facts.now)
+            yield Outgoing(request_id, "request", queue, "application/json", body, one.message.ordinal)
+
+
+def respond_assessed(
+    parsed: Parsed,
+    ordinal: int,
+    fact: VersionFact,
+    result: AssessmentResult,
+    partner: Partner,
+    now: datetime,
+    specs: Specs,
+) -> Outgoing:
+    """Return the answer that tells the sender of a message what the assessment engine said of it."""
+    message = next(message for message in parsed.messages if message.ordinal == ordinal)
+    one = Judged(message, Verdict.ACCEPTED, (), fact.nature, fact)
+    kind = ANSWER_TO[result.outcome]
+    answer_id = stable_id(parsed.received.id, str(ordinal), "result", result.message_id, kind)
+    content_type, body = answer(
+        kind,
+        one,
+        answer_id=answer_id,
+        partner=partner,
+        now=now,
+        specs=specs,
+        result=result,
+        interchange=_interchange_of(parsed, ordinal),
+    )
+    return Outgoing(answer_id, kind, partner.answer_queue, content_type, body, ordinal)
+
+
+# The kind of answer that passes on the engine's outcome.
+ANSWER_TO: Mapping[str, str] = {"approved": "assessed", "pending": "pending", "refused": "engine-refused"}
+
+
+def status_after(nature: Nature, outcome: str) -> str:
+    """Return the status of a declaration's version once the engine has spoken."""
+    approved = "withdrawn" if nature is Nature.WITHDRAWAL else "assessed"
+    return {"approved": approved, "pending": "pending", "refused": "refused"}[outcome]
+
+
+def respond_technical(received: Received, partner: Partner, specs: Specs) -> Outgoing:
+    """Return the answer to a transmission that could not be handled: it is kept, and an operator looks at it."""
+    parsed = Parsed(received, sniff.syntax(received.body), ())
+    message = _nothing(parsed.syntax, Envelope(), (Fault("GTW-0010", address=Address("")),), received.body)
+    finding = to_finding(message.faults[0], message, None, specs)
+    answer_id = stable_id(received.id, "technical")
+    content_type, body = answer(
+        "technical",
+        Judged(message, Verdict.REFUSED, (finding,)),
+        answer_id=answer_id,
+        partner=partner,
+        now=received.received_at,
+        specs=specs,
+    )
+    return Outgoing(answer_id, "technical", partner.answer_queue, content_type, body)
+
+
+def _interchange_of(parsed: Parsed, ordinal: int) -> Interchange | None:
+    """Return the interchange that a message came in, None for XML."""
+    for interchange in parsed.interchanges:
+        if any(header.ordinal == ordinal for group in interchange.groups for header in group.messages):
+            return interchange
+    return None
+
+
+_routes = functools.cache(load_routes)

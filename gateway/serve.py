@@ -1,0 +1,155 @@
+"""`gateway serve`: one process a loop, restarted when it dies, stopped in order; each loop is a step of the service."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.process import BaseProcess
+
+from gateway import engine_loop, service, specs
+from gateway.broker import open_broker
+from gateway.errors import BrokerUnavailable, JournalUnavailable
+from gateway.journal import Journal
+from gateway.logs import configure, logger
+from gateway.settings import Settings
+from routing.partners import inbound_queue, load_partners
+from routing.routes import RESULTS, load_routes
+
+# How long a loop that found nothing to do waits; with it a message crosses the three loops in well under a second.
+IDLE_SECONDS = 0.05
+
+# How long a loop waits for a broker or database that is gone, and a supervisor before it restarts a dead loop.
+PAUSE_SECONDS = 1.0
+
+# How long a stopping gateway lets its loops finish what they have in hand.
+STOP_SECONDS = 30.0
+
+
+def queues(settings: Settings) -> list[str]:
+    """Return every queue that this deployment uses: one in and one out for each partner, the engine's, and results."""
+    partners = load_partners(settings.partners)
+    names = {inbound_queue(name) for name in partners} | {each.answer_queue for each in partners.values()}
+    return sorted({*names, *load_routes().values(), RESULTS})
+
+
+def serve(settings: Settings, workers: int, with_engine: bool) -> None:
+    """Run the gateway until SIGTERM or SIGINT; raises GatewayError when it cannot start."""
+    specs.load(settings.specs)
+    journal = Journal.open(settings.database_url)
+    journal.migrate()
+    journal.close()
+    with open_broker(settings.broker_url) as broker:
+        broker.declare(queues(settings))
+    names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "dispatch", *(["engine"] if with_engine else [])]
+    context = multiprocessing.get_context("spawn")
+    running: dict[str, BaseProcess] = {}
+    with _stop_signals() as stopping:
+        logger().info("serving", count=len(names))
+        while not stopping():
+            for name in names:
+                process = running.get(name)
+                if process is None or not process.is_alive():
+                    if process is not None:
+                        logger().error("loop died, restarting", loop=name, exit=process.exitcode)
+                        time.sleep(PAUSE_SECONDS)
+                    running[name] = context.Process(target=run, args=(name, settings, os.getpid()), name=name)
+                    running[name].start()
+            time.sleep(IDLE_SECONDS)
+        logger().info("stopping")
+        for process in running.values():
+            process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in running.values():
+            process.join(max(0.1, deadline - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+    logger().info("stopped")
+
+
+def run(name: str, settings: Settings, parent: int) -> None:
+    """Run one loop until told to stop, or until the process that started it is gone."""
+    configure(settings.log)
+    kind = name.partition("-")[0]
+    with _stop_signals() as told:
+
+        def stopping() -> bool:
+            return told() or os.getppid() != parent
+
+        while not stopping():
+            try:
+                LOOPS[kind](settings, stopping)
+            except (BrokerUnavailable, JournalUnavailable) as error:
+                logger().error("waiting", loop=name, error=str(error))
+                time.sleep(PAUSE_SECONDS)
+
+
+def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
+    partners = load_partners(settings.partners)
+    with ExitStack() as open_things:
+        journal = open_things.enter_context(_journal(settings))
+        broker = open_things.enter_context(open_broker(settings.broker_url))
+        intake = open_things.enter_context(
+            broker.consume([*(inbound_queue(name) for name in partners), RESULTS], prefetch=service.BATCH)
+        )
+        while not stopping():
+            service.receive(intake, journal, partners, wait=0.5)
+
+
+def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
+    loaded, partners = specs.load(settings.specs), load_partners(settings.partners)
+    worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    with _journal(settings) as journal:
+        while not stopping():
+            if not service.work(journal, loaded, partners, worker):
+                time.sleep(IDLE_SECONDS)
+
+
+def _dispatch(settings: Settings, stopping: Callable[[], bool]) -> None:
+    with _journal(settings) as journal, open_broker(settings.broker_url) as broker:
+        while not stopping():
+            if not service.dispatch(broker, journal):
+                time.sleep(IDLE_SECONDS)
+
+
+def _engine(settings: Settings, stopping: Callable[[], bool]) -> None:
+    with open_broker(settings.broker_url) as broker:
+        engine_loop.run(broker, stopping)
+
+
+LOOPS: dict[str, Callable[[Settings, Callable[[], bool]], None]] = {
+    "receive": _receive,
+    "work": _work,
+    "dispatch": _dispatch,
+    "engine": _engine,
+}
+
+
+@contextmanager
+def _journal(settings: Settings) -> Iterator[Journal]:
+    """Open the journal for a block."""
+    journal = Journal.open(settings.database_url)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM and SIGINT into a question that a loop asks between two steps."""
+    asked: list[int] = []
+    former = {
+        number: signal.signal(number, lambda received, _frame: asked.append(received))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

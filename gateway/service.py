@@ -1,0 +1,179 @@
+"""The way's edge: receive (deliver, journal, ack), work (claim, handle, finish), dispatch (due, publish, mark)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+
+from responses.receipt import receipt
+
+from gateway import pipeline
+from gateway.broker import Broker, Intake, Letter
+from gateway.broker import Delivery as Letterbox
+from gateway.errors import GatewayError
+from gateway.journal import Claimed, Conflict, Delivery, Journal, Settlement, inbox_id
+from gateway.logs import bound, logger
+from gateway.model import Facts, Outcome, Outgoing, Partner, Received, stable_id
+from gateway.specs import Specs
+from parsers import sniff
+from routing.assessment import read_result
+from routing.partners import inbound_queue
+from routing.routes import RESULTS
+
+# How long a claimed message stays with its worker; far above the longest handling, so that only a dead one loses it.
+LEASE_SECONDS = 60
+
+# How many messages share one transaction; the cost of a commit is spread, and a crash repeats at most these.
+BATCH = 50
+
+Partners = Mapping[str, Partner]
+
+
+def now() -> datetime:
+    """Return the present moment, aware."""
+    return datetime.now(UTC)
+
+
+# ------------------------------------------------------------------------------------------------ receive
+
+
+def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -> int:
+    """Journal the next deliveries in one transaction, then acknowledge them; returns how many there were.
+
+    Nothing is parsed here: what arrived is a fact before it is understood. A delivery that the journal knows already
+    adds nothing; if it is the sender's own resend, and not the transport's, its answers are sent again.
+    """
+    letters = intake.receive(wait)
+    if not letters:
+        return 0
+    queues = {inbound_queue(name): name for name in partners}
+    new = journal.receive([_delivery(letter, queues.get(letter.queue), partners) for letter in letters])
+    for letter, is_new in zip(letters, new, strict=True):
+        if not is_new and not letter.redelivered:
+            journal.resend(inbox_id(letter.uid), now())
+    intake.ack(letters)
+    logger().info("received", count=len(letters))
+    return len(letters)
+
+
+def _delivery(letter: Letterbox, partner: str | None, partners: Partners) -> Delivery:
+    """Return what the journal keeps of a letter, with the receipt for its sender."""
+    if letter.queue == RESULTS:
+        return Delivery(letter.uid, "assessment", None, letter.body, letter.headers, now(), lane=letter.uid)
+    received = Received(inbox_id(letter.uid), partner, letter.body, now())
+    known = partners.get(partner or "")
+    confirmation = None
+    if known:
+        receipt_id = stable_id(received.id, "receipt")
+        content_type, body = receipt(received, receipt_id=receipt_id, reference=letter.message_id)
+        confirmation = Outgoing(receipt_id, "receipt", known.answer_queue, content_type, body)
+    lane = sniff.lane(letter.body)
+    return Delivery(
+        letter.uid, "partner", partner, letter.body, letter.headers, received.received_at, lane, confirmation
+    )
+
+
+# ------------------------------------------------------------------------------------------------ work
+
+
+def work(journal: Journal, specs: Specs, partners: Partners, worker: str) -> int:
+    """Claim the next messages, carry them through the pipeline and finish them; returns how many were claimed."""
+    claims = journal.claim(worker, BATCH, LEASE_SECONDS, now())
+    if claims.exhausted:
+        parked = [(row, "too many attempts", _technical(row, partners, specs)) for row in claims.exhausted]
+        journal.park(parked, now=now())
+        logger().error("parked", count=len(claims.exhausted), attempts=claims.exhausted[0].attempts)
+    settlements, outcomes = [], []
+    for row in claims.work:
+        with bound(message_id=row.id, partner=row.partner):
+            if row.channel == "assessment":
+                settlements.append((row, _settlement(row, journal, specs, partners)))
+            elif outcome := _outcome(row, journal, specs, partners):
+                outcomes.append((row, outcome))
+    _finish(outcomes, journal, specs, partners)
+    if settlements:
+        journal.settle([(row, settled) for row, settled in settlements if settled], now=now())
+    return len(claims.work) + len(claims.exhausted)
+
+
+def _outcome(row: Claimed, journal: Journal, specs: Specs, partners: Partners) -> Outcome | None:
+    """Return what becomes of a transmission; None when it repeats an earlier one, whose answers are then sent again."""
+    parsed = pipeline.parse(row.received, specs)
+    numbers = {message.declaration.transaction_number for message in parsed.messages if message.declaration}
+    references = {message.envelope.reference for message in parsed.messages}
+    known = journal.facts(row.partner, filter(None, numbers), filter(None, references))
+    facts = Facts(row.received_at, partners.get(row.partner or ""), known.histories, known.references)
+    repeated = pipeline.repeats(parsed, facts)
+    if repeated:
+        count = journal.answer_again(row, known.first[repeated], now())
+        logger().info("answered again", count=count)
+        return None
+    outcome = pipeline.judge(parsed, facts, specs)
+    for judged in outcome.judged:
+        logger().info("judged", verdict=str(judged.verdict), findings=[finding.code for finding in judged.findings])
+    return outcome
+
+
+def _finish(done: Sequence[tuple[Claimed, Outcome]], journal: Journal, specs: Specs, partners: Partners) -> None:
+    """Make verdicts, effects and answers one fact; what collides with another worker is judged again, one by one."""
+    if not done:
+        return
+    try:
+        journal.finish(done, specs=specs.digest, now=now())
+    except Conflict:
+        for row, _ in done:
+            again = _outcome(row, journal, specs, partners)
+            if again:
+                journal.finish([(row, again)], specs=specs.digest, now=now())
+
+
+def _settlement(row: Claimed, journal: Journal, specs: Specs, partners: Partners) -> Settlement | None:
+    """Return what an assessment result changes; None when it cannot be read, which parks it for the operator."""
+    try:
+        result = read_result(row.body)
+    except GatewayError as error:
+        journal.park([(row, str(error), ())], now=now())
+        logger().error("parked", error=str(error))
+        return None
+    case = journal.case(result.transaction_number, int(result.version))
+    answers: tuple[Outgoing, ...] = ()
+    if case and case.request_id == result.message_id:
+        partner = partners.get(case.fact.partner)
+        parsed = pipeline.parse(case.received, specs)
+        if partner:
+            answer = pipeline.respond_assessed(parsed, case.ordinal, case.fact, result, partner, row.received_at, specs)
+            answers = (answer,)
+    status = pipeline.status_after(case.fact.nature, result.outcome) if case else "assessed"
+    return Settlement(
+        result.transaction_number, int(result.version), status, json.loads(row.body), answers, result.payment_due
+    )
+
+
+def _technical(row: Claimed, partners: Partners, specs: Specs) -> list[Outgoing]:
+    """Return the answer to a message that could not be handled: it is kept, an operator looks, no resend is needed."""
+    partner = partners.get(row.partner or "")
+    if not partner or row.channel != "partner":
+        return []
+    return [pipeline.respond_technical(row.received, partner, specs)]
+
+
+# ------------------------------------------------------------------------------------------------ dispatch
+
+
+def dispatch(broker: Broker, journal: Journal) -> int:
+    """Publish what is due, mark only what the broker confirmed; returns how many were marked.
+
+    A destination whose queue does not exist is paused by itself; the others go on.
+    """
+    due = journal.due(4 * BATCH, now())
+    if not due:
+        return 0
+    published = broker.publish([Letter(item.id, item.destination, item.content_type, item.body) for item in due])
+    sent = journal.mark_sent(sorted(published.confirmed), now())
+    lost = sorted((item.destination, item.id) for item in due if item.id in published.unroutable)
+    for name, items in groupby(lost, key=lambda each: each[0]):
+        journal.postpone(name, [item for _, item in items], "there is no such queue", now())
+        logger().warning("destination paused", destination=name)
+    return sent

@@ -1,0 +1,44 @@
+"""What the environment says: where the queues, the journal, the partners and the specification are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.errors import GatewayError
+
+HOME = Path(__file__).resolve().parent.parent
+
+BROKER_URL = "sqlite:///run/queue.db"
+DATABASE_URL = "sqlite:///run/gateway.sqlite3"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One deployment's settings.
+
+    GATEWAY_BROKER_URL, GATEWAY_DATABASE_URL: default to files under `run/`, for one machine without servers.
+    GATEWAY_PARTNERS: the partners' TOML file. GATEWAY_SPECS: the folder of specification packs.
+    GATEWAY_LOG: json, text, or auto (text on a terminal).
+    """
+
+    broker_url: str
+    database_url: str
+    partners: Path
+    specs: Path
+    log: str
+
+
+def from_environment() -> Settings:
+    """Return the settings; raises GatewayError for a value that cannot be."""
+    log = os.environ.get("GATEWAY_LOG", "auto")
+    if log not in ("auto", "json", "text"):
+        raise GatewayError(f"GATEWAY_LOG is auto, json or text, not {log!r}")
+    return Settings(
+        broker_url=os.environ.get("GATEWAY_BROKER_URL") or BROKER_URL,
+        database_url=os.environ.get("GATEWAY_DATABASE_URL") or DATABASE_URL,
+        partners=Path(os.environ.get("GATEWAY_PARTNERS") or HOME / "samples/partners.toml"),
+        specs=Path(os.environ.get("GATEWAY_SPECS") or HOME / "eccrd_specs"),
+        log=log,
+    )
