@@ -14,7 +14,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,16 @@ from gateway.model import (
     VersionFact,
     stable_id,
 )
-from gateway.tables import audit, declaration_version, destination, inbox, interchange_reference, message, outbox
+from gateway.tables import (
+    assessment_request,
+    audit,
+    declaration_version,
+    destination,
+    inbox,
+    interchange_reference,
+    message,
+    outbox,
+)
 
 DEFAULT_URL = "sqlite:///run/gateway.sqlite3"
 
@@ -170,7 +179,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The engine's word on one request: the version's new status, and the answers that tell the sender.
+    """The engine's word on one request (assessed, pending, refused, withdrawn), and the answers that tell the sender.
 
     `payment_due` None leaves the day as it is.
     """
@@ -183,7 +192,10 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The message behind a request to the engine: its effect, and the transmission and place that it came in."""
+    """The message behind a request to the engine: the version that it is about, and where the request came from.
+
+    `fact.nature` is what was asked for; a withdrawal's `received` and `ordinal` are the withdrawal's own.
+    """
 
     transaction_number: str
     fact: VersionFact
@@ -331,7 +343,7 @@ class Journal:
                 self._chain(connection, events)
         return new
 
-    def claim(self, worker: str, limit: int, lease_seconds: float, *, now: datetime) -> Claims:
+    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime) -> Claims:
         """Lease the oldest transmissions that wait for nothing, and count the attempt, before any work on them.
 
         `worker` must be unique to the running process. What was tried before is claimed alone, so that a message
@@ -461,27 +473,31 @@ class Journal:
         return [row.sequence in held for row, _ in done]
 
     def _take_versions(self, connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
-        """Write the effects on declarations; a withdrawal of a version on file sets that version's status."""
-        rows = []
+        """Write the effects on declarations and the requests; a withdrawal of a version on file is a request only."""
+        rows, requests = [], []
         for row, outcome in kept:
-            requests = {item.ordinal: item.id for item in outcome.outgoing if item.kind == "request"}
+            asked = {item.ordinal: item.id for item in outcome.outgoing if item.kind == "request"}
             for judged in outcome.judged:
                 if judged.effect is None:
                     continue
-                values = _version(row, judged, judged.effect, requests.get(judged.message.ordinal))
+                values = _version(row, judged, judged.effect)
+                if judged.message.ordinal in asked:
+                    shared = ("transaction_number", "version", "inbox", "ordinal", "nature", "status")
+                    requests.append({name: values[name] for name in shared} | {"id": asked[judged.message.ordinal]})
                 if judged.effect.nature is Nature.WITHDRAWAL:
-                    on_file = update(declaration_version).where(
+                    on_file = select(declaration_version.c.version).where(
                         declaration_version.c.transaction_number == values["transaction_number"],
                         declaration_version.c.version == values["version"],
                     )
-                    status = {"status": values["status"], "request_id": values["request_id"]}
-                    if connection.execute(on_file.values(status)).rowcount:
+                    if connection.execute(on_file).first():
                         continue
                 rows.append(values)
         # Always in the same order, so that two workers wait for each other in one direction only.
         rows.sort(key=lambda values: (values["transaction_number"], values["version"]))
         if rows:
             _claim_keys(connection, declaration_version, rows, "a version of these declarations")
+        if requests:
+            connection.execute(insert(assessment_request), requests)
 
     def _take_references(self, connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
         """Remember the references used; one that is taken matters only when a message was accepted under it."""
@@ -515,71 +531,80 @@ class Journal:
         """Write the engine's results with the answers they cause, and tell which took effect.
 
         False for a repeat, an unknown request (noted, nothing is sent) or a lost lease. The result is kept as it
-        came. A version is settled once; only a pending one may be settled again, and any may be withdrawn.
+        came. A request is settled once, a pending one again. A withdrawal that the engine does not grant leaves its
+        version as it was, and no later result brings a withdrawn version back.
         """
         applied: set[int] = set()
         with self._write() as connection:
             held = self._held(connection, [row for row, _ in done])
             asked = [settlement.request_id for _, settlement in done]
-            versions = {
-                row.request_id: row
+            requests = {
+                row.id: row
                 for row in connection.execute(
-                    select(
-                        declaration_version.c.request_id,
-                        declaration_version.c.transaction_number,
-                        declaration_version.c.version,
-                        declaration_version.c.inbox,
-                        declaration_version.c.ordinal,
-                        declaration_version.c.status,
-                    )
-                    .where(declaration_version.c.request_id.in_(asked))
-                    .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
+                    select(assessment_request)
+                    .where(assessment_request.c.id.in_(asked))
+                    .order_by(assessment_request.c.id)
                     .with_for_update()
                 )
             }
-            status = {request: row.status for request, row in versions.items()}
+            status = {request: row.status for request, row in requests.items()}
             outgoing: list[dict[str, Any]] = []
             events: list[tuple[datetime, str, int | None, object]] = []
             closed: list[tuple[Claimed, str, str | None]] = []
             for row, settlement in done:
                 if row.sequence not in held:
                     continue
-                version = versions.get(settlement.request_id)
-                if version is None or not _may_settle(status[settlement.request_id], settlement.status):
-                    note = "repeats a result" if version else "answers no request of ours"
+                request = requests.get(settlement.request_id)
+                if request is None or not _may_settle(status[request.id], settlement.status):
+                    note = "repeats a result" if request else "answers no request of ours"
                     closed.append((row, "done", note))
                     events.append((now, "ignored", row.sequence, {"request": settlement.request_id, "why": note}))
                     continue
-                status[settlement.request_id] = settlement.status
-                values: dict[str, Any] = {
-                    "status": settlement.status,
-                    "assessment": _text(row.body.decode("utf-8", "replace")),
-                    "assessed_at": now,
-                }
-                if settlement.payment_due:
-                    values["payment_due"] = settlement.payment_due
+                status[request.id] = settlement.status
                 connection.execute(
-                    update(declaration_version)
-                    .where(declaration_version.c.request_id == settlement.request_id)
-                    .values(values)
+                    update(assessment_request)
+                    .where(assessment_request.c.id == request.id)
+                    .values(
+                        status=settlement.status,
+                        result=_text(row.body.decode("utf-8", "replace")),
+                        settled_at=now,
+                    )
                 )
-                outgoing += [_outgoing(item, version.inbox, now, version.ordinal) for item in settlement.outgoing]
+                self._settle_version(connection, request, settlement)
+                outgoing += [_outgoing(item, request.inbox, now, request.ordinal) for item in settlement.outgoing]
                 closed.append((row, "done", None))
                 detail = {
                     "request": settlement.request_id,
                     "result": row.id,
                     "digest": row.digest,
-                    "transaction_number": version.transaction_number,
-                    "version": version.version,
+                    "transaction_number": request.transaction_number,
+                    "version": request.version,
                     "status": settlement.status,
                     "outgoing": [_sent_detail(item) for item in settlement.outgoing],
                 }
-                events.append((now, "settled", version.inbox, detail))
+                events.append((now, "settled", request.inbox, detail))
                 applied.add(row.sequence)
             self._send(connection, outgoing)
             self._close(connection, closed, now)
             self._chain(connection, events)
         return [row.sequence in applied for row, _ in done]
+
+    def _settle_version(self, connection: Connection, request: AnyRow, settlement: Settlement) -> None:
+        """Set the version that a request was about to what the engine made of it."""
+        if request.nature == Nature.WITHDRAWAL and settlement.status != "withdrawn":
+            return
+        values: dict[str, Any] = {"status": settlement.status}
+        if settlement.payment_due:
+            values["payment_due"] = settlement.payment_due
+        connection.execute(
+            update(declaration_version)
+            .where(
+                declaration_version.c.transaction_number == request.transaction_number,
+                declaration_version.c.version == request.version,
+                declaration_version.c.status != "withdrawn",
+            )
+            .values(values)
+        )
 
     def park(self, rows: Sequence[tuple[Claimed, str, Sequence[Outgoing]]], *, now: datetime) -> list[bool]:
         """Take transmissions out of the way, each with the reason and its answers; False where the lease was lost."""
@@ -600,7 +625,7 @@ class Journal:
             )
         return [row.sequence in held for row, _, _ in rows]
 
-    def answer_again(self, row: Claimed, first: str, *, now: datetime) -> int:
+    def answer_again(self, row: Claimed, first: str, now: datetime) -> int:
         """Answer a resend with the stored answers to its first transmission (its inbox id); return their number.
 
         Same ids, same bytes; the resend itself has no effect. 0 also when the lease was lost.
@@ -611,7 +636,7 @@ class Journal:
             self._close(connection, [(row, "done", f"resend of {first}")], now)
             return self._due_again(connection, first, row.sequence, now)
 
-    def resend(self, first: str, *, now: datetime) -> int:
+    def resend(self, first: str, now: datetime) -> int:
         """Send the stored answers to a transmission (its inbox id) again, for the operator; return their number."""
         with self._write() as connection:
             return self._due_again(connection, first, None, now)
@@ -634,6 +659,8 @@ class Journal:
             row = connection.execute(
                 select(
                     declaration_version,
+                    assessment_request.c.ordinal.label("asked_ordinal"),
+                    assessment_request.c.nature.label("asked_nature"),
                     message.c.syntax,
                     message.c.envelope,
                     inbox.c.id,
@@ -641,30 +668,38 @@ class Journal:
                     inbox.c.body,
                     inbox.c.received_at,
                 )
-                .join(inbox, inbox.c.sequence == declaration_version.c.inbox)
+                .select_from(assessment_request)
+                .join(
+                    declaration_version,
+                    and_(
+                        declaration_version.c.transaction_number == assessment_request.c.transaction_number,
+                        declaration_version.c.version == assessment_request.c.version,
+                    ),
+                )
+                .join(inbox, inbox.c.sequence == assessment_request.c.inbox)
                 .join(
                     message,
                     and_(
-                        message.c.inbox == declaration_version.c.inbox,
-                        message.c.ordinal == declaration_version.c.ordinal,
+                        message.c.inbox == assessment_request.c.inbox,
+                        message.c.ordinal == assessment_request.c.ordinal,
                     ),
                 )
-                .where(declaration_version.c.request_id == request_id)
+                .where(assessment_request.c.id == request_id)
             ).one_or_none()
         if row is None:
             return None
         return Case(
             row.transaction_number,
-            _fact(row),
+            replace(_fact(row), nature=Nature(row.asked_nature)),
             Received(row.id, row.sender or None, row.body, row.received_at),
-            row.ordinal,
+            row.asked_ordinal,
             Syntax(row.syntax),
             decode_envelope(row.envelope),
         )
 
     # ------------------------------------------------------------------------------------------------ dispatch
 
-    def due(self, limit: int, *, now: datetime) -> list[Due]:
+    def due(self, limit: int, now: datetime) -> list[Due]:
         """Return what is to be sent now: by destination, in order within one, each with a fair share of the limit.
 
         Destinations that rest or are parked are left out. Reading holds nothing: run one dispatcher.
@@ -691,7 +726,7 @@ class Journal:
                 found += [Due(*row) for row in rows]
         return found
 
-    def mark_sent(self, ids: Sequence[str], *, now: datetime) -> int:
+    def mark_sent(self, ids: Sequence[str], now: datetime) -> int:
         """Mark as sent what the broker confirmed, and clear the failures of those destinations; return how many."""
         if not ids:
             return 0
@@ -709,7 +744,7 @@ class Journal:
             )
         return len(rows)
 
-    def postpone(self, name: str, ids: Sequence[str], error: str, *, now: datetime) -> datetime | None:
+    def postpone(self, name: str, ids: Sequence[str], error: str, now: datetime) -> datetime | None:
         """Let a destination rest after a failure, and count the attempt on the items tried.
 
         Returns the time when it is tried again; None when it is parked, that is until `unpark`. The whole destination
@@ -736,7 +771,7 @@ class Journal:
                 self._chain(connection, [(now, "destination parked", None, detail)])
         return None if parked else until
 
-    def unpark(self, name: str, *, now: datetime) -> int:
+    def unpark(self, name: str, now: datetime) -> int:
         """Let a parked or resting destination be tried again at once; return how many items wait for it."""
         with self._write() as connection:
             if connection.execute(delete(destination).where(destination.c.name == name)).rowcount:
@@ -825,8 +860,8 @@ class Journal:
     def show(self, wanted: str) -> dict[str, Any] | None:
         """Return the whole life of a transmission, by its id or the beginning of it; None if there is none.
 
-        Keys: those of the inbox, `intact` (the bytes still have their digest), `messages`, `declarations`, `outbox`,
-        `audit`. Raises GatewayError when several ids begin so.
+        Keys: those of the inbox, `intact` (the bytes still have their digest), `messages`, `declarations`, `requests`,
+        `outbox`, `audit`. Raises GatewayError when several ids begin so.
         """
         with self._read() as connection:
             found = connection.execute(
@@ -845,6 +880,9 @@ class Journal:
                 "declarations": select(declaration_version)
                 .where(declaration_version.c.inbox == life["sequence"])
                 .order_by(declaration_version.c.ordinal),
+                "requests": select(assessment_request)
+                .where(assessment_request.c.inbox == life["sequence"])
+                .order_by(assessment_request.c.ordinal),
                 "outbox": select(outbox).where(outbox.c.inbox == life["sequence"]).order_by(outbox.c.position),
                 "audit": select(audit).where(audit.c.subject == life["sequence"]).order_by(audit.c.n),
             }
@@ -855,7 +893,7 @@ class Journal:
                 row.update({name: json.loads(row[name]) for name in ("envelope", "findings", "detail") if name in row})
         return life
 
-    def counts(self, *, now: datetime) -> dict[str, Any]:
+    def counts(self, now: datetime) -> dict[str, Any]:
         """Return the figures of health: what waits, since when, and what stands still; ages in seconds."""
         with self._read() as connection:
             unfinished = connection.execute(
@@ -1052,7 +1090,7 @@ def _message(row: Claimed, judged: Judged, syntax: Syntax, specs: str, now: date
     }
 
 
-def _version(row: Claimed, judged: Judged, effect: VersionFact, request_id: str | None) -> dict[str, Any]:
+def _version(row: Claimed, judged: Judged, effect: VersionFact) -> dict[str, Any]:
     """Return the row of an accepted version."""
     given = judged.message.declaration or effect.declaration
     number = given.transaction_number or effect.declaration.transaction_number
@@ -1070,7 +1108,6 @@ def _version(row: Claimed, judged: Judged, effect: VersionFact, request_id: str 
         "accepted_at": effect.accepted_at,
         "payment_due": effect.payment_due,
         "created_by_cbsa": effect.created_by_cbsa,
-        "request_id": request_id,
     }
 
 
@@ -1113,8 +1150,8 @@ def _judged_detail(outcome: Outcome, specs: str) -> dict[str, object]:
 
 
 def _may_settle(status: str, wanted: str) -> bool:
-    """Tell whether a result of status `wanted` still changes a version."""
-    return status == "accepted" or (wanted != status and (status == "pending" or wanted == "withdrawn"))
+    """Tell whether a result still changes a request: the first does, and the one that ends a review."""
+    return status == "accepted" or (status == "pending" and wanted != "pending")
 
 
 def _claim_keys(connection: Connection, table: Any, rows: Sequence[dict[str, Any]], what: str) -> None:

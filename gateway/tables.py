@@ -128,10 +128,23 @@ declaration_version = Table(
     Column("accepted_at", Instant, nullable=False),
     Column("payment_due", Date),
     Column("created_by_cbsa", Boolean, nullable=False),
-    Column("request_id", String(32), unique=True),
-    Column("assessment", Text),  # the engine's result as it came
-    Column("assessed_at", Instant),
     Index("declaration_version_inbox", "inbox"),
+)
+
+# Every request to the assessment engine, with its word on it; a withdrawal is a request about a version on file.
+assessment_request = Table(
+    "assessment_request",
+    metadata,
+    Column("id", String(32), primary_key=True),  # the message id that the engine repeats
+    Column("transaction_number", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("nature", Text, nullable=False),
+    Column("status", Text, nullable=False),  # accepted, then what the engine said
+    Column("result", Text),  # as it came
+    Column("settled_at", Instant),
+    Index("assessment_request_inbox", "inbox"),
 )
 
 # The first transmission under each of a sender's references: resends and duplicates are told by it.

@@ -77,6 +77,21 @@ def upgrade() -> None:
     op.create_index("inbox_parked", "inbox", ["sequence"], **where(sa.text("state = 'parked'")))
     op.create_index("inbox_unfinished", "inbox", ["sequence"], **where(sa.text("finished_at IS NULL")))
     op.create_table(
+        "assessment_request",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("transaction_number", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("inbox", SEQUENCE, nullable=False),
+        sa.Column("ordinal", sa.Integer(), nullable=False),
+        sa.Column("nature", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("settled_at", INSTANT, nullable=True),
+        sa.ForeignKeyConstraint(["inbox"], ["inbox.sequence"], name="assessment_request_inbox_fk"),
+        sa.PrimaryKeyConstraint("id", name="assessment_request_pk"),
+    )
+    op.create_index("assessment_request_inbox", "assessment_request", ["inbox"])
+    op.create_table(
         "declaration_version",
         sa.Column("transaction_number", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
@@ -89,12 +104,8 @@ def upgrade() -> None:
         sa.Column("accepted_at", INSTANT, nullable=False),
         sa.Column("payment_due", sa.Date(), nullable=True),
         sa.Column("created_by_cbsa", sa.Boolean(), nullable=False),
-        sa.Column("request_id", sa.String(length=32), nullable=True),
-        sa.Column("assessment", sa.Text(), nullable=True),
-        sa.Column("assessed_at", INSTANT, nullable=True),
         sa.ForeignKeyConstraint(["inbox"], ["inbox.sequence"], name="declaration_version_inbox_fk"),
         sa.PrimaryKeyConstraint("transaction_number", "version", name="declaration_version_pk"),
-        sa.UniqueConstraint("request_id", name="declaration_version_request_id_key"),
     )
     op.create_index("declaration_version_inbox", "declaration_version", ["inbox"])
     op.create_table(
