@@ -12,7 +12,7 @@ from lxml import etree
 from gateway.errors import SpecError
 from gateway.model import Address, Commodity, Declaration, Invoice, Place, Value
 from gateway.specs import Element, Format, Pack
-from parsers.places import Condition, EdifactPlace, Position, edifact_place, xml_path
+from parsers.places import Condition, EdifactPlace, Position, edifact_place, group_parents, group_triggers, xml_path
 
 Values = dict[str, Value]
 More = dict[str, tuple[Value, ...]]
@@ -172,10 +172,7 @@ class GroupPlan:
 @functools.cache
 def edifact_plan(pack: Pack) -> Binding:
     """Compile the dictionary's EDIFACT places; raises SpecError for a place outside the pack's profile."""
-    parents = {row.group: row.parent for row in pack.profile}
-    triggers: dict[int, str] = {}
-    for row in pack.profile:
-        triggers.setdefault(row.group, row.tag)
+    parents, triggers = group_parents(pack), group_triggers(pack)
     levels = {number: level for level, number in pack.edifact_levels.items()}
     held = {(row.group, row.tag) for row in pack.profile}
     top = Binding()
@@ -323,7 +320,7 @@ def find_edifact(
     if not element or not element.edifact_place:
         return _first(here), None
     place = edifact_place(element)
-    parents = {row.group: row.parent for row in pack.profile}
+    parents = group_parents(pack)
     groups = [here]
     for number, conditions in _way(place, parents, element):
         if wanted.get(number):

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from gateway.errors import SpecError
-from gateway.specs import Element
+from gateway.specs import Element, Pack
 
 # A slash outside brackets parts the steps of both notations.
 STEPS = re.compile(r"/(?![^\[]*\])")
@@ -107,3 +107,16 @@ def _position(text: str, problem: SpecError) -> Position:
     if not found:
         raise problem
     return Position(int(found["element"]), int(found["component"] or 1))
+
+
+def group_parents(pack: Pack) -> dict[int, int]:
+    """Return the group around each segment group of the pack's profile (0: none)."""
+    return {row.group: row.parent for row in pack.profile}
+
+
+def group_triggers(pack: Pack) -> dict[int, str]:
+    """Return the trigger segment of each group of the pack's profile: the first that it lists."""
+    triggers: dict[int, str] = {}
+    for row in pack.profile:
+        triggers.setdefault(row.group, row.tag)
+    return triggers

@@ -10,12 +10,13 @@ from typing import Any, cast
 
 import xmlschema
 from lxml import etree
+from pydifact.control.characters import Characters
 from pydifact.segments import Segment
 from pydifact.serializer import Serializer
 
 from gateway.model import Declaration, Envelope, Level, Unreadable
 from gateway.specs import Element, Pack
-from parsers.places import EdifactPlace, Position, XmlStep, edifact_place, xml_path
+from parsers.places import EdifactPlace, Position, XmlStep, edifact_place, group_parents, group_triggers, xml_path
 
 # The character sets that a syntax identifier declares, as Python names them.
 CHARSETS = {"UNOA": "ascii", "UNOB": "ascii", "UNOC": "latin-1", "UNOW": "utf-8"}
@@ -65,8 +66,7 @@ def write_xml(declaration: Declaration, pack: Pack, envelope: Envelope, *, encod
             _write_level(item, commodity, pack, "commodity", way)
     _sort(wrapper, _schema(pack).elements["MetaData"])
     etree.indent(wrapper)
-    written = cast("bytes", etree.tostring(wrapper, xml_declaration=True, encoding=encoding))
-    return written
+    return cast("bytes", etree.tostring(wrapper, xml_declaration=True, encoding=encoding))
 
 
 def _default(namespace: str) -> Any:
@@ -174,12 +174,12 @@ def write_edifact(
         segments += body
         segments.append(Segment("UNT", str(len(body) + 2), reference))
     segments.append(Segment("UNZ", str(len(declarations)), envelope.reference or ""))
-    return Serializer().serialize(segments, True, newline).encode(CHARSETS[syntax[0]])
+    return Serializer(Characters(decimal_point=".")).serialize(segments, True, newline).encode(CHARSETS[syntax[0]])
 
 
 def _message(declaration: Declaration, pack: Pack) -> Iterator[Segment]:
     """Yield the segments of a message between UNH and UNT."""
-    parents = {row.group: row.parent for row in pack.profile}
+    parents = group_parents(pack)
     top = Group(0)
     _group_level(top, declaration, pack, "declaration", parents)
     for i, invoice in enumerate(declaration.invoices, 1):
@@ -193,6 +193,7 @@ def _message(declaration: Declaration, pack: Pack) -> Iterator[Segment]:
 
 def _group_level(top: Group, level: Level, pack: Pack, kind: str, parents: Mapping[int, int]) -> None:
     """Put the elements of one level into its groups."""
+    once = {(row.group, row.tag) for row in pack.profile if row.max == 1} | set(group_triggers(pack).items())
     for element, occurrence, text in _given(level, pack, kind):
         if not element.edifact_place:
             continue
@@ -209,8 +210,9 @@ def _group_level(top: Group, level: Level, pack: Pack, kind: str, parents: Mappi
             if step and step.trigger:
                 trigger = group.segments.setdefault((step.trigger, (), 0), {})
                 trigger.update({condition.position: condition.value for condition in conditions})
-        own = not place.conditions and way and named[way[-1]].trigger == place.tag
-        which = (place.tag, () if own else place.conditions, 0 if repeats else occurrence)
+        # What the profile has once is one segment, whichever of its elements carries the qualifier.
+        told_apart = place.conditions if (group.number, place.tag) not in once else ()
+        which = (place.tag, told_apart, 0 if repeats else occurrence)
         segment = group.segments.setdefault(which, {})
         segment.update({condition.position: condition.value for condition in place.conditions})
         segment[place.position] = text
