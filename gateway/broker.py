@@ -574,5 +574,6 @@ class Intake:
 
 
 def _text(value: object) -> str | None:
-    """Return a property that is a text of reasonable length, None for anything else that a sender may have put."""
-    return value if isinstance(value, str) and 0 < len(value) <= HEADER_CHARACTERS else None
+    """Return a property that is a short printable text; None for anything else that a sender may have put there."""
+    usable = isinstance(value, str) and 0 < len(value) <= HEADER_CHARACTERS and value.isprintable()
+    return str(value) if usable else None

@@ -1,0 +1,283 @@
+"""RabbitMQ alone: hostile properties, the topology, and a network that stalls, lies late and breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import select
+import socket
+import threading
+import time
+import uuid
+import zlib
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import amqp
+import kombu
+import pytest
+
+import gateway.broker
+from gateway.broker import Broker, Letter, open_broker
+from gateway.errors import BrokerUnavailable, GatewayError
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def broker(shared_rabbitmq_url: str) -> Iterator[Broker]:
+    with open_broker(shared_rabbitmq_url) as broker:
+        yield broker
+
+
+@pytest.fixture
+def queue(broker: Broker) -> str:
+    name = f"in.{uuid.uuid4().hex}"
+    broker.declare([name])
+    return name
+
+
+def send_raw(url: str, queue: str, body: bytes, exchange: str = "", **properties: object) -> None:
+    """Publish as a stranger's client would, with whatever properties."""
+    with kombu.Connection(url) as connection:
+        channel = connection.channel()
+        channel.confirm_select()
+        answered: list[int] = []
+        channel.events["basic_ack"].add(lambda tag, _multiple: answered.append(tag))
+        channel.basic_publish(amqp.Message(body, **properties), exchange=exchange, routing_key=queue)
+        while not answered:
+            connection.drain_events(timeout=5)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        {"content_encoding": "utf-16"},
+        {"content_encoding": "utf-8"},
+        {"content_encoding": "no such thing"},
+        {"content_type": b"\xff\xfe"},
+        {"content_type": b"text/\xed\xa0\x80"},
+        {"content_type": "application/x-python-serialize", "content_encoding": "binary"},
+        {"application_headers": {"compression": "application/x-gzip", "kind": {"a": ["b"]}, "reference": 7}},
+        {"application_headers": {"kind": "\x00\n"}},
+        {"message_id": b"\xff", "correlation_id": "x", "reply_to": "elsewhere"},
+        {"expiration": "3600000", "priority": 9, "timestamp": 1 << 40},
+    ],
+    ids=str,
+)
+def test_strange_properties_neither_stop_the_reader_nor_change_a_byte(
+    shared_rabbitmq_url: str, broker: Broker, queue: str, properties: dict[str, object]
+) -> None:
+    body = zlib.compress(b"\xff\xfeU\x00N\x00B\x00")
+    send_raw(shared_rabbitmq_url, queue, body, **properties)
+    got = broker.take(queue, 5)
+    assert got is not None
+    assert got.body == body
+    assert got.content_type.isprintable()
+    assert not got.headers
+
+
+def test_the_brokers_word_on_the_user_is_handed_on(shared_rabbitmq_url: str, broker: Broker, queue: str) -> None:
+    user = urlsplit(shared_rabbitmq_url).username
+    send_raw(shared_rabbitmq_url, queue, b"", user_id=user)
+    send_raw(shared_rabbitmq_url, queue, b"")
+    assert [got and got.user_id for got in (broker.take(queue, 5), broker.take(queue, 5))] == [user, None]
+
+
+def test_filers_reach_their_queue_by_the_intake_exchange(shared_rabbitmq_url: str, broker: Broker, queue: str) -> None:
+    send_raw(shared_rabbitmq_url, queue, b"from a filer", exchange="customs.in")
+    got = broker.take(queue, 5)
+    assert got is not None
+    assert got.body == b"from a filer"
+
+
+def test_a_queue_with_other_properties_is_one_clear_line(shared_rabbitmq_url: str, broker: Broker) -> None:
+    name = f"in.{uuid.uuid4().hex}"
+    with kombu.Connection(shared_rabbitmq_url) as connection:
+        connection.channel().queue_declare(name, durable=True, auto_delete=False)
+    with pytest.raises(GatewayError, match="PRECONDITION_FAILED") as caught:
+        broker.declare([name])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_password_is_one_clear_line(shared_rabbitmq_url: str) -> None:
+    parts = urlsplit(shared_rabbitmq_url)
+    url = parts._replace(netloc=f"{parts.username}:wrong-secret@{parts.hostname}:{parts.port or 5672}").geturl()
+    with pytest.raises(BrokerUnavailable, match="ACCESS_REFUSED") as caught:
+        open_broker(url).ping()
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_second_node_is_used_when_the_first_is_away(shared_rabbitmq_url: str, queue: str) -> None:
+    broker = open_broker(f"amqp://127.0.0.1:1/;{shared_rabbitmq_url}")
+    assert broker.publish([Letter("id", queue, "", b"")]).confirmed == {"id"}
+
+
+def test_a_reader_whose_queue_is_deleted_is_told(shared_rabbitmq_url: str, broker: Broker, queue: str) -> None:
+    with broker.consume([queue]) as intake:
+        with kombu.Connection(shared_rabbitmq_url) as connection:
+            connection.channel().queue_delete(queue)
+        with pytest.raises(BrokerUnavailable):
+            intake.receive(5)
+
+
+# ------------------------------------------------------------------------------------------------ the network
+
+
+class Wire:
+    """A TCP proxy whose directions can be stalled, and which can be cut."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self.up, self.down = threading.Event(), threading.Event()  # set: bytes flow to the broker, to the client
+        self.up.set()
+        self.down.set()
+        self._pairs: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+                broker = socket.create_connection(self._target)
+            except OSError:
+                return
+            self._pairs += [client, broker]
+            threading.Thread(target=self._pump, args=(client, broker, self.up), daemon=True).start()
+            threading.Thread(target=self._pump, args=(broker, client, self.down), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, flows: threading.Event) -> None:
+        try:
+            while True:
+                select.select([source], [], [], 1)
+                flows.wait()
+                data = source.recv(65536)
+                if not data:
+                    break
+                flows.wait()
+                target.sendall(data)
+        except (OSError, ValueError):
+            pass
+        for end in (source, target):
+            end.close()
+
+    def cut(self) -> None:
+        """Break every connection that is open now."""
+        for end in self._pairs:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._pairs.clear()
+
+    def close(self) -> None:
+        self._server.close()
+        self.cut()
+        self.up.set()
+        self.down.set()
+
+
+@pytest.fixture
+def wire(shared_rabbitmq_url: str) -> Iterator[Wire]:
+    parts = urlsplit(shared_rabbitmq_url)
+    wire = Wire(parts.hostname or "127.0.0.1", parts.port or 5672)
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def distant(shared_rabbitmq_url: str, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
+    """Give the broker behind the wire, with short deadlines."""
+    monkeypatch.setattr(gateway.broker, "CONFIRM_SECONDS", 1.0)
+    monkeypatch.setattr(gateway.broker, "SOCKET_SECONDS", 1.0)
+    monkeypatch.setattr(gateway.broker, "CONNECT_SECONDS", 1.0)
+    parts = urlsplit(shared_rabbitmq_url)
+    netloc = f"{parts.username}:{parts.password}@127.0.0.1:{wire.port}"
+    with open_broker(parts._replace(netloc=netloc).geturl()) as broker:
+        yield broker
+
+
+def test_a_late_confirmation_confirms_nothing_else(distant: Broker, broker: Broker, wire: Wire, queue: str) -> None:
+    distant.publish([Letter("first", queue, "", b"")])
+    wire.down.clear()  # `a` reaches the broker, its confirmation stays on the way
+    with pytest.raises(BrokerUnavailable, match="nothing confirmed within 1 s"):
+        distant.publish([Letter("a", queue, "", b"")])
+    wire.up.clear()  # `b` does not reach it, and now the confirmation of `a` arrives
+    wire.down.set()
+    with pytest.raises(BrokerUnavailable):
+        distant.publish([Letter("b", queue, "", b"")])
+    wire.cut()
+    wire.up.set()
+    assert [got and got.message_id for got in (broker.take(queue, 5), broker.take(queue, 5))] == ["first", "a"]
+    assert distant.publish([Letter("b", queue, "", b"")]).confirmed == {"b"}
+
+
+def test_the_stalled_broker_costs_no_more_than_the_deadline(distant: Broker, wire: Wire, queue: str) -> None:
+    distant.publish([Letter("first", queue, "", b"")])
+    wire.up.clear()
+    began = time.monotonic()
+    with pytest.raises(BrokerUnavailable):
+        distant.publish([Letter(f"id-{n}", queue, "", bytes(1_000_000)) for n in range(50)])
+    assert time.monotonic() - began < 10
+
+
+def test_nothing_confirmed_is_lost_when_the_link_is_cut_again_and_again(
+    distant: Broker, broker: Broker, wire: Wire, queue: str
+) -> None:
+    done = threading.Event()
+
+    def vandal() -> None:
+        while not done.wait(random.uniform(0.005, 0.08)):
+            wire.cut()
+
+    thread = threading.Thread(target=vandal)
+    thread.start()
+    confirmed: set[str] = set()
+    whole = broken = sent = 0
+    try:
+        while min(whole, broken) < 5 and sent < 20_000:
+            batch = [Letter(f"id-{n}", queue, "", b"x" * 200) for n in range(sent, sent + 50)]
+            sent += 50
+            try:
+                now = distant.publish(batch).confirmed
+            except BrokerUnavailable:
+                now = frozenset()
+            confirmed |= now
+            whole, broken = whole + (len(now) == 50), broken + (len(now) < 50)
+    finally:
+        done.set()
+        thread.join()
+    arrived = set()
+    with broker.consume([queue], prefetch=200) as intake:
+        while deliveries := intake.receive(1):
+            arrived |= {one.message_id for one in deliveries}
+            intake.ack(deliveries)
+    assert min(whole, broken) >= 5
+    assert confirmed <= arrived
+
+
+def test_an_idle_publisher_finds_a_cut_link_and_goes_on(distant: Broker, wire: Wire, queue: str) -> None:
+    distant.publish([Letter("a", queue, "", b"")])
+    wire.cut()
+    time.sleep(0.05)
+    assert distant.publish([Letter("b", queue, "", b"")]).confirmed == {"b"}
+
+
+def test_a_reader_on_a_cut_link_is_told_and_its_messages_come_back(
+    distant: Broker, broker: Broker, wire: Wire, queue: str
+) -> None:
+    broker.publish([Letter(f"id-{n}", queue, "", b"") for n in range(5)])
+    with distant.consume([queue]) as intake:
+        got = intake.receive(5)
+        assert got
+        wire.cut()
+        with pytest.raises(BrokerUnavailable, match="not available"):
+            intake.receive(5)
+    with broker.consume([queue]) as intake:
+        again = []
+        while len(again) < 5:
+            again += intake.receive(5)
+        intake.ack(again)
+    assert {one.uid for one in got} <= {one.uid for one in again if one.redelivered}
