@@ -74,7 +74,7 @@ class Problem(NamedTuple):
 
 
 class Duty(NamedTuple):
-    """One duty, tax or fee: its type (UN 5153; SAF, safeguard, is ours), base if told, amount, derived SIMA code."""
+    """One duty, tax or fee: its type (UN 5153; OTH is a safeguard), base if told, amount, derived SIMA code."""
 
     type: str
     base: Decimal | None
@@ -168,7 +168,7 @@ def duties(amounts: Amounts, sima_code: str | None = None) -> Iterator[Duty]:
         ("ADD", amounts.anti_dumping, sima_code),
         ("CVD", amounts.countervailing, None),
         ("SUR", amounts.surtax, None),
-        ("SAF", amounts.safeguard, None),
+        ("OTH", amounts.safeguard, None),
         ("EXC", amounts.excise_duty, None),
         ("FET", amounts.excise_tax, None),
     ):
@@ -192,6 +192,11 @@ def pointer_steps(pointer: str | None) -> tuple[Step, ...]:
 def day(value: date) -> str:
     """Write a day as CCYYMMDD (UN 2379 code 102)."""
     return f"{value:%Y%m%d}"
+
+
+def moment(value: datetime) -> str:
+    """Write a moment as CCYYMMDDHHMMSSZZZ (UN 2379 code 304), the zone as EST or EDT."""
+    return f"{value:%Y%m%d%H%M%S%Z}"
 
 
 def printable(text: str | None) -> str:

@@ -11,13 +11,14 @@ from pydifact.segments import Segment
 from pydifact.serializer import Serializer
 
 from gateway.model import Interchange
-from responses.business import OWN_ID, Business, Duty, Problem, Step, day, duties
+from responses.business import OWN_ID, Business, Duty, Problem, Step, day, duties, moment
 
 CONTENT_TYPE = "application/edifact"
 
 # A segment: its tag, then its data elements, each a text or the texts of a composite's components.
 Elements = Sequence[str | Sequence[str]]
 
+OUR_LIST = "CAD"  # 1131: the code is not of the UN's list
 TEXT = 512  # characters in one component of FTX (4440), of which there are at most five
 COMPONENTS = 5
 
@@ -80,8 +81,8 @@ def _message(answer: Business, reference: str) -> Iterator[Elements]:
     """Yield the message's segments from UNH to the last before UNT, in the order of the UN structure."""
     kind, result = answer.kind, answer.result
     yield "UNH", reference, answer.pack.edifact_message, answer.pack.version
-    yield "BGM", (kind.document, "CAD"), (answer.transaction_number, answer.version), "11", kind.response
-    yield "DTM", ("137", answer.issued.strftime("%Y%m%d%H%M%z"), "205")
+    yield "BGM", (kind.document, OUR_LIST), (answer.transaction_number, answer.version), "11", kind.response
+    yield "DTM", ("137", moment(answer.issued), "304")
     if result and result.payment_due:
         yield "DTM", ("140", day(result.payment_due), "102")
     if result and result.lines:
@@ -109,7 +110,7 @@ def _message(answer: Business, reference: str) -> Iterator[Elements]:
 
 def _texts(ordinal: int, problem: Problem, language: str) -> Iterator[Elements]:
     """Yield the group that puts a problem into words; the ordinal ties it to its ERC group."""
-    yield "RCS", "11", (problem.code, "", "", str(ordinal))
+    yield "RCS", "11", (problem.code, OUR_LIST, "", str(ordinal))
     yield "FTX", "AAO", "", problem.severity, _pieces(problem.text), language
     if problem.details:
         yield "FTX", "ACB", "", "", tuple(detail[:TEXT] for detail in problem.details), language
@@ -121,8 +122,12 @@ def _pieces(text: str) -> tuple[str, ...]:
 
 
 def _pointer(step: Step) -> Iterator[Elements]:
-    """Yield one step of a pointer: the class with its sequence number, on the last step the element."""
-    yield ("ERP", step.section, ("", str(step.sequence))) if step.sequence else ("ERP", step.section)
+    """Yield one step of a pointer: the class with its sequence number, on the last step the element.
+
+    The class stands in 1052, not in 1049 as in the WCO's mapping: the UN's list of 1049 has no WCO classes.
+    """
+    section = ("", step.section)
+    yield ("ERP", section, ("", str(step.sequence))) if step.sequence else ("ERP", section)
     if step.tag:
         yield "ELU", step.tag
 
@@ -142,16 +147,15 @@ def _lines(answer: Business) -> Iterator[Elements]:
                 yield "MOA", ("40", str(line.amounts.value_for_duty), "CAD")
             yield "GID", "1"
             for text in remarks.get(place, ()):
-                yield "RCS", "11", "REM"
+                yield "RCS", "11", ("REM", OUR_LIST)
                 yield "FTX", "ACD", "", "", _pieces(text), answer.language.upper()
             for duty in duties(line.amounts, line.sima_code) if line else ():
                 yield from _duty(duty, "2" if duty.type == "TOT" else "7")
 
 
 def _duty(duty: Duty, function: str) -> Iterator[Elements]:
-    """Yield one duty, tax or fee: its type (with our list's name where the UN has no code for it), base and amount."""
-    kind = (duty.type, "CAD") if duty.type == "SAF" else duty.type
-    yield ("TAX", function, kind, "", "", duty.regime) if duty.regime else ("TAX", function, kind)
+    """Yield one duty, tax or fee: its type and derived SIMA code, its base and its amount."""
+    yield ("TAX", function, duty.type, duty.regime) if duty.regime else ("TAX", function, duty.type)
     if duty.base is not None:
         yield "MOA", ("56", str(duty.base), "CAD")
     yield "MOA", ("161", str(duty.amount), "CAD")

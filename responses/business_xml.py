@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lxml import etree
 
 from gateway.model import AssessedLine, AssessmentResult
-from responses.business import Business, Duty, Step, day, duties, pointer_steps
+from responses.business import Business, Duty, Step, day, duties, moment, pointer_steps
 
 CONTENT_TYPE = "application/xml"
 
@@ -46,8 +46,7 @@ def _fill(parent: etree._Element, namespace: str, content: Iterable[Node]) -> No
 def _response(answer: Business) -> Iterator[Node]:
     """Yield what stands in the Response."""
     words = {"languageID": answer.language}
-    # 304: with seconds and the zone's letters, EST or EDT
-    issued = _moment(f"{answer.issued:%Y%m%d%H%M%S%Z}", "304")
+    issued = _moment(moment(answer.issued), "304")
     yield Node("FunctionCode", "11")
     yield Node("FunctionalReferenceID", answer.id)
     yield Node("IssueDateTime", issued)
