@@ -207,14 +207,15 @@ def printable(text: str | None) -> str:
 
 
 LABELS = {
-    "en": ("at", "segment", "element", "component", "line", "column", "value", "expected", "source"),
-    "fr": ("à", "segment", "élément", "composante", "ligne", "colonne", "valeur", "attendu", "source"),
+    "en": ("place", "segment", "element", "component", "line", "column", "value", "expected", "source"),
+    "fr": ("endroit", "segment", "élément", "composante", "ligne", "colonne", "valeur", "attendu", "source"),
 }
 
 
 def _of_finding(finding: Finding, language: str) -> Problem:
     """Put one finding of the gateway into the partner's language."""
     at, segment, element, component, line, column, value, expected, source = LABELS[language]
+    colon = " :" if language == "fr" else ":"
     place: Place = finding.place
     where = [
         f"{label} {number}"
@@ -230,13 +231,12 @@ def _of_finding(finding: Finding, language: str) -> Problem:
     if place.xpath:
         where.append(place.xpath)
     facts = ((at, ", ".join(where)), (value, finding.value), (expected, finding.expected), (source, finding.source))
-    details = tuple(f"{label}: {printable(text)}" for label, text in facts if text)
     return Problem(
-        finding.code,
-        finding.severity.value,
-        printable(finding.text.speak(language)),
-        details,
-        pointer_steps(place.pointer),
+        code=finding.code,
+        severity=finding.severity.value,
+        text=printable(finding.text.speak(language)),
+        details=tuple(f"{label}{colon} {printable(text)}" for label, text in facts if text),
+        pointer=pointer_steps(place.pointer),
     )
 
 

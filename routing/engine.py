@@ -23,6 +23,7 @@ SAMPLE_RATES = Path(__file__).parent / "sample_rates"
 Json = dict[str, Any]
 CENT = Decimal("0.01")
 NOTHING = Decimal("0.00")
+TOO_LARGE = Decimal(10) ** 13  # amounts are n..16,3 in the WCO Data Model
 NIL = Amounts(*(NOTHING for _ in Amounts._fields))
 
 # Charges that a code of their own brings about: the element with the code, their kinds, and the element that tells
@@ -137,6 +138,8 @@ def _assess_lines(request: Mapping[str, Any], rates: Rates) -> tuple[list[Json],
                 continue
             totals = Amounts(*map(add, totals, amounts))
             lines.append({**place, "sima_code": _sima_code(line, amounts), "amounts": _texts(amounts)})
+    if any(amount >= TOO_LARGE for amount in totals):
+        reasons.append(_reason(rates, "ENG-0007"))
     return ([], _texts(NIL), reasons) if reasons else (lines, _texts(totals), reasons)
 
 

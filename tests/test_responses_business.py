@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -39,6 +38,7 @@ from gateway.model import (
     Syntax,
     Verdict,
 )
+from gateway.specs import load as load_specs
 from parsers.edifact import MessageText, read
 from responses.answers import answer
 from responses.business import pointer_steps
@@ -52,13 +52,7 @@ DIRECTORIES = load_directories(SPECS_FOLDER / "edifact")
 SCHEMA = etree.XMLSchema(etree.parse(SPECS_FOLDER / "wco/Response.xsd"))
 NS = {"r": "urn:wco:datamodel:WCO:Response:1"}
 
-PACK = SimpleNamespace(
-    id="chapter24",
-    version="1.00",
-    edifact_message=("GOVCBR", "D", "13A", "UN", "CAD"),
-    response_namespace=NS["r"],
-)
-SPECS = SimpleNamespace(packs=(PACK,))
+SPECS = load_specs(SPECS_FOLDER)
 NOW = datetime(2026, 11, 23, 2, 41, 7, tzinfo=UTC)  # the evening before in Eastern Time
 ID = "0123456789abcdef" * 2
 ENGLISH = Partner("maple", "Maple", ("MAPLEBROKER",), "out.maple")
@@ -211,7 +205,7 @@ def test_a_refusal_in_edifact_tells_what_where_and_why():
     assert said == ("AAO", "", "refuse", FINDING.text.en, "EN")
     assert more[:3] == ("ACB", "", "")
     assert more[3] == [
-        "at: segment 12, element 3, component 1",
+        "place: segment 12, element 3, component 1",
         "value: 7308?+:'X",
         "expected: a code of the list 'country'",
         "source: form BSF946",
@@ -249,7 +243,7 @@ def test_a_refusal_in_xml_tells_the_same():
     ]
     details = root.xpath("r:AdditionalInformation[r:StatementTypeCode='ACB']", namespaces=NS)
     assert details[0].findtext("r:StatementCode", namespaces=NS) == "refuse"
-    assert "valeur: 7308?+:'X" in details[0].findtext("r:StatementDescription", namespaces=NS)
+    assert "valeur : 7308?+:'X" in details[0].findtext("r:StatementDescription", namespaces=NS)
 
 
 def test_french_fits_the_character_set():

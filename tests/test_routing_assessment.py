@@ -147,6 +147,11 @@ def test_what_cannot_be_assessed_is_refused_with_line_and_reason(line, code, wor
     assert not any(answer.totals)
 
 
+def test_amounts_that_no_answer_could_carry_are_refused():
+    answer = result(LINE | {"value_for_currency_conversion": Decimal("9999999999999.999")})
+    assert [reason.code for reason in answer.reasons] == ["ENG-0007"]
+
+
 def test_all_reasons_are_told():
     answer = result(LINE | {"currency": "XAF"}, LINE, LINE | {"surtax_code": "ST99"})
     assert [(reason.code, reason.line) for reason in answer.reasons] == [("ENG-0001", 1), ("ENG-0003", 3)]
@@ -201,7 +206,7 @@ LINES = st.fixed_dictionaries(
         "classification": st.sampled_from(["7308900000", "8708999990", "2204210000", "0406100000"]),
         "tariff_treatment": st.sampled_from(["02", "03", "10", "31"]),
         "direct_shipment_date": st.dates(date(2020, 1, 1), date(2030, 1, 1)),
-        "value_for_currency_conversion": st.decimals(0, 9_999_999_999_999, places=3),
+        "value_for_currency_conversion": st.decimals(0, 999_999_999_999, places=3),
         "currency": st.sampled_from(["CAD", "USD", "JPY"]),
         "quantity": st.decimals(0, 999_999, places=3),
     },

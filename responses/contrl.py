@@ -1,0 +1,222 @@
+"""CONTRL, the syntax answer of UN/EDIFACT: written for every interchange, and read when a partner sends one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydifact.control.characters import Characters
+from pydifact.segments import Segment
+from pydifact.serializer import Serializer
+
+from gateway.model import Fault, Finding, Group, Interchange, MessageHeader
+from gateway.written import ENCODINGS
+
+Wrong = Fault | Finding
+REJECTED, ACKNOWLEDGED = "4", "7"
+# The codes of 0085 that only one of the two syntaxes knows; elsewhere they become 18, unspecified.
+ONLY_3 = frozenset(("19", "27", "31", "34", "38", "41", "42", "43"))
+ONLY_4 = frozenset(("45", "46", "47", "48"))
+UCS_MAX, UCD_MAX = 999, 99
+
+
+def contrl(
+    interchange: Interchange,
+    faults: Mapping[int, Sequence[Wrong]],
+    *,
+    own_id: str,
+    reference: str,
+    now: datetime,
+) -> bytes | None:
+    """Return the CONTRL that answers an interchange, in the interchange's own syntax and character set.
+
+    `faults` are those of each message by its ordinal; only those with a `syntax_error` count. `own_id` (at most 35
+    characters) becomes the common access reference, `reference` (at most 14) the control reference. None where none
+    may be sent (the subject is a CONTRL) or none can be built (what it must repeat is missing).
+    """
+    if not interchange.reference or not _first(interchange.sender) or not _first(interchange.recipient):
+        return None
+    headers = [header for group in interchange.groups for header in group.messages]
+    if headers and all(_is_contrl(header) for header in headers):
+        return None
+    version = "4" if interchange.syntax_version == "4" else "3"
+    body = list(_body(interchange, faults, version))
+    if any(segment is None for segment in body):
+        return None
+    segments = [segment for segment in body if segment is not None]
+    known = interchange.syntax_id in ENCODINGS
+    charset, declared = (interchange.syntax_id if known else "UNOC"), (interchange.syntax_version or "3")
+    if declared not in ("1", "2", "3", "4"):
+        declared = "3"
+    day = f"{now:%Y%m%d}" if version == "4" else f"{now:%y%m%d}"
+    unb = ["UNB", [charset, declared], list(interchange.recipient), list(interchange.sender), [day, f"{now:%H%M}"]]
+    unb.append(reference)
+    if interchange.test:
+        unb += ["", "", "", "", "", "1"]
+    identifier = ["CONTRL", "4", "1", "UN"] if version == "4" else ["CONTRL", "D", "3", "UN"]
+    message = [["UNH", "1", identifier, own_id], *segments]
+    message.append(["UNT", str(len(message) + 1), "1"])
+    return _write([unb, *message, ["UNZ", "1", reference]], version).encode(
+        ENCODINGS.get(charset, "latin-1"), "surrogateescape"
+    )
+
+
+Written = list[str | list[str]]
+
+
+def _write(segments: Sequence[Written], version: str) -> str:
+    serializer = Serializer(Characters.from_str(f"UNA:+.?{'*' if version == '4' else ' '}'"))
+    if version == "4":  # pydifact does not release the repetition separator
+        serializer.replace_map = {**serializer.replace_map, "*": "?*"}
+        serializer.regexp = re.compile("|".join(map(re.escape, serializer.replace_map)))
+    return serializer.serialize([Segment(str(segment[0]), *segment[1:]) for segment in segments])
+
+
+def _body(interchange: Interchange, faults: Mapping[int, Sequence[Wrong]], version: str) -> Iterator[Written | None]:
+    """Yield UCI and what stands below it; None for a message that the syntax gives no means to name."""
+    error = _refusing(interchange.faults)
+    opening: Written = ["UCI", interchange.reference or "", list(interchange.sender), list(interchange.recipient)]
+    yield [*opening, *_verdict(error, version, ("UNA", "UNB", "UNZ"))]
+    if error:
+        return
+    for group in interchange.groups:
+        if group.reference is None:
+            yield from _messages(group, faults, version)
+    for group in interchange.groups:
+        if group.reference is None:
+            continue
+        wrong = _refusing(group.faults)
+        below = [] if wrong else list(_messages(group, faults, version))
+        if wrong or below:
+            heading: Written = ["UCF", group.reference, list(group.sender), list(group.recipient)]
+            yield [*heading, *_verdict(wrong, version, ("UNG", "UNE"))]
+            yield from below
+
+
+def _messages(group: Group, faults: Mapping[int, Sequence[Wrong]], version: str) -> Iterator[Written | None]:
+    for header in group.messages:
+        found = [fault for fault in faults.get(header.ordinal, ()) if fault.syntax_error]
+        if not found or _is_contrl(header):
+            continue
+        if version == "3" and (not header.reference or len(header.identifier) < 4 or not all(header.identifier[:4])):
+            yield None
+            continue
+        error = _refusing([fault for fault in found if fault.service_segment])
+        verdict = _verdict(error, version, ("UNH", "UNT")) if error else [REJECTED]
+        yield ["UCM", header.reference or "", list(header.identifier), *verdict]
+        yield from _segments([fault for fault in found if not fault.service_segment], version)
+
+
+def _segments(found: Sequence[Wrong], version: str) -> Iterator[Written]:
+    """Yield UCS and UCD for the faults of a message; a fault of a segment as a whole has a UCS of its own."""
+    by_segment: dict[int, list[Wrong]] = {}
+    for fault in found:
+        if fault.place and fault.place.segment:
+            by_segment.setdefault(fault.place.segment, []).append(fault)
+    written = 0
+    for number in sorted(by_segment):
+        whole = [fault for fault in by_segment[number] if not (fault.place and fault.place.element)]
+        parts = [fault for fault in by_segment[number] if fault.place and fault.place.element]
+        for fault in whole:
+            written += 1
+            if written <= UCS_MAX:
+                yield ["UCS", str(number), _code(fault, version)]
+        if parts:
+            written += 1
+            if written <= UCS_MAX:
+                yield ["UCS", str(number)]
+                for fault in parts[:UCD_MAX]:
+                    yield ["UCD", _code(fault, version), _position(fault)]
+
+
+def _refusing(faults: Sequence[Wrong]) -> Wrong | None:
+    return next((fault for fault in faults if fault.syntax_error), None)
+
+
+def _verdict(error: Wrong | None, version: str, tags: tuple[str, ...]) -> Written:
+    """Return 0083, and for an error 0085, the service segment's tag and the position within it."""
+    if error is None:
+        return [ACKNOWLEDGED]
+    verdict: Written = [REJECTED, _code(error, version)]
+    if error.service_segment in tags:
+        verdict.append(error.service_segment or "")
+        if error.place and error.place.element:
+            verdict.append(_position(error))
+    return verdict
+
+
+def _position(error: Wrong) -> list[str]:
+    place = error.place
+    assert place is not None  # noqa: S101
+    return [str(place.element)] + ([str(place.component)] if place.component else [])
+
+
+def _code(error: Wrong, version: str) -> str:
+    code = error.syntax_error or "18"
+    return "18" if code in (ONLY_3 if version == "4" else ONLY_4) else code
+
+
+def _first(components: tuple[str, ...]) -> str:
+    return components[0] if components else ""
+
+
+def _is_contrl(header: MessageHeader) -> bool:
+    return _first(header.identifier) == "CONTRL"
+
+
+# ------------------------------------------------------------------------------------------------ reading one
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """One message that a CONTRL names: its reference, the action (4 rejected, 7 acknowledged) and the 0085 code."""
+
+    reference: str
+    action: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What a partner's CONTRL says of an interchange of ours.
+
+    `action` is 0083 of UCI (4 rejected, 7 acknowledged, 8 received; 1, 2, 3, 5, 6 in old lists), `error` 0085 if any;
+    messages that are not named share the interchange's fate.
+    """
+
+    reference: str
+    sender: tuple[str, ...]
+    recipient: tuple[str, ...]
+    action: str
+    error: str | None
+    messages: tuple[Acknowledged, ...]
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the interchange or any message of it was rejected."""
+        return self.action == REJECTED or any(message.action == REJECTED for message in self.messages)
+
+
+def acknowledged(segments: Sequence[Sequence[Sequence[str]]]) -> Acknowledgement | None:
+    """Return what a CONTRL's segments (elements as lists of components, the tag first) acknowledge, None without UCI."""
+
+    def value(segment: Sequence[Sequence[str]], element: int) -> str:
+        return segment[element][0] if element < len(segment) else ""
+
+    uci = next((segment for segment in segments if segment[0][0] == "UCI"), None)
+    if uci is None or not value(uci, 1):
+        return None
+    return Acknowledgement(
+        value(uci, 1),
+        tuple(uci[2]) if len(uci) > 2 else (),
+        tuple(uci[3]) if len(uci) > 3 else (),
+        value(uci, 4),
+        value(uci, 5) or None,
+        tuple(
+            Acknowledged(value(segment, 1), value(segment, 3), value(segment, 4) or None)
+            for segment in segments
+            if segment[0][0] == "UCM"
+        ),
+    )
