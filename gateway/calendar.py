@@ -7,21 +7,11 @@ from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from gateway.specs import Billing
+
 EASTERN = ZoneInfo("America/Toronto")
 DAY = timedelta(days=1)
 SATURDAY = 5
-
-
-class Cycle(NamedTuple):
-    """The billing cycle's figures; `months_later` moves the due date, because one regulation text reads a month later.
-
-    Source: SOR/86-1062 s.2 as amended by SOR/2024-41; the window of the 18th to the 17th is also the practice.
-    """
-
-    first_day: int = 18
-    statement_day: int = 25
-    weekdays: int = 10
-    months_later: int = 0
 
 
 class BillingPeriod(NamedTuple):
@@ -33,7 +23,9 @@ class BillingPeriod(NamedTuple):
     payment_due: date
 
 
-CYCLE = Cycle()
+# Source: SOR/86-1062 s.2 as amended by SOR/2024-41, and practice. One regulation text reads a month later: a pack that
+# follows it says so in its own `calendar/billing.toml`.
+BILLING = Billing(period_start=18, period_end=17, statement_day=25, due_weekday=10)
 
 
 def eastern_day(moment: datetime) -> date:
@@ -70,22 +62,22 @@ def add_months(day: date, months: int) -> date:
     return min(date(year, month + 1, 1) + (day.day - 1) * DAY, following - DAY)
 
 
-def billing_period(day: date, cycle: Cycle = CYCLE) -> BillingPeriod:
+def billing_period(day: date, billing: Billing = BILLING) -> BillingPeriod:
     """Return the billing period that the day lies in.
 
     The payment is due on the tenth weekday (Monday to Friday, holidays included) after the period's last day.
     """
-    start = day.replace(day=cycle.first_day)
+    start = day.replace(day=billing.period_start)
     if start > day:
         start = add_months(start, -1)
-    end = add_months(start, 1) - DAY
-    due = add_business_days(add_months(end, cycle.months_later), cycle.weekdays, ())
-    return BillingPeriod(start, end, end.replace(day=cycle.statement_day), due)
+    end = add_months(start, 1).replace(day=billing.period_end)
+    due = add_business_days(end, billing.due_weekday, ())
+    return BillingPeriod(start, end, end.replace(day=billing.statement_day), due)
 
 
-def payment_due(day: date, cycle: Cycle = CYCLE) -> date:
+def payment_due(day: date, billing: Billing = BILLING) -> date:
     """Return the day on which the payment for a declaration accounted on the day is due."""
-    return billing_period(day, cycle).payment_due
+    return billing_period(day, billing).payment_due
 
 
 def is_correction(now: datetime, due: date) -> bool:

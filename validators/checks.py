@@ -73,6 +73,7 @@ class Bound:
     element: str
     level: str
     run: Run
+    presence: str
     parameter: Any
     given: frozenset[str]
     absent: frozenset[str]
@@ -116,7 +117,7 @@ def check(
     """Register the function under its name as a check that rule rows may name."""
 
     def register(run: Run) -> Run:
-        CHECKS[run.__name__] = Check(run, level, presence, frozenset(needs), prepare)  # type: ignore[attr-defined]
+        CHECKS[run.__name__] = Check(run, level, presence, frozenset(needs), prepare)
         return run
 
     return register

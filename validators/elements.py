@@ -41,7 +41,7 @@ def check_elements(declaration: Declaration, pack: Pack, specs: Specs, message_t
 
     An unknown or missing CAD type asks only for what every CAD type asks for. Source: the pack's own tables.
     """
-    dictionary = _dictionary(pack, specs, message_type, _known_type(pack, declaration.text("cad_type")))
+    dictionary = _dictionary(pack, specs, message_type, known_type(pack, declaration.text("cad_type")))
     faults: list[Fault] = []
     _check(declaration, dictionary.declaration, declaration, pack, specs, 0, 0, faults)
     for i, invoice in enumerate(declaration.invoices, 1):
@@ -136,7 +136,7 @@ def _dictionary(pack: Pack, specs: Specs, message_type: MessageType, cad_type: s
 def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_type: str | None) -> Shape:
     """Return the remembered answer to: which elements are missing or out of place, and which have codes to look up."""
     elements = {name: element for name, element in pack.elements.items() if element.level == level}
-    usage = {name: _usage(name, pack, message_type, cad_type) for name in elements}
+    usage = {name: usage_of(name, pack, message_type, cad_type) for name in elements}
     required = [name for name, use in usage.items() if use == "M" and elements[name].direction != "out"]
     unwanted = {name for name, use in usage.items() if use == "X" or elements[name].direction == "out"}
     ruled = {rule.element for rule in pack.rules if rule.check == "listed"}
@@ -156,7 +156,7 @@ def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_
     return answer
 
 
-def _usage(name: str, pack: Pack, message_type: MessageType, cad_type: str | None) -> str:
+def usage_of(name: str, pack: Pack, message_type: MessageType, cad_type: str | None) -> str:
     """Return M, O or X for the element; for an unknown CAD type M or X only where all types agree."""
     if message_type is MessageType.WITHDRAW:
         row = pack.usage.get(name, {})
@@ -173,7 +173,7 @@ def _types(pack: Pack) -> frozenset[str]:
     return frozenset(column for row in pack.usage.values() for column in row) - {"*", WITHDRAW}
 
 
-def _known_type(pack: Pack, cad_type: str | None) -> str | None:
+def known_type(pack: Pack, cad_type: str | None) -> str | None:
     """Return the CAD type if the usage table knows it; with no columns at all every type is treated alike."""
     types = _types(pack)
     return cad_type if cad_type in types else (None if types else "*")

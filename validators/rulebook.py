@@ -11,7 +11,7 @@ from gateway.errors import SpecError
 from gateway.model import Address, Declaration, Facts, Fault, Level, MessageType
 from gateway.specs import Pack, Rule, Specs
 from validators.checks import Bound, Case, Hit, Term, nature_of
-from validators.elements import details_of
+from validators.elements import details_of, known_type, usage_of
 from validators.rules import CHECKS  # from there, so that importing the rulebook registers every check
 
 __all__ = ["apply_rules", "check_rule", "check_rules", "nature_of"]
@@ -90,6 +90,7 @@ def bind(rule: Rule, pack: Pack) -> Bound:
         element=rule.element,
         level=level,
         run=found.run,
+        presence=found.presence,
         parameter=found.prepare(rule, pack),
         given=found.needs | present.get("given", frozenset()) | (own if found.presence == "given" else frozenset()),
         absent=present.get("absent", frozenset()) | (own if found.presence == "absent" else frozenset()),
@@ -97,18 +98,18 @@ def bind(rule: Rule, pack: Pack) -> Bound:
     )
 
 
-def check_rule(rule: Rule, pack: Pack, file: str = "rules.csv", row: int | None = None) -> None:
+def check_rule(rule: Rule, pack: Pack) -> None:
     """Raise SpecError if the row cannot be run: unknown check, element, condition or parameter."""
     try:
         bind(rule, pack)
     except ValueError as error:
-        raise SpecError(file, row, f"rule {rule.id}: {error}") from error
+        raise SpecError(*rule.origin, f"rule {rule.id}: {error}") from error
 
 
 def check_rules(pack: Pack) -> None:
     """Raise SpecError for the first rule of the pack that cannot be run."""
     for rule in pack.rules:
-        check_rule(rule, pack, f"{pack.id}/rules.csv")
+        check_rule(rule, pack)
 
 
 Shape = Callable[[tuple[str, ...]], tuple[Bound, ...]]
@@ -128,13 +129,14 @@ def _plan(pack: Pack, message_type: MessageType, cad_type: str | None) -> tuple[
     Conditions on the message type and CAD type are settled here, so that a message runs only what concerns it.
     """
     settled = Level({"type": str(message_type), **({} if cad_type is None else {"cad_type": cad_type})})
+    known = known_type(pack, cad_type)
     plans: dict[str, list[Bound]] = {level: [] for level in LEVELS}
     for bound in _bound(pack):
         ahead = [term for term in bound.terms if term.name in {"type", "cad_type"}]
         if not all(_holds(term, settled) for term in ahead):
             continue
-        if bound.element in bound.absent and pack.usage_of(bound.element, cad_type) == "M":
-            continue  # the dictionary already reports it as missing: one cause, one finding
+        if usage_of(bound.element, pack, message_type, known) == ("M" if bound.presence == "absent" else "X"):
+            continue  # the dictionary reports the element itself as missing, or as not used: one cause, one finding
         plans[bound.level].append(bound)
     return tuple(_shape(plans[level]) for level in LEVELS)
 

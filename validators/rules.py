@@ -197,7 +197,7 @@ def check_digit(level: Level, case: Case, bound: Bound) -> Iterable[Hit]:
     return OK if text[13] == digit else (Hit(bound.element, expected=f"{text[:13]}{digit}", details={"digit": digit}),)
 
 
-BN15 = re.compile(r"[0-9]{9}RM[0-9]{4}")
+BN15 = re.compile(r"[0-9]{9}[A-Z]{2}[0-9]{4}")
 
 
 @check()
@@ -219,11 +219,9 @@ def bn_zeros(level: Level, case: Case, bound: Bound) -> Iterable[Hit]:
 # ---------------------------------------------------------------------------------------- types, warehouses, lines
 
 
-@check("declaration", presence="any")
+@check("declaration", presence="absent")
 def warehouse_previous(declaration: Declaration, case: Case, bound: Bound) -> Iterable[Hit]:
     """Require the transaction that a warehouse withdrawal draws down: once above, or on every line."""
-    if declaration.has(bound.element):
-        return OK
     without = [(i, j) for i, j, line in declaration.lines() if not line.has("line_previous_transaction")]
     if len(without) == sum(1 for _ in declaration.lines()):
         return (Hit(bound.element),)
@@ -301,13 +299,19 @@ def low_value_total(declaration: Declaration, case: Case, bound: Bound) -> Itera
 def treatment_origin(line: Commodity, case: Case, bound: Bound) -> Iterable[Hit]:
     """Require an origin that the tariff treatment is for, by the list's column `origins`.
 
-    `high` looks at entries of high confidence, `other` at the rest; an entry without origins is not looked at.
+    `high` looks at entries of high confidence, `other` at the rest; an entry for any (`*`) or unknown origins at none.
     """
     code, origin = line.text(bound.element), line.text("origin")
     codes = case.specs.code_lists.get("tariff_treatment")
     entry = codes.find(code, line.day("direct_shipment_date")) if codes and code else None
     allowed = entry.row.get("origins", "").split() if entry else []
-    if entry is None or not allowed or origin is None or (entry.confidence == "high") != (bound.parameter == "high"):
+    if (
+        entry is None
+        or not allowed
+        or allowed == ["*"]
+        or origin is None
+        or (entry.confidence == "high") != (bound.parameter == "high")
+    ):
         return OK
     country = "US" if len(origin) == 3 and origin.startswith("U") else origin
     details = {"origin": origin, "treatment_en": entry.name.en, "treatment_fr": entry.name.fr}
@@ -498,10 +502,10 @@ def _changes(declaration: Declaration, former: Declaration) -> Iterator[tuple[in
             yield i, j, line
 
 
-@check("declaration", presence="any")
+@check("declaration", presence="absent")
 def reason_on_change(declaration: Declaration, case: Case, bound: Bound) -> Iterator[Hit]:
     """Require for each level that differs from the former version a reason code, its own or a level's above."""
-    if case.former is None or declaration.has("reason_code_1"):
+    if case.former is None:
         return
     for i, j, level in _changes(declaration, case.former.declaration):
         name = "line_reason_code_1" if j else "invoice_reason_code_1" if i else "reason_code_1"
@@ -518,23 +522,23 @@ def nothing_changes(declaration: Declaration, case: Case, bound: Bound) -> Itera
     return OK if len(list(declaration.lines())) != len(list(case.former.declaration.lines())) else (Hit(bound.element),)
 
 
-def _use_of(code: Value | None, case: Case) -> str:
-    """Return what the reason code is for (the list's column `use`), empty if that is not known."""
+def _reason(code: Value | None, case: Case, column: str) -> str:
+    """Return what the list of reason codes says of a code in a column, empty if nothing is known."""
     codes = case.specs.code_lists.get("reason_code")
     entry = codes.find(code, case.today) if codes and isinstance(code, str) else None
-    return entry.row.get("use", "") if entry else ""
+    return entry.row.get(column, "") if entry else ""
 
 
 @check()
 def refund_first(level: Level, case: Case, bound: Bound) -> Iterable[Hit]:
     """Require a refund's reason code to stand first; only a code for an amount owing may stand before it."""
     family = bound.element.removesuffix("1")
-    first = _use_of(level.get(bound.element), case)
-    if not first or "refund" in first or "receivable" in first:
+    first = _reason(level.get(bound.element), case, "kind")
+    if first in {"", "refund", "owing"}:
         return OK
     for n in "23":
         code = level.text(f"{family}{n}")
-        if code and "refund" in _use_of(code, case):
+        if code and _reason(code, case, "kind") == "refund":
             return (Hit(f"{family}{n}", expected="1", details={"first": level.text(bound.element) or "—"}),)
     return OK
 
@@ -543,7 +547,7 @@ def refund_first(level: Level, case: Case, bound: Bound) -> Iterable[Hit]:
 def cbsa_only_reason(level: Level, case: Case, bound: Bound) -> Iterable[Hit]:
     """Forbid the reason codes that only CBSA may use (the list's column `use` says cbsa)."""
     family = bound.element.removesuffix("1")
-    return [Hit(f"{family}{n}") for n in "123" if "cbsa" in _use_of(level.get(f"{family}{n}"), case).lower()]
+    return [Hit(f"{family}{n}") for n in "123" if _reason(level.get(f"{family}{n}"), case, "use") == "cbsa"]
 
 
 @check()
@@ -552,7 +556,7 @@ def reason_of_other_nature(level: Level, case: Case, bound: Bound) -> Iterable[H
     if case.nature is not Nature.ADJUSTMENT:
         return OK
     family = bound.element.removesuffix("1")
-    return [Hit(f"{family}{n}") for n in "123" if _use_of(level.get(f"{family}{n}"), case) == "correction"]
+    return [Hit(f"{family}{n}") for n in "123" if _reason(level.get(f"{family}{n}"), case, "use") == "correction"]
 
 
 @check("declaration", presence="any")

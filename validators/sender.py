@@ -1,0 +1,41 @@
+"""Holds the sender against what the deployment knows of it: identity by transport, authority by the importer's BN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.calendar import eastern_day
+from gateway.model import Address, Declaration, Envelope, Facts, Fault, Partner
+from gateway.specs import Specs
+
+UNKNOWN, OTHER_ENVELOPE, NO_AUTHORITY, CLOSED = "GTW-0003", "GTW-0004", "GTW-0005", "GTW-0006"
+
+
+def check_sender(envelope: Envelope, declaration: Declaration, facts: Facts, specs: Specs) -> list[Fault]:
+    """Return the faults of who sends: unknown, closed, not whom the envelope names, or without authority that day.
+
+    The transport says who the sender is; the message must agree with it. Authority is exact, BN15 by BN15, on the day
+    of receipt in Eastern Time (TCC24-144: "Broker or Agent not authorized to submit declaration").
+    """
+    partner = facts.partner
+    if partner is None:
+        return [Fault(UNKNOWN, Address(""), value=envelope.sender)]
+    if not partner.active:
+        return [Fault(CLOSED, Address(""), value=partner.id)]
+    if envelope.sender is not None and envelope.sender not in partner.envelopes:
+        expected = ", ".join(partner.envelopes)
+        return [Fault(OTHER_ENVELOPE, Address(""), value=envelope.sender, expected=expected)]
+    return list(_unauthorized(partner, declaration, facts))
+
+
+def _unauthorized(partner: Partner, declaration: Declaration, facts: Facts) -> Iterator[Fault]:
+    """Yield the importer accounts that the partner may not declare for on the day of receipt."""
+    day = eastern_day(facts.now)
+    number = declaration.text("importer_bn")
+    if number is None:
+        return
+    periods = partner.authorities.get(number, ())
+    if not any(period.covers(day) for period in periods):
+        known = "; ".join(f"{period.start or '…'}/{period.end or '…'}" for period in periods)
+        details = {"partner": partner.id, "day": day.isoformat(), "periods": known or "—"}
+        yield Fault(NO_AUTHORITY, Address("importer_bn"), value=number, details=details)
