@@ -32,8 +32,9 @@ LEASE_SECONDS = 30.0
 # How long one statement waits for another process's transaction; below the publisher's deadline.
 BUSY_SECONDS = 7.0
 
-# An idle reader looks this often: 20 small reads a second cost about half a percent of one core.
+# An idle reader asks this often whether anything has changed, and looks itself this often, for leases that have ended.
 POLL_SECONDS = 0.05
+LOOK_SECONDS = 1.0
 
 # Bodies fetched in one go, so that a queue of large messages does not fill the memory.
 FETCH_BYTES = 32_000_000
@@ -62,6 +63,27 @@ _message = sa.Table(
     sa.Index("message_in_order", "queue", "id"),
     sqlite_autoincrement=True,
 )
+
+# The statements of every round, made once: building one costs more than running it.
+_visible = _message.c.visible_at <= sa.bindparam("now")
+_mine = sa.and_(_message.c.id == sa.bindparam("row"), _message.c.version == sa.bindparam("lease"))
+_ANYTHING = sa.select(1).where(_message.c.queue.in_(sa.bindparam("queues", expanding=True)), _visible).limit(1)
+_CANDIDATES = (
+    sa.select(_message.c.id, _message.c.deliveries, sa.func.length(_message.c.body).label("size"))
+    .where(_message.c.queue == sa.bindparam("name"), _visible)
+    .order_by(_message.c.id)
+    .limit(sa.bindparam("room"))
+)
+_LEASE = (
+    sa.update(_message)
+    .where(_message.c.id.in_(sa.bindparam("rows", expanding=True)))
+    .values(visible_at=sa.bindparam("until"), version=_message.c.version + 1, deliveries=_message.c.deliveries + 1)
+    .returning(_message)
+)
+_FORGET = sa.delete(_message).where(_mine)
+_RETURN = sa.update(_message).where(_mine).values(visible_at=0)
+_BURY = sa.update(_message).where(_mine).values(queue=sa.bindparam("dead"), visible_at=0, deliveries=0)
+_NAMES = sa.select(_queue.c.name)
 
 
 class Store(NamedTuple):
@@ -143,6 +165,9 @@ class Channel(virtual.Channel):  # type: ignore[misc]
         self._delivery_limit: int = options["delivery_limit"]
         self._lease: float = options["store"].lease
         self._engine: sa.Engine = connection.engine
+        self._watch: Any = None
+        self._seen: int | None = None
+        self._looked = 0.0
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
@@ -154,7 +179,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]
     def queues(self) -> frozenset[str]:
         """Name the queues that exist."""
         with self._read() as connection:
-            return frozenset(connection.scalars(sa.select(_queue.c.name)))
+            return frozenset(connection.scalars(_NAMES))
 
     def _has_queue(self, queue: str, **_: Any) -> bool:
         return queue in self.queues()
@@ -194,7 +219,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]
         Return the queue names that do not exist; their messages are not stored.
         """
         with self._engine.begin() as connection:
-            known = frozenset(connection.scalars(sa.select(_queue.c.name)))
+            known = frozenset(connection.scalars(_NAMES))
             rows = [_row(message, queue) for message, queue in messages if queue in known]
             if rows:
                 connection.execute(sa.insert(_message), rows)
@@ -204,12 +229,22 @@ class Channel(virtual.Channel):  # type: ignore[misc]
 
     def _get_many(self, queues: Iterable[str], timeout: float | None = None) -> None:
         """Lease what the prefetch allows and hand it over; raise Empty when there is nothing."""
+        version = self._data_version()
+        if version == self._seen and time.monotonic() - self._looked < LOOK_SECONDS:
+            raise Empty
         room = self.qos.can_consume_max_estimate() or CHUNK
         raw = self._take(list(queues), min(room, CHUNK))
+        self._seen, self._looked = (None if raw else version), time.monotonic()
         if not raw:
             raise Empty
         for message in raw:
             self.connection._deliver(message, message["properties"]["delivery_info"]["queue"])
+
+    def _data_version(self) -> int:
+        """Return SQLite's number of the last commit that another connection made; far cheaper than a look."""
+        if self._watch is None:
+            self._watch = self._engine.raw_connection()
+        return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
         raw = self._take([queue], 1)
@@ -220,39 +255,27 @@ class Channel(virtual.Channel):  # type: ignore[misc]
     def _take(self, queues: list[str], limit: int) -> list[dict[str, Any]]:
         """Lease at most `limit` messages, oldest first, and at least one however large."""
         now = time.time()
-        visible = _message.c.visible_at <= now
-        with self._read() as connection:  # an idle reader must not take the writer's place
-            if connection.scalar(sa.select(1).where(_message.c.queue.in_(queues), visible).limit(1)) is None:
+        with self._read() as connection:  # a reader without work must not take the writer's place
+            if connection.scalar(_ANYTHING, {"queues": queues, "now": now}) is None:
                 return []
-        columns = (_message.c.id, _message.c.deliveries, sa.func.length(_message.c.body).label("size"))
         with self._engine.begin() as connection:
             candidates = [
                 row
                 for queue in queues  # one by one: the index then gives each in order, without sorting a backlog
-                for row in connection.execute(
-                    sa.select(*columns).where(_message.c.queue == queue, visible).order_by(_message.c.id).limit(limit)
-                )
+                for row in connection.execute(_CANDIDATES, {"name": queue, "now": now, "room": limit})
             ]
             ids: list[int] = []
             size = 0
             for row in sorted(candidates, key=lambda row: row.id)[:limit]:
                 if row.deliveries >= self._delivery_limit and self._dead_queue not in queues:
-                    self._bury(connection, _message.c.id == row.id)
+                    buried = {"queue": self._dead_queue, "visible_at": 0, "deliveries": 0}
+                    connection.execute(sa.update(_message).where(_message.c.id == row.id).values(buried))
                     continue
                 size += row.size
                 if ids and size > FETCH_BYTES:
                     break
                 ids.append(row.id)
-            leased = connection.execute(
-                sa.update(_message)
-                .where(_message.c.id.in_(ids))
-                .values(
-                    visible_at=now + self._lease,
-                    version=_message.c.version + 1,
-                    deliveries=_message.c.deliveries + 1,
-                )
-                .returning(_message)
-            ).all()
+            leased = connection.execute(_LEASE, {"rows": ids, "until": now + self._lease}).all()
         return [_raw(row) for row in sorted(leased, key=lambda row: row.id)]
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
@@ -261,30 +284,21 @@ class Channel(virtual.Channel):  # type: ignore[misc]
 
     def basic_ack_many(self, delivery_tags: Sequence[str]) -> None:
         """Delete messages in one transaction; one whose lease went to another reader meanwhile is left alone."""
-        mine = sa.delete(_message).where(_message.c.id == sa.bindparam("i"), _message.c.version == sa.bindparam("v"))
-        with self._engine.begin() as connection:
-            connection.execute(mine, [_key(tag) for tag in delivery_tags])
+        if delivery_tags:
+            with self._engine.begin() as connection:
+                connection.execute(_FORGET, [_key(tag) for tag in delivery_tags])
         for tag in delivery_tags:
             self.qos.ack(tag)
 
     def _give_back(self, delivery_tags: Sequence[str], *, dead: bool) -> None:
         if not delivery_tags:
             return
-        mine = sa.and_(_message.c.id == sa.bindparam("i"), _message.c.version == sa.bindparam("v"))
+        keys = [_key(tag) for tag in delivery_tags]
         with self._engine.begin() as connection:
-            for tag in delivery_tags:
-                key = _key(tag)
-                if dead:
-                    self._bury(connection, mine, key)
-                else:
-                    connection.execute(sa.update(_message).where(mine).values(visible_at=0), key)
-
-    def _bury(
-        self, connection: sa.Connection, which: sa.ColumnElement[bool], key: dict[str, int] | None = None
-    ) -> None:
-        connection.execute(
-            sa.update(_message).where(which).values(queue=self._dead_queue, visible_at=0, deliveries=0), key or {}
-        )
+            if dead:
+                connection.execute(_BURY, [key | {"dead": self._dead_queue} for key in keys])
+            else:
+                connection.execute(_RETURN, keys)
 
 
 def _row(message: dict[str, Any], queue: str) -> dict[str, Any]:
@@ -319,7 +333,7 @@ def _raw(row: sa.Row[Any]) -> dict[str, Any]:
 def _key(delivery_tag: str) -> dict[str, int]:
     """Split a delivery tag into the row's identity and the lease's number."""
     identity, version = delivery_tag.split(".")
-    return {"i": int(identity), "v": int(version)}
+    return {"row": int(identity), "lease": int(version)}
 
 
 class Transport(virtual.Transport):  # type: ignore[misc]

@@ -6,16 +6,19 @@ import bz2
 import lzma
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import gateway.transports
 from gateway.broker import DELIVERY_LIMIT, Broker, Delivery, Intake, Letter, open_broker
 from gateway.errors import BrokerUnavailable, GatewayError
 
@@ -346,3 +349,49 @@ def test_an_unusable_file_is_one_clear_line(tmp_path: Path) -> None:
         with pytest.raises(BrokerUnavailable, match="not a database") as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+def test_a_locked_file_is_one_clear_line_and_then_works_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway.transports, "BUSY_SECONDS", 0.2)
+    broker = open_broker(f"sqlite:///{tmp_path}/queue.db")
+    broker.declare(["in"])
+    with closing(sqlite3.connect(tmp_path / "queue.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BrokerUnavailable, match="database is locked"):
+            broker.publish(letters("in", 1))
+        assert broker.depth("in") == 0
+        other.execute("ROLLBACK")
+    assert broker.publish(letters("in", 1)).confirmed == {"id-0"}
+
+
+def test_a_full_disk_confirms_nothing_that_is_not_kept(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from gateway.broker import Letter, open_broker
+from gateway.errors import BrokerUnavailable
+broker = open_broker(sys.argv[1])
+broker.declare(["in"])
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+confirmed = 0
+try:
+    while confirmed < 100:
+        confirmed += len(broker.publish([Letter(str(confirmed), "in", "", bytes(100_000))]).confirmed)
+except BrokerUnavailable:
+    print(confirmed)
+"""
+    url = f"sqlite:///{tmp_path}/queue.db"
+    done = subprocess.run([sys.executable, "-c", code, url], stdout=subprocess.PIPE, check=True)
+    confirmed = int(done.stdout)
+    assert 0 < confirmed < 100
+    assert open_broker(url).depth("in") == confirmed
+
+
+def test_an_idle_reader_sees_a_new_message_and_the_end_of_a_lease(tmp_path: Path) -> None:
+    broker = open_broker(f"sqlite:///{tmp_path}/queue.db?lease=1.5")
+    broker.declare(["in"])
+    with broker.consume(["in"]) as holder, broker.consume(["in"]) as idle:
+        assert idle.receive(0.1) == []
+        broker.publish(letters("in", 1))
+        receive(idle, 1)
+        assert holder.receive(0.1) == []
+        assert receive(holder, 1)[0].redelivered
