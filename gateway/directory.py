@@ -63,7 +63,9 @@ class Segment:
     def flat(self) -> tuple[Slot, ...]:
         """Return the positions as syntax 3 writes them: a repeating element takes one position each time."""
         return tuple(
-            slot._replace(repeats=1, mandatory=slot.mandatory and not n) for slot in self.slots for n in range(slot.repeats)
+            slot._replace(repeats=1, mandatory=slot.mandatory and not n)
+            for slot in self.slots
+            for n in range(slot.repeats)
         )
 
 
@@ -109,10 +111,15 @@ class Structure:
     rows: tuple[Row, ...]
     segments: Mapping[str, Segment]
     totals: tuple[Total, ...] = ()
+    dates: Mapping[str, str] = field(default_factory=dict)  # 2379 -> how 2380 is written: CCYYMMDD ...
     _next: dict[tuple[int, str], tuple[int, ...]] = field(default_factory=dict, repr=False)
 
-    def profile(self, rows: Iterable[ProfileRow]) -> Structure:
-        """Return the subset of this structure that a pack's profile names; raises SpecError if it is none."""
+    def profile(self, rows: Iterable[ProfileRow], places: Iterable[str] = ()) -> Structure:
+        """Return the subset of this structure that a pack's profile names; raises SpecError if it is none.
+
+        `places` are the pack's element places (`132[TAX/1=7,2.1=CUD]/ALI/2`): what the pack's dictionary reads is
+        checked against the dictionary's own lists, not the UN's, and its constants are added to the UN's codes.
+        """
         parents = {row.group: row.parent for row in self.rows}
         allowed = {(row.group, row.tag): row for row in self.rows}
         subset = []
@@ -123,7 +130,7 @@ class Structure:
             if row.max > full.max or (full.mandatory and row.status != "M"):
                 raise SpecError("edifact_profile.csv", number, f"{row.tag} is wider than {self.name} allows")
             subset.append(Row(row.group, parents[row.group], row.tag, row.status == "M", row.max))
-        return Structure(self.name, tuple(subset), self.segments, self.totals)
+        return Structure(self.name, tuple(subset), _governed(self.segments, places), self.totals, self.dates)
 
     @cached_property
     def triggers(self) -> Mapping[int, int]:
@@ -215,6 +222,52 @@ class Structure:
         return root
 
 
+def _governed(segments: Mapping[str, Segment], places: Iterable[str]) -> Mapping[str, Segment]:
+    """Return the segments with the code lists opened at the places that a pack's dictionary reads or sets."""
+    read: set[tuple[str, int, int]] = set()
+    constants: dict[tuple[str, int, int], set[str]] = {}
+    for place in places:
+        tag = ""
+        for step in re.split(r"/(?![^\[]*\])", place):
+            head, _, bracket = step.rstrip("]").partition("[")
+            if POSITION.fullmatch(head) and tag:
+                read.add(_position(tag, head))
+                continue
+            tag = "" if head.isdecimal() else head
+            if head.isdecimal() and "/" in bracket:
+                tag, _, bracket = bracket.partition("/")
+            for condition in bracket.split(",") if bracket else ():
+                position, _, constant = condition.partition("=")
+                constants.setdefault(_position(tag, position), set()).add(constant)
+            tag = "" if head.isdecimal() else head
+    opened = dict(segments)
+    for tag in {tag for tag, _, _ in read | set(constants)} & set(segments):
+        slots = []
+        flat = 1
+        for slot in segments[tag].slots:
+            parts = []
+            for component, part in enumerate(slot.parts, 1):
+                codes = part.item.codes
+                for position in range(flat, flat + slot.repeats):
+                    if codes is not None and (tag, position, component) in read:
+                        codes = None
+                    elif codes is not None:
+                        codes |= constants.get((tag, position, component), set())
+                parts.append(part._replace(item=part.item._replace(codes=codes)))
+            slots.append(slot._replace(parts=tuple(parts)))
+            flat += slot.repeats
+        opened[tag] = Segment(tag, tuple(slots), segments[tag].dependencies)
+    return opened
+
+
+POSITION = re.compile(r"(\d+)(?:\.(\d+))?")
+
+
+def _position(tag: str, position: str) -> tuple[str, int, int]:
+    element, _, component = position.partition(".")
+    return tag, int(element), int(component or 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Directories:
     """Every directory that was loaded: message structures by name, and the service segments of syntax 3 and 4."""
@@ -241,6 +294,7 @@ def load(root: Path) -> Directories:
         version: {row["code"]: row["name_en"] for _, row in _table(root / f"service{version}" / "syntax_errors.csv")}
         for version in ("3", "4")
     }
+    dates = {row["code"]: row["picture"] for _, row in _table(root / "date_formats.csv")}
     totals: dict[str, list[Total]] = {}
     for _, row in _table(root / "totals.csv"):
         tag, _, group = row["count"].partition("/")
@@ -257,21 +311,26 @@ def load(root: Path) -> Directories:
             for version, own in service.items():
                 if folder.name.startswith("service"):
                     if folder.name == f"service{version}":
-                        messages[name, version] = _structure(file, name, rows, own, ())
+                        messages[name, version] = _structure(file, name, rows, own, (), dates)
                 else:
                     key = (name, folder.name[0].upper(), folder.name[1:].upper(), "UN", version)
-                    messages[key] = _structure(file, name, rows, {**segments, **own}, totals.get(name, ()))
+                    messages[key] = _structure(file, name, rows, {**segments, **own}, totals.get(name, ()), dates)
     return Directories(messages, service, errors)
 
 
 def _structure(
-    file: Path, name: str, rows: tuple[Row, ...], segments: Mapping[str, Segment], totals: Iterable[Total]
+    file: Path,
+    name: str,
+    rows: tuple[Row, ...],
+    segments: Mapping[str, Segment],
+    totals: Iterable[Total],
+    dates: Mapping[str, str],
 ) -> Structure:
     used = {row.tag for row in rows}
     for number, row in enumerate(rows, 2):
         if row.tag not in segments:
             raise SpecError(str(file), number, f"segment {row.tag} is not in the directory")
-    return Structure(name, rows, {tag: segments[tag] for tag in sorted(used)}, tuple(totals))
+    return Structure(name, rows, {tag: segments[tag] for tag in sorted(used)}, tuple(totals), dates)
 
 
 def _rows(file: Path) -> Iterator[Row]:
@@ -286,7 +345,9 @@ def _segments(folder: Path, notes: Iterable[Mapping[str, str]]) -> dict[str, Seg
     for number, row in _table(folder / "elements.csv"):
         parsed = FORMAT.fullmatch(row["format"])
         if not parsed:
-            raise SpecError(str(folder / "elements.csv"), number, f"format {row['format']!r} is not one of an..35, n6, a1")
+            raise SpecError(
+                str(folder / "elements.csv"), number, f"format {row['format']!r} is not one of an..35, n6, a1"
+            )
         kind, up_to, length = parsed.groups()
         codes = frozenset(row["codes"].split()) or None
         items[row["element"]] = Item(row["element"], kind, 1 if up_to else int(length), int(length), codes)

@@ -21,3 +21,10 @@ ATTEMPTS = 5
 SEGMENTS = 200_000
 SEGMENT_BYTES = 4_096
 SEGMENT_ELEMENTS = 100
+
+# EDIFACT: messages in one transmission. Ten times what fits the size limit with real declarations; 100,000 empty
+# ones fit as well and would each be explained.
+MESSAGES = 25_000
+
+# Faults that the checks of one message give; then they stop. An answer lists far fewer.
+FAULTS = 1_000

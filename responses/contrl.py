@@ -51,12 +51,18 @@ def contrl(
     if declared not in ("1", "2", "3", "4"):
         declared = "3"
     day = f"{now:%Y%m%d}" if version == "4" else f"{now:%y%m%d}"
-    unb = ["UNB", [charset, declared], list(interchange.recipient), list(interchange.sender), [day, f"{now:%H%M}"]]
+    unb: Written = [
+        "UNB",
+        [charset, declared],
+        list(interchange.recipient),
+        list(interchange.sender),
+        [day, f"{now:%H%M}"],
+    ]
     unb.append(reference)
     if interchange.test:
         unb += ["", "", "", "", "", "1"]
     identifier = ["CONTRL", "4", "1", "UN"] if version == "4" else ["CONTRL", "D", "3", "UN"]
-    message = [["UNH", "1", identifier, own_id], *segments]
+    message: list[Written] = [["UNH", "1", identifier, own_id], *segments]
     message.append(["UNT", str(len(message) + 1), "1"])
     return _write([unb, *message, ["UNZ", "1", reference]], version).encode(
         ENCODINGS.get(charset, "latin-1"), "surrogateescape"
@@ -200,7 +206,7 @@ class Acknowledgement:
 
 
 def acknowledged(segments: Sequence[Sequence[Sequence[str]]]) -> Acknowledgement | None:
-    """Return what a CONTRL's segments (elements as lists of components, the tag first) acknowledge, None without UCI."""
+    """Return what a CONTRL acknowledges, None without UCI; segments are lists of elements, these of components."""
 
     def value(segment: Sequence[Sequence[str]], element: int) -> str:
         return segment[element][0] if element < len(segment) else ""

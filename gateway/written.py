@@ -1,0 +1,370 @@
+"""UN/EDIFACT as it was written: interchanges, groups and messages that know their segments and their places."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from gateway import limits
+from gateway.directory import Segment
+from gateway.model import Envelope, MessageHeader, Place
+
+# Character sets by UNB 0001; UNOA and UNOB are read as Latin-1 so that a stray byte stays visible as itself.
+ENCODINGS: Mapping[str, str] = {
+    "UNOA": "latin-1",
+    "UNOB": "latin-1",
+    "UNOC": "latin-1",
+    "UNOD": "iso8859-2",
+    "UNOE": "iso8859-5",
+    "UNOF": "iso8859-7",
+    "UNOG": "iso8859-3",
+    "UNOH": "iso8859-4",
+    "UNOI": "iso8859-6",
+    "UNOJ": "iso8859-8",
+    "UNOK": "iso8859-9",
+    "UNOL": "iso8859-15",
+    "UNOW": "utf-8",
+}
+RELEASED = 0xD800  # a released character c is kept as chr(RELEASED + ord(c)): no decoder ever yields these
+
+
+class Service(NamedTuple):
+    """The service characters of an interchange; `release` and `repetition` are "" where there are none.
+
+    `decimal` holds the decimal marks that are allowed.
+    """
+
+    component: str = ":"
+    element: str = "+"
+    decimal: str = ".,"
+    release: str = "?"
+    repetition: str = ""
+    terminator: str = "'"
+
+
+class Anomaly(NamedTuple):
+    """Something in an envelope that the reader saw: a kind that the validator knows, a byte offset, the text there."""
+
+    kind: str
+    offset: int
+    text: str = ""
+
+
+class ServiceSegment(NamedTuple):
+    """A service segment of an envelope: its elements as lists of components, and its byte offset."""
+
+    elements: list[list[str]]
+    offset: int
+
+    def value(self, element: int, component: int = 1) -> str:
+        """Return a component by its position (data elements from 1), "" if it is not there."""
+        try:
+            return self.elements[element][component - 1]
+        except IndexError:
+            return ""
+
+    def components(self, element: int) -> tuple[str, ...]:
+        """Return all components of an element as written."""
+        return tuple(self.elements[element]) if element < len(self.elements) else ()
+
+
+@dataclass(slots=True)
+class GroupText:
+    """A functional group as it was written; `header` is None for the messages outside any group."""
+
+    header: ServiceSegment | None
+    trailer: ServiceSegment | None = None
+    messages: list[MessageHeader] = field(default_factory=list)
+    anomalies: list[Anomaly] = field(default_factory=list)
+    repeated: bool = False
+
+
+@dataclass(eq=False)
+class InterchangeText:
+    """An interchange as it was written; complete once it has been yielded, its head from the start."""
+
+    body: bytes = field(repr=False)
+    offset: int
+    service: Service
+    syntax_id: str
+    syntax_version: str
+    header: ServiceSegment
+    service_segments: Mapping[str, Segment] = field(repr=False)
+    una_signs: str = ""
+    end: int = 0
+    trailer: ServiceSegment | None = None
+    groups: list[GroupText] = field(default_factory=list)
+    anomalies: list[Anomaly] = field(default_factory=list)
+    _mark: tuple[int, int, int] = (1 << 62, 1, 1)  # an offset, its line and column
+
+    @property
+    def sender(self) -> tuple[str, ...]:
+        """The components of S002."""
+        return self.header.components(2)
+
+    @property
+    def recipient(self) -> tuple[str, ...]:
+        """The components of S003."""
+        return self.header.components(3)
+
+    @property
+    def reference(self) -> str | None:
+        """The interchange control reference, UNB 0020."""
+        return self.header.value(5) or None
+
+    @property
+    def test(self) -> bool:
+        """Whether UNB 0035 marks a test."""
+        return self.header.value(11) not in ("", "0")
+
+    @property
+    def acknowledge(self) -> str | None:
+        """UNB 0031: whether and how an acknowledgement is asked for."""
+        return self.header.value(9) or None
+
+    @property
+    def charset_known(self) -> bool:
+        """Whether UNB 0001 names a character set that can be read here."""
+        return self.syntax_id in ENCODINGS
+
+    @property
+    def encoding(self) -> str:
+        """The Python name of the character set."""
+        return ENCODINGS.get(self.syntax_id, "latin-1")
+
+    def decode(self, data: bytes) -> str:
+        """Return the text of bytes; what the character set cannot read stays as surrogate escapes."""
+        return data.decode(self.encoding, "surrogateescape")
+
+    def line_column(self, offset: int) -> tuple[int, int]:
+        """Return line and column (from 1, in characters) of a byte offset; quick when asked in ascending order."""
+        at, line, column = self._mark
+        if offset < at:
+            at, line, column = 3 if self.body[:3] == b"\xef\xbb\xbf" else 0, 1, 1
+        line, column = advance(self.decode(self.body[at:offset]), line, column)
+        self._mark = (offset, line, column)
+        return line, column
+
+    def place(
+        self, found: ServiceSegment | None, element: int | None = None, component: int | None = None, *, at: int = 0
+    ) -> Place:
+        """Return the place of a service segment of the envelope (or of a byte offset) and of an element within."""
+        offset = found.offset if found else at
+        if found and element:
+            offset += self._within(found.offset, element, component or 1)
+        line, column = self.line_column(offset)
+        return Place(self.reference, None, None, element, component, line, column)
+
+    def _within(self, offset: int, element: int, component: int) -> int:
+        text = self.decode(self.body[offset : offset + 4 * limits.SEGMENT_BYTES])
+        end = segment_end(text, self.service)
+        return len(
+            text[: within(text[:end], self.service, element, component)].encode(self.encoding, "surrogateescape")
+        )
+
+
+def advance(text: str, line: int, column: int) -> tuple[int, int]:
+    """Return line and column behind a text that begins at the given ones."""
+    newlines = text.count("\n")
+    return (line + newlines, len(text) - text.rfind("\n")) if newlines else (line, column + len(text))
+
+
+def segment_end(text: str, service: Service, start: int = 0) -> int:
+    """Return where the segment that begins at `start` ends (its terminator), or the text's end."""
+    position = start
+    while (position := text.find(service.terminator, position)) >= 0:
+        if not _released(text, position, service.release):
+            return position
+        position += 1
+    return len(text)
+
+
+def within(segment: str, service: Service, element: int, component: int) -> int:
+    """Return where an element's component begins in a segment's text; the segment's last position if it is missing."""
+    e = c = 1
+    separators = service.element + service.component
+    skip = False
+    if element == 1 and component == 1:
+        return 0
+    for index, character in enumerate(segment):
+        if skip:
+            skip = False
+        elif character == service.release:
+            skip = True
+        elif character in separators:
+            if character == service.element:
+                if e == element:
+                    return index
+                e, c = e + 1, 1
+            elif e == element:
+                c += 1
+            if e == element and c == component:
+                return index + 1
+    return len(segment)
+
+
+def _released(text: str, position: int, release: str) -> bool:
+    count = 0
+    while release and position > count and text[position - count - 1] == release:
+        count += 1
+    return count % 2 == 1
+
+
+@dataclass(eq=False)
+class MessageText:
+    """One message as it was written, from UNH to UNT.
+
+    `segments` are split when first asked for: each a list of data elements, each of these a list of components, the
+    first element being the tag; release characters are resolved. In syntax 4 the repetitions of an element stand at
+    consecutive positions, as syntax 3 writes them.
+    """
+
+    interchange: InterchangeText
+    group: GroupText | None
+    ordinal: int
+    start: int
+    end: int
+    reference: str | None
+    identifier: tuple[str, ...]
+    anomalies: tuple[Anomaly, ...] = ()
+    _mark: tuple[int, int, int] = (1 << 62, 1, 1)  # a character of the text, its line and column
+
+    @property
+    def service(self) -> Service:
+        """The service characters."""
+        return self.interchange.service
+
+    @cached_property
+    def text(self) -> str:
+        """The message as it was sent."""
+        return self.interchange.decode(self.interchange.body[self.start : self.end])
+
+    @property
+    def envelope(self) -> Envelope:
+        """What the envelopes around the message say."""
+        of = self.interchange
+        group = self.group.header.value(5) or None if self.group and self.group.header else None
+        return Envelope(
+            (of.sender[0] if of.sender else "") or None,
+            (of.recipient[0] if of.recipient else "") or None,
+            of.reference,
+            group,
+            self.reference,
+            of.test,
+            of.acknowledge is not None and of.acknowledge != "0",
+        )
+
+    @cached_property
+    def plain(self) -> str:
+        """The text in one canonical form: `'`, `+`, `:` and (syntax 4) `*` separate, nothing else does.
+
+        Released characters are lifted by `RELEASED`; line ends and blanks between segments are gone.
+        """
+        return canonical(self.text, self.service)
+
+    @cached_property
+    def tags(self) -> list[str]:
+        """The tags in order; an explicit nesting (`LIN:1`) is left out."""
+        return [segment[:3] for segment in self.plain.split("'")[: self._count]]
+
+    @cached_property
+    def _count(self) -> int:
+        plain = self.plain
+        return plain.count("'") + (not plain.endswith("'"))
+
+    @cached_property
+    def written(self) -> list[list[list[str]]]:
+        """The segments as lists of elements, each a list of its repetitions, still in canonical form."""
+        star = "*" if self.service.repetition else "\0"
+        return [
+            [element.split(star) for element in segment.split("+")] for segment in self.plain.split("'")[: self._count]
+        ]
+
+    @cached_property
+    def segments(self) -> list[list[list[str]]]:
+        """The segments: lists of elements, each a list of components, the first being the tag."""
+        plain = self.plain
+        if self.service.repetition and "*" in plain:
+            plain = plain.replace("*", "+")
+        found = [[element.split(":") for element in segment.split("+")] for segment in plain.split("'")[: self._count]]
+        if not plain.isascii() and any(RELEASED <= ord(c) < RELEASED + 0x100 for c in set(plain)):
+            found = [[[resolve(c) for c in element] for element in segment] for segment in found]
+        return found
+
+    def value(self, index: int, element: int = 1, component: int = 1) -> str:
+        """Return a component of the segment at `index` (from 0), by position from 1; "" if it is not there."""
+        try:
+            return self.segments[index][element][component - 1]
+        except IndexError:
+            return ""
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each segment begins in `text`."""
+        text, service = self.text, self.service
+        starts, position = [], 0
+        while position < len(text):
+            starts.append(position)
+            position = segment_end(text, service, position) + 1
+            while position < len(text) and text[position] in " \r\n\t":
+                position += 1
+        return starts
+
+    def place(self, segment: int, element: int | None = None, component: int | None = None) -> Place:
+        """Return the place of a segment (UNH = 1), element (the tag = 1) and component (from 1)."""
+        starts = self.starts
+        begin = starts[min(segment, len(starts)) - 1] if segment >= 1 else 0
+        if element:
+            end = segment_end(self.text, self.service, begin)
+            begin += within(self.text[begin:end], self.service, element, component or 1)
+        return self.place_at(begin, segment, element, component)
+
+    def place_at(
+        self, index: int, segment: int | None = None, element: int | None = None, component: int | None = None
+    ) -> Place:
+        """Return the place of a character of `text`; the segment is found if it is not given."""
+        if segment is None:
+            segment = bisect_right(self.starts, index)
+        if index < self._mark[0]:
+            self._mark = (0, *self.interchange.line_column(self.start))
+        at, line, column = self._mark
+        line, column = advance(self.text[at:index], line, column)
+        self._mark = (index, line, column)
+        return Place(self.interchange.reference, self.reference, segment, element, component, line, column)
+
+
+_RESOLVED = {RELEASED + code: code for code in range(0x100)}
+
+
+def resolve(text: str) -> str:
+    """Return a canonical value as the sender means it."""
+    return text if text.isascii() else text.translate(_RESOLVED)
+
+
+def canonical(text: str, service: Service) -> str:
+    """Return the text with the default separators; data characters that look like them are lifted by `RELEASED`."""
+    if service.release and service.release in text:
+        text = re.sub(
+            re.escape(service.release) + "(.)",
+            lambda found: chr(RELEASED + ord(found[1])) if ord(found[1]) < 0x80 else found[1],
+            text,
+            flags=re.DOTALL,
+        )
+    own = {service.component: ":", service.element: "+", service.repetition: "*", service.terminator: "'"}
+    own.pop("", None)
+    if any(sign != meaning for sign, meaning in own.items()) or "*" not in own:
+        for sign in ":+*'":
+            if sign not in own and sign in text:
+                text = text.replace(sign, chr(RELEASED + ord(sign)))
+        moved = [(sign, meaning) for sign, meaning in own.items() if sign != meaning]
+        for sign, meaning in moved:
+            text = text.replace(sign, chr(0xD900 + ord(meaning)))
+        for _, meaning in moved:
+            text = text.replace(chr(0xD900 + ord(meaning)), meaning)
+    if "\n" in text or "\r" in text or "' " in text or "'\t" in text:
+        text = re.sub(r"'[ \r\n\t]+", "'", text)
+    return text

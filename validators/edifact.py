@@ -1,0 +1,708 @@
+"""Checks EDIFACT envelopes and messages against the directories: everything that is wrong, where, in one pass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Protocol
+
+from gateway import limits
+from gateway.directory import Part, Segment, Slot, Structure
+from gateway.model import Fault, Group, Interchange
+from gateway.written import RELEASED, Anomaly, GroupText, InterchangeText, MessageText, ServiceSegment, resolve
+from validators.edifact_walk import walk
+
+# What may not stand in the data, by UNB 0001; in the ISO 8859 and UTF-8 levels only control characters and whatever
+# the character set could not read.
+_CONTROL = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
+_FORBIDDEN = {
+    "UNOA": re.compile(r"""[^A-Z0-9 .,\-()/=!"%&*;<>'+:?]"""),
+    "UNOB": re.compile(r"""[^A-Za-z0-9 .,\-()/=!"%&*;<>'+:?]"""),
+}
+_FORBIDDEN_ELSE = re.compile(f"[{_CONTROL}]")
+_NUMBER = re.compile(r"-?(\d+)(?:([.,])(\d+))?(?:E-?\d+)?")
+_UNFINISHED = re.compile(r"-?(\d*)[.,](\d*)")
+# Interactive transfers, packages, security: not supported.
+_SERVICE_TAGS = re.compile("U(?:I[BHTZ]|N[OP]|S[ABCDEFHLRTUXY])")
+
+
+# ------------------------------------------------------------------------------------------------ one segment
+
+
+class _Found:
+    """A fault inside a segment: element as CONTRL counts (the tag is 1), 0 for the segment as a whole."""
+
+    __slots__ = ("code", "component", "details", "element", "expected", "syntax_error", "value")
+
+    def __init__(
+        self,
+        code: str,
+        syntax_error: str | None,
+        element: int = 0,
+        component: int = 0,
+        value: str | None = None,
+        expected: str | None = None,
+        **details: str,
+    ) -> None:
+        self.code, self.syntax_error, self.element, self.component = code, syntax_error, element, component
+        self.value, self.expected, self.details = value, expected, details
+
+
+def check_segment(
+    segment: Segment,
+    elements: Sequence[Sequence[str]],
+    syntax: str,
+    charset: str,
+    decimal: str,
+    dates: Mapping[str, str],
+) -> list[_Found]:
+    """Return what is wrong inside a segment: `elements` (without the tag) are lists of repetitions, canonical form.
+
+    `syntax` is "3" or "4", `charset` UNB 0001, `decimal` the decimal marks allowed.
+    """
+    found: list[_Found] = []
+    slots = segment.slots if syntax == "4" else segment.flat()
+    if not any(repetition.strip(": ") for element in elements for repetition in element):
+        mandatory = bool(slots) and slots[0].mandatory
+        return [_Found("EDI-0518", "13" if mandatory else "18", 2 if mandatory else 0, segment=segment.tag)]
+    trailing = len(elements) > 0 and not any(elements[-1])
+    forbidden = _FORBIDDEN.get(charset, _FORBIDDEN_ELSE)
+    for number, slot in enumerate(slots):
+        repetitions = elements[number] if number < len(elements) else ()
+        used = [r for r in repetitions if r.strip(": ")]
+        if not used:
+            if slot.mandatory:
+                found.append(_Found("EDI-0501", "13", number + 2, segment=segment.tag, data_element=slot.id))
+            continue
+        if len(repetitions) > slot.repeats:
+            found.append(
+                _Found(
+                    "EDI-0516", "35", number + 2, expected=str(slot.repeats), segment=segment.tag, data_element=slot.id
+                )
+            )
+        for repetition in repetitions[: slot.repeats]:
+            parts = repetition.split(":")
+            trailing = trailing or (len(parts) > 1 and not parts[-1])
+            _check_slot(found, segment, slot, number + 2, parts, syntax, forbidden, decimal, dates)
+    extra = elements[len(slots) :]
+    for number, element in enumerate(extra, len(slots) + 2):
+        if any(r.strip(": ") for r in element):
+            found.append(
+                _Found(
+                    "EDI-0503", "16", number, value=resolve(element[0]), expected=str(len(slots)), segment=segment.tag
+                )
+            )
+            break
+    found += _dependencies(segment, elements, syntax)
+    if trailing and not found:
+        if syntax == "4":
+            found.append(_Found("EDI-0506", "45", len(elements) + 1, segment=segment.tag))
+        else:
+            found.append(_Found("EDI-0505", None, len(elements) + 1, segment=segment.tag))
+    return found
+
+
+def _check_slot(
+    found: list[_Found],
+    segment: Segment,
+    slot: Slot,
+    number: int,
+    parts: list[str],
+    syntax: str,
+    forbidden: re.Pattern[str],
+    decimal: str,
+    dates: Mapping[str, str],
+) -> None:
+    user_list = slot.composite and any(
+        part.item.id == "1131" and i < len(parts) and parts[i].strip() for i, part in enumerate(slot.parts)
+    )
+    for i, part in enumerate(slot.parts):
+        component = i + 1 if slot.composite else 0
+        text = resolve(parts[i]) if i < len(parts) else ""
+        if not text.strip(" "):
+            if part.mandatory:
+                found.append(
+                    _Found(
+                        "EDI-0502" if slot.composite else "EDI-0501",
+                        "13",
+                        number,
+                        component,
+                        segment=segment.tag,
+                        data_element=part.item.id,
+                    )
+                )
+            continue
+        flaw = _flaw(part, text, syntax, forbidden, decimal, user_list)
+        if flaw:
+            code, syntax_error, expected = flaw
+            found.append(
+                _Found(
+                    code,
+                    syntax_error,
+                    number,
+                    component,
+                    text,
+                    expected,
+                    segment=segment.tag,
+                    data_element=part.item.id,
+                )
+            )
+        elif any(RELEASED <= ord(c) < RELEASED + 0x100 and chr(ord(c) - RELEASED) not in "'+:*?" for c in parts[i]):
+            found.append(_Found("EDI-0519", None, number, component, text, segment=segment.tag))
+    for i in range(len(slot.parts), len(parts)):
+        if parts[i].strip(" "):
+            found.append(
+                _Found(
+                    "EDI-0504",
+                    "16",
+                    number,
+                    i + 1,
+                    resolve(parts[i]),
+                    str(len(slot.parts)),
+                    segment=segment.tag,
+                    data_element=slot.id,
+                )
+            )
+            break
+    values = {part.item.id: resolve(text) for part, text in zip(slot.parts, parts, strict=False)}
+    if "2379" in values and values.get("2380"):
+        picture = dates.get(values["2379"])
+        if picture and not is_date(values["2380"], picture) and not any(f.element == number for f in found):
+            position = [part.item.id for part in slot.parts].index("2380") + 1
+            found.append(
+                _Found(
+                    "EDI-0511",
+                    "12",
+                    number,
+                    position,
+                    values["2380"],
+                    picture,
+                    segment=segment.tag,
+                    data_element="2380",
+                )
+            )
+
+
+def _flaw(
+    part: Part, text: str, syntax: str, forbidden: re.Pattern[str], decimal: str, user_list: bool
+) -> tuple[str, str, str] | None:
+    """Return the code, 0085 code and expectation of what is wrong with one value, None if nothing is."""
+    item = part.item
+    notation = f"{item.kind}{item.max}" if item.min == item.max else f"{item.kind}..{item.max}"
+    bad = forbidden.search(text)
+    if bad:
+        return ("EDI-0515" if ord(bad[0]) < 0x20 or 0x7F <= ord(bad[0]) < 0xA0 else "EDI-0514", "21", notation)
+    length = len(text)
+    if item.kind == "n":
+        number = _NUMBER.fullmatch(text)
+        if not number or ("E" in text and syntax != "4"):
+            unfinished = _UNFINISHED.fullmatch(text)
+            if unfinished and (unfinished[1] or unfinished[2]):
+                return "EDI-0512", "12" if syntax == "4" else "38", notation
+            return "EDI-0507", "37", notation
+        if number[2] and number[2] not in decimal:
+            return "EDI-0513", "12" if syntax == "4" else "19", decimal
+        length = len(number[1]) + len(number[3] or "")
+    elif item.kind == "a" and any(c.isdigit() for c in text):
+        return "EDI-0507", "37", notation
+    if length > item.max:
+        return "EDI-0508", "39", notation
+    if length < item.min:
+        return "EDI-0509", "40", notation
+    if (
+        item.codes is not None
+        and not (user_list and item.id not in ("1131", "3055"))
+        and text.rstrip() not in item.codes
+    ):
+        return "EDI-0510", "12", f"code list {item.id}"
+    return None
+
+
+def _dependencies(segment: Segment, elements: Sequence[Sequence[str]], syntax: str) -> Iterator[_Found]:
+    for note in segment.dependencies:
+        given = [p <= len(elements) and any(r.strip(": ") for r in elements[p - 1]) for p in note.positions]
+        first, rest = given[0], given[1:]
+        broken = {
+            "D1": sum(given) != 1,
+            "D2": any(given) and not all(given),
+            "D3": not any(given),
+            "D4": sum(given) > 1,
+            "D5": first and not all(rest),
+            "D6": first and not any(rest),
+            "D7": first and any(rest),
+        }[note.rule]
+        if broken:
+            missing = [p for p, there in zip(note.positions, given, strict=True) if not there]
+            place = (missing or list(note.positions))[0] + 1
+            yield _Found("EDI-0517", "48" if syntax == "4" else "13", place, segment=segment.tag)
+
+
+def is_date(text: str, picture: str) -> bool:
+    """Tell whether a text is written as the picture says and is a real date, time or period.
+
+    The picture's letters: C, Y, M, D as usual; J day of the year, W week, h m s time, Z zone; `-` joins two ends.
+    """
+    halves = picture.split("-")
+    if len(halves) == 2:
+        size = len(halves[0])
+        rest = text[size:].removeprefix("-")
+        return is_date(text[:size], halves[0]) and is_date(rest, halves[1]) and text[:size] <= rest
+    if len(text) != len(picture):
+        return False
+    parts: dict[str, str] = {}
+    for sign, character in zip(picture, text, strict=True):
+        parts[sign] = parts.get(sign, "") + character
+    if not parts.pop("Z", "X").isalpha():
+        return False
+    if not all(value.isdecimal() and value.isascii() for value in parts.values()):
+        return False
+    number = {sign: int(value) for sign, value in parts.items()}
+    year = number.get("C", 20) * 100 + number["Y"] if "Y" in number else 2000
+    try:
+        date(year, number.get("M", 1), number.get("D", 1))
+        leap = date(year, 12, 31).timetuple().tm_yday
+    except ValueError:
+        return False
+    return (
+        number.get("h", 0) < 24
+        and number.get("m", 0) < 60
+        and number.get("s", 0) < 60
+        and 1 <= number.get("J", 1) <= leap
+        and 1 <= number.get("W", 1) <= 53
+    )
+
+
+# ------------------------------------------------------------------------------------------------ one message
+
+
+def check(message: MessageText, structure: Structure | None, *, profile: Structure | None = None) -> tuple[Fault, ...]:
+    """Return everything that is wrong with a message, in the order of its segments; () means valid.
+
+    `structure` is its UN table (None: its type is not known here), `profile` the subset that is agreed on.
+    `syntax_error` is set on the faults that refuse, and on no others.
+    """
+    return tuple(_explain(message, profile or structure))
+
+
+def _explain(message: MessageText, structure: Structure | None) -> list[Fault]:
+    of = message.interchange
+    syntax = "4" if of.syntax_version == "4" else "3"
+    kinds = {anomaly.kind: anomaly for anomaly in message.anomalies}
+    if len(message.text) > limits.SEGMENT_BYTES and (early := _too_large(message)):
+        return early
+    written = message.written
+    heads = [segment[0][0] for segment in written]
+    tags = [head.partition(":")[0] for head in heads]
+    faults: list[tuple[int, int, int, Fault]] = []  # sorted by segment, element, component
+
+    def tell(
+        code: str,
+        syntax_error: str | None,
+        index: int,
+        element: int = 0,
+        component: int = 0,
+        value: str | None = None,
+        expected: str | None = None,
+        envelope: str | None = None,
+        **details: str,
+    ) -> None:
+        if len(faults) < limits.FAULTS:
+            faults.append(
+                (
+                    index,
+                    element,
+                    component,
+                    Fault(
+                        code,
+                        place=message.place(index + 1, element or None, component or None),
+                        value=value,
+                        expected=expected,
+                        details=details,
+                        syntax_error=syntax_error,
+                        service_segment=envelope,
+                    ),
+                )
+            )
+
+    rows: list[int] = [-1] * len(tags)
+    unsound: set[str] = set()  # tags whose number a misfit has changed already
+    if structure is None:
+        tell("EDI-0305", "14", 0, 3, 1, ":".join(message.identifier), envelope="UNH")
+    else:
+        rows, misfits = walk(structure, tags, limits.FAULTS)
+        for misfit in misfits:
+            unsound.add(misfit.tag)
+            last = len(tags) - 1
+            if misfit.kind == "missing":
+                tell(
+                    "EDI-0403",
+                    "13",
+                    min(misfit.at - 1, last),
+                    segment=misfit.tag,
+                    group=_group(structure, misfit.row),
+                )
+            elif misfit.kind == "unknown" and not misfit.tag:
+                tell("EDI-0407", "15", misfit.at)
+            elif misfit.kind == "unknown":
+                tell("EDI-0401", "15", misfit.at, value=misfit.tag, segment=misfit.tag)
+            elif misfit.kind == "misplaced":
+                used = any(row.tag == misfit.tag for row in structure.rows)
+                tell("EDI-0402" if used else "EDI-0408", "15", misfit.at, value=misfit.tag, segment=misfit.tag)
+            else:
+                row = structure.rows[misfit.row]
+                tell(
+                    "EDI-0404" if misfit.kind == "repeats" else "EDI-0405",
+                    "35" if misfit.kind == "repeats" else "36",
+                    misfit.at,
+                    expected=str(row.max),
+                    segment=misfit.tag,
+                    group=_group(structure, misfit.row),
+                )
+    sections = 0
+    counted: dict[tuple[str, int], int] = {}
+    controls: list[int] = []
+    for index, segment in enumerate(written):
+        if len(faults) >= limits.FAULTS:
+            break
+        tag = tags[index]
+        if ":" in heads[index]:
+            tell("EDI-0406", "15" if syntax == "4" else "34", index, value=heads[index], segment=tag)
+        envelope = tag if tag in ("UNH", "UNT") else None
+        table = structure.segments.get(tag) if structure else of.service_segments.get(tag)
+        if structure and rows[index] >= 0:
+            group = structure.rows[rows[index]].group
+            counted[tag, group] = counted.get((tag, group), 0) + 1
+        if table is None:
+            continue
+        found = check_segment(
+            table, segment[1:], syntax, of.syntax_id, of.service.decimal, structure.dates if structure else {}
+        )
+        for flaw in found:
+            tell(
+                flaw.code,
+                flaw.syntax_error,
+                index,
+                flaw.element,
+                flaw.component,
+                flaw.value,
+                flaw.expected,
+                envelope,
+                **flaw.details,
+            )
+        if found:
+            unsound.add(f"{tag}{index}")
+        elif tag == "UNS" and structure and "UNS" not in unsound and sum(row.tag == "UNS" for row in structure.rows) == 2:
+            sections += 1
+            expected = "D" if sections == 1 else "S"
+            if segment[1][0] != expected:
+                tell("EDI-0510", "12", index, 2, 0, segment[1][0], expected, segment=tag, data_element="0081")
+        elif tag == "CNT":
+            controls.append(index)
+    _check_ends(message, kinds, tags, written, unsound, syntax, tell)
+    for index in controls:
+        _check_total(structure, written[index], index, tags, counted, unsound, tell)
+    faults.sort(key=lambda found: found[:3])
+    return [found[3] for found in faults]
+
+
+def _group(structure: Structure, row: int) -> str:
+    group = structure.rows[row].group if row >= 0 else 0
+    return str(group)
+
+
+def _too_large(message: MessageText) -> list[Fault] | None:
+    """Return the one fault of a message that is beyond the limits, so that nothing more is spent on it."""
+    text = message.plain
+    if text.count("'") > limits.SEGMENTS:
+        place = message.interchange.place(None, at=message.start)
+        place = replace(place, message=message.reference, segment=1)
+        return [Fault("EDI-0307", place=place, expected=str(limits.SEGMENTS), syntax_error="18", service_segment="UNH")]
+    position, number = 0, 1
+    while position < len(text):
+        end = text.find("'", position)
+        end = len(text) if end < 0 else end
+        if end - position > limits.SEGMENT_BYTES or text.count("+", position, end) > limits.SEGMENT_ELEMENTS:
+            return [
+                Fault(
+                    "EDI-0308",
+                    place=message.place(number),
+                    value=text[position : position + limits.ECHO_CHARACTERS],
+                    expected=str(limits.SEGMENT_BYTES),
+                    syntax_error="18",
+                )
+            ]
+        position, number = end + 1, number + 1
+    return None
+
+
+def _check_ends(
+    message: MessageText,
+    kinds: Mapping[str, Anomaly],
+    tags: Sequence[str],
+    written: Sequence[Sequence[Sequence[str]]],
+    unsound: Collection[str],
+    syntax: str,
+    tell: _Tell,
+) -> None:
+    """Check UNH and UNT against each other, the group and the other messages of the interchange."""
+    last = len(tags) - 1
+    if "repeated" in kinds:
+        tell("EDI-0304", "26", 0, 2, 0, message.reference, envelope="UNH")
+    if "no UNT" in kinds:
+        tell("EDI-0301", "13", last, envelope="UNT")
+    elif "no end" in kinds:
+        tell("EDI-0309", "13", last, envelope="UNT")
+    elif f"UNT{last}" not in unsound:
+        count, reference = resolve(written[last][1][0]), resolve(written[last][2][0])
+        if not count.isdecimal() or int(count) != len(tags):
+            tell("EDI-0303", "29", last, 2, 0, count, str(len(tags)), envelope="UNT")
+        if message.reference is not None and reference != message.reference:
+            tell("EDI-0302", "28", last, 3, 0, reference, message.reference, envelope="UNT")
+    header = message.group.header if message.group else None
+    if header and message.identifier and len(header.elements) > 1:
+        if header.value(1) and message.identifier[0] != header.value(1):
+            error = "12" if syntax == "4" else "31"
+            tell("EDI-0310", error, 0, 3, 1, message.identifier[0], header.value(1), envelope="UNH")
+        pairs = ((2, header.value(7, 1)), (3, header.value(7, 2)), (4, header.value(6)))
+        for component, value in pairs:
+            given = message.identifier[component - 1] if component <= len(message.identifier) else ""
+            if value and given and value != given:
+                tell("EDI-0311", "12", 0, 3, component, given, value, envelope="UNH")
+
+
+def _check_total(
+    structure: Structure | None,
+    segment: Sequence[Sequence[str]],
+    index: int,
+    tags: Sequence[str],
+    counted: Mapping[tuple[str, int], int],
+    unsound: Collection[str],
+    tell: _Tell,
+) -> None:
+    """Compare a control total with what it counts."""
+    parts = segment[1][0].split(":")
+    for total in structure.totals if structure else ():
+        if total.control != parts[0] or len(parts) < 2 or total.tag in unsound:
+            continue
+        count = counted.get((total.tag, total.group), 0) if total.group else tags.count(total.tag)
+        if Decimal(parts[1].replace(",", ".")) != count:
+            tell("EDI-0520", "29", index, 2, 2, parts[1], str(count), segment="CNT", counted=total.tag)
+
+
+class _Tell(Protocol):
+    """Writes down a fault of a message: code, 0085 code, segment index, element, component, value, expectation."""
+
+    def __call__(
+        self,
+        code: str,
+        syntax_error: str | None,
+        index: int,
+        element: int = 0,
+        component: int = 0,
+        value: str | None = None,
+        expected: str | None = None,
+        envelope: str | None = None,
+        **details: str,
+    ) -> None: ...
+
+
+# ------------------------------------------------------------------------------------------------ the envelopes
+
+
+def check_interchange(
+    written: InterchangeText,
+    *,
+    senders: Collection[str] = (),
+    recipients: Collection[str] = (),
+    duplicate: bool = False,
+    tests: bool = True,
+    oldest: date | None = None,
+) -> Interchange:
+    """Return the interchange as a value with the faults of its envelope and of its groups.
+
+    `senders` are the ids that the partner may use, `recipients` our own (empty: not checked); `duplicate` says that
+    the reference was used before; `tests` whether test interchanges are taken; `oldest` the earliest date agreed.
+    """
+    faults = tuple(_envelope(written, senders, recipients, duplicate, tests, oldest))
+    groups = tuple(
+        Group(
+            group.header.value(5) or None if group.header else None,
+            group.header.components(2) if group.header else (),
+            group.header.components(3) if group.header else (),
+            tuple(group.messages),
+            tuple(_group_faults(written, group)),
+        )
+        for group in written.groups
+    )
+    return Interchange(
+        written.syntax_id,
+        written.syntax_version,
+        written.sender,
+        written.recipient,
+        written.reference,
+        written.test,
+        written.acknowledge,
+        groups,
+        faults,
+    )
+
+
+def _service_faults(written: InterchangeText, segment: ServiceSegment) -> Iterator[Fault]:
+    """Yield what is wrong inside a service segment of the envelope."""
+    tag = segment.elements[0][0]
+    syntax = "4" if written.syntax_version == "4" else "3"
+    elements = [[":".join(_lift(c) for c in element)] for element in segment.elements[1:]]
+    table = written.service_segments[tag]
+    for found in check_segment(table, elements, syntax, written.syntax_id, written.service.decimal, {}):
+        yield Fault(
+            found.code,
+            place=written.place(segment, found.element or None, found.component or None),
+            value=found.value,
+            expected=found.expected,
+            details=found.details,
+            syntax_error=found.syntax_error,
+            service_segment=tag,
+        )
+
+
+def _lift(value: str) -> str:
+    for sign in "'+:*":
+        value = value.replace(sign, chr(RELEASED + ord(sign)))
+    return value
+
+
+def _envelope(
+    written: InterchangeText,
+    senders: Collection[str],
+    recipients: Collection[str],
+    duplicate: bool,
+    tests: bool,
+    oldest: date | None,
+) -> Iterator[Fault]:
+    header, trailer = written.header, written.trailer
+
+    def fault(
+        code: str,
+        syntax_error: str,
+        segment: ServiceSegment | None,
+        element: int | None = None,
+        component: int | None = None,
+        value: str | None = None,
+        expected: str | None = None,
+        *,
+        at: int = 0,
+        tag: str | None = None,
+    ) -> Fault:
+        place = written.place(segment, element, component, at=at)
+        name = tag or (segment.elements[0][0] if segment else None)
+        return Fault(code, None, place, value, expected, {}, syntax_error, name)
+
+    for anomaly in written.anomalies:
+        if anomaly.kind == "unreadable":
+            yield fault("EDI-0115", "18", None, value=anomaly.text, at=anomaly.offset)
+            return
+    signs = written.una_signs
+    if signs and written.syntax_version != "4" and signs[2] not in ".,":
+        yield fault("EDI-0102", "19", None, value=signs[2], expected=". ,", at=written.offset, tag="UNA")
+    supported = written.charset_known and written.syntax_version in ("1", "2", "3", "4", "X")
+    if written.syntax_id and written.syntax_version and not supported:
+        component = 1 if not written.charset_known else 2
+        yield fault("EDI-0101", "2", header, 2, component, header.value(1, component))
+    inside = list(_service_faults(written, header)) if supported or not written.syntax_version else []
+    yield from inside
+    wrong = {found.place.element for found in inside if found.place}
+    if 5 not in wrong and supported:
+        day = _prepared(header.value(4, 1))
+        if day is None:
+            yield fault(
+                "EDI-0511",
+                "12",
+                header,
+                5,
+                1,
+                header.value(4, 1),
+                "CCYYMMDD" if written.syntax_version == "4" else "YYMMDD",
+            )
+        elif oldest and day < oldest:
+            yield fault("EDI-0112", "24", header, 5, 1, header.value(4, 1), oldest.isoformat())
+        if not is_date(header.value(4, 2), "hhmm"):
+            yield fault("EDI-0511", "12", header, 5, 2, header.value(4, 2), "HHMM")
+    if senders and written.sender and header.value(2) and header.value(2) not in senders:
+        yield fault("EDI-0109", "23", header, 3, 1, header.value(2))
+    if recipients and written.recipient and header.value(3) and header.value(3) not in recipients:
+        yield fault("EDI-0110", "7", header, 4, 1, header.value(3))
+    if duplicate:
+        yield fault("EDI-0111", "26", header, 6, None, written.reference)
+    if written.test and not tests:
+        yield fault("EDI-0113", "25", header, 12, None, header.value(11))
+    for anomaly in written.anomalies:
+        if anomaly.kind == "stray" and _SERVICE_TAGS.fullmatch(anomaly.text):
+            error = "47" if written.syntax_version == "4" else "15"
+            yield fault("EDI-0114", error, None, value=anomaly.text, at=anomaly.offset)
+        elif anomaly.kind == "stray":
+            yield fault("EDI-0108", "33", None, value=anomaly.text, at=anomaly.offset)
+        elif anomaly.kind == "unterminated":
+            yield fault("EDI-0116", "33", None, value=anomaly.text, at=anomaly.offset)
+    grouped = [group for group in written.groups if group.header]
+    mixed = bool(grouped) and len(grouped) < len(written.groups)
+    if mixed:
+        yield fault("EDI-0107", "30", header)
+    if not written.groups and not written.anomalies:
+        yield fault("EDI-0106", "32", header)
+    if trailer is None:
+        if not any(anomaly.kind == "unterminated" for anomaly in written.anomalies):
+            yield fault("EDI-0103", "13", None, at=written.end, tag="UNZ")
+        return
+    inside = list(_service_faults(written, trailer))
+    yield from inside
+    wrong = {found.place.element for found in inside if found.place}
+    actual = len(grouped) if grouped else sum(len(group.messages) for group in written.groups)
+    if 2 not in wrong and not mixed and int(trailer.value(1)) != actual:
+        yield fault("EDI-0105", "29", trailer, 2, None, trailer.value(1), str(actual))
+    if 3 not in wrong and written.reference and trailer.value(2) != written.reference:
+        yield fault("EDI-0104", "28", trailer, 3, None, trailer.value(2), written.reference)
+
+
+def _prepared(text: str) -> date | None:
+    """Return UNB 0017 as a date, None if it is none; six digits mean this century."""
+    if not (text.isdecimal() and text.isascii()) or len(text) not in (6, 8):
+        return None
+    text = text if len(text) == 8 else f"20{text}"
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        return None
+
+
+def _group_faults(written: InterchangeText, group: GroupText) -> Iterator[Fault]:
+    header, trailer = group.header, group.trailer
+    if header is None:
+        return
+    inside = list(_service_faults(written, header))
+    yield from inside
+    if group.repeated:
+        yield Fault(
+            "EDI-0205", None, written.place(header, 6), header.value(5), syntax_error="26", service_segment="UNG"
+        )
+    if not group.messages:
+        yield Fault("EDI-0204", None, written.place(header), syntax_error="32", service_segment="UNG")
+    for anomaly in group.anomalies:
+        place = written.place(None, at=anomaly.offset)
+        if anomaly.kind == "no UNE":
+            yield Fault("EDI-0201", None, place, syntax_error="13", service_segment="UNE")
+        else:
+            yield Fault("EDI-0206", None, place, anomaly.text, syntax_error="33")
+    if trailer is None:
+        return
+    inside = list(_service_faults(written, trailer))
+    yield from inside
+    wrong = {found.place.element for found in inside if found.place}
+    if 2 not in wrong and int(trailer.value(1)) != len(group.messages):
+        yield Fault(
+            "EDI-0203", None, written.place(trailer, 2), trailer.value(1), str(len(group.messages)), {}, "29", "UNE"
+        )
+    if 3 not in wrong and header.value(5) and trailer.value(2) != header.value(5):
+        yield Fault("EDI-0202", None, written.place(trailer, 3), trailer.value(2), header.value(5), {}, "28", "UNE")
