@@ -101,6 +101,13 @@ def test_each_element_is_named_in_both_languages_with_source_and_confidence(load
             assert element.confidence in CONFIDENCES, element.name
 
 
+def test_each_element_can_be_pointed_at(loaded: Specs) -> None:
+    """A pointer's tag (WCO 381, an..4) takes the element's WCO id, not its name."""
+    for pack in packs(loaded).values():
+        for element in pack.elements.values():
+            assert re.fullmatch(r"[A-Z]?[0-9]{3}", element.wco_id or ""), element.name
+
+
 def test_an_element_without_a_place_says_why(loaded: Specs) -> None:
     for pack in packs(loaded).values():
         for element in pack.elements.values():
