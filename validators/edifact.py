@@ -394,7 +394,7 @@ def _explain(message: MessageText, structure: Structure | None) -> list[Fault]:
             )
         if found:
             unsound.add(f"{tag}{index}")
-        elif tag == "UNS" and structure and "UNS" not in unsound and sum(row.tag == "UNS" for row in structure.rows) == 2:
+        elif tag == "UNS" and "UNS" not in unsound and _sections(structure) == 2:
             sections += 1
             expected = "D" if sections == 1 else "S"
             if segment[1][0] != expected:
@@ -406,6 +406,10 @@ def _explain(message: MessageText, structure: Structure | None) -> list[Fault]:
         _check_total(structure, written[index], index, tags, counted, unsound, tell)
     faults.sort(key=lambda found: found[:3])
     return [found[3] for found in faults]
+
+
+def _sections(structure: Structure | None) -> int:
+    return sum(row.tag == "UNS" for row in structure.rows) if structure else 0
 
 
 def _group(structure: Structure, row: int) -> str:
