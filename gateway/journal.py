@@ -22,10 +22,13 @@ from typing import Any
 import alembic.command
 import alembic.config
 from sqlalchemy import (
+    BigInteger,
     Connection,
     Engine,
+    Insert,
     Row,
     and_,
+    bindparam,
     create_engine,
     delete,
     event,
@@ -92,8 +95,8 @@ EVERY_LANE = "*"
 # Seconds that SQLite waits for the writer before us, and PostgreSQL for a lock: longer means something is stuck.
 LOCK_SECONDS = 10
 
-# Unfinished transmissions looked at in one go when work is claimed.
-WINDOW = 500
+# Unfinished transmissions looked at in one go when work is claimed: so many for each one wanted, at most all these.
+WINDOW_EACH, WINDOW = 8, 500
 
 # A failing destination rests 1, 2, 4 ... seconds, at most five minutes, and is parked after some four hours.
 FIRST_PAUSE, LONGEST_PAUSE, FAILURES = timedelta(seconds=1), timedelta(minutes=5), 55
@@ -218,6 +221,101 @@ class Due:
     attempts: int
 
 
+# ---------------------------------------------------------------------------------------------------- statements
+
+# Those of the common way, built once: building one costs SQLAlchemy more than running it.
+
+TRANSMISSION, MESSAGE, VERSION = insert(inbox), insert(message), insert(declaration_version)
+REQUEST, REFERENCE, LINK = insert(assessment_request), insert(interchange_reference), insert(audit)
+
+LOCK = select(func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger)))
+SEEN = select(inbox.c.uid).where(inbox.c.uid.in_(bindparam("uids", expanding=True)))
+LAST = select(func.max(inbox.c.sequence))
+HEAD = select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)
+
+UNFINISHED = (
+    select(inbox.c.sequence, inbox.c.channel, inbox.c.partner, inbox.c.lane, inbox.c.lease_until, inbox.c.attempts)
+    .where(inbox.c.finished_at.is_(None), inbox.c.sequence > bindparam("after"))
+    .order_by(inbox.c.sequence)
+    .limit(bindparam("size"))
+)
+STILL_FREE = (
+    select(inbox.c.sequence)
+    .where(
+        inbox.c.sequence.in_(bindparam("chosen", expanding=True)),
+        inbox.c.finished_at.is_(None),
+        or_(inbox.c.lease_until.is_(None), inbox.c.lease_until <= bindparam("now")),
+    )
+    .order_by(inbox.c.sequence)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+LEASE = (
+    update(inbox)
+    .where(inbox.c.sequence.in_(bindparam("mine", expanding=True)))
+    .values(state="working", attempts=inbox.c.attempts + 1, worker=bindparam("by"), lease_until=bindparam("until"))
+    .returning(*inbox.c)
+)
+HELD = (
+    select(inbox.c.sequence, inbox.c.worker, inbox.c.attempts)
+    .where(
+        inbox.c.sequence.in_(bindparam("mine", expanding=True)),
+        inbox.c.finished_at.is_(None),
+        inbox.c.lease_until.is_not(None),
+    )
+    .order_by(inbox.c.sequence)
+    .with_for_update()
+)
+CLOSE = (
+    update(inbox)
+    .where(inbox.c.sequence.in_(bindparam("mine", expanding=True)))
+    .values(state=bindparam("how"), note=bindparam("why"), finished_at=bindparam("at"), lease_until=None)
+)
+
+VERSIONS = (
+    select(declaration_version)
+    .where(declaration_version.c.transaction_number.in_(bindparam("numbers", expanding=True)))
+    .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
+)
+USED = (
+    select(interchange_reference.c.reference, interchange_reference.c.digest, inbox.c.id)
+    .join(inbox, inbox.c.sequence == interchange_reference.c.inbox)
+    .where(
+        interchange_reference.c.partner == bindparam("sender"),
+        interchange_reference.c.reference.in_(bindparam("given", expanding=True)),
+    )
+)
+TAKEN = select(interchange_reference.c.partner, interchange_reference.c.reference).where(
+    tuple_(interchange_reference.c.partner, interchange_reference.c.reference).in_(bindparam("keys", expanding=True))
+)
+
+RESTING = select(destination.c.name).where(
+    or_(destination.c.paused_until > bindparam("now"), destination.c.parked_at.is_not(None))
+)
+NEXT = (
+    select(*(outbox.c[name] for name in Due.__dataclass_fields__))
+    .where(outbox.c.destination == bindparam("name"), outbox.c.sent_at.is_(None))
+    .order_by(outbox.c.position)
+    .limit(bindparam("share"))
+)
+# The destinations that something waits for, those that waited longest first: one step in the index for each of them.
+WAITING = text(
+    """
+    WITH RECURSIVE waiting (name) AS (
+        SELECT min(destination) FROM outbox WHERE sent_at IS NULL
+        UNION ALL
+        SELECT (SELECT min(destination) FROM outbox WHERE sent_at IS NULL AND destination > waiting.name)
+        FROM waiting WHERE waiting.name IS NOT NULL
+    )
+    SELECT name, (SELECT min(position) FROM outbox WHERE sent_at IS NULL AND destination = waiting.name) AS first
+    FROM waiting WHERE name IS NOT NULL ORDER BY first
+    """
+)
+
+
+# ---------------------------------------------------------------------------------------------------- the journal
+
+
 def inbox_id(uid: str) -> str:
     """Return the id that a transmission with this transport id has in the journal."""
     return stable_id(_key(uid))
@@ -253,6 +351,7 @@ class Journal:
         self._reading = engine.execution_options(gateway_reading=True)
         self._postgresql = engine.dialect.name == "postgresql"
         self._insert = postgresql.insert if self._postgresql else sqlite.insert
+        self._outgoing = self._insert(outbox).on_conflict_do_nothing(index_elements=[outbox.c.id])
 
     # ------------------------------------------------------------------------------------------------ open
 
@@ -299,8 +398,8 @@ class Journal:
         with self._write() as connection:
             # Numbered in the order of commits: no worker can see a number while a lower one is still to come.
             self._lock(connection, RECEIVING)
-            seen = set(connection.scalars(select(inbox.c.uid).where(inbox.c.uid.in_(keys))))
-            last = connection.scalar(select(func.max(inbox.c.sequence))) or 0
+            seen = set(connection.scalars(SEEN, {"uids": keys}))
+            last = connection.scalar(LAST) or 0
             rows, receipts, events = [], [], []
             for key, delivery in zip(keys, deliveries, strict=True):
                 new.append(key not in seen)
@@ -338,7 +437,7 @@ class Journal:
                 }
                 events.append((delivery.received_at, "received", last, detail))
             if rows:
-                connection.execute(insert(inbox), rows)
+                connection.execute(TRANSMISSION, rows)
                 self._send(connection, receipts)
                 self._chain(connection, events)
         return new
@@ -350,25 +449,21 @@ class Journal:
         that kills its worker does not use up the attempts of others.
         """
         lanes: dict[tuple[str, str], set[str]] = defaultdict(set)
-        open_rows = select(
-            inbox.c.sequence, inbox.c.channel, inbox.c.partner, inbox.c.lane, inbox.c.lease_until, inbox.c.attempts
-        ).where(inbox.c.finished_at.is_(None))
         fresh: list[int] = []
         tried: list[int] = []
         with self._read() as connection:
-            after = 0
+            after, size = 0, min(WINDOW_EACH * limit, WINDOW)
             while True:
-                window = open_rows.where(inbox.c.sequence > after).order_by(inbox.c.sequence).limit(WINDOW)
-                barred = [sender for sender, before in lanes.items() if EVERY_LANE in before]
-                if barred:
+                window = UNFINISHED
+                if barred := [sender for sender, before in lanes.items() if EVERY_LANE in before]:
                     window = window.where(tuple_(inbox.c.channel, inbox.c.partner).not_in(barred))
-                rows = connection.execute(window).all()
+                rows = connection.execute(window, {"after": after, "size": size}).all()
                 free = set(ready(rows, lanes, now))
                 fresh += [row.sequence for row in rows if row.sequence in free and not row.attempts]
                 tried += [row.sequence for row in rows if row.sequence in free and row.attempts]
-                if free or len(rows) < WINDOW:
+                if free or len(rows) < size:
                     break
-                after = rows[-1].sequence
+                after, size = rows[-1].sequence, WINDOW
         for chosen, most in ((tried, 1), (fresh, limit)):
             if chosen and (claims := self._lease(chosen, worker, most, lease_seconds, now)):
                 return claims
@@ -376,32 +471,12 @@ class Journal:
 
     def _lease(self, chosen: list[int], worker: str, most: int, lease_seconds: float, now: datetime) -> Claims:
         """Lease up to `most` of the chosen rows that nobody else took meanwhile."""
-        still_free = (
-            select(inbox.c.sequence)
-            .where(
-                inbox.c.sequence.in_(chosen),
-                inbox.c.finished_at.is_(None),
-                or_(inbox.c.lease_until.is_(None), inbox.c.lease_until <= now),
-            )
-            .order_by(inbox.c.sequence)
-            .limit(most)
-            .with_for_update(skip_locked=True)
-        )
         with self._write() as connection:
-            mine = list(connection.scalars(still_free))
+            mine = list(connection.scalars(STILL_FREE, {"chosen": chosen, "now": now, "most": most}))
             if not mine:
                 return Claims()
-            rows = connection.execute(
-                update(inbox)
-                .where(inbox.c.sequence.in_(mine))
-                .values(
-                    state="working",
-                    attempts=inbox.c.attempts + 1,
-                    worker=worker,
-                    lease_until=now + timedelta(seconds=lease_seconds),
-                )
-                .returning(*inbox.c)
-            ).all()
+            until = now + timedelta(seconds=lease_seconds)
+            rows = connection.execute(LEASE, {"mine": mine, "by": worker, "until": until}).all()
         claimed = [_claimed(row) for row in sorted(rows, key=lambda row: row.sequence)]
         return Claims(
             tuple(row for row in claimed if row.attempts <= limits.ATTEMPTS),
@@ -425,23 +500,11 @@ class Journal:
         histories: dict[str, list[VersionFact]] = defaultdict(list)
         with self._read() as connection:
             if numbers:
-                versions = (
-                    select(declaration_version)
-                    .where(declaration_version.c.transaction_number.in_(list(numbers)))
-                    .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
-                )
-                for row in connection.execute(versions):
+                for row in connection.execute(VERSIONS, {"numbers": list(numbers)}):
                     histories[numbers[row.transaction_number]].append(_fact(row))
             used: Sequence[AnyRow] = []
             if given:
-                used = connection.execute(
-                    select(interchange_reference.c.reference, interchange_reference.c.digest, inbox.c.id)
-                    .join(inbox, inbox.c.sequence == interchange_reference.c.inbox)
-                    .where(
-                        interchange_reference.c.partner == _key(partner or ""),
-                        interchange_reference.c.reference.in_(list(given)),
-                    )
-                ).all()
+                used = connection.execute(USED, {"sender": _key(partner or ""), "given": list(given)}).all()
         return Known(
             {number: tuple(facts) for number, facts in histories.items()},
             {given[row.reference]: row.digest for row in used},
@@ -464,7 +527,7 @@ class Journal:
                 outgoing += [_outgoing(item, row.sequence, now, item.ordinal) for item in outcome.outgoing]
                 events.append((now, "judged", row.sequence, _judged_detail(outcome, specs)))
             if messages:
-                connection.execute(insert(message), messages)
+                connection.execute(MESSAGE, messages)
             self._take_versions(connection, kept)
             self._take_references(connection, kept)
             self._send(connection, outgoing)
@@ -495,9 +558,9 @@ class Journal:
         # Always in the same order, so that two workers wait for each other in one direction only.
         rows.sort(key=lambda values: (values["transaction_number"], values["version"]))
         if rows:
-            _claim_keys(connection, declaration_version, rows, "a version of these declarations")
+            _claim_keys(connection, VERSION, rows, "a version of these declarations")
         if requests:
-            connection.execute(insert(assessment_request), requests)
+            connection.execute(REQUEST, requests)
 
     def _take_references(self, connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
         """Remember the references used; one that is taken matters only when a message was accepted under it."""
@@ -516,16 +579,12 @@ class Journal:
                         raise Conflict("two transmissions of the batch carry one reference")
         if not rows:
             return
-        columns = interchange_reference.c.partner, interchange_reference.c.reference
-        taken = {
-            (partner, reference)
-            for partner, reference in connection.execute(select(*columns).where(tuple_(*columns).in_(list(rows))))
-        }
+        taken = {(row.partner, row.reference) for row in connection.execute(TAKEN, {"keys": list(rows)})}
         if taken & accepted:
             raise Conflict("another transmission took the reference")
         fresh = [rows[key] for key in sorted(rows) if key not in taken]
         if fresh:
-            _claim_keys(connection, interchange_reference, fresh, "a reference of these transmissions")
+            _claim_keys(connection, REFERENCE, fresh, "a reference of these transmissions")
 
     def settle(self, done: Sequence[tuple[Claimed, Settlement]], *, now: datetime) -> list[bool]:
         """Write the engine's results with the answers they cause, and tell which took effect.
@@ -706,23 +765,11 @@ class Journal:
         """
         found: list[Due] = []
         with self._read() as connection:
-            resting = set(
-                connection.scalars(
-                    select(destination.c.name).where(
-                        or_(destination.c.paused_until > now, destination.c.parked_at.is_not(None))
-                    )
-                )
-            )
+            resting = set(connection.scalars(RESTING, {"now": now}))
             waiting = [row.name for row in connection.execute(WAITING) if row.name not in resting]
-            columns = [outbox.c[name] for name in Due.__dataclass_fields__]
             for done, name in enumerate(waiting):
                 share = -(-(limit - len(found)) // (len(waiting) - done))
-                rows = connection.execute(
-                    select(*columns)
-                    .where(outbox.c.destination == name, outbox.c.sent_at.is_(None))
-                    .order_by(outbox.c.position)
-                    .limit(share)
-                )
+                rows = connection.execute(NEXT, {"name": name, "share": share})
                 found += [Due(*row) for row in rows]
         return found
 
@@ -953,7 +1000,7 @@ class Journal:
     def _lock(self, connection: Connection, key: int) -> None:
         """Let one transaction at a time go on; SQLite has but one writer anyway."""
         if self._postgresql:
-            connection.execute(select(func.pg_advisory_xact_lock(key)))
+            connection.execute(LOCK, {"key": key})
 
     def _held(self, connection: Connection, rows: Sequence[Claimed]) -> set[int]:
         """Return the sequences of the rows whose lease is still this worker's, and lock them.
@@ -961,12 +1008,7 @@ class Journal:
         A lease that ran out but that nobody took is still held.
         """
         mine = {row.sequence: (row.worker, row.attempts) for row in rows}
-        found = connection.execute(
-            select(inbox.c.sequence, inbox.c.worker, inbox.c.attempts)
-            .where(inbox.c.sequence.in_(list(mine)), inbox.c.finished_at.is_(None), inbox.c.lease_until.is_not(None))
-            .order_by(inbox.c.sequence)
-            .with_for_update()
-        )
+        found = connection.execute(HELD, {"mine": list(mine)})
         return {row.sequence for row in found if mine[row.sequence] == (row.worker, row.attempts)}
 
     def _close(self, connection: Connection, rows: Iterable[tuple[Claimed, str, str | None]], now: datetime) -> None:
@@ -975,16 +1017,12 @@ class Journal:
         for row, state, note in rows:
             alike[state, note].append(row.sequence)
         for (state, note), sequences in alike.items():
-            connection.execute(
-                update(inbox)
-                .where(inbox.c.sequence.in_(sequences))
-                .values(state=state, note=note, finished_at=now, lease_until=None)
-            )
+            connection.execute(CLOSE, {"mine": sequences, "how": state, "why": note, "at": now})
 
     def _send(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         """Put rows into the outbox; an id that is there already is the same thing, and stays."""
         if rows:
-            connection.execute(self._insert(outbox).on_conflict_do_nothing(index_elements=[outbox.c.id]), rows)
+            connection.execute(self._outgoing, rows)
 
     def _chain(self, connection: Connection, events: Sequence[tuple[datetime, str, int | None, object]]) -> None:
         """Append events to the audit chain; always a transaction's last step, since the chain is locked to its end."""
@@ -998,22 +1036,7 @@ class Journal:
             moment, detail = at.astimezone(UTC).isoformat(timespec="microseconds"), dump(content)
             previous = link_hash(previous, n, moment, event_name, subject, detail)
             rows.append(Link(n, moment, event_name, subject, detail, previous)._asdict())
-        connection.execute(insert(audit), rows)
-
-
-# The destinations that something waits for, those that waited longest first: one step in the index for each of them.
-WAITING = text(
-    """
-    WITH RECURSIVE waiting (name) AS (
-        SELECT min(destination) FROM outbox WHERE sent_at IS NULL
-        UNION ALL
-        SELECT (SELECT min(destination) FROM outbox WHERE sent_at IS NULL AND destination > waiting.name)
-        FROM waiting WHERE waiting.name IS NOT NULL
-    )
-    SELECT name, (SELECT min(position) FROM outbox WHERE sent_at IS NULL AND destination = waiting.name) AS first
-    FROM waiting WHERE name IS NOT NULL ORDER BY first
-    """
-)
+        connection.execute(LINK, rows)
 
 
 # ---------------------------------------------------------------------------------------------------- rows and values
@@ -1154,17 +1177,17 @@ def _may_settle(status: str, wanted: str) -> bool:
     return status == "accepted" or (status == "pending" and wanted != "pending")
 
 
-def _claim_keys(connection: Connection, table: Any, rows: Sequence[dict[str, Any]], what: str) -> None:
+def _claim_keys(connection: Connection, statement: Insert, rows: Sequence[dict[str, Any]], what: str) -> None:
     """Insert rows whose keys only one worker may have."""
     try:
-        connection.execute(insert(table), rows)
+        connection.execute(statement, rows)
     except IntegrityError as error:
         raise Conflict(f"{what} was taken by another worker") from error
 
 
 def _head(connection: Connection) -> tuple[int, str]:
     """Return number and hash of the newest audit link."""
-    row = connection.execute(select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)).one_or_none()
+    row = connection.execute(HEAD).one_or_none()
     return (row.n, row.hash) if row else (0, GENESIS)
 
 
