@@ -13,6 +13,9 @@ install: .venv/installed
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+run: install
+	@$(BIN)/python -m gateway.demo
+
 test: install
 	$(BIN)/python -m pytest
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import logs, pipeline, serve, specs
+from gateway import logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
 from gateway.errors import GatewayError
 from gateway.journal import Journal
@@ -93,7 +93,7 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
     Exit code: 0 all accepted, 1 something refused, 2 unreadable file or bad usage.
     """
     settings = from_environment()
-    loaded, partners = specs.load(settings.specs), load_partners(settings.partners)
+    loaded, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
     if partner_id and partner_id not in partners:
         _stop(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
     histories: dict[str, tuple[VersionFact, ...]] = {}
@@ -203,7 +203,8 @@ def _print_finding(finding: Finding, lines: Sequence[str], lang: str) -> None:
     ]
     style = "red" if finding.severity is Severity.REFUSE else "yellow"
     out.print(Text(f"  {finding.severity} {finding.code}", style).append(f"  {finding.text.speak(lang)}", "default"))
-    out.print(Text("    at " + ", ".join(filter(None, where)), "dim"))
+    if any(where):
+        out.print(Text("    at " + ", ".join(filter(None, where)), "dim"))
     if place.line and place.line <= len(lines):
         line, column = lines[place.line - 1], (place.column or 1) - 1
         start = max(0, column - SHOWN // 2) if len(line) > SHOWN else 0
@@ -399,7 +400,7 @@ def _examine_packages(_settings: Settings, _declare: bool) -> str:
 
 
 def _examine_specs(settings: Settings, _declare: bool) -> str:
-    loaded = specs.load(settings.specs)
+    loaded = pipeline.prepare(settings.specs)
     packs = ", ".join(f"{pack.id} {pack.version} ({pack.statement})" for pack in loaded.packs)
     return f"{packs}; digest {loaded.digest[:12]}"
 

@@ -6,10 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-
-from responses.answers import answer
-from responses.contrl import contrl
-from validators.sender import check_sender
+from pathlib import Path
 
 from gateway import calendar, limits
 from gateway.directory import Structure
@@ -23,6 +20,7 @@ from gateway.model import (
     Finding,
     Interchange,
     Judged,
+    Locator,
     Message,
     MessageType,
     Nature,
@@ -38,15 +36,18 @@ from gateway.model import (
     VersionFact,
     stable_id,
 )
-from gateway.specs import Pack, Specs, choose_pack
+from gateway.specs import Pack, Specs, choose_pack, load
 from parsers import cad, edifact, sniff, xml
+from responses.answers import answer
+from responses.contrl import contrl
 from routing.assessment import build_request
 from routing.routes import destination, load_routes
 from validators import edifact as structure
 from validators import schema
 from validators.elements import check_elements
 from validators.explain import to_finding
-from validators.rulebook import apply_rules, nature_of
+from validators.rulebook import apply_rules, check_rules, nature_of
+from validators.sender import check_sender
 
 
 def handle(received: Received, facts: Facts, specs: Specs) -> Outcome:
@@ -55,6 +56,17 @@ def handle(received: Received, facts: Facts, specs: Specs) -> Outcome:
     No clock, no queue, no database: all of that is in `facts`. Same arguments, same outcome, byte for byte.
     """
     return judge(parse(received, specs), facts, specs)
+
+
+def prepare(root: Path) -> Specs:
+    """Load the specification and compile all that reads it; raises SpecError for whatever cannot be used."""
+    loaded = load(root)
+    for pack in loaded.packs:
+        cad.xml_plan(pack)
+        cad.edifact_plan(pack)
+        xml.schema(pack.schema)
+        check_rules(pack)
+    return loaded
 
 
 # ------------------------------------------------------------------------------------------------ identify, parse
@@ -130,14 +142,18 @@ def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs
     faults = list(structure.check(text, table, profile=profile))
     declaration, type_ = None, MessageType.UNKNOWN
     top = table.tree(text.tags) if table else None
-    locator = cad.EdifactLocator(received.body, edifact.charset(text.interchange), text, top, pack)
-    if pack and top and not any(fault.syntax_error for fault in faults):
+    locator: Locator = _WholeText(received.body)
+    if pack and top:
+        locator = cad.EdifactLocator(received.body, text.interchange.encoding, text, top, pack)
+    if pack and top:
+        # What is refused for its syntax is read as far as it goes: the sender's number belongs into the journal.
         type_ = pack.types[code or ""]
         declaration, unread = cad.read_edifact(text.segments, top, pack)
-        faults += [
-            Fault("CAD-0007", place=text.place(i + 1), value="+".join(":".join(e) for e in text.segments[i]))
-            for i in unread
-        ]
+        if not any(fault.syntax_error for fault in faults):
+            faults += [
+                Fault("CAD-0007", place=text.place(i + 1), value="+".join(":".join(e) for e in text.segments[i]))
+                for i in unread
+            ]
     elif not faults and text.identifier[:1] != ("CONTRL",):
         # A good UN message, but not one of ours: no agreement (0085 code 17) to receive it.
         where = text.place(1, 3, 1)
@@ -198,13 +214,18 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
         pack = packs[message.pack] if message.pack else None
         seen = replace(facts, histories=histories)
         faults = [*envelope_faults.get(message.ordinal, ()), *_validate(message, pack, seen, parsed, specs)]
-        findings = tuple(to_finding(fault, message, pack, specs) for fault in faults)
+        findings = tuple(sorted((to_finding(fault, message, pack, specs) for fault in faults), key=_in_order))
         one = _verdict(message, findings, seen, specs)
         if one.effect and (number := one.effect.declaration.transaction_number):
             former = tuple(fact for fact in histories.get(number, ()) if fact.version != one.effect.version)
             histories[number] = (*former, one.effect)
         judged.append(one)
     return Outcome(parsed.received, parsed.syntax, tuple(judged), tuple(_respond(parsed, judged, facts, specs)))
+
+
+def _in_order(finding: Finding) -> tuple[int, int]:
+    """Return where a finding stands among the others: by its place in the sender's text."""
+    return finding.place.line or 0, finding.place.column or 0
 
 
 def _envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:
@@ -227,9 +248,18 @@ def _validate(message: Message, pack: Pack | None, facts: Facts, parsed: Parsed,
         yield Fault("GTW-0009", address=Address(""), value=reference)
     if not pack.valid.covers(parsed.received.received_at.date()):
         yield Fault("GTW-0011", address=Address(""), value=pack.version)
-    yield from check_sender(message.envelope, message.declaration, facts, specs)
-    yield from check_elements(message.declaration, pack, specs, message.type)
-    yield from apply_rules(message.type, message.declaration, facts, pack, specs)
+    content = [
+        *check_elements(message.declaration, pack, specs, message.type),
+        *apply_rules(message.type, message.declaration, facts, pack, specs),
+    ]
+    yield from content
+    # A number that is no business number has no authority either: that is one mistake, not two.
+    wrong = {fault.address for fault in content if fault.address}
+    yield from (
+        fault
+        for fault in check_sender(message.envelope, message.declaration, facts, specs)
+        if fault.address is None or not fault.address.element or fault.address not in wrong
+    )
 
 
 def _stops(fault: Fault, specs: Specs) -> bool:
@@ -288,9 +318,14 @@ def _respond(parsed: Parsed, judged: list[Judged], facts: Facts, specs: Specs) -
             continue
         kind = str(one.verdict)
         answer_id = stable_id(parsed.received.id, ordinal, kind)
-        interchange = _interchange_of(parsed, one.message.ordinal)
         content_type, body = answer(
-            kind, one, answer_id=answer_id, partner=partner, now=facts.now, specs=specs, interchange=interchange
+            kind,
+            one,
+            answer_id=answer_id,
+            partner=partner,
+            now=facts.now,
+            specs=specs,
+            interchange=_interchange_of(parsed, one.message.ordinal),
         )
         yield Outgoing(answer_id, kind, partner.answer_queue, content_type, body, one.message.ordinal)
         if one.effect and one.nature:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing.process import BaseProcess
 
-from gateway import engine_loop, service, specs
+from gateway import engine_loop, pipeline, service
 from gateway.broker import open_broker
 from gateway.errors import BrokerUnavailable, JournalUnavailable
 from gateway.journal import Journal
@@ -40,7 +40,7 @@ def queues(settings: Settings) -> list[str]:
 
 def serve(settings: Settings, workers: int, with_engine: bool) -> None:
     """Run the gateway until SIGTERM or SIGINT; raises GatewayError when it cannot start."""
-    specs.load(settings.specs)
+    pipeline.prepare(settings.specs)
     journal = Journal.open(settings.database_url)
     journal.migrate()
     journal.close()
@@ -102,7 +102,7 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
 
 
 def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
-    loaded, partners = specs.load(settings.specs), load_partners(settings.partners)
+    loaded, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
     worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     with _journal(settings) as journal:
         while not stopping():

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-
-from responses.receipt import receipt
 
 from gateway import pipeline
 from gateway.broker import Broker, Intake, Letter
@@ -18,6 +15,7 @@ from gateway.logs import bound, logger
 from gateway.model import Facts, Outcome, Outgoing, Partner, Received, stable_id
 from gateway.specs import Specs
 from parsers import sniff
+from responses.receipt import receipt
 from routing.assessment import read_result
 from routing.partners import inbound_queue
 from routing.routes import RESULTS
@@ -137,18 +135,17 @@ def _settlement(row: Claimed, journal: Journal, specs: Specs, partners: Partners
         journal.park([(row, str(error), ())], now=now())
         logger().error("parked", error=str(error))
         return None
-    case = journal.case(result.transaction_number, int(result.version))
+    case = journal.case(result.message_id)
+    if case is None:
+        return Settlement(result.message_id, "assessed")
+    partner = partners.get(case.fact.partner)
     answers: tuple[Outgoing, ...] = ()
-    if case and case.request_id == result.message_id:
-        partner = partners.get(case.fact.partner)
+    if partner:
         parsed = pipeline.parse(case.received, specs)
-        if partner:
-            answer = pipeline.respond_assessed(parsed, case.ordinal, case.fact, result, partner, row.received_at, specs)
-            answers = (answer,)
-    status = pipeline.status_after(case.fact.nature, result.outcome) if case else "assessed"
-    return Settlement(
-        result.transaction_number, int(result.version), status, json.loads(row.body), answers, result.payment_due
-    )
+        answer = pipeline.respond_assessed(parsed, case.ordinal, case.fact, result, partner, row.received_at, specs)
+        answers = (answer,)
+    status = pipeline.status_after(case.fact.nature, result.outcome)
+    return Settlement(result.message_id, status, answers, result.payment_due)
 
 
 def _technical(row: Claimed, partners: Partners, specs: Specs) -> list[Outgoing]:
@@ -170,7 +167,8 @@ def dispatch(broker: Broker, journal: Journal) -> int:
     due = journal.due(4 * BATCH, now())
     if not due:
         return 0
-    published = broker.publish([Letter(item.id, item.destination, item.content_type, item.body) for item in due])
+    letters = [Letter(i.id, i.destination, i.content_type, i.body, {"kind": i.kind}) for i in due]
+    published = broker.publish(letters)
     sent = journal.mark_sent(sorted(published.confirmed), now())
     lost = sorted((item.destination, item.id) for item in due if item.id in published.unroutable)
     for name, items in groupby(lost, key=lambda each: each[0]):

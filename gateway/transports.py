@@ -12,7 +12,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any, NamedTuple
@@ -114,7 +114,10 @@ def store_of(url: str) -> Store:
 def _open(path: Path) -> sa.Engine:
     """Open the queue's file, made and readable for its owner only where it is new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # Never open a file that SQLite may have open in this process: closing it again drops all of the process's locks on
+    # it, and another process then writes into pages that are still being read. Only a file that is new may be opened.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
 
     @sa.event.listens_for(engine, "connect")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from lxml import etree
 
+from gateway.directory import Occurrence
 from gateway.errors import SpecError
 from gateway.model import Address, Commodity, Declaration, Invoice, Place, Value
 from gateway.specs import Element, Format, Pack
@@ -123,14 +124,6 @@ def _fill(
 # ------------------------------------------------------------------------------------------------ EDIFACT
 
 Segment = Sequence[Sequence[str]]  # elements of components; element 0 is the tag
-
-
-class Occurrence(Protocol):
-    """One occurrence of a segment group: the indices of its own segments, and the groups inside, in message order."""
-
-    number: int
-    segments: list[int]
-    children: list[Any]
 
 
 class Slot(NamedTuple):

@@ -174,7 +174,7 @@ def write_edifact(
         segments += body
         segments.append(Segment("UNT", str(len(body) + 2), reference))
     segments.append(Segment("UNZ", str(len(declarations)), envelope.reference or ""))
-    return Serializer(Characters(decimal_point=".")).serialize(segments, True, newline).encode(CHARSETS[syntax[0]])
+    return Serializer(Characters.from_str("UNA:+.? '")).serialize(segments, True, newline).encode(CHARSETS[syntax[0]])
 
 
 def _message(declaration: Declaration, pack: Pack) -> Iterator[Segment]:

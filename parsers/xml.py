@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 from xml.parsers import expat
 
 from lxml import etree
@@ -169,7 +170,7 @@ class XmlLocator:
 
 def start_of(root: etree._Element) -> Place:
     """Return the place of the document's root."""
-    return Place(line=root.sourceline, column=1, xpath=f"/{_local(root)}")
+    return Place(line=cast("int", root.sourceline), column=1, xpath=f"/{_local(root)}")
 
 
 def _local(node: etree._Element) -> str:

@@ -1,0 +1,5 @@
+"""`python -m gateway`: the command line without an installed script."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,211 @@
+"""`make run`: the whole gateway embedded, two partners send the samples, every answer is held against expectation."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.broker import Broker, Delivery, Letter, open_broker
+from gateway.errors import BrokerUnavailable, GatewayError
+from gateway.journal import Journal
+from gateway.settings import HOME, Settings, from_environment
+from routing.partners import inbound_queue, load_partners
+
+SAMPLES = HOME / "samples"
+
+# How long one message's answers may take; the run is for looking, the figures belong to `make bench`.
+PATIENCE_SECONDS = 30.0
+
+# The suffix of an answer's file.
+SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One row of samples/run.csv: what is sent by whom, and what must come back."""
+
+    file: str
+    partner: str
+    verdict: str
+    findings: tuple[str, ...]
+    answers: tuple[str, ...]
+    total: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came back for a step."""
+
+    type: str
+    verdict: str
+    findings: tuple[str, ...]
+    answers: tuple[str, ...]
+    total: Decimal | None
+
+
+def steps(path: Path) -> list[Step]:
+    """Return the rows of a run's table."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            Step(
+                row["file"],
+                row["partner"],
+                row["verdict"],
+                tuple(row["findings"].split()),
+                tuple(row["answers"].split()),
+                Decimal(row["total"]) if row["total"] else None,
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def meets(step: Step, seen: Seen) -> bool:
+    """Tell whether what came back is what the step expects; findings and answers as multisets."""
+    return (
+        step.verdict == seen.verdict
+        and Counter(step.findings) == Counter(seen.findings)
+        and Counter(step.answers) == Counter(seen.answers)
+        and step.total in (None, seen.total)
+    )
+
+
+def play(broker: Broker, journal: Journal, settings: Settings, folder: Path, told: Console) -> list[tuple[Step, Seen]]:
+    """Send every sample in order, each once the former's answers are there, and keep the answers in the folder."""
+    partners = load_partners(settings.partners)
+    played: list[tuple[Step, Seen]] = []
+    table = steps(SAMPLES / "run.csv")
+    for number, step in enumerate(table, 1):
+        told.print(f"[{number}/{len(table)}] {step.partner} sends {step.file}", highlight=False)
+        letter = Letter(
+            uuid.uuid4().hex,
+            inbound_queue(step.partner),
+            "application/octet-stream",
+            (SAMPLES / step.file).read_bytes(),
+        )
+        if letter.id not in broker.publish([letter]).confirmed:
+            raise GatewayError(f"the broker did not confirm {step.file}")
+        answers = _answers(broker, partners[step.partner].answer_queue, len(step.answers))
+        for place, answer in enumerate(answers, 1):
+            name = f"{number:02d}-{Path(step.file).name}.{place}-{answer.headers.get('kind', 'answer')}"
+            (folder / f"{name}.{SUFFIXES[answer.content_type]}").write_bytes(answer.body)
+        played.append((step, _seen(step, answers, journal)))
+    return played
+
+
+def _answers(broker: Broker, queue: str, expected: int) -> list[Delivery]:
+    """Return the answers in the queue, waiting for as many as are expected."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    answers: list[Delivery] = []
+    while len(answers) < expected and (left := deadline - time.monotonic()) > 0:
+        answer = broker.take(queue, left)
+        if answer is not None:
+            answers.append(answer)
+    return answers
+
+
+def _seen(step: Step, answers: list[Delivery], journal: Journal) -> Seen:
+    """Return what the journal and the answers say of a step's message."""
+    kinds = tuple(answer.headers.get("kind", "answer") for answer in answers)
+    receipts = [answer for answer in answers if answer.headers.get("kind") == "receipt"]
+    received = max((json.loads(answer.body) for answer in receipts), key=lambda r: r["received_at"], default=None)
+    life = journal.show(received["received"]) if received else None
+    messages: list[dict[str, Any]] = life["messages"] if life else []
+    repeated = bool(life and not messages and life["note"])
+    results = [json.loads(row["result"]) for row in (life["requests"] if life else []) if row["result"]]
+    total = sum((Decimal(result["totals"]["total"]) for result in results), Decimal(0)) if results else None
+    return Seen(
+        type=messages[0]["type"] if messages else "",
+        verdict="repeated" if repeated else messages[0]["verdict"] if messages else "no answer",
+        findings=tuple(finding["code"] for message in messages for finding in message["findings"]),
+        answers=kinds,
+        total=total,
+    )
+
+
+def _print(played: list[tuple[Step, Seen]], told: Console) -> None:
+    """Print the table of the run."""
+    table = Table("message", "sender", "kind", "verdict", "findings", "answers", "assessed", "as expected", box=None)
+    for step, seen in played:
+        good = meets(step, seen)
+        table.add_row(
+            step.file,
+            step.partner,
+            seen.type,
+            seen.verdict,
+            " ".join(seen.findings),
+            " ".join(seen.answers),
+            "" if seen.total is None else f"{seen.total:.2f}",
+            Text("yes", "green") if good else Text("NO", "bold red"),
+        )
+    told.print(table)
+
+
+def main() -> int:
+    """Run the samples through a gateway of its own; return 0 if every one met its expectation."""
+    told = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
+    home = HOME / "run" / "demo"
+    shutil.rmtree(home, ignore_errors=True)
+    folder = home / "answers"
+    folder.mkdir(parents=True)
+    os.environ.setdefault("GATEWAY_BROKER_URL", f"sqlite:///{home}/queue.db")
+    os.environ.setdefault("GATEWAY_DATABASE_URL", f"sqlite:///{home}/gateway.sqlite3")
+    settings = from_environment()
+    with (home / "gateway.log").open("wb") as log:
+        command = [sys.executable, "-m", "gateway", "serve", "--with-reference-engine"]
+        service = subprocess.Popen(command, stderr=log, stdout=log, cwd=HOME)  # noqa: S603 - our own interpreter
+        try:
+            played = _play_when_ready(service, settings, folder, told)
+        finally:
+            service.terminate()
+            service.wait(60)
+    _print(played, told)
+    met = sum(meets(*each) for each in played)
+    told.print(f"\n{met} of {len(played)} samples met their expectation; the answers lie in {folder}")
+    return 0 if met == len(played) else 1
+
+
+def _play_when_ready(
+    service: subprocess.Popen[bytes], settings: Settings, folder: Path, told: Console
+) -> list[tuple[Step, Seen]]:
+    """Play the samples once the gateway has made its queues; raises GatewayError if it does not start."""
+    from gateway.serve import queues
+
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with open_broker(settings.broker_url) as broker:
+        while True:
+            if service.poll() is not None or time.monotonic() > deadline:
+                raise GatewayError(f"the gateway did not start: see {folder.parent / 'gateway.log'}")
+            try:
+                if not broker.missing(queues(settings)):
+                    break
+            except BrokerUnavailable:
+                pass
+            time.sleep(0.1)
+        journal = Journal.open(settings.database_url)
+        try:
+            return play(broker, journal, settings, folder, told)
+        finally:
+            journal.close()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except GatewayError as error:
+        print(f"gateway: {error}", file=sys.stderr)  # noqa: T201 - the one line of a failed run
+        sys.exit(2)
