@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
 
 import amqp  # type: ignore[import-untyped]
 import amqp.serialization  # type: ignore[import-untyped]
@@ -101,12 +102,13 @@ class Delivery:
     """One message received, still the broker's until `ack`.
 
     `uid` is the same again when the transport delivers again, and when a sender repeats the same bytes with the same
-    message_id on the same queue. `user_id` is the user that RabbitMQ vouches for (None: not given, or embedded queue).
+    message_id on the same queue; without message_id RabbitMQ gives nothing to know a redelivery by, and each is new.
+    `user_id` is the user that RabbitMQ vouches for (None: not given, or embedded queue).
     """
 
     uid: str
     queue: str
-    body: bytes
+    body: bytes = field(repr=False)  # never by chance in a log
     content_type: str
     headers: Mapping[str, str]
     message_id: str | None
@@ -138,8 +140,10 @@ def _mask_one(url: str) -> str:
 def open_broker(url: str) -> Broker:
     """Return the broker behind a URL; nothing is connected yet.
 
-    `sqlite:///run/queue.db` is the embedded queue, `amqp://user:password@host:port/vhost` or `amqps://` is RabbitMQ
-    (several nodes are separated by semicolons). Raises GatewayError for a URL that cannot be one of these.
+    `sqlite:///run/queue.db` is the embedded queue; `?lease=seconds`: how long a killed reader's messages stay away.
+    `amqp://user:password@host:port/vhost` is RabbitMQ, several nodes are separated by semicolons. `amqps://` checks the
+    certificate against the machine's authorities, or `?ssl_ca_certs=file`; `ssl_certfile` and `ssl_keyfile` are ours.
+    Raises GatewayError for a URL that cannot be one of these.
     """
     return Broker(url)
 
@@ -277,10 +281,6 @@ class Broker:
         """Open a connection whose every socket call has a deadline; each node of a cluster is tried once."""
         for node in self._nodes:
             connection = _connection(heartbeat=heartbeat, **node)
-            if node.get("hostname", "").startswith("amqps:"):
-                given = connection.ssl if isinstance(connection.ssl, dict) else {}
-                connection.ssl = {key.removeprefix("ssl_"): value for key, value in given.items()}
-                connection.ssl["server_hostname"] = None  # the library then checks the certificate against the host
             try:
                 with self._clear_line():
                     connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
@@ -322,7 +322,16 @@ class Broker:
 
 
 def _connection(**options: Any) -> Any:
-    return Connection(**options)  # type: ignore[no-untyped-call]
+    """Make a connection object, not yet connected; ValueError for a TLS option other than the three files."""
+    connection: Any = Connection(**options)  # type: ignore[no-untyped-call]
+    if options.get("hostname", "").startswith("amqps:"):
+        given = connection.ssl if isinstance(connection.ssl, dict) else {}
+        connection.ssl = {key.removeprefix("ssl_"): value for key, value in given.items()}
+        if connection.ssl.keys() - {"ca_certs", "certfile", "keyfile"}:
+            raise ValueError("unknown TLS option")
+        # Without it the library would take a valid certificate of any host.
+        connection.ssl["server_hostname"] = urlsplit(options["hostname"]).hostname
+    return connection
 
 
 def _drop(connection: Any) -> None:
@@ -464,6 +473,7 @@ class Intake:
         self._arrived: deque[Delivery] = deque()
         self._in_hand: set[int | str] = set()
         self._beaten = time.monotonic()
+        self._open = True
         self._connection = broker._connect(0 if broker._embedded else HEARTBEAT_SECONDS)
         try:
             with broker._clear_line():
@@ -513,10 +523,23 @@ class Intake:
             )
         )
 
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Refuse a closed connection, which the library would open again, but without its consumers."""
+        if not self._open:
+            raise BrokerUnavailable(f"broker {self._broker.url}: this intake is closed")
+        try:
+            with self._broker._clear_line():
+                yield
+        except GatewayError:
+            self._open = False
+            _drop(self._connection)
+            raise
+
     def receive(self, timeout: float) -> list[Delivery]:
         """Wait at most `timeout` seconds for a message; return it and those that came with it, at most `prefetch`."""
         end = time.monotonic() + timeout
-        with self._broker._clear_line():
+        with self._usable():
             self._beat()
             while not self._arrived and self._drain(max(0.0, min(end - time.monotonic(), 1.0))) is False:
                 self._beat()
@@ -543,7 +566,7 @@ class Intake:
         tags = self._mine(deliveries)
         if not tags:
             return
-        with self._broker._clear_line():
+        with self._usable():
             if self._broker._embedded:
                 self._channel.basic_ack_many(tags)
             elif {tag for tag in self._in_hand if tag <= tags[-1]} <= set(tags):
@@ -556,7 +579,7 @@ class Intake:
     def reject(self, deliveries: Sequence[Delivery], requeue: bool) -> None:
         """Give messages back to their queues, or lay them into the dead queue."""
         tags = self._mine(deliveries)
-        with self._broker._clear_line():
+        with self._usable():
             for tag in tags:
                 self._channel.basic_reject(tag, requeue=requeue)
         self._in_hand.difference_update(tags)
@@ -567,6 +590,9 @@ class Intake:
 
     def close(self) -> None:
         """Leave; what is not acknowledged goes back to its queue at once."""
+        if not self._open:
+            return
+        self._open = False
         try:
             self._connection.release()
         except Exception:  # gone already: the broker, or the end of the lease, gives the messages back

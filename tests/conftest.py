@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import kombu
@@ -102,11 +101,3 @@ def postgres_url(_postgres_database: sqlalchemy.URL) -> Iterator[str]:
         connection.exec_driver_sql("DROP SCHEMA public CASCADE")
         connection.exec_driver_sql("CREATE SCHEMA public")
     server.dispose()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("rabbitmq", marks=pytest.mark.broker)])
-def broker_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Give the URL of each kind of broker in turn; the embedded queue's leases end after one second."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'queue.db'}?lease=1"
-    return str(request.getfixturevalue("rabbitmq_url"))

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import kombu
 import pytest
 
 import gateway.transports
@@ -37,10 +38,13 @@ def broker(broker_url: str) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def queue(broker: Broker) -> str:
+def queue(broker: Broker, broker_url: str) -> Iterator[str]:
     name = f"in.{uuid.uuid4().hex}"
     broker.declare([name])
-    return name
+    yield name
+    if broker_url.startswith("amqp"):
+        with kombu.Connection(broker_url) as connection:
+            connection.channel().queue_delete(name)
 
 
 def letters(queue: str, count: int, body: bytes = b"body", start: int = 0) -> list[Letter]:
@@ -319,6 +323,8 @@ def test_the_embedded_file_is_its_owners_alone(tmp_path: Path) -> None:
         "amqp://user:secret@host:port/x",
         "amqp://user:secret@host;redis://other",
         "memory://",
+        "amqps://user:secret@host/x?ssl_cert_reqs=CERT_NONE",
+        "amqp://user:secret@host/x?unknown=1",
     ],
 )
 def test_an_unusable_url_is_one_clear_line_without_its_password(url: str) -> None:

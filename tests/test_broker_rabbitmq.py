@@ -31,10 +31,12 @@ def broker(shared_rabbitmq_url: str) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def queue(broker: Broker) -> str:
+def queue(broker: Broker, shared_rabbitmq_url: str) -> Iterator[str]:
     name = f"in.{uuid.uuid4().hex}"
     broker.declare([name])
-    return name
+    yield name
+    with kombu.Connection(shared_rabbitmq_url) as connection:
+        connection.channel().queue_delete(name)
 
 
 def send_raw(url: str, queue: str, body: bytes, exchange: str = "", **properties: object) -> None:
@@ -275,6 +277,8 @@ def test_a_reader_on_a_cut_link_is_told_and_its_messages_come_back(
         wire.cut()
         with pytest.raises(BrokerUnavailable, match="not available"):
             intake.receive(5)
+        with pytest.raises(BrokerUnavailable, match="closed"):
+            intake.receive(0)
     with broker.consume([queue]) as intake:
         again = []
         while len(again) < 5:
