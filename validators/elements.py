@@ -181,11 +181,13 @@ def known_type(pack: Pack, cad_type: str | None) -> str | None:
 
 def _always(codes: CodeList) -> frozenset[str]:
     """Return the codes that are valid on every day; the others need a look at the calendar."""
-    return frozenset(
-        code
-        for code, entries in codes.codes.items()
-        if any(entry.valid.start is None and entry.valid.end is None for entry in entries)
-    )
+    return frozenset(code for code in codes.codes if is_always_valid(codes, code))
+
+
+def is_always_valid(codes: CodeList, code: str) -> bool:
+    """Tell whether the code is in the list, and on every day."""
+    entries = codes.codes.get(code, ())
+    return any(entry.valid.start is None and entry.valid.end is None for entry in entries)
 
 
 # ------------------------------------------------------------------------------------------------ explaining

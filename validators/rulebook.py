@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, lru_cache
 
 from gateway.calendar import eastern_day
@@ -84,7 +85,8 @@ def bind(rule: Rule, pack: Pack) -> Bound:
         raise ValueError(f"{rule.check} looks at level {level}, but {rule.element} is of level {element.level}")
     terms = parse_when(rule.when, level, pack)
     own = {rule.element} if element.level == level else frozenset[str]()
-    present = {term.verb: frozenset(t.name for t in terms if t.own and t.verb == term.verb) for term in terms}
+    given = {term.name for term in terms if term.own and term.verb != "absent"}  # `in` and `not in` need a value, too
+    absent = {term.name for term in terms if term.own and term.verb == "absent"}
     return Bound(
         rule=rule,
         element=rule.element,
@@ -92,8 +94,8 @@ def bind(rule: Rule, pack: Pack) -> Bound:
         run=found.run,
         presence=found.presence,
         parameter=found.prepare(rule, pack),
-        given=found.needs | present.get("given", frozenset()) | (own if found.presence == "given" else frozenset()),
-        absent=present.get("absent", frozenset()) | (own if found.presence == "absent" else frozenset()),
+        given=found.needs | given | (own if found.presence == "given" else frozenset()),
+        absent=frozenset(absent | (own if found.presence == "absent" else frozenset())),
         terms=tuple(term for term in terms if not (term.own and term.verb in {"given", "absent"})),
     )
 
@@ -137,7 +139,7 @@ def _plan(pack: Pack, message_type: MessageType, cad_type: str | None) -> tuple[
             continue
         if usage_of(bound.element, pack, message_type, known) == ("M" if bound.presence == "absent" else "X"):
             continue  # the dictionary reports the element itself as missing, or as not used: one cause, one finding
-        plans[bound.level].append(bound)
+        plans[bound.level].append(replace(bound, terms=tuple(term for term in bound.terms if term not in ahead)))
     return tuple(_shape(plans[level]) for level in LEVELS)
 
 
@@ -185,7 +187,7 @@ def _run(rules: tuple[Bound, ...], level: Level, case: Case, invoice: int, line:
     """Ask each rule about the level, and turn what it found into faults."""
     for bound in rules:
         for term in bound.terms:
-            if term.name != "type" and not _holds(term, level if term.own else case.declaration):
+            if not _holds(term, level if term.own else case.declaration):
                 break
         else:
             for hit in bound.run(level, case, bound):
