@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import alembic.command
 import alembic.config
@@ -107,6 +107,10 @@ KEY_CHARACTERS = 200
 # PostgreSQL advisory locks: transmissions are numbered in the order of their commits, and so is the audit chain.
 RECEIVING, CHAINING, MIGRATING = 7_305_001, 7_305_002, 7_305_003
 
+# Keys that one statement asks for: SQLite takes 32,766 parameters, and a key may have two.
+IN_ONE_STATEMENT = 5_000
+
+T = TypeVar("T", str, tuple[str, str])
 AnyRow = Row[*tuple[Any, ...]]
 
 _migrating = threading.Lock()
@@ -278,15 +282,15 @@ VERSIONS = (
     .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
 )
 USED = (
-    select(interchange_reference.c.reference, interchange_reference.c.digest, inbox.c.id)
+    select(
+        interchange_reference.c.partner, interchange_reference.c.reference, interchange_reference.c.digest, inbox.c.id
+    )
     .join(inbox, inbox.c.sequence == interchange_reference.c.inbox)
     .where(
-        interchange_reference.c.partner == bindparam("sender"),
-        interchange_reference.c.reference.in_(bindparam("given", expanding=True)),
+        tuple_(interchange_reference.c.partner, interchange_reference.c.reference).in_(
+            bindparam("keys", expanding=True)
+        )
     )
-)
-TAKEN = select(interchange_reference.c.partner, interchange_reference.c.reference).where(
-    tuple_(interchange_reference.c.partner, interchange_reference.c.reference).in_(bindparam("keys", expanding=True))
 )
 
 RESTING = select(destination.c.name).where(
@@ -495,21 +499,30 @@ class Journal:
 
     def facts(self, partner: str | None, transaction_numbers: Iterable[str], references: Iterable[str]) -> Known:
         """Return the accepted versions of the transaction numbers and the earlier uses of the partner's references."""
-        numbers = {_key(number): number for number in transaction_numbers}
-        given = {_key(reference): reference for reference in references}
+        return self.facts_of([(partner, transaction_numbers, references)])[0]
+
+    def facts_of(self, asked: Sequence[tuple[str | None, Iterable[str], Iterable[str]]]) -> list[Known]:
+        """Return `facts` for several transmissions at once: on PostgreSQL the round trips are what takes the time."""
+        numbers = [{_key(number): number for number in wanted} for _, wanted, _ in asked]
+        given = [
+            {(_key(partner or ""), _key(reference)): reference for reference in wanted} for partner, _, wanted in asked
+        ]
         histories: dict[str, list[VersionFact]] = defaultdict(list)
+        used: dict[tuple[str, str], AnyRow] = {}
         with self._read() as connection:
-            if numbers:
-                for row in connection.execute(VERSIONS, {"numbers": list(numbers)}):
-                    histories[numbers[row.transaction_number]].append(_fact(row))
-            used: Sequence[AnyRow] = []
-            if given:
-                used = connection.execute(USED, {"sender": _key(partner or ""), "given": list(given)}).all()
-        return Known(
-            {number: tuple(facts) for number, facts in histories.items()},
-            {given[row.reference]: row.digest for row in used},
-            {given[row.reference]: row.id for row in used},
-        )
+            for part in _parts({key for wanted in numbers for key in wanted}):
+                for row in connection.execute(VERSIONS, {"numbers": part}):
+                    histories[row.transaction_number].append(_fact(row))
+            for pairs in _parts({key for wanted in given for key in wanted}):
+                used |= {(row.partner, row.reference): row for row in connection.execute(USED, {"keys": pairs})}
+        return [
+            Known(
+                {number: tuple(histories[key]) for key, number in ours.items() if key in histories},
+                {reference: used[key].digest for key, reference in theirs.items() if key in used},
+                {reference: used[key].id for key, reference in theirs.items() if key in used},
+            )
+            for ours, theirs in zip(numbers, given, strict=True)
+        ]
 
     def finish(self, done: Sequence[tuple[Claimed, Outcome]], *, specs: str, now: datetime) -> list[bool]:
         """Write verdicts with all their effects and answers at once; False where the lease was lost: no effect.
@@ -579,7 +592,9 @@ class Journal:
                         raise Conflict("two transmissions of the batch carry one reference")
         if not rows:
             return
-        taken = {(row.partner, row.reference) for row in connection.execute(TAKEN, {"keys": list(rows)})}
+        taken = {
+            (row.partner, row.reference) for part in _parts(rows) for row in connection.execute(USED, {"keys": part})
+        }
         if taken & accepted:
             raise Conflict("another transmission took the reference")
         fresh = [rows[key] for key in sorted(rows) if key not in taken]
@@ -1053,6 +1068,13 @@ def _key(value: str) -> str:
     if len(clean) <= KEY_CHARACTERS:
         return clean
     return f"{clean[: KEY_CHARACTERS - 65]}#{hashlib.sha256(clean.encode()).hexdigest()}"
+
+
+def _parts(keys: Iterable[T]) -> Iterator[list[T]]:
+    """Yield the keys in portions, sorted, that a statement can take as parameters."""
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), IN_ONE_STATEMENT):
+        yield ordered[start : start + IN_ONE_STATEMENT]
 
 
 def _claimed(row: AnyRow) -> Claimed:

@@ -540,6 +540,18 @@ def test_a_withdrawal_counts_when_it_is_granted(journal: Journal) -> None:
     assert settle("r3", original, "assessed") == [(Nature.ORIGINAL, "withdrawn")]
 
 
+def test_facts_for_many_are_the_facts_of_each(journal: Journal) -> None:
+    journal.receive([delivery("a", lane="1"), delivery("b", lane="2", partner="P2")])
+    first, second = journal.claim("w", 2, 60, NOW).work
+    for row, number in ((first, "1"), (second, "2")):
+        journal.finish([(row, outcome(row, number=number, reference="R"))], specs="d", now=NOW)
+    asked = [("P1", ["1", "2"], ["R"]), ("P2", ["2"], ["R", "S"]), ("P3", ["3"], ["R"]), (None, [], [])]
+    assert journal.facts_of(asked) == [journal.facts(*one) for one in asked]
+    assert [known.first for known in journal.facts_of(asked)] == [{"R": first.id}, {"R": second.id}, {}, {}]
+    many = [f"{n:014}" for n in range(12_000)]
+    assert journal.facts("P1", [*many, "1"], [*many, "R"]).first == {"R": first.id}
+
+
 def test_a_history_is_oldest_first(journal: Journal) -> None:
     for version in (2, 10, 1):
         accept(journal, f"v{version}", version=version)
