@@ -430,7 +430,8 @@ def _version(declaration: Declaration, case: Case, bound: Bound, wrong: Callable
 @check()
 def withdrawn_before(declaration: Declaration, case: Case, bound: Bound) -> Iterable[Hit]:
     """Forbid another change of a withdrawn declaration."""
-    return (Hit(bound.element),) if case.former and case.former.status == "withdrawn" else OK
+    gone = case.former and (case.former.status == "withdrawn" or case.former.nature is Nature.WITHDRAWAL)
+    return (Hit(bound.element),) if gone else OK
 
 
 @check()
