@@ -783,7 +783,9 @@ class Journal:
             resting = set(connection.scalars(RESTING, {"now": now}))
             waiting = [row.name for row in connection.execute(WAITING) if row.name not in resting]
             for done, name in enumerate(waiting):
-                share = -(-(limit - len(found)) // (len(waiting) - done))
+                share = -(-(limit - len(found)) // (len(waiting) - done))  # rounded up
+                if not share:
+                    break
                 rows = connection.execute(NEXT, {"name": name, "share": share})
                 found += [Due(*row) for row in rows]
         return found

@@ -222,6 +222,20 @@ def test_a_held_lock_is_told_and_work_goes_on_afterwards(tmp_path: Path, monkeyp
     assert journal.receive([delivery("a")]) == [True]
 
 
+@pytest.mark.broker
+def test_a_database_that_comes_back_is_used_again(postgres_url: str) -> None:
+    journal = Journal.open(postgres_url)
+    journal.migrate()
+    with sqlalchemy.create_engine(postgres_url).connect() as other:
+        other.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    with pytest.raises(JournalUnavailable):
+        journal.receive([delivery("a")])
+    assert journal.receive([delivery("a")]) == [True]
+
+
 # ------------------------------------------------------------------------------------------------ receive
 
 

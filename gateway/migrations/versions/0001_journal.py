@@ -25,9 +25,7 @@ POSTGRESQL_TRIGGERS = (
 )
 
 
-def where(condition: sa.TextClause) -> dict[str, sa.TextClause]:
-    """Return the arguments of a partial index for both databases."""
-    return {"postgresql_where": condition, "sqlite_where": condition}
+PARKED, UNFINISHED, DUE = sa.text("state = 'parked'"), sa.text("finished_at IS NULL"), sa.text("sent_at IS NULL")
 
 
 def upgrade() -> None:
@@ -74,8 +72,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("id", name="inbox_id_key"),
         sa.UniqueConstraint("uid", name="inbox_uid_key"),
     )
-    op.create_index("inbox_parked", "inbox", ["sequence"], **where(sa.text("state = 'parked'")))
-    op.create_index("inbox_unfinished", "inbox", ["sequence"], **where(sa.text("finished_at IS NULL")))
+    op.create_index("inbox_parked", "inbox", ["sequence"], postgresql_where=PARKED, sqlite_where=PARKED)
+    op.create_index("inbox_unfinished", "inbox", ["sequence"], postgresql_where=UNFINISHED, sqlite_where=UNFINISHED)
     op.create_table(
         "assessment_request",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -157,7 +155,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position", name="outbox_pk"),
         sa.UniqueConstraint("id", name="outbox_id_key"),
     )
-    op.create_index("outbox_due", "outbox", ["destination", "position"], **where(sa.text("sent_at IS NULL")))
+    op.create_index("outbox_due", "outbox", ["destination", "position"], postgresql_where=DUE, sqlite_where=DUE)
     op.create_index("outbox_inbox", "outbox", ["inbox"])
 
     for statement in POSTGRESQL_TRIGGERS if op.get_bind().dialect.name == "postgresql" else SQLITE_TRIGGERS:
