@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits import ECHO_CHARACTERS
+from gateway.limits import ECHO_CHARACTERS, FINDINGS_LISTED
 from gateway.model import Address, Envelope, Fault, Message, MessageType, Period, Place, Severity, Syntax
 from tests.builders import CORRECTION, DECLARATION, IMPORTER, SPECS, facts, partner, valid_declaration
-from validators.explain import shown, to_finding
+from validators.explain import shown, to_finding, to_findings
 from validators.rulebook import apply_rules
 from validators.rules import bn_is_valid, check_digit_of
 from validators.sender import check_sender
@@ -196,3 +196,24 @@ def test_every_placeholder_of_a_rule_is_one_that_can_be_filled() -> None:
         en, fr = (set(re.findall(r"\{(\w+)\}", text)) for text in rule.finding.text)
         assert en | fr <= known, rule.id
         assert {name.removesuffix("_en") for name in en} == {name.removesuffix("_fr") for name in fr}, rule.id
+
+
+def test_of_very_many_faults_the_refusals_come_first_and_only_the_listed_are_looked_up() -> None:
+    looked_up = []
+
+    class Counting(Finder):
+        def locate(self, address: Address) -> Place:
+            looked_up.append(address)
+            return Place(line=1000 - address.line)
+
+    message = Message(1, Syntax.XML, MessageType.DECLARATION, SAID, "chapter24", None, (), Counting())
+    warnings = [Fault("CAD-0004", Address("unit", 1, j)) for j in range(1, 200)]
+    refusals = [Fault("CAD-0003", Address("unit", 1, j)) for j in range(1, 11)]
+    findings = to_findings([*warnings, *refusals], message, DECLARATION, SPECS)
+    assert len(findings) == 209
+    assert len(looked_up) == FINDINGS_LISTED
+    assert sum(finding.severity is Severity.REFUSE for finding in findings[:FINDINGS_LISTED]) == 10
+    assert [f.place.line for f in findings[:FINDINGS_LISTED]] == sorted(
+        f.place.line or 0 for f in findings[:FINDINGS_LISTED]
+    )
+    assert findings[-1].place.pointer == DECLARATION.pointer(Address("unit", 1, 199))

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from gateway.calendar import eastern_day, is_correction, payment_due
-from gateway.model import Declaration, Facts, MessageType, Nature, VersionFact
+from gateway.model import Commodity, Declaration, Facts, MessageType, Nature, Value, VersionFact
 from gateway.specs import Pack, Rule, Specs
 
 
@@ -22,6 +22,17 @@ class Hit(NamedTuple):
     invoice: int | None = None
     line: int | None = None
     occurrence: int = 1
+
+
+# A line's number, together with its invoice's position where numbers begin again -> invoice, line, the line itself.
+Lines = dict[tuple[int, Value | None], tuple[int, int, Commodity]]
+
+
+def lines_by_number(*declarations: Declaration) -> list[Lines]:
+    """Return each declaration's lines by number; by invoice as well if in any of them a number comes again."""
+    all_lines = [list(declaration.lines()) for declaration in declarations]
+    again = any(len({line.values.get("line_number") for _, _, line in lines}) < len(lines) for lines in all_lines)
+    return [{(i if again else 0, line.get("line_number")): (i, j, line) for i, j, line in lines} for lines in all_lines]
 
 
 @dataclass(slots=True)
@@ -38,11 +49,19 @@ class Case:
     specs: Specs
     today: date
     history: tuple[VersionFact, ...]
+    _lines: list[Lines] | None = None
 
     @property
     def former(self) -> VersionFact | None:
         """The version that a change would follow."""
         return self.history[-1] if self.history else None
+
+    def lines(self) -> list[Lines]:
+        """Return the lines by number, of the declaration and of the former version; worked out once."""
+        if self._lines is None:
+            former = self.former.declaration if self.former else self.declaration
+            self._lines = lines_by_number(self.declaration, former)
+        return self._lines
 
     @property
     def nature(self) -> Nature:

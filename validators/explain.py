@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 
-from gateway.limits import ECHO_CHARACTERS
+from gateway.limits import ECHO_CHARACTERS, FINDINGS_LISTED
 from gateway.model import Bilingual, Fault, Finding, Message, Place, Severity
 from gateway.specs import FindingText, Pack, Specs
 
@@ -30,6 +31,30 @@ def text_of(code: str, specs: Specs, pack: Pack | None) -> FindingText | None:
 def _texts(pack: Pack) -> Mapping[str, FindingText]:
     """Return the findings of the pack's rules by code."""
     return {rule.finding.code: rule.finding for rule in pack.rules}
+
+
+def to_findings(faults: Iterable[Fault], message: Message, pack: Pack | None, specs: Specs) -> tuple[Finding, ...]:
+    """Return the faults put into words, those that an answer lists first: refusals before warnings, then by place.
+
+    Only as many as an answer lists are looked up in the sender's bytes, which is slow; the others have their pointer.
+    """
+    given = list(faults)
+    if len(given) > FINDINGS_LISTED:
+        given.sort(key=lambda fault: _refuses(fault, pack, specs), reverse=True)
+    listed = [to_finding(fault, message, pack, specs) for fault in given[:FINDINGS_LISTED]]
+    listed.sort(key=lambda finding: (finding.place.line or 0, finding.place.column or 0))
+    rest = [
+        replace(
+            fault, place=fault.place or Place(pointer=pack.pointer(fault.address) if pack and fault.address else None)
+        )
+        for fault in given[FINDINGS_LISTED:]
+    ]
+    return (*listed, *(to_finding(fault, message, pack, specs) for fault in rest))
+
+
+def _refuses(fault: Fault, pack: Pack | None, specs: Specs) -> bool:
+    row = text_of(fault.code, specs, pack)
+    return row is None or row.severity is Severity.REFUSE
 
 
 def to_finding(fault: Fault, message: Message, pack: Pack | None, specs: Specs) -> Finding:

@@ -459,27 +459,15 @@ def older_than_years(declaration: Declaration, case: Case, bound: Bound) -> Iter
     )
 
 
-Key = tuple[Value | None, Value | None]
-
-
-def _lines_by_number(declaration: Declaration) -> dict[Key, tuple[int, int, Commodity]]:
-    """Return the lines by their number, together with the invoice's position where numbers begin again."""
-    numbers = Counter(line.get("line_number") for _, _, line in declaration.lines())
-    again = any(count > 1 for count in numbers.values())
-    return {
-        (Decimal(i) if again else None, line.get("line_number")): (i, j, line) for i, j, line in declaration.lines()
-    }
-
-
 @check("declaration", presence="any")
 def former_lines(declaration: Declaration, case: Case, bound: Bound) -> Iterator[Hit]:
     """Require every line of the former version in the new one; a line is known by its number."""
     if case.former is None:
         return
-    now, before = _lines_by_number(declaration), _lines_by_number(case.former.declaration)
-    numbers = Counter(number for _, number in now)
-    for (invoice, number), (i, _, line) in before.items():
-        if number is None or ((invoice, number) in now if invoice else numbers[number]):
+    now, before = case.lines()
+    for key, (i, _, line) in before.items():
+        number = key[1]
+        if number is None or key in now:
             continue
         text = case.pack.elements[bound.element].format.write(number)
         shown = line.text("classification") or "—"
@@ -498,15 +486,16 @@ def _substance(level: Level) -> Mapping[str, Value]:
     return {name: value for name, value in level.values.items() if not ABOUT_THE_CHANGE.fullmatch(name)}
 
 
-def _changes(declaration: Declaration, former: Declaration) -> Iterator[tuple[int, int, Level]]:
+def _changes(case: Case, former: Declaration) -> Iterator[tuple[int, int, Level]]:
     """Yield (invoice, line, level) for each level of the declaration that differs from the former version."""
+    declaration = case.declaration
     if _substance(declaration) != _substance(former):
         yield 0, 0, declaration
     for i, invoice in enumerate(declaration.invoices, 1):
         if i > len(former.invoices) or _substance(invoice) != _substance(former.invoices[i - 1]):
             yield i, 0, invoice
-    before = _lines_by_number(former)
-    for key, (i, j, line) in _lines_by_number(declaration).items():
+    now, before = case.lines()
+    for key, (i, j, line) in now.items():
         if key not in before or _substance(line) != _substance(before[key][2]):
             yield i, j, line
 
@@ -516,7 +505,7 @@ def reason_on_change(declaration: Declaration, case: Case, bound: Bound) -> Iter
     """Require for each level that differs from the former version a reason code, its own or a level's above."""
     if case.former is None:
         return
-    for i, j, level in _changes(declaration, case.former.declaration):
+    for i, j, level in _changes(case, case.former.declaration):
         name = "line_reason_code_1" if j else "invoice_reason_code_1" if i else "reason_code_1"
         covered = i > 0 and declaration.invoices[i - 1].has("invoice_reason_code_1")
         if not covered and not level.has(name):
@@ -526,7 +515,7 @@ def reason_on_change(declaration: Declaration, case: Case, bound: Bound) -> Iter
 @check()
 def nothing_changes(declaration: Declaration, case: Case, bound: Bound) -> Iterable[Hit]:
     """Require a change to differ from the former version."""
-    if case.former is None or next(_changes(declaration, case.former.declaration), None):
+    if case.former is None or next(_changes(case, case.former.declaration), None):
         return OK
     return OK if len(list(declaration.lines())) != len(list(case.former.declaration.lines())) else (Hit(bound.element),)
 
@@ -573,8 +562,8 @@ def sima_changed(declaration: Declaration, case: Case, bound: Bound) -> Iterator
     """Forbid changing the SIMA subject of a line by an adjustment."""
     if case.former is None or case.nature is not Nature.ADJUSTMENT:
         return
-    before = _lines_by_number(case.former.declaration)
-    for key, (i, j, line) in _lines_by_number(declaration).items():
+    now, before = case.lines()
+    for key, (i, j, line) in now.items():
         if key in before and line.get(bound.element) != before[key][2].get(bound.element):
             former = before[key][2].text(bound.element)
             yield Hit(bound.element, value=line.text(bound.element), expected=former, invoice=i, line=j)
@@ -585,8 +574,9 @@ def value_lowered(declaration: Declaration, case: Case, bound: Bound) -> Iterabl
     """Forbid a correction that lowers the value, by currency, of the lines that stay."""
     if case.former is None or case.nature is not Nature.CORRECTION:
         return OK
-    former, now, before = _lines_by_number(case.former.declaration), Counter[str](), Counter[str]()
-    for key, (_, _, line) in _lines_by_number(declaration).items():
+    now, before = Counter[str](), Counter[str]()
+    lines, former = case.lines()
+    for key, (_, _, line) in lines.items():
         old = former[key][2] if key in former else line
         for totals, each in ((now, line), (before, old)):
             amount, currency = each.amount("value_for_currency_conversion"), each.text("currency")
