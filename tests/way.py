@@ -43,9 +43,7 @@ class Way:
         """Carry a transmission all the way; return the outcome (None: a repeat), its answers and the assessed total."""
         self.sent += 1
         received = Received(stable_id("way", str(self.sent)), partner.id, body, self.now)
-        references = {
-            reference: digest for (owner, reference), digest in self.references.items() if owner == partner.id
-        }
+        references = {name: digest for (owner, name), digest in self.references.items() if owner == partner.id}
         facts = Facts(self.now, partner, self.histories, references)
         parsed = pipeline.parse(received, self.specs)
         if pipeline.repeats(parsed, facts):
