@@ -40,14 +40,14 @@ class Format:
         """Return the typed value of a sender's text, or the text as `Unreadable` if it does not have this format."""
         if not self.pattern.fullmatch(text):
             return Unreadable(text)
+        if self.kind == "text":
+            return text
         try:
             if self.kind == "number":
                 return Decimal(text)
-            if self.kind == "date":
-                return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+            return date(int(text[:4]), int(text[4:6]), int(text[6:]))
         except (ValueError, InvalidOperation):
             return Unreadable(text)
-        return text
 
     def write(self, value: Value) -> str:
         """Return the text that reads back as the value; numbers plain, without exponent or trailing zeros."""

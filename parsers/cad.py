@@ -11,7 +11,7 @@ from lxml import etree
 
 from gateway.directory import Occurrence
 from gateway.errors import SpecError
-from gateway.model import Address, Commodity, Declaration, Invoice, Place, Value
+from gateway.model import Address, Commodity, Declaration, Invoice, Place, Unreadable, Value
 from gateway.specs import Element, Format, Pack
 from parsers.places import Condition, EdifactPlace, Position, edifact_place, group_parents, group_triggers, xml_path
 
@@ -97,17 +97,24 @@ def _fill(
     node: etree._Element, plan: XmlPlan, values: Values, more: More, nested: list[Any], unread: list[etree._Element]
 ) -> None:
     """Read a class into the values of its level; `nested` takes the level below."""
+    children = plan.children
     for child in node:
-        step = plan.children.get(child.tag)
+        step = children.get(child.tag)
         if step is not None and step.choice:
-            step = step.variants.get((child.findtext(step.choice) or "").strip())
+            step = step.variants.get(next((each.text or "" for each in child.iterchildren(step.choice)), "").strip())
         if step is None:
             unread.append(child)
         elif step.element:
             name, form = step.element
             text = child.text
             if text and (text := text.strip()):
-                _put(values, more, name, form.read(text if text.isprintable() else " ".join(text.split())))
+                value = form.read(text)
+                if type(value) is Unreadable:
+                    value = form.read(" ".join(text.split()))  # a line break within is XML's, not the sender's
+                if name in values:
+                    _put(values, more, name, value)
+                else:
+                    values[name] = value
             for attribute, name, form in step.attributes:
                 if text := child.get(attribute):
                     _put(values, more, name, form.read(text.strip()))

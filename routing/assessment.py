@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
@@ -116,25 +117,20 @@ def read_result(body: bytes) -> AssessmentResult:
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:
-    """Write JSON in its one form: keys sorted, no blanks, UTF-8."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    """Write JSON in its one form: keys sorted, no blanks, UTF-8, amounts as decimal strings, days as ISO dates."""
+    return msgspec.json.encode(content, order="sorted")
 
 
-def _elements(level: Level) -> dict[str, str | list[str]]:
-    """Return a level's readable elements as texts, an array where one repeats."""
-    texts: dict[str, str | list[str]] = {}
-    for name in level.values:
-        given = [_text(value) for value in level.all(name) if not isinstance(value, Unreadable)]
-        if given:
-            texts[name] = given[0] if len(given) == 1 else given
-    return texts
-
-
-def _text(value: Value) -> str:
-    """Write a value as the contract does."""
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return value.isoformat() if isinstance(value, date) else value
+def _elements(level: Level) -> dict[str, Value | list[Value]]:
+    """Return a level's readable elements, an array where one repeats."""
+    given: dict[str, Value | list[Value]] = {
+        name: value for name, value in level.values.items() if type(value) is not Unreadable
+    }
+    for name in level.more:
+        readable = [value for value in level.all(name) if not isinstance(value, Unreadable)]
+        if readable:
+            given[name] = readable[0] if len(readable) == 1 else readable
+    return given
 
 
 def _read(body: bytes, validator: Draft202012Validator, what: str) -> dict[str, Any]:
