@@ -540,18 +540,23 @@ class Intake:
         """Wait at most `timeout` seconds for a message; return it and those that came with it, at most `prefetch`."""
         end = time.monotonic() + timeout
         with self._usable():
-            self._beat()
-            while not self._arrived and self._drain(max(0.0, min(end - time.monotonic(), 1.0))) is False:
+            while not self._arrived:
                 self._beat()
-                if time.monotonic() >= end:
-                    return []
-            while not self._broker._embedded and len(self._arrived) < self._prefetch and self._drain(0):
+                left = end - time.monotonic()
+                self._read(max(0.0, min(left, 1.0)))
+                if left <= 0:
+                    break
+            while not self._broker._embedded and len(self._arrived) < self._prefetch and self._read(0):
                 pass
         return [self._arrived.popleft() for _ in range(min(len(self._arrived), self._prefetch))]
 
-    def _drain(self, timeout: float) -> bool:
+    def _read(self, timeout: float) -> bool:
+        """Let one thing happen; tell whether anything did."""
         try:
-            self._connection.drain_events(timeout=timeout)
+            if self._broker._embedded:
+                self._connection.drain_events(timeout=timeout)
+            else:  # the library's drain_events() begins its timeout again at each of the broker's heartbeats
+                self._connection.connection.blocking_read(timeout)
         except TimeoutError:
             return False
         return True
