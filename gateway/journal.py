@@ -32,6 +32,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    exists,
     func,
     insert,
     make_url,
@@ -176,12 +177,14 @@ class Claims:
 class Known:
     """What the journal knows for judging, as model.Facts wants it.
 
-    `first` gives the inbox id of the transmission that used a reference first.
+    `first` gives the inbox id of the transmission that a reference belongs to, `free` the references under which
+    nothing was accepted: they belong to the last transmission that carried them, until one of another's is accepted.
     """
 
     histories: Mapping[str, tuple[VersionFact, ...]] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     first: Mapping[str, str] = field(default_factory=dict)
+    free: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,9 +284,20 @@ VERSIONS = (
     .where(declaration_version.c.transaction_number.in_(bindparam("numbers", expanding=True)))
     .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
 )
+VERSION_ON_FILE = select(declaration_version.c.version).where(
+    declaration_version.c.transaction_number == bindparam("wanted"),
+    declaration_version.c.version == bindparam("number"),
+)
 USED = (
     select(
-        interchange_reference.c.partner, interchange_reference.c.reference, interchange_reference.c.digest, inbox.c.id
+        interchange_reference.c.partner,
+        interchange_reference.c.reference,
+        interchange_reference.c.digest,
+        interchange_reference.c.inbox,
+        inbox.c.id,
+        exists()
+        .where(message.c.inbox == interchange_reference.c.inbox, message.c.verdict == Verdict.ACCEPTED.value)
+        .label("accepted"),
     )
     .join(inbox, inbox.c.sequence == interchange_reference.c.inbox)
     .where(
@@ -497,6 +511,14 @@ class Journal:
                 .values(state="received", attempts=inbox.c.attempts - 1, worker=None, lease_until=None)
             )
 
+    def give_back(self, rows: Sequence[Claimed], until: datetime) -> None:
+        """Give leased transmissions back after a failure: the attempt counts, and they rest until that time."""
+        with self._write() as connection:
+            mine = self._held(connection, rows)
+            connection.execute(
+                update(inbox).where(inbox.c.sequence.in_(mine)).values(state="received", worker=None, lease_until=until)
+            )
+
     def facts(self, partner: str | None, transaction_numbers: Iterable[str], references: Iterable[str]) -> Known:
         """Return the accepted versions of the transaction numbers and the earlier uses of the partner's references."""
         return self.facts_of([(partner, transaction_numbers, references)])[0]
@@ -520,6 +542,7 @@ class Journal:
                 {number: tuple(histories[key]) for key, number in ours.items() if key in histories},
                 {reference: used[key].digest for key, reference in theirs.items() if key in used},
                 {reference: used[key].id for key, reference in theirs.items() if key in used},
+                frozenset(reference for key, reference in theirs.items() if key in used and not used[key].accepted),
             )
             for ours, theirs in zip(numbers, given, strict=True)
         ]
@@ -550,7 +573,8 @@ class Journal:
 
     def _take_versions(self, connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
         """Write the effects on declarations and the requests; a withdrawal of a version on file is a request only."""
-        rows, requests = [], []
+        rows: dict[tuple[str, int], dict[str, Any]] = {}
+        requests = []
         for row, outcome in kept:
             asked = {item.ordinal: item.id for item in outcome.outgoing if item.kind == "request"}
             for judged in outcome.judged:
@@ -560,18 +584,18 @@ class Journal:
                 if judged.message.ordinal in asked:
                     shared = ("transaction_number", "version", "inbox", "ordinal", "nature", "status")
                     requests.append({name: values[name] for name in shared} | {"id": asked[judged.message.ordinal]})
+                key = values["transaction_number"], values["version"]
                 if judged.effect.nature is Nature.WITHDRAWAL:
-                    on_file = select(declaration_version.c.version).where(
-                        declaration_version.c.transaction_number == values["transaction_number"],
-                        declaration_version.c.version == values["version"],
-                    )
-                    if connection.execute(on_file).first():
+                    on_file = {"wanted": key[0], "number": key[1]}
+                    if key in rows or connection.execute(VERSION_ON_FILE, on_file).first():
                         continue
-                rows.append(values)
-        # Always in the same order, so that two workers wait for each other in one direction only.
-        rows.sort(key=lambda values: (values["transaction_number"], values["version"]))
+                if key in rows:
+                    raise Conflict("two messages of the batch make one version")
+                rows[key] = values
         if rows:
-            _claim_keys(connection, VERSION, rows, "a version of these declarations")
+            # Always in the same order, so that two workers wait for each other in one direction only.
+            ordered = [rows[key] for key in sorted(rows)]
+            _claim_keys(connection, VERSION, ordered, "a version of these declarations")
         if requests:
             connection.execute(REQUEST, requests)
 
@@ -592,14 +616,28 @@ class Journal:
                         raise Conflict("two transmissions of the batch carry one reference")
         if not rows:
             return
-        taken = {
-            (row.partner, row.reference) for part in _parts(rows) for row in connection.execute(USED, {"keys": part})
+        used = {
+            (row.partner, row.reference): row
+            for part in _parts(rows)
+            for row in connection.execute(USED, {"keys": part})
         }
-        if taken & accepted:
-            raise Conflict("another transmission took the reference")
-        fresh = [rows[key] for key in sorted(rows) if key not in taken]
+        for key in sorted(used):
+            # What refused messages used passes on to who comes after them; what an accepted one used does not.
+            passed = not used[key].accepted and self._pass_reference(connection, used[key], rows[key])
+            if key in accepted and not passed:
+                raise Conflict("another transmission took the reference")
+        fresh = [rows[key] for key in sorted(rows) if key not in used]
         if fresh:
             _claim_keys(connection, REFERENCE, fresh, "a reference of these transmissions")
+
+    def _pass_reference(self, connection: Connection, used: AnyRow, values: dict[str, Any]) -> bool:
+        """Let a reference belong to another transmission, unless it does already; tell whether that was done."""
+        passing = update(interchange_reference).where(
+            interchange_reference.c.partner == used.partner,
+            interchange_reference.c.reference == used.reference,
+            interchange_reference.c.inbox == used.inbox,
+        )
+        return connection.execute(passing.values(inbox=values["inbox"], digest=values["digest"])).rowcount == 1
 
     def settle(self, done: Sequence[tuple[Claimed, Settlement]], *, now: datetime) -> list[bool]:
         """Write the engine's results with the answers they cause, and tell which took effect.

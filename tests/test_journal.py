@@ -467,6 +467,37 @@ def test_a_reference_is_taken_once_by_an_accepted_message(journal: Journal) -> N
     assert journal.facts("P1", [], ["R"]).first == {"R": rows[0].id}
 
 
+def test_a_reference_under_which_nothing_was_accepted_stays_free(journal: Journal) -> None:
+    journal.receive([delivery(uid, lane=uid) for uid in "abcd"])
+    rows = journal.claim("w", 4, 60, NOW).work
+    for row in rows[:2]:
+        journal.finish([(row, outcome(row, number="1", reference="R", accepted=False))], specs="d", now=NOW)
+        known = journal.facts("P1", [], ["R"])
+        assert known.free == {"R"}
+        assert (known.references, known.first) == ({"R": row.digest}, {"R": row.id})
+    for row, number in ((rows[2], "2"), (rows[3], "3")):
+        accepted = outcome(row, number=number, reference="R")
+        if row is rows[2]:
+            assert journal.finish([(row, accepted)], specs="d", now=NOW) == [True]
+        else:
+            with pytest.raises(Conflict):
+                journal.finish([(row, accepted)], specs="d", now=NOW)
+        known = journal.facts("P1", [], ["R"])
+        assert known.free == set()
+        assert (known.references, known.first) == ({"R": rows[2].digest}, {"R": rows[2].id})
+
+
+def test_what_is_given_back_rests_and_has_been_tried(journal: Journal) -> None:
+    journal.receive([delivery("a"), delivery("b", lane="b")])
+    bad, good = journal.claim("w", 2, 60, NOW).work
+    journal.give_back([bad], NOW + timedelta(seconds=1))
+    assert journal.finish([(good, outcome(good))], specs="d", now=NOW) == [True]
+    assert journal.finish([(bad, outcome(bad))], specs="d", now=NOW) == [False]
+    assert not journal.claim("w", 2, 60, NOW)
+    (again,) = journal.claim("w", 2, 60, NOW + timedelta(seconds=1)).work
+    assert (again.id, again.attempts) == (bad.id, 2)
+
+
 def test_workers_that_race_for_a_version_leave_one_winner(journal: Journal) -> None:
     journal.receive([delivery(str(n), partner=f"P{n}") for n in range(6)])
     rows = [claim_one(journal, f"w{n}") for n in range(6)]
@@ -552,6 +583,22 @@ def test_a_withdrawal_counts_when_it_is_granted(journal: Journal) -> None:
     assert settle("r1", refused, "refused") == [(Nature.ORIGINAL, "accepted")]
     assert settle("r2", granted, "withdrawn") == [(Nature.ORIGINAL, "withdrawn")]
     assert settle("r3", original, "assessed") == [(Nature.ORIGINAL, "withdrawn")]
+
+
+def test_a_withdrawal_in_the_same_breath_as_its_original(journal: Journal) -> None:
+    journal.receive([delivery("a", lane="1"), delivery("b", lane="2")])
+    first, second = journal.claim("w", 2, 60, NOW).work
+    both = [(first, outcome(first)), (second, outcome(second, nature=Nature.WITHDRAWAL))]
+    assert journal.finish(both, specs="d", now=NOW) == [True, True]
+    assert [fact.nature for fact in journal.facts("P1", [NUMBER], []).histories[NUMBER]] == [Nature.ORIGINAL]
+    case = journal.case(stable_id("request", second.id))
+    assert case is not None
+    assert case.fact.nature is Nature.WITHDRAWAL
+
+
+def test_a_withdrawal_of_what_is_not_on_file_is_kept_itself(journal: Journal) -> None:
+    accept(journal, nature=Nature.WITHDRAWAL)
+    assert [fact.nature for fact in journal.facts("P1", [NUMBER], []).histories[NUMBER]] == [Nature.WITHDRAWAL]
 
 
 def test_facts_for_many_are_the_facts_of_each(journal: Journal) -> None:
