@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from pathlib import Path
+from typing import TypeVar
 
 from gateway import pipeline
 from gateway.broker import Broker, Intake, Letter
 from gateway.broker import Delivery as Letterbox
-from gateway.errors import GatewayError
-from gateway.journal import Claimed, Conflict, Delivery, Journal, Settlement, inbox_id
+from gateway.errors import GatewayError, JournalUnavailable
+from gateway.journal import Claimed, Delivery, Journal, Settlement, inbox_id
 from gateway.logs import bound, logger
 from gateway.model import Facts, Outcome, Outgoing, Partner, Received, stable_id
 from gateway.specs import Specs
@@ -26,7 +30,11 @@ LEASE_SECONDS = 60
 # How many messages share one transaction; the cost of a commit is spread, and a crash repeats at most these.
 BATCH = 50
 
+# How soon what failed is tried again; its sender's later messages about the same declaration wait for it.
+AGAIN_SECONDS = 1
+
 Partners = Mapping[str, Partner]
+Done = TypeVar("Done", Outcome, Settlement)
 
 
 def now() -> datetime:
@@ -77,23 +85,83 @@ def _delivery(letter: Letterbox, partner: str | None, partners: Partners) -> Del
 
 
 def work(journal: Journal, specs: Specs, partners: Partners, worker: str) -> int:
-    """Claim the next messages, carry them through the pipeline and finish them; returns how many were claimed."""
+    """Claim the next messages, carry them through the pipeline and finish them; returns how many were claimed.
+
+    One that fails does not hold up the others of its batch: it is given back, its attempt counted, and tried again
+    soon; after the last attempt it is parked, and its sender is told.
+    """
     claims = journal.claim(worker, BATCH, LEASE_SECONDS, now())
     if claims.exhausted:
         parked = [(row, "too many attempts", _technical(row, partners, specs)) for row in claims.exhausted]
         journal.park(parked, now=now())
-        logger().error("parked", count=len(claims.exhausted), attempts=claims.exhausted[0].attempts)
-    settlements, outcomes = [], []
-    for row in claims.work:
-        with bound(message_id=row.id, partner=row.partner):
-            if row.channel == "assessment":
-                settlements.append((row, _settlement(row, journal, specs, partners)))
-            elif outcome := _outcome(row, journal, specs, partners):
-                outcomes.append((row, outcome))
-    _finish(outcomes, journal, specs, partners)
-    if settlements:
-        journal.settle([(row, settled) for row, settled in settlements if settled], now=now())
+        for row in claims.exhausted:
+            logger().error("parked", message_id=row.id, partner=row.partner, attempts=row.attempts)
+    results = [row for row in claims.work if row.channel == "assessment"]
+    transmissions = [row for row in claims.work if row.channel != "assessment"]
+    _carry(
+        journal,
+        transmissions,
+        lambda row: _outcome(row, journal, specs, partners),
+        lambda done: journal.finish(done, specs=specs.digest, now=now()),
+    )
+    _carry(
+        journal,
+        results,
+        lambda row: _settlement(row, journal, specs, partners),
+        lambda done: journal.settle(done, now=now()),
+    )
     return len(claims.work) + len(claims.exhausted)
+
+
+def _carry(
+    journal: Journal,
+    rows: Sequence[Claimed],
+    handle: Callable[[Claimed], Done | None],
+    finish: Callable[[Sequence[tuple[Claimed, Done]]], object],
+) -> None:
+    """Handle every row, then write what became of them as one fact.
+
+    If that cannot be written, each is handled and written by itself: either one of them is at fault, or another worker
+    was first with a version or a reference, and then fresh facts decide.
+    """
+    done: list[tuple[Claimed, Done]] = []
+    for row in rows:
+        with _by_itself(journal, row):
+            if one := handle(row):
+                done.append((row, one))
+    if not done:
+        return
+    try:
+        finish(done)
+    except JournalUnavailable:
+        raise
+    except Exception as error:
+        logger().warning("finishing one by one", count=len(done), error=_reason(error))
+        for row, _ in done:
+            with _by_itself(journal, row):
+                if one := handle(row):
+                    finish([(row, one)])
+
+
+@contextmanager
+def _by_itself(journal: Journal, row: Claimed) -> Iterator[None]:
+    """Keep a row's failure to itself: one line in the log, and the row is given back with its attempt counted."""
+    with bound(message_id=row.id, partner=row.partner):
+        try:
+            yield
+        except JournalUnavailable:
+            raise
+        except Exception as error:  # whatever it is: the other messages must not wait for it
+            logger().error("given back", attempts=row.attempts, error=_reason(error))
+            journal.give_back([row], now() + timedelta(seconds=AGAIN_SECONDS))
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong and where; an unexpected error's own text could repeat the sender's data."""
+    if isinstance(error, GatewayError):
+        return str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
 
 
 def _outcome(row: Claimed, journal: Journal, specs: Specs, partners: Partners) -> Outcome | None:
@@ -102,7 +170,9 @@ def _outcome(row: Claimed, journal: Journal, specs: Specs, partners: Partners) -
     numbers = {message.declaration.transaction_number for message in parsed.messages if message.declaration}
     references = {message.envelope.reference for message in parsed.messages}
     known = journal.facts(row.partner, filter(None, numbers), filter(None, references))
-    facts = Facts(row.received_at, partners.get(row.partner or ""), known.histories, known.references)
+    # A reference under which nothing was accepted is free for other bytes; the same bytes get the same answer.
+    used = {name: by for name, by in known.references.items() if name not in known.free or by == row.digest}
+    facts = Facts(row.received_at, partners.get(row.partner or ""), known.histories, used)
     repeated = pipeline.repeats(parsed, facts)
     if repeated:
         count = journal.answer_again(row, known.first[repeated], now())
@@ -112,19 +182,6 @@ def _outcome(row: Claimed, journal: Journal, specs: Specs, partners: Partners) -
     for judged in outcome.judged:
         logger().info("judged", verdict=str(judged.verdict), findings=[finding.code for finding in judged.findings])
     return outcome
-
-
-def _finish(done: Sequence[tuple[Claimed, Outcome]], journal: Journal, specs: Specs, partners: Partners) -> None:
-    """Make verdicts, effects and answers one fact; what collides with another worker is judged again, one by one."""
-    if not done:
-        return
-    try:
-        journal.finish(done, specs=specs.digest, now=now())
-    except Conflict:
-        for row, _ in done:
-            again = _outcome(row, journal, specs, partners)
-            if again:
-                journal.finish([(row, again)], specs=specs.digest, now=now())
 
 
 def _settlement(row: Claimed, journal: Journal, specs: Specs, partners: Partners) -> Settlement | None:
@@ -153,7 +210,11 @@ def _technical(row: Claimed, partners: Partners, specs: Specs) -> list[Outgoing]
     partner = partners.get(row.partner or "")
     if not partner or row.channel != "partner":
         return []
-    return [pipeline.respond_technical(row.received, partner, specs)]
+    try:
+        return [pipeline.respond_technical(row.received, partner, specs)]
+    except Exception as error:  # it must be parked all the same, or it would stand in everybody's way
+        logger().error("no technical answer", message_id=row.id, error=_reason(error))
+        return []
 
 
 # ------------------------------------------------------------------------------------------------ dispatch
