@@ -146,7 +146,7 @@ def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_
         if element.code_list and element.code_list in specs.code_lists and name not in unwanted | ruled
     }
 
-    @lru_cache(maxsize=2048)
+    @lru_cache(maxsize=256)
     def answer(present: tuple[str, ...]) -> tuple[Problems, Coded]:
         given = frozenset(present)
         missing = tuple((MISSING, name) for name in required if name not in given)

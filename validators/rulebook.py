@@ -146,7 +146,7 @@ def _plan(pack: Pack, message_type: MessageType, cad_type: str | None) -> tuple[
 def _shape(rules: list[Bound]) -> Shape:
     """Return the remembered answer to: which of the rules apply to a level where these elements are present."""
 
-    @lru_cache(maxsize=2048)
+    @lru_cache(maxsize=256)
     def answer(present: tuple[str, ...]) -> tuple[Bound, ...]:
         names = frozenset(present)
         return tuple(rule for rule in rules if rule.given <= names and rule.absent.isdisjoint(names))
@@ -162,6 +162,8 @@ def apply_rules(
 ) -> list[Fault]:
     """Return the faults that the pack's rules find; rules see readable values only, so nothing is reported twice."""
     cad_type = declaration.text("cad_type")
+    if known_type(pack, cad_type) is None:
+        cad_type = None  # its own finding says so, and senders' inventions are not remembered
     number = declaration.text("transaction_number")
     known = facts.histories.get(number, ()) if number else ()
     case = Case(
