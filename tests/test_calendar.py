@@ -78,7 +78,7 @@ DUE = [
 ]
 
 
-@pytest.mark.parametrize(("end", "due"), zip(DUE[::2], DUE[1::2], strict=True))
+@pytest.mark.parametrize(("end", "due"), list(zip(DUE[::2], DUE[1::2], strict=True)))
 def test_the_billing_calendar(end: str, due: str) -> None:
     last = date.fromisoformat(end)
     period = billing_period(last)
