@@ -45,7 +45,7 @@ from routing.routes import destination, load_routes
 from validators import edifact as structure
 from validators import schema
 from validators.elements import check_elements
-from validators.explain import to_finding
+from validators.explain import to_finding, to_findings
 from validators.rulebook import apply_rules, check_rules, nature_of
 from validators.sender import check_sender
 
@@ -214,18 +214,13 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
         pack = packs[message.pack] if message.pack else None
         seen = replace(facts, histories=histories)
         faults = [*envelope_faults.get(message.ordinal, ()), *_validate(message, pack, seen, parsed, specs)]
-        findings = tuple(sorted((to_finding(fault, message, pack, specs) for fault in faults), key=_in_order))
+        findings = to_findings(faults, message, pack, specs)
         one = _verdict(message, findings, seen, specs)
         if one.effect and (number := one.effect.declaration.transaction_number):
             former = tuple(fact for fact in histories.get(number, ()) if fact.version != one.effect.version)
             histories[number] = (*former, one.effect)
         judged.append(one)
     return Outcome(parsed.received, parsed.syntax, tuple(judged), tuple(_respond(parsed, judged, facts, specs)))
-
-
-def _in_order(finding: Finding) -> tuple[int, int]:
-    """Return where a finding stands among the others: by its place in the sender's text."""
-    return finding.place.line or 0, finding.place.column or 0
 
 
 def _envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:
