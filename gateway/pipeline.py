@@ -216,9 +216,8 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
         faults = [*envelope_faults.get(message.ordinal, ()), *_validate(message, pack, seen, parsed, specs)]
         findings = to_findings(faults, message, pack, specs)
         one = _verdict(message, findings, seen, specs)
-        if one.effect and (number := one.effect.declaration.transaction_number):
-            former = tuple(fact for fact in histories.get(number, ()) if fact.version != one.effect.version)
-            histories[number] = (*former, one.effect)
+        if one.effect and one.nature is not Nature.WITHDRAWAL and (number := one.effect.declaration.transaction_number):
+            histories[number] = (*histories.get(number, ()), one.effect)
         judged.append(one)
     return Outcome(parsed.received, parsed.syntax, tuple(judged), tuple(_respond(parsed, judged, facts, specs)))
 

@@ -69,6 +69,7 @@ class Rates:
     exchange: Mapping[str, tuple[Charge, ...]]
     charges: Mapping[tuple[str, str, str], tuple[Charge, ...]]
     reasons: Mapping[str, Bilingual]
+    not_due: frozenset[str]  # CAD types on which nothing is due: goods in bond, exported, or changing hands there
 
 
 class _Cannot(Exception):
@@ -90,7 +91,8 @@ def load_rates(folder: Path = SAMPLE_RATES) -> Rates:
         folder / "reasons.csv", lambda row: row["code"], lambda row: Bilingual(row["text_en"], row["text_fr"])
     )
     reasons = {code: first for code, (first, *_) in texts.items()}
-    return Rates(exchange, charges, reasons)
+    not_due = _table(folder / "not_due.csv", lambda row: row["cad_type"], lambda row: row["note"])
+    return Rates(exchange, charges, reasons, frozenset(not_due))
 
 
 def assess(request: Mapping[str, Any], rates: Rates) -> Assessment:
@@ -129,10 +131,13 @@ def _assess_lines(request: Mapping[str, Any], rates: Rates) -> tuple[list[Json],
     lines: list[Json] = []
     reasons: list[Json] = []
     totals = NIL
+    due = request["declaration"]["elements"].get("cad_type") not in rates.not_due
     with localcontext(Context(prec=60, rounding=ROUND_HALF_UP)):
         for place, line in _lines(request):
             try:
                 amounts = _assess_line(line, rates)
+                if not due:
+                    amounts = NIL._replace(value_for_duty=amounts.value_for_duty)
             except _Cannot as fault:
                 reasons.append(_reason(rates, fault.code, fault.value, **place))
                 continue
