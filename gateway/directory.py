@@ -8,14 +8,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from gateway.errors import SpecError
 
-if TYPE_CHECKING:
-    from gateway.specs import ProfileRow
-
 FORMAT = re.compile(r"(an|a|n)(\.\.)?(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """One segment of the EDIFACT profile: its group (0: none), status, repeats, and its text if it is a constant."""
+
+    group: int
+    tag: str
+    status: str
+    max: int
+    constant: str | None
+    parent: int = 0
 
 
 class Item(NamedTuple):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.directory import Directories
+from gateway.directory import Directories, ProfileRow
 from gateway.directory import load as load_directories
 from gateway.errors import SpecError
 from gateway.model import Address, Bilingual, MessageType, Period, Severity, Unreadable, Value
@@ -138,18 +138,6 @@ class Rule:
     parameter: str
     finding: FindingText
     origin: tuple[str, int]  # file and row
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileRow:
-    """One segment of the EDIFACT profile: its group (0: none), status, repeats, and its text if it is a constant."""
-
-    group: int
-    tag: str
-    status: str
-    max: int
-    constant: str | None
-    parent: int = 0
 
 
 @dataclass(frozen=True, eq=False)
