@@ -22,9 +22,13 @@ SEGMENTS = 200_000
 SEGMENT_BYTES = 4_096
 SEGMENT_ELEMENTS = 100
 
-# EDIFACT: messages in one transmission. Ten times what fits the size limit with real declarations; 100,000 empty
-# ones fit as well and would each be explained.
-MESSAGES = 25_000
+# EDIFACT: messages in one transmission. Three times what fits the size limit with real declarations; 100,000 empty
+# ones fit as well, and each would have to be explained. And interchanges or functional groups in one.
+MESSAGES = 12_000
+ENVELOPES = 1_000
 
 # Faults that the checks of one message give; then they stop. An answer lists far fewer.
 FAULTS = 1_000
+
+# Faults in all messages of one transmission; after these, each further message is told its first fault only.
+FAULTS_ALL = 20_000

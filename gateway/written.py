@@ -29,6 +29,8 @@ ENCODINGS: Mapping[str, str] = {
     "UNOL": "iso8859-15",
     "UNOW": "utf-8",
 }
+STEP = 1 << 16
+CONTINUATION = bytes(range(0x80, 0xC0))  # in UTF-8 these begin no character
 RELEASED = 0xD800  # a released character c is kept as chr(RELEASED + ord(c)): no decoder ever yields these
 
 
@@ -83,6 +85,13 @@ class GroupText:
     repeated: bool = False
 
 
+@dataclass(slots=True)
+class Tally:
+    """How many faults the messages of a transmission have given so far: what a hostile one may cost is bounded."""
+
+    faults: int = 0
+
+
 @dataclass(eq=False)
 class InterchangeText:
     """An interchange as it was written; complete once it has been yielded, its head from the start."""
@@ -95,11 +104,15 @@ class InterchangeText:
     header: ServiceSegment
     service_segments: Mapping[str, Segment] = field(repr=False)
     una_signs: str = ""
+    tally: Tally = field(default_factory=Tally, repr=False)
+    start: tuple[int, int] = (1, 1)  # line and column of its first byte
     end: int = 0
     trailer: ServiceSegment | None = None
     groups: list[GroupText] = field(default_factory=list)
     anomalies: list[Anomaly] = field(default_factory=list)
-    _mark: tuple[int, int, int] = (1 << 62, 1, 1)  # an offset, its line and column
+    _marks: list[tuple[int, int]] = field(
+        default_factory=list, repr=False
+    )  # line and column every STEP bytes from `offset`
 
     @property
     def sender(self) -> tuple[str, ...]:
@@ -141,13 +154,23 @@ class InterchangeText:
         return data.decode(self.encoding, "surrogateescape")
 
     def line_column(self, offset: int) -> tuple[int, int]:
-        """Return line and column (from 1, in characters) of a byte offset; quick when asked in ascending order."""
-        at, line, column = self._mark
-        if offset < at:
-            at, line, column = 3 if self.body[:3] == b"\xef\xbb\xbf" else 0, 1, 1
-        line, column = advance(self.decode(self.body[at:offset]), line, column)
-        self._mark = (offset, line, column)
-        return line, column
+        """Return line and column (from 1, in characters) of a byte offset within the interchange."""
+        marks, base = self._marks, self.offset
+        if not marks:
+            marks.append(self.start)
+        while len(marks) <= (offset - base) // STEP:
+            at = base + STEP * (len(marks) - 1)
+            marks.append(self._advance(self.body[at : at + STEP], *marks[-1]))
+        number = (offset - base) // STEP
+        return self._advance(self.body[base + number * STEP : offset], *marks[number])
+
+    def _advance(self, piece: bytes, line: int, column: int) -> tuple[int, int]:
+        newlines = piece.count(b"\n")
+        if newlines:
+            piece, column = piece[piece.rfind(b"\n") + 1 :], 1
+        if self.encoding == "utf-8":
+            piece = piece.translate(None, CONTINUATION)
+        return line + newlines, column + len(piece)
 
     def place(
         self, found: ServiceSegment | None, element: int | None = None, component: int | None = None, *, at: int = 0
@@ -173,14 +196,15 @@ def advance(text: str, line: int, column: int) -> tuple[int, int]:
     return (line + newlines, len(text) - text.rfind("\n")) if newlines else (line, column + len(text))
 
 
-def segment_end(text: str, service: Service, start: int = 0) -> int:
-    """Return where the segment that begins at `start` ends (its terminator), or the text's end."""
+def segment_end(text: str, service: Service, start: int = 0, limit: int | None = None) -> int:
+    """Return where the segment that begins at `start` ends (its terminator), else `limit` or the text's end."""
     position = start
-    while (position := text.find(service.terminator, position)) >= 0:
+    limit = len(text) if limit is None else min(limit, len(text))
+    while (position := text.find(service.terminator, position, limit)) >= 0:
         if not _released(text, position, service.release):
             return position
         position += 1
-    return len(text)
+    return limit
 
 
 def within(segment: str, service: Service, element: int, component: int) -> int:
@@ -208,8 +232,10 @@ def within(segment: str, service: Service, element: int, component: int) -> int:
 
 
 def _released(text: str, position: int, release: str) -> bool:
+    if not release or not position or text[position - 1] != release:
+        return False
     count = 0
-    while release and position > count and text[position - count - 1] == release:
+    while position > count and text[position - count - 1] == release:
         count += 1
     return count % 2 == 1
 

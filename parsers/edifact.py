@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from gateway import limits
 from gateway.directory import Directories
@@ -16,6 +17,8 @@ from gateway.written import (
     MessageText,
     Service,
     ServiceSegment,
+    Tally,
+    advance,
     canonical,
     resolve,
 )
@@ -36,25 +39,32 @@ def read(body: bytes, directories: Directories) -> Iterator[MessageText | Interc
     Raises Malformed when not even the first interchange's header can be read; a later one that cannot be read comes
     as an interchange without reference and messages.
     """
-    position = 3 if body[:3] == b"\xef\xbb\xbf" else 0
+    position = 3 if body.startswith(b"\xef\xbb\xbf") else 0
     ordinal = 0
-    first = True
+    previous: InterchangeText | None = None
+    tally = Tally()
+    start = position
+    if body.count(b"UNH") > limits.MESSAGES or max(body.count(b"UNG"), body.count(b"UNB")) > limits.ENVELOPES:
+        most = f"{limits.MESSAGES} messages or {limits.ENVELOPES} groups or interchanges"
+        raise Malformed("EDI-0006", f"more than {most} in one transmission")
     while True:
         position = _skip(body, position)
         if position >= len(body):
-            if first:
+            if previous is None:
                 raise Malformed("EDI-0001", "the transmission is empty")
             return
+        place = previous.line_column(position) if previous else advance(body[start:position].decode("latin-1"), 1, 1)
         try:
             interchange, position = _header(body, position, directories)
         except Malformed as error:
-            if first:
+            if previous is None:
                 raise
             lost = InterchangeText(body, position, Service(), "", "3", ServiceSegment([["UNB"]], position), {})
+            lost.start = place
             lost.anomalies.append(Anomaly("unreadable", position, error.reason))
             yield lost
             return
-        first = False
+        interchange.tally, interchange.start = tally, place
         for item in _messages(interchange, position, ordinal):
             if isinstance(item, int):
                 position = item
@@ -62,6 +72,7 @@ def read(body: bytes, directories: Directories) -> Iterator[MessageText | Interc
                 ordinal = item.ordinal
                 yield item
         interchange.end = position
+        previous = interchange
         yield interchange
 
 
@@ -122,8 +133,6 @@ def _header(body: bytes, position: int, directories: Directories) -> tuple[Inter
         signs,
     )
     interchange.header = _service_segment(interchange, position, end)
-    if body.count(b"UNH" + service.element.encode("latin-1")) > limits.MESSAGES:
-        raise Malformed("EDI-0006", f"more than {limits.MESSAGES} messages in one transmission")
     return interchange, end + 1
 
 
@@ -170,7 +179,10 @@ def _released_at(body: bytes, at: int, release: bytes, floor: int) -> bool:
         return False
     first = at
     while first > floor and body[first - 1 : first] == release:
-        first -= 1
+        if first - floor > 64 and body[first - 64 : first] == release * 64:
+            first -= 64
+        else:
+            first -= 1
     return (at - first) % 2 == 1
 
 
@@ -182,22 +194,32 @@ def _service_segment(interchange: InterchangeText, position: int, end: int) -> S
     )
 
 
+@lru_cache(maxsize=16)
+def _boundaries(service: Service) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
+    """Return what finds the next envelope segment: any, none of a message, and none of a message or group's end.
+
+    A segment begins behind a terminator: only there is a tag looked for, never anywhere in the data.
+    """
+    terminator = re.escape(service.terminator.encode("latin-1"))
+    separators = re.escape((service.element + service.component + service.terminator).encode("latin-1"))
+    una = rb"|UNA.{6}[ \r\n\t]*UNB)"
+    any_envelope, in_group, outside_group = (
+        re.compile(terminator + rb"[ \r\n\t]*(?=UN[" + tags + rb"][" + separators + rb"]" + una, re.DOTALL)
+        for tags in (b"HTZEGB", b"HZEGB", b"HZGB")
+    )
+    return any_envelope, in_group, outside_group
+
+
 def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[MessageText | int]:
     """Yield the messages up to the end of the interchange, then the offset behind it; completes `of` on the way."""
     body, service = of.body, of.service
     size = len(body)
     release = service.release.encode("latin-1")
     element = service.element.encode("latin-1")
-    # A segment begins behind a terminator: only there is a tag looked for, never anywhere in the data.
-    boundary = re.compile(
-        re.escape(service.terminator.encode("latin-1"))
-        + rb"[ \r\n\t]*(?=UN[HTZEGB]["
-        + re.escape(element + service.component.encode("latin-1") + service.terminator.encode("latin-1"))
-        + rb"]|UNA.{6}[ \r\n\t]*UNB)",
-        re.DOTALL,
-    )
 
-    def next_envelope(start: int) -> tuple[int, int]:
+    any_envelope, in_group, outside_group = _boundaries(service)
+
+    def next_envelope(start: int, boundary: re.Pattern[bytes] = any_envelope) -> tuple[int, int]:
         """Return the terminator before, and the begin of, the next envelope segment; (size, size) if none."""
         at = start
         while found := boundary.search(body, at):
@@ -210,7 +232,6 @@ def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[Mess
     group: GroupText | None = None  # the open functional group
     references: set[str] = set()
     group_references: set[str] = set()
-    stray = False
     while True:
         position = _skip(body, position)
         tag = bytes(body[position : position + 3])
@@ -226,10 +247,9 @@ def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[Mess
             position = size
             break
         if tag == b"UNH" and body[position + 3 : position + 4] == element:
-            stray = False
             ordinal += 1
             # The message runs to the end of its UNT, or to the next envelope segment if it has none.
-            before, begin = (end, end + 1) if body[end + 1 : end + 4] == b"UNT" else next_envelope(end)
+            last, begin = next_envelope(end)
             found: list[Anomaly] = []
             if begin < size and body[begin : begin + 3] == b"UNT":
                 stop = _segment_end(body, begin, service, size)
@@ -239,7 +259,7 @@ def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[Mess
                 after = stop + 1
             else:
                 found.append(Anomaly("no UNT", position))
-                after = min(before + 1, size)
+                after = min(last + 1, size)
             head = _service_segment(of, position, min(end, position + limits.SEGMENT_BYTES))
             reference, identifier = head.value(1) or None, head.components(2)
             if reference is not None:
@@ -261,7 +281,6 @@ def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[Mess
             position = end + 1
             break
         if tag == b"UNG":
-            stray = False
             if group is not None:
                 group.anomalies.append(Anomaly("no UNE", position))
             reference = segment.value(5)
@@ -271,14 +290,14 @@ def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[Mess
             outside = None
             of.groups.append(group)
         elif tag == b"UNE" and group is not None:
-            stray = False
             group.trailer = segment
             group = None
             references = set()
-        elif not stray:
-            stray = True  # a run of strange segments is one fault
+        else:  # a run of strange segments is one fault
             where = group.anomalies if group is not None else of.anomalies
-            where.append(Anomaly("stray", position, segment.elements[0][0][:40]))
+            where.append(Anomaly("stray", position, segment.elements[0][0][: limits.ECHO_CHARACTERS]))
+            position = next_envelope(end, in_group if group is not None else outside_group)[1]
+            continue
         position = end + 1
     if group is not None:
         group.anomalies.append(Anomaly("no UNE", position))

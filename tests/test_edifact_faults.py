@@ -48,9 +48,9 @@ def test_the_table_in_the_docs_is_what_the_checks_find() -> None:
     lines = [
         "# The 18 faults",
         "",
-        "Made by `tests/test_edifact_faults.py` (`WRITE_DOCS=1` writes it anew): three messages in one interchange, one fault",
-        "seeded into the second, every finding listed. 0085 is the UN's syntax error code; places count as CONTRL does",
-        "(UNH = 1, the tag = 1). The other two messages stay without a finding.",
+        "Made by `tests/test_edifact_faults.py` (`WRITE_DOCS=1` writes it anew): three messages in one interchange, a",
+        "fault seeded into the second, every finding listed. 0085 is the UN's syntax error code; places count as CONTRL",
+        "does (UNH = 1, the tag = 1). The other two messages stay without a finding.",
         "",
         "| fault | GOVCBR D.13A | CUSDEC D.96B |",
         "|---|---|---|",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Protocol
@@ -12,7 +11,16 @@ from typing import Protocol
 from gateway import limits
 from gateway.directory import Part, Segment, Slot, Structure
 from gateway.model import Fault, Group, Interchange
-from gateway.written import RELEASED, Anomaly, GroupText, InterchangeText, MessageText, ServiceSegment, resolve
+from gateway.written import (
+    RELEASED,
+    Anomaly,
+    GroupText,
+    InterchangeText,
+    MessageText,
+    ServiceSegment,
+    resolve,
+    segment_end,
+)
 from validators.edifact_walk import walk
 
 # What may not stand in the data, by UNB 0001; in the ISO 8859 and UTF-8 levels only control characters and whatever
@@ -296,6 +304,7 @@ def _explain(message: MessageText, structure: Structure | None) -> list[Fault]:
     written = message.written
     heads = [segment[0][0] for segment in written]
     tags = [head.partition(":")[0] for head in heads]
+    most = max(1, min(limits.FAULTS, limits.FAULTS_ALL - of.tally.faults))
     faults: list[tuple[int, int, int, Fault]] = []  # sorted by segment, element, component
 
     def tell(
@@ -309,7 +318,7 @@ def _explain(message: MessageText, structure: Structure | None) -> list[Fault]:
         envelope: str | None = None,
         **details: str,
     ) -> None:
-        if len(faults) < limits.FAULTS:
+        if len(faults) < most:
             faults.append(
                 (
                     index,
@@ -332,7 +341,7 @@ def _explain(message: MessageText, structure: Structure | None) -> list[Fault]:
     if structure is None:
         tell("EDI-0305", "14", 0, 3, 1, ":".join(message.identifier), envelope="UNH")
     else:
-        rows, misfits = walk(structure, tags, limits.FAULTS)
+        rows, misfits = walk(structure, tags, most)
         for misfit in misfits:
             unsound.add(misfit.tag)
             last = len(tags) - 1
@@ -365,7 +374,7 @@ def _explain(message: MessageText, structure: Structure | None) -> list[Fault]:
     counted: dict[tuple[str, int], int] = {}
     controls: list[int] = []
     for index, segment in enumerate(written):
-        if len(faults) >= limits.FAULTS:
+        if len(faults) >= most:
             break
         tag = tags[index]
         if ":" in heads[index]:
@@ -404,6 +413,9 @@ def _explain(message: MessageText, structure: Structure | None) -> list[Fault]:
     _check_ends(message, kinds, tags, written, unsound, syntax, tell)
     for index in controls:
         _check_total(structure, written[index], index, tags, counted, unsound, tell)
+    of.tally.faults += len(faults)
+    if len(faults) >= most:
+        faults.append((len(tags), 0, 0, Fault("EDI-0312", place=faults[-1][3].place, syntax_error="18")))
     faults.sort(key=lambda found: found[:3])
     return [found[3] for found in faults]
 
@@ -419,26 +431,25 @@ def _group(structure: Structure, row: int) -> str:
 
 def _too_large(message: MessageText) -> list[Fault] | None:
     """Return the one fault of a message that is beyond the limits, so that nothing more is spent on it."""
-    text = message.plain
-    if text.count("'") > limits.SEGMENTS:
-        place = message.interchange.place(None, at=message.start)
-        place = replace(place, message=message.reference, segment=1)
-        return [Fault("EDI-0307", place=place, expected=str(limits.SEGMENTS), syntax_error="18", service_segment="UNH")]
+    text, service = message.text, message.service
     position, number = 0, 1
     while position < len(text):
-        end = text.find("'", position)
-        end = len(text) if end < 0 else end
-        if end - position > limits.SEGMENT_BYTES or text.count("+", position, end) > limits.SEGMENT_ELEMENTS:
+        end = segment_end(text, service, position, position + limits.SEGMENT_BYTES + 1)
+        elements = text.count(service.element, position, end)
+        if end - position > limits.SEGMENT_BYTES or elements > limits.SEGMENT_ELEMENTS:
             return [
                 Fault(
                     "EDI-0308",
-                    place=message.place(number),
+                    place=message.place_at(position, number),
                     value=text[position : position + limits.ECHO_CHARACTERS],
                     expected=str(limits.SEGMENT_BYTES),
                     syntax_error="18",
                 )
             ]
         position, number = end + 1, number + 1
+        if number > limits.SEGMENTS + 1:
+            place, most = message.place_at(0, 1), str(limits.SEGMENTS)
+            return [Fault("EDI-0307", place=place, expected=most, syntax_error="18", service_segment="UNH")]
     return None
 
 

@@ -169,7 +169,7 @@ class _Walker:
             self.enter(after, row)
             told = [Misfit("missing", index, self.structure.rows[m].tag, m) for m in (*missing, trigger)]
             ways.append((len(told), 2, after, told, [row]))
-        for length in sorted({self.stray(index), 1}, reverse=True):
+        for length in sorted({self.stray(index), 1} if tag != "UNT" or not ways else (), reverse=True):
             order = 1 if opened is not None and self.late(state, index, opened) else 3
             ways.append((1, order, state.copy(), [Misfit("misplaced", index, tag)], [-1] * length))
         best = min(ways, key=lambda way: (way[0] + self.ahead_cost(way, index + len(way[4])), way[1]))
