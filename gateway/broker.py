@@ -103,7 +103,8 @@ class Delivery:
 
     `uid` is the same again when the transport delivers again, and when a sender repeats the same bytes with the same
     message_id on the same queue; without message_id RabbitMQ gives nothing to know a redelivery by, and each is new.
-    `user_id` is the user that RabbitMQ vouches for (None: not given, or embedded queue).
+    `user_id` is the user that RabbitMQ vouches for (None: not given, or embedded queue); `vouched` tells whether the
+    broker checks it, so that without it nothing is known of the sender; on the embedded queue, who may write there is.
     """
 
     uid: str
@@ -116,6 +117,7 @@ class Delivery:
     redelivered: bool
     tag: int | str
     _intake: Intake = field(repr=False, compare=False)
+    vouched: bool = False
 
     def ack(self) -> None:
         """Tell the broker that the message is safe here and may be forgotten there."""
@@ -203,7 +205,7 @@ class Broker:
             for queue in {DEAD_QUEUE: None} | dict.fromkeys(queues):
                 arguments = {"x-queue-type": "quorum"} if queue == DEAD_QUEUE else _QUORUM
                 channel.queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
-                if queue == "in" or queue.startswith("in."):
+                if _is_intake(queue):
                     channel.queue_bind(queue, INTAKE_EXCHANGE, routing_key=queue)
 
     def missing(self, queues: Iterable[str]) -> list[str]:
@@ -340,14 +342,19 @@ def _drop(connection: Any) -> None:
         connection.collect()
 
 
-def _message(channel: Any, letter: Letter) -> Any:
+def _message(channel: Any, letter: Letter, user: str | None = None) -> Any:
+    properties = {"message_id": letter.id, "delivery_mode": 2} | ({"user_id": user} if user else {})
     return channel.prepare_message(
         letter.body,
         content_type=letter.content_type,
         content_encoding="binary",
         headers=dict(letter.headers),
-        properties={"message_id": letter.id, "delivery_mode": 2},
+        properties=properties,
     )
+
+
+def _is_intake(queue: str) -> bool:
+    return queue == "in" or queue.startswith("in.")
 
 
 # ------------------------------------------------------------------------------------------------ out
@@ -404,7 +411,10 @@ class _AmqpPublisher:
                     self._sent += 1
                     self._waiting[self._sent] = letter.id
                     self._channel.basic_publish(
-                        _message(self._channel, letter), exchange="", routing_key=letter.queue, mandatory=True
+                        _message(self._channel, letter, self._connection.userid),  # which the broker checks
+                        exchange=INTAKE_EXCHANGE if _is_intake(letter.queue) else "",  # a filer may write there only
+                        routing_key=letter.queue,
+                        mandatory=True,
                     )
                 while self._waiting and (left := end - time.monotonic()) > 0:
                     with suppress(TimeoutError):
@@ -520,6 +530,7 @@ class Intake:
                 redelivered=bool(message.delivery_info.get("redelivered")),
                 tag=message.delivery_tag,
                 _intake=self,
+                vouched=not self._broker._embedded,
             )
         )
 

@@ -249,7 +249,8 @@ class Partner:
     """A sender that the gateway knows: deployment data.
 
     `envelopes` are the sender ids it may write into UNB or the XML metadata; `authorities` the importers' BN15 that it
-    may declare for, each with the periods of its delegation; `contrl` asks for a CONTRL on every interchange.
+    may declare for, each with the periods of its delegation; `contrl` asks for a CONTRL on every interchange; `user` is
+    the broker's user that it connects as.
     """
 
     id: str
@@ -260,6 +261,7 @@ class Partner:
     authorities: Mapping[str, tuple[Period, ...]] = field(default_factory=dict)
     contrl: bool = False
     active: bool = True
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,13 +399,15 @@ class Facts:
 
     `partner` is who the transport says it is, None if unknown; `histories` gives the accepted versions of every
     transaction number in the transmission, oldest first; `references` the sender's interchange references used before,
-    with the digest of the bytes that carried them.
+    with the digest of the bytes that carried them. `unproven` is the finding's code when the transport does not prove
+    that `partner`, whose queue it came in by, is the sender.
     """
 
     now: datetime
     partner: Partner | None
     histories: Mapping[str, tuple[VersionFact, ...]] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
+    unproven: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,10 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
     for message in parsed.messages:
         pack = packs[message.pack] if message.pack else None
         seen = replace(facts, histories=histories)
-        faults = [*envelope_faults.get(message.ordinal, ()), *_validate(message, pack, seen, parsed, specs)]
+        if facts.unproven:  # who this is not, is told nothing of what is right or wrong or on file
+            faults = [Fault(facts.unproven, address=Address(""))]
+        else:
+            faults = [*envelope_faults.get(message.ordinal, ()), *_validate(message, pack, seen, parsed, specs)]
         findings = to_findings(faults, message, pack, specs)
         one = _verdict(message, findings, seen, specs)
         if one.effect and one.nature is not Nature.WITHDRAWAL and (number := one.effect.declaration.transaction_number):
@@ -292,7 +295,7 @@ def _respond(parsed: Parsed, judged: list[Judged], facts: Facts, specs: Specs) -
     if partner is None:
         return
     answered: set[int] = set()
-    for number, interchange in enumerate(parsed.interchanges, 1):
+    for number, interchange in enumerate(() if facts.unproven else parsed.interchanges, 1):
         inside = [header.ordinal for group in interchange.groups for header in group.messages]
         mine = {one.message.ordinal: one for one in judged if one.message.ordinal in inside}
         syntax_faults = {

@@ -23,6 +23,7 @@ from responses.receipt import receipt
 from routing.assessment import read_result
 from routing.partners import inbound_queue
 from routing.routes import RESULTS
+from validators.sender import ANONYMOUS, SOMEBODY_ELSE
 
 # How long a claimed message stays with its worker; far above the longest handling, so that only a dead one loses it.
 LEASE_SECONDS = 60
@@ -54,8 +55,9 @@ def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -
     letters = intake.receive(wait)
     if not letters:
         return 0
-    queues = {inbound_queue(name): name for name in partners}
-    new = journal.receive([_delivery(letter, queues.get(letter.queue), partners) for letter in letters])
+    owners = _owners(partners)
+    head = journal.head()
+    new = journal.receive([_delivery(letter, owners.get(letter.queue), head) for letter in letters])
     for letter, is_new in zip(letters, new, strict=True):
         if not is_new and not letter.redelivered:
             journal.resend(inbox_id(letter.uid), now())
@@ -64,21 +66,41 @@ def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -
     return len(letters)
 
 
-def _delivery(letter: Letterbox, partner: str | None, partners: Partners) -> Delivery:
-    """Return what the journal keeps of a letter, with the receipt for its sender."""
+def _owners(partners: Partners) -> dict[str, Partner]:
+    """Return whose each inbound queue is."""
+    return {inbound_queue(name): partner for name, partner in partners.items()}
+
+
+def _delivery(letter: Letterbox, owner: Partner | None, head: tuple[int, str]) -> Delivery:
+    """Return what the journal keeps of a letter, with the receipt for its sender; `head` is the audit chain's.
+
+    What is not proven to be the owner's is kept as nobody's: it can use up none of the owner's references.
+    """
     if letter.queue == RESULTS:
         return Delivery(letter.uid, "assessment", None, letter.body, letter.headers, now(), lane=letter.uid)
-    received = Received(inbox_id(letter.uid), partner, letter.body, now())
-    known = partners.get(partner or "")
-    confirmation = None
-    if known:
-        receipt_id = stable_id(received.id, "receipt")
-        content_type, body = receipt(received, receipt_id=receipt_id, reference=letter.message_id)
-        confirmation = Outgoing(receipt_id, "receipt", known.answer_queue, content_type, body)
-    lane = sniff.lane(letter.body)
-    return Delivery(
-        letter.uid, "partner", partner, letter.body, letter.headers, received.received_at, lane, confirmation
-    )
+    received_at, lane = now(), sniff.lane(letter.body)
+    code = unproven(letter, owner) if owner else None
+    if owner is None or code:
+        headers = dict(letter.headers)
+        if code:
+            headers |= {"unproven": code, "queue": letter.queue, "user": letter.user_id or ""}
+            logger().error("sender not proven", findings=[code], queue=letter.queue, user=letter.user_id)
+        return Delivery(letter.uid, "partner", None, letter.body, headers, received_at, lane)
+    received = Received(inbox_id(letter.uid), owner.id, letter.body, received_at)
+    receipt_id = stable_id(received.id, "receipt")
+    content_type, body = receipt(received, receipt_id=receipt_id, reference=letter.message_id, head=head)
+    confirmation = Outgoing(receipt_id, "receipt", owner.answer_queue, content_type, body)
+    return Delivery(letter.uid, "partner", owner.id, letter.body, letter.headers, received_at, lane, confirmation)
+
+
+def unproven(letter: Letterbox, owner: Partner) -> str | None:
+    """Return the finding's code when the broker does not vouch for the queue's owner, None when it does.
+
+    On the embedded queue, who may write there is the owner; RabbitMQ lets whoever may write leave its name out.
+    """
+    if not letter.vouched or letter.user_id == owner.user:
+        return None
+    return ANONYMOUS if letter.user_id is None else SOMEBODY_ELSE
 
 
 # ------------------------------------------------------------------------------------------------ work
@@ -167,6 +189,9 @@ def _reason(error: Exception) -> str:
 def _outcome(row: Claimed, journal: Journal, specs: Specs, partners: Partners) -> Outcome | None:
     """Return what becomes of a transmission; None when it repeats an earlier one, whose answers are then sent again."""
     parsed = pipeline.parse(row.received, specs)
+    if code := row.headers.get("unproven"):
+        owner = _owners(partners).get(row.headers["queue"])
+        return pipeline.judge(parsed, Facts(row.received_at, owner, unproven=code), specs)
     numbers = {message.declaration.transaction_number for message in parsed.messages if message.declaration}
     references = {message.envelope.reference for message in parsed.messages}
     known = journal.facts(row.partner, filter(None, numbers), filter(None, references))

@@ -12,12 +12,15 @@ from responses.business import Business
 CONTENT_TYPE = "application/json"
 
 
-def receipt(received: Received, *, receipt_id: str, reference: str | None = None) -> tuple[str, bytes]:
+def receipt(
+    received: Received, *, receipt_id: str, reference: str | None = None, head: tuple[int, str] | None = None
+) -> tuple[str, bytes]:
     """Return content type and bytes of a receipt: we have it, and this is its digest; no verdict.
 
-    `reference` is the sender's transport reference (its message id on the queue), if any.
+    `reference` is the sender's transport reference (its message id on the queue), if any. `head` is number and hash of
+    the newest audit link before this: receipts spread it outside the database, where nobody can rewrite it.
     """
-    content = {
+    content: dict[str, Any] = {
         "receipt": receipt_id,
         "received": received.id,
         "partner": received.partner,
@@ -26,6 +29,8 @@ def receipt(received: Received, *, receipt_id: str, reference: str | None = None
         "bytes": len(received.body),
         "received_at": received.received_at.isoformat(),
     }
+    if head:
+        content["audit"] = {"n": head[0], "hash": head[1]}
     return CONTENT_TYPE, _canonical(content)
 
 

@@ -16,6 +16,7 @@ from gateway.model import Partner, Period
 # A partner's id becomes part of a queue's name, here and on every broker.
 PartnerId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=70)]
+BrokerUser = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 BN15 = re.compile(r"(\d{9})RM(\d{4})")
 
 
@@ -34,6 +35,7 @@ class _Partner(msgspec.Struct, forbid_unknown_fields=True):
     name: Text
     envelopes: Annotated[list[Text], msgspec.Meta(min_length=1)]
     answer_queue: Text
+    user: BrokerUser | None = None
     language: Literal["en", "fr"] = "en"
     contrl: bool = False
     active: bool = True
@@ -94,6 +96,7 @@ def _partner(path: Path, row: _Partner) -> Partner:
         authorities=authorities,
         contrl=row.contrl,
         active=row.active,
+        user=row.user or row.id,
     )
 
 

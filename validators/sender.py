@@ -8,6 +8,9 @@ from gateway.calendar import eastern_day
 from gateway.model import Address, Declaration, Envelope, Facts, Fault, Partner
 from gateway.specs import Specs
 
+# Found by the transport, before anything is read: RabbitMQ's user is missing, or is not the queue's owner.
+ANONYMOUS, SOMEBODY_ELSE = "GTW-0012", "GTW-0013"
+
 UNKNOWN, OTHER_ENVELOPE, NO_AUTHORITY, CLOSED = "GTW-0003", "GTW-0004", "GTW-0005", "GTW-0006"
 
 
