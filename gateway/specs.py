@@ -45,7 +45,7 @@ class Format:
         try:
             if self.kind == "number":
                 return Decimal(text)
-            return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+            return date.fromisoformat(text)
         except (ValueError, InvalidOperation):
             return Unreadable(text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from lxml import etree
 
@@ -19,17 +19,32 @@ Values = dict[str, Value]
 More = dict[str, tuple[Value, ...]]
 
 
-def _put(values: Values, more: More, name: str, value: Value) -> None:
-    """Record an element's occurrence."""
-    if name in values:
-        more[name] = (*more.get(name, ()), value)
-    else:
-        values[name] = value
+class _Reading:
+    """A level while it is being read: its values, further occurrences, and the levels below it."""
 
+    __slots__ = ("below", "more", "values")
 
-def _level(level: str, values: Values, more: More, below: list[Any]) -> Invoice | Commodity:
-    """Return the invoice or the line that was read."""
-    return Commodity(values, more) if level == "commodity" else Invoice(values, more, tuple(below))
+    def __init__(self, values: Values, more: More, below: list[_Reading]) -> None:
+        self.values, self.more, self.below = values, more, below
+
+    def put(self, name: str, value: Value) -> None:
+        """Record an element's occurrence."""
+        if name in self.values:
+            self.repeat(name, value)
+        else:
+            self.values[name] = value
+
+    def repeat(self, name: str, value: Value) -> None:
+        """Record a further occurrence of an element."""
+        self.more[name] = (*self.more.get(name, ()), value)
+
+    def declaration(self) -> Declaration:
+        """Return what was read: the levels below the declaration are invoices, those below them lines."""
+        invoices = (
+            Invoice(each.values, each.more, tuple(Commodity(line.values, line.more) for line in each.below))
+            for each in self.below
+        )
+        return Declaration(self.values, self.more, tuple(invoices))
 
 
 # ------------------------------------------------------------------------------------------------ XML
@@ -83,49 +98,52 @@ def _plan_xml(top: XmlPlan, element: Element, namespace: str, levels: Mapping[st
 
 
 def read_xml(node: etree._Element | None, pack: Pack) -> tuple[Declaration, list[etree._Element]]:
-    """Return the declaration that a Declaration node holds, and the nodes that the dictionary has not."""
-    values: Values = {}
-    more: More = {}
-    invoices: list[Invoice] = []
+    """Return the declaration that a Declaration node holds, and the nodes that the dictionary has not.
+
+    One flat pass in document order: a class that opens is remembered with its plan, and a child finds it as its parent.
+    What stands below an unknown node is not looked at: the node itself is told.
+    """
+    top = _Reading({}, {}, [])
     unread: list[etree._Element] = []
-    if node is not None:
-        _fill(node, xml_plan(pack), values, more, invoices, unread)
-    return Declaration(values, more, tuple(invoices)), unread
-
-
-def _fill(
-    node: etree._Element, plan: XmlPlan, values: Values, more: More, nested: list[Any], unread: list[etree._Element]
-) -> None:
-    """Read a class into the values of its level; `nested` takes the level below."""
-    children = plan.children
-    for child in node:
-        step = children.get(child.tag)
-        if step is not None and step.choice:
-            step = step.variants.get(next((each.text or "" for each in child.iterchildren(step.choice)), "").strip())
+    if node is None:
+        return top.declaration(), unread
+    opened: dict[etree._Element | None, tuple[XmlPlan, _Reading]] = {node: (xml_plan(pack), top)}
+    for each in node.iterdescendants():
+        around = opened.get(each.getparent())
+        if around is None:
+            continue
+        plan, level = around
+        step = plan.children.get(each.tag)
         if step is None:
-            unread.append(child)
-        elif step.element:
+            unread.append(each)
+            continue
+        if step.choice:
+            chosen = next(each.iterchildren(step.choice), None)
+            step = step.variants.get("" if chosen is None else (chosen.text or "").strip())
+            if step is None:
+                unread.append(each)
+                continue
+        if step.element:
             name, form = step.element
-            text = child.text
+            text = each.text
             if text and (text := text.strip()):
                 value = form.read(text)
                 if type(value) is Unreadable:
                     value = form.read(" ".join(text.split()))  # a line break within is XML's, not the sender's
-                if name in values:
-                    _put(values, more, name, value)
+                if name in level.values:
+                    level.repeat(name, value)
                 else:
-                    values[name] = value
+                    level.values[name] = value
             for attribute, name, form in step.attributes:
-                if text := child.get(attribute):
-                    _put(values, more, name, form.read(text.strip()))
+                if text := each.get(attribute):
+                    level.put(name, form.read(text.strip()))
         elif step.level:
-            inner: Values = {}
-            inner_more: More = {}
-            below: list[Any] = []
-            _fill(child, step, inner, inner_more, below, unread)
-            nested.append(_level(step.level, inner, inner_more, below))
+            inner = _Reading({}, {}, [])
+            level.below.append(inner)
+            opened[each] = step, inner
         elif step.children:
-            _fill(child, step, values, more, nested, unread)
+            opened[each] = step, level
+    return top.declaration(), unread
 
 
 # ------------------------------------------------------------------------------------------------ EDIFACT
@@ -235,24 +253,16 @@ def _know_constants(binding: Binding, number: int, pack: Pack) -> None:
 
 def read_edifact(segments: Sequence[Segment], top: Occurrence, pack: Pack) -> tuple[Declaration, list[int]]:
     """Return the declaration that a message holds, and the indices of the segments that the dictionary has not."""
-    values: Values = {}
-    more: More = {}
-    invoices: list[Invoice] = []
+    level = _Reading({}, {}, [])
     unread: list[int] = []
-    _fill_group(segments, top, edifact_plan(pack), values, more, invoices, unread)
-    return Declaration(values, more, tuple(invoices)), unread
+    _fill_group(segments, top, edifact_plan(pack), level, unread)
+    return level.declaration(), unread
 
 
 def _fill_group(
-    segments: Sequence[Segment],
-    here: Occurrence,
-    binding: Binding,
-    values: Values,
-    more: More,
-    nested: list[Any],
-    unread: list[int],
+    segments: Sequence[Segment], here: Occurrence, binding: Binding, level: _Reading, unread: list[int]
 ) -> None:
-    """Read a segment group into the values of its level; `nested` takes the level below."""
+    """Read a segment group into its level."""
     for index in here.segments:
         segment = segments[index]
         tag = segment[0][0]
@@ -272,7 +282,7 @@ def _fill_group(
                     text = segment[element][component - 1].rstrip()
                     if text:
                         text = text.replace(",", ".") if form.kind == "number" else text
-                        _put(values, more, name, form.read(text))
+                        level.put(name, form.read(text))
         if not read:
             unread.append(index)
     for child in here.children:
@@ -281,13 +291,11 @@ def _fill_group(
         if not group or not below:
             unread.append(child.segments[0])
         elif group.level:
-            inner: Values = {}
-            inner_more: More = {}
-            lower: list[Any] = []
-            _fill_group(segments, child, below, inner, inner_more, lower, unread)
-            nested.append(_level(group.level, inner, inner_more, lower))
+            inner = _Reading({}, {}, [])
+            level.below.append(inner)
+            _fill_group(segments, child, below, inner, unread)
         else:
-            _fill_group(segments, child, below, values, more, nested, unread)
+            _fill_group(segments, child, below, level, unread)
 
 
 def _key(segment: Segment, positions: tuple[Position, ...]) -> tuple[str, ...]:
