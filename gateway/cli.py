@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import logs, pipeline, serve
+from gateway import cli_spec, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
 from gateway.errors import GatewayError
 from gateway.journal import Journal
@@ -427,3 +427,7 @@ def _examine_journal(settings: Settings, declare: bool) -> str:
         journal.migrate()
     journal.check()
     return journal.url
+
+
+main.add_command(cli_spec.rules)
+main.add_command(cli_spec.samples)

@@ -1,0 +1,77 @@
+"""What the gateway checks, as a list: the dictionary's findings, the packs' rules, and what is asked of the sender."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from gateway.model import Bilingual
+from gateway.specs import Element, FindingText, Pack, Rule, Specs
+
+# Findings that every declaration is held to by the dictionary, whatever the pack's rule table says.
+DICTIONARY = "CAD-00"
+
+# Findings about who sends, with what right, under which reference and which version of the specification.
+SENDER = ("GTW-0003", "GTW-0004", "GTW-0005", "GTW-0006", "GTW-0009", "GTW-0011")
+
+
+class Listed(NamedTuple):
+    """One thing that is checked: its finding, the packs that ask for it, and the element that it is about, if one."""
+
+    finding: FindingText
+    packs: tuple[str, ...]
+    element: Element | None
+    rule: Rule | None
+
+
+def listed_rules(specs: Specs) -> list[Listed]:
+    """Return everything that is checked of a declaration's content and sender, by id; each rule once."""
+    return sorted(_all(specs), key=lambda each: (each.finding.code[:3] != "CAD", each.finding.code))
+
+
+def _all(specs: Specs) -> Iterator[Listed]:
+    every = tuple(name_of(pack) for pack in specs.packs)
+    for code, finding in specs.findings.items():
+        if code.startswith(DICTIONARY) or code in SENDER:
+            element = specs.packs[0].elements.get("importer_bn") if code == "GTW-0005" else None
+            yield Listed(finding, every, element, None)
+    rules: dict[str, tuple[Pack, Rule]] = {}
+    for pack in specs.packs:
+        for rule in pack.rules:
+            rules.setdefault(rule.id, (pack, rule))
+    for id_, (pack, rule) in rules.items():
+        asking = tuple(name_of(each) for each in specs.packs if any(other.id == id_ for other in each.rules))
+        yield Listed(rule.finding, asking, pack.elements.get(rule.element), rule)
+
+
+def name_of(pack: Pack) -> str:
+    """Return what a pack is called in lists: its id and version."""
+    return f"{pack.id} {pack.version}"
+
+
+def as_json(listed: Listed) -> dict[str, Any]:
+    """Return a rule as the JSON that `gateway rules` writes."""
+    finding, element = listed.finding, listed.element
+    place = None
+    if element:
+        place = {
+            "element": element.name,
+            "level": element.level,
+            "pointer": "/".join(element.pointer),
+            "xml": element.xml_path,
+            "edifact": element.edifact_place,
+        }
+    return {
+        "id": finding.code,
+        "severity": str(finding.severity),
+        "text": finding.text._asdict(),
+        "source": finding.source,
+        "confidence": finding.confidence,
+        "place": place,
+        "packs": list(listed.packs),
+    }
+
+
+def place_in_words(element: Element | None) -> Bilingual:
+    """Return the element that a rule is about, for people."""
+    return element.title if element else Bilingual("any element, or the whole message", "tout élément, ou le message")

@@ -1,0 +1,155 @@
+"""The commands that show the specification: rules, samples, guide; `gateway/cli.py` puts them on the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from gateway import pipeline
+from gateway.calendar import eastern_day
+from gateway.catalogue import Listed, as_json, listed_rules, place_in_words
+from gateway.errors import GatewayError
+from gateway.model import MessageType, Severity, Syntax
+from gateway.samples import Maker, Sample, faults, faulty, play, write
+from gateway.settings import from_environment
+from gateway.specs import Specs
+from routing.partners import load_partners
+
+out = Console(highlight=False, soft_wrap=True)
+SUFFIXES = {Syntax.XML: "xml", Syntax.EDIFACT: "edi"}
+
+
+# ------------------------------------------------------------------------------------------------ rules
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["text", "json", "md"]), default="text", show_default=True)
+def rules(form: str) -> None:
+    """List everything that a declaration and its sender are held to, with source and confidence.
+
+    Exit code: 0, or 2 when the specification cannot be used.
+    """
+    specs = pipeline.prepare(from_environment().specs)
+    listed = listed_rules(specs)
+    if form == "json":
+        click.echo(json.dumps([as_json(each) for each in listed], ensure_ascii=False, indent=2))
+    elif form == "md":
+        click.echo("\n".join(_markdown(listed)))
+    else:
+        for each in listed:
+            finding = each.finding
+            style = "red" if finding.severity is Severity.REFUSE else "yellow"
+            out.print(Text(f"{finding.code}  ").append(f"{finding.severity:6}", style).append(f"  {finding.text.en}"))
+
+
+def _markdown(listed: list[Listed]) -> list[str]:
+    """Return the rules as a Markdown table."""
+    rows = ["| id | severity | about | English | French | source | confidence |", "|---|---|---|---|---|---|---|"]
+    for each in listed:
+        finding = each.finding
+        cells = (
+            finding.code, finding.severity, place_in_words(each.element).en, finding.text.en, finding.text.fr,
+            finding.source, finding.confidence,
+        )  # fmt: skip
+        rows.append("| " + " | ".join(str(cell).replace("|", r"\|") for cell in cells) + " |")
+    return rows
+
+
+# ------------------------------------------------------------------------------------------------ samples
+
+
+@click.group()
+def samples() -> None:
+    """Make sample messages from the specification."""
+
+
+@samples.command()
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed and day make the same messages.")
+@click.option("--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="How many samples.")
+@click.option("--type", "cad_type", help="The CAD type (AB, C, F ...); without it all of them in turn.")
+@click.option("--syntax", type=click.Choice(["xml", "edifact"]), default="xml", show_default=True)
+@click.option("--fault", "code", metavar="CODE", help="Make messages that earn exactly this finding; `all` for each.")
+@click.option("--as", "partner_id", metavar="PARTNER", help="The sender; without it the first one registered.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day on which they are sent; without it today.")
+@click.option("--out", "folder", type=click.Path(file_okay=False, path_type=Path), required=True)
+def make(
+    seed: int,
+    count: int,
+    cad_type: str | None,
+    syntax: str,
+    code: str | None,
+    partner_id: str | None,
+    day: datetime | None,
+    folder: Path,
+) -> None:
+    """Write valid declarations, changes and withdraw requests, or faulty ones; print a CSV of what to expect of each.
+
+    What must be sent first stands in the same sample under a lower number. Each sample is judged as it is made.
+
+    Exit code: 0 made, 1 a sample was not judged as expected, 2 cannot be made.
+    """
+    settings = from_environment()
+    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    if partner_id and partner_id not in partners:
+        raise GatewayError(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
+    partner = partners[partner_id] if partner_id else next(iter(partners.values()))
+    on = day.date() if day else eastern_day(datetime.now(UTC))
+    types = _types(specs, cad_type)
+    codes = faults(specs) if code == "all" else (code,) if code else (None,)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[list[str]] = []
+    wrong = 0
+    for number in range(count):
+        for each in codes:
+            maker = Maker(random.Random(f"{seed} {number} {each}"), specs, partner, on)  # noqa: S311 - samples, no secrets
+            sample = faulty(each, maker, cad_type)[1] if each else maker.story(types[number % len(types)])
+            made, good = _write(sample, Syntax(syntax), on, folder, len(rows), f"{seed % 10_000:04}{len(rows):06}")
+            rows += made
+            wrong += not good
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(("file", "partner", "type", "verdict", "findings", "note"))
+    table.writerows(rows)
+    if wrong:
+        raise click.exceptions.Exit(1)
+
+
+def _types(specs: Specs, cad_type: str | None) -> tuple[str, ...]:
+    """Return the CAD types to be made; raises GatewayError for an unknown one."""
+    known = tuple(specs.code_lists["cad_type"].codes)
+    if cad_type is None:
+        return known
+    if cad_type not in known:
+        raise GatewayError(f"there is no CAD type {cad_type}; known: {', '.join(known)}")
+    return (cad_type,)
+
+
+def _write(
+    sample: Sample, syntax: Syntax, day: date, folder: Path, before: int, name: str
+) -> tuple[list[list[str]], bool]:
+    """Write a sample's messages; return their rows of the table, and whether the gateway judges as expected."""
+    bodies = write(sample, syntax, day, name)
+    judged = play(sample, bodies, day)
+    expected = [()] * (len(bodies) - 1) + [(code,) if (code := sample.expected(syntax)) else ()]
+    rows = []
+    for number, (step, body, one) in enumerate(zip(sample.steps, bodies, judged, strict=True), 1):
+        kind = "original" if step.type is MessageType.DECLARATION else str(step.type)
+        fault = f"-{sample.code}" if sample.code and number == len(bodies) else ""
+        file = f"{before + number:05}-{kind}{fault}.{SUFFIXES[syntax]}"
+        (folder / file).write_bytes(body)
+        note = sample.note if number == len(bodies) else ""
+        codes = " ".join(sorted({finding.code for finding in one.findings}))
+        rows.append([file, sample.partner.id, step.declaration.text("cad_type") or "", str(one.verdict), codes, note])
+    good = all(set(wanted) == {f.code for f in one.findings} for wanted, one in zip(expected, judged, strict=True))
+    if not good:
+        click.echo(
+            f"gateway: {rows[-1][0]} was made for {sample.code or 'no finding'}, judged {rows[-1][4]!r}", err=True
+        )
+    return rows, good
