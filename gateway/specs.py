@@ -54,7 +54,7 @@ class Format:
         if isinstance(value, Decimal):
             plain = format(value, "f")
             return plain.rstrip("0").rstrip(".") if "." in plain else plain
-        return f"{value:%Y%m%d}" if isinstance(value, date) else value
+        return f"{value.year:04}{value:%m%d}" if isinstance(value, date) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,12 @@ Values = dict[str, Value]
 More = dict[str, tuple[Value, ...]]
 
 
+def _plain(text: str) -> str:
+    """Return a text as both syntaxes mean it: without blanks around it, and with plain ones for all others inside."""
+    text = text.strip()
+    return text if text.isprintable() else " ".join(text.split())
+
+
 class _Reading:
     """A level while it is being read: its values, further occurrences, and the levels below it."""
 
@@ -126,17 +132,15 @@ def read_xml(node: etree._Element | None, pack: Pack) -> tuple[Declaration, list
         if step.element:
             name, form = step.element
             text = each.text
-            if text and (text := text.strip()):
+            if text and (text := _plain(text)):
                 value = form.read(text)
-                if type(value) is Unreadable:
-                    value = form.read(" ".join(text.split()))  # a line break within is XML's, not the sender's
                 if name in level.values:
                     level.repeat(name, value)
                 else:
                     level.values[name] = value
             for attribute, name, form in step.attributes:
-                if text := each.get(attribute):
-                    level.put(name, form.read(text.strip()))
+                if text := _plain(each.get(attribute) or ""):
+                    level.put(name, form.read(text))
         elif step.level:
             inner = _Reading({}, {}, [])
             level.below.append(inner)
@@ -279,10 +283,13 @@ def _fill_group(
             read = True
             for (element, component), name, form in slots:
                 if element < len(segment) and component <= len(segment[element]):
-                    text = segment[element][component - 1].rstrip()
+                    text = _plain(segment[element][component - 1])
                     if text:
-                        text = text.replace(",", ".") if form.kind == "number" else text
-                        level.put(name, form.read(text))
+                        value = form.read(text)
+                        if type(value) is Unreadable and form.kind == "number":
+                            comma = form.read(text.replace(",", "."))  # EDIFACT's other decimal mark
+                            value = value if type(comma) is Unreadable else comma
+                        level.put(name, value)
         if not read:
             unread.append(index)
     for child in here.children:
