@@ -519,6 +519,20 @@ class Journal:
                 update(inbox).where(inbox.c.sequence.in_(mine)).values(state="received", worker=None, lease_until=until)
             )
 
+    def disown(self, worker: str, now: datetime) -> int:
+        """Let others take at once what a dead worker held, given how its name begins; return how many there were.
+
+        What was claimed alone (tried before) is most likely what killed it, and rests until its lease ends.
+        """
+        with self._write() as connection:
+            mine = (
+                inbox.c.finished_at.is_(None),
+                inbox.c.lease_until > now,
+                inbox.c.attempts <= 1,
+                inbox.c.worker.startswith(worker, autoescape=True),
+            )
+            return connection.execute(update(inbox).where(*mine).values(lease_until=now)).rowcount
+
     def facts(self, partner: str | None, transaction_numbers: Iterable[str], references: Iterable[str]) -> Known:
         """Return the accepted versions of the transaction numbers and the earlier uses of the partner's references."""
         return self.facts_of([(partner, transaction_numbers, references)])[0]

@@ -17,6 +17,13 @@ ECHO_CHARACTERS = 40
 # Counted attempts before a message is parked: with 2 % kills a step, innocent ones never needed more than 3.
 ATTEMPTS = 5
 
+# Wall-clock seconds that one message may take; then its worker is ended from outside, whatever it hangs in. The largest
+# that the other limits let through takes a fraction, and twice this is still below a minute for those behind it.
+MESSAGE_SECONDS = 20.0
+
+# Address space of a process that judges: what asks for more gets a MemoryError, not the whole machine.
+WORKER_BYTES = 2_000_000_000
+
 # EDIFACT: segments in one message, bytes in one segment, data elements in one segment.
 SEGMENTS = 200_000
 SEGMENT_BYTES = 4_096

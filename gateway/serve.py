@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from multiprocessing.process import BaseProcess
 
-from gateway import engine_loop, pipeline, service
+from gateway import engine_loop, limits, pipeline, service
 from gateway.broker import open_broker
 from gateway.errors import BrokerUnavailable, JournalUnavailable
 from gateway.journal import Journal
@@ -57,6 +59,7 @@ def serve(settings: Settings, workers: int, with_engine: bool) -> None:
                 if process is None or not process.is_alive():
                     if process is not None:
                         logger().error("loop died, restarting", loop=name, exit=process.exitcode)
+                        _disown(settings, process)
                         time.sleep(PAUSE_SECONDS)
                     running[name] = context.Process(target=run, args=(name, settings, os.getpid()), name=name)
                     running[name].start()
@@ -103,11 +106,26 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
 
 def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
     loaded, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
-    worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    worker = f"{_worker(os.getpid())}{uuid.uuid4().hex[:8]}"
+    resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library.
+    alarm = partial(signal.setitimer, signal.ITIMER_REAL)
     with _journal(settings) as journal:
         while not stopping():
-            if not service.work(journal, loaded, partners, worker):
+            if not service.work(journal, loaded, partners, worker, alarm):
                 time.sleep(IDLE_SECONDS)
+
+
+def _worker(pid: int | None) -> str:
+    """Return how the names of a process's claims begin."""
+    return f"{socket.gethostname()}:{pid}:"
+
+
+def _disown(settings: Settings, process: BaseProcess) -> None:
+    """Let others take at once what a dead worker held."""
+    if process.name.startswith("work"):
+        with suppress(JournalUnavailable), _journal(settings) as journal:
+            journal.disown(_worker(process.pid), service.now())
 
 
 def _dispatch(settings: Settings, stopping: Callable[[], bool]) -> None:

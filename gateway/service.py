@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import pipeline
+from gateway import limits, pipeline
 from gateway.broker import Broker, Intake, Letter
 from gateway.broker import Delivery as Letterbox
 from gateway.errors import GatewayError, JournalUnavailable
@@ -50,7 +50,8 @@ def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -
     """Journal the next deliveries in one transaction, then acknowledge them; returns how many there were.
 
     Nothing is parsed here: what arrived is a fact before it is understood. A delivery that the journal knows already
-    adds nothing; if it is the sender's own resend, and not the transport's, its answers are sent again.
+    adds nothing, but its answers are sent again: it may be the sender's own resend, and a redelivery does not tell
+    whether it was one before a crash. An answer that comes twice has the same id.
     """
     letters = intake.receive(wait)
     if not letters:
@@ -59,7 +60,7 @@ def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -
     head = journal.head()
     new = journal.receive([_delivery(letter, owners.get(letter.queue), head) for letter in letters])
     for letter, is_new in zip(letters, new, strict=True):
-        if not is_new and not letter.redelivered:
+        if not is_new:
             journal.resend(inbox_id(letter.uid), now())
     intake.ack(letters)
     logger().info("received", count=len(letters))
@@ -106,11 +107,14 @@ def unproven(letter: Letterbox, owner: Partner) -> str | None:
 # ------------------------------------------------------------------------------------------------ work
 
 
-def work(journal: Journal, specs: Specs, partners: Partners, worker: str) -> int:
+def work(
+    journal: Journal, specs: Specs, partners: Partners, worker: str, alarm: Callable[[float], object] = lambda _: None
+) -> int:
     """Claim the next messages, carry them through the pipeline and finish them; returns how many were claimed.
 
     One that fails does not hold up the others of its batch: it is given back, its attempt counted, and tried again
-    soon; after the last attempt it is parked, and its sender is told.
+    soon; after the last attempt it is parked, and its sender is told. `alarm` is set to the seconds that a message may
+    take and to 0 after it: what it does ends this process, so that no message holds a worker for ever.
     """
     claims = journal.claim(worker, BATCH, LEASE_SECONDS, now())
     if claims.exhausted:
@@ -125,12 +129,14 @@ def work(journal: Journal, specs: Specs, partners: Partners, worker: str) -> int
         transmissions,
         lambda row: _outcome(row, journal, specs, partners),
         lambda done: journal.finish(done, specs=specs.digest, now=now()),
+        alarm,
     )
     _carry(
         journal,
         results,
         lambda row: _settlement(row, journal, specs, partners),
         lambda done: journal.settle(done, now=now()),
+        alarm,
     )
     return len(claims.work) + len(claims.exhausted)
 
@@ -140,6 +146,7 @@ def _carry(
     rows: Sequence[Claimed],
     handle: Callable[[Claimed], Done | None],
     finish: Callable[[Sequence[tuple[Claimed, Done]]], object],
+    alarm: Callable[[float], object],
 ) -> None:
     """Handle every row, then write what became of them as one fact.
 
@@ -148,7 +155,7 @@ def _carry(
     """
     done: list[tuple[Claimed, Done]] = []
     for row in rows:
-        with _by_itself(journal, row):
+        with _by_itself(journal, row, alarm):
             if one := handle(row):
                 done.append((row, one))
     if not done:
@@ -160,15 +167,16 @@ def _carry(
     except Exception as error:
         logger().warning("finishing one by one", count=len(done), error=_reason(error))
         for row, _ in done:
-            with _by_itself(journal, row):
+            with _by_itself(journal, row, alarm):
                 if one := handle(row):
                     finish([(row, one)])
 
 
 @contextmanager
-def _by_itself(journal: Journal, row: Claimed) -> Iterator[None]:
+def _by_itself(journal: Journal, row: Claimed, alarm: Callable[[float], object]) -> Iterator[None]:
     """Keep a row's failure to itself: one line in the log, and the row is given back with its attempt counted."""
     with bound(message_id=row.id, partner=row.partner):
+        alarm(limits.MESSAGE_SECONDS)
         try:
             yield
         except JournalUnavailable:
@@ -176,6 +184,8 @@ def _by_itself(journal: Journal, row: Claimed) -> Iterator[None]:
         except Exception as error:  # whatever it is: the other messages must not wait for it
             logger().error("given back", attempts=row.attempts, error=_reason(error))
             journal.give_back([row], now() + timedelta(seconds=AGAIN_SECONDS))
+        finally:
+            alarm(0)
 
 
 def _reason(error: Exception) -> str:
