@@ -99,6 +99,8 @@ def _content(node: Any, attribute: str, reason: str, pack: Pack) -> Trouble:
     trouble = Trouble(node, reason, text or _local(node.tag), reason)
     for element in pack.elements.values():
         if element.direction != "out" and _is_at(node, attribute, element, pack):
+            if not text.strip() and usage_of(element.name, pack, MessageType.DECLARATION, None) == "M":
+                return trouble._replace(element=element, code=MISSING)
             if text.strip() and isinstance(element.format.read(text.strip()), Unreadable):
                 return trouble._replace(element=element, code=UNREADABLE)
             break
