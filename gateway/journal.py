@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import alembic.command
 import alembic.config
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Engine,
     Insert,
@@ -40,6 +41,7 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    union,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -82,6 +84,8 @@ from gateway.tables import (
     audit,
     declaration_version,
     destination,
+    execution,
+    execution_answer,
     inbox,
     interchange_reference,
     message,
@@ -110,6 +114,12 @@ RECEIVING, CHAINING, MIGRATING = 7_305_001, 7_305_002, 7_305_003
 
 # Keys that one statement asks for: SQLite takes 32,766 parameters, and a key may have two.
 IN_ONE_STATEMENT = 5_000
+
+# How many transmissions one transaction of a purge looks at: short enough that nobody waits for it.
+PURGE_PAGE = 500
+
+# How the note of a resend begins.
+RESEND_OF = "resend of "
 
 T = TypeVar("T", str, tuple[str, str])
 AnyRow = Row[*tuple[Any, ...]]
@@ -216,6 +226,71 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of the partners' transmissions to replay; None selects by nothing. `until` is not included.
+
+    `finding` is a code that one of its messages was given.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    partner: str | None = None
+    verdict: str | None = None
+    finding: str | None = None
+    transaction_number: str | None = None
+
+
+class Told(NamedTuple):
+    """What the journal holds of one judged message: its verdict, and the codes of its findings in order."""
+
+    ordinal: int
+    type: str
+    verdict: str
+    codes: tuple[str, ...]
+    transaction_number: str | None
+    reference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One transmission as the journal keeps it, and what was made of it; `judged_at` None: it was given no verdict."""
+
+    sequence: int
+    id: str
+    partner: str | None
+    received_at: datetime
+    body: bytes
+    digest: str
+    headers: Mapping[str, str]
+    channel: str
+    state: str
+    note: str | None
+    judged_at: datetime | None
+    specs: str | None
+    messages: tuple[Told, ...]
+
+    @property
+    def received(self) -> Received:
+        """The transmission as the pipeline takes it."""
+        return Received(self.id, self.partner, self.body, self.received_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One replay: of what (an inbox sequence, or None for a file), by whom, by which specification, with which result.
+
+    The outcome's id is the execution's own, so its answers have ids of their own.
+    """
+
+    inbox: int | None
+    source: str
+    operator: str
+    specs: str
+    outcome: Outcome
+    agrees: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """One thing to be sent now."""
 
@@ -226,6 +301,18 @@ class Due:
     body: bytes
     created_at: datetime
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One audit link: number, time, what happened, details; and of its transmission the receipt and the attempts."""
+
+    n: int
+    at: datetime
+    event: str
+    detail: Any
+    received_at: datetime | None
+    attempts: int | None
 
 
 # ---------------------------------------------------------------------------------------------------- statements
@@ -306,6 +393,79 @@ USED = (
         )
     )
 )
+
+RECORDED = select(inbox).where(inbox.c.sequence.in_(bindparam("wanted", expanding=True))).order_by(inbox.c.sequence)
+TOLD = (
+    select(message)
+    .where(message.c.inbox.in_(bindparam("wanted", expanding=True)))
+    .order_by(message.c.inbox, message.c.ordinal)
+)
+# When a version was judged, not received: what was released from parking came late.
+VERSIONS_WITH_TIME = (
+    select(declaration_version, message.c.created_at.label("judged_at"))
+    .join(
+        message,
+        and_(message.c.inbox == declaration_version.c.inbox, message.c.ordinal == declaration_version.c.ordinal),
+    )
+    .where(declaration_version.c.transaction_number.in_(bindparam("numbers", expanding=True)))
+    .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
+)
+SETTLEMENTS = (
+    select(
+        assessment_request.c.id.label("request_id"),
+        assessment_request.c.transaction_number,
+        assessment_request.c.version,
+        assessment_request.c.nature,
+        audit.c.at,
+        audit.c.detail,
+    )
+    .join(audit, audit.c.subject == assessment_request.c.inbox)
+    .where(
+        assessment_request.c.transaction_number.in_(bindparam("numbers", expanding=True)), audit.c.event == "settled"
+    )
+    .order_by(audit.c.n)
+)
+TAKEN = (
+    select(
+        interchange_reference.c.partner,
+        interchange_reference.c.reference,
+        interchange_reference.c.digest,
+        interchange_reference.c.inbox,
+        func.min(message.c.created_at, type_=message.c.created_at.type).label("accepted_at"),
+    )
+    .join(message, and_(message.c.inbox == interchange_reference.c.inbox, message.c.verdict == Verdict.ACCEPTED.value))
+    .where(
+        tuple_(interchange_reference.c.partner, interchange_reference.c.reference).in_(
+            bindparam("keys", expanding=True)
+        )
+    )
+    .group_by(*interchange_reference.c)
+)
+
+# The oldest transmissions; never the newest one, whose number the next counts from.
+OLDEST = (
+    select(*(inbox.c[name] for name in ("sequence", "channel", "state", "received_at", "finished_at", "note")))
+    .where(
+        inbox.c.sequence > bindparam("after"), inbox.c.sequence < select(func.max(inbox.c.sequence)).scalar_subquery()
+    )
+    .order_by(inbox.c.sequence)
+    .limit(bindparam("size"))
+)
+ABOUT = union(
+    *(
+        select(table.c.inbox, table.c.transaction_number).where(table.c.inbox.in_(bindparam("mine", expanding=True)))
+        for table in (declaration_version, assessment_request)
+    )
+)
+LAST_ACCEPTED = (
+    select(message.c.transaction_number, func.max(message.c.created_at, type_=message.c.created_at.type).label("last"))
+    .where(
+        message.c.transaction_number.in_(bindparam("numbers", expanding=True)),
+        message.c.verdict == Verdict.ACCEPTED.value,
+    )
+    .group_by(message.c.transaction_number)
+)
+UNSENT = select(outbox.c.inbox).where(outbox.c.inbox.in_(bindparam("mine", expanding=True)), outbox.c.sent_at.is_(None))
 
 RESTING = select(destination.c.name).where(
     or_(destination.c.paused_until > bindparam("now"), destination.c.parked_at.is_not(None))
@@ -759,7 +919,7 @@ class Journal:
         with self._write() as connection:
             if not self._held(connection, [row]):
                 return 0
-            self._close(connection, [(row, "done", f"resend of {first}")], now)
+            self._close(connection, [(row, "done", f"{RESEND_OF}{first}")], now)
             return self._due_again(connection, first, row.sequence, now)
 
     def resend(self, first: str, now: datetime) -> int:
@@ -977,7 +1137,7 @@ class Journal:
         """Return the whole life of a transmission, by its id or the beginning of it; None if there is none.
 
         Keys: those of the inbox, `intact` (the bytes still have their digest), `messages`, `declarations`, `requests`,
-        `outbox`, `audit`. Raises GatewayError when several ids begin so.
+        `outbox`, `audit`, `executions` (replays). Raises GatewayError when several ids begin so.
         """
         with self._read() as connection:
             found = connection.execute(
@@ -1004,6 +1164,8 @@ class Journal:
             }
             for name, query in parts.items():
                 life[name] = [dict(row) for row in connection.execute(query).mappings()]
+            replays = select(execution).where(execution.c.inbox == life["sequence"]).order_by(execution.c.number)
+            life["executions"] = self._executions(connection, replays)
         for part in ("messages", "declarations", "audit"):
             for row in life[part]:
                 row.update({name: json.loads(row[name]) for name in ("envelope", "findings", "detail") if name in row})
@@ -1038,6 +1200,322 @@ class Journal:
             "destinations_paused": resting[0] - resting[1],
             "destinations_parked": resting[1],
         }
+
+    # ------------------------------------------------------------------------------------------------ replay
+
+    def selected(self, wanted: Selection, after: int = 0, limit: int = IN_ONE_STATEMENT) -> list[int]:
+        """Return the sequences of the next selected transmissions of partners, in the order of receipt."""
+        query = select(inbox.c.sequence).where(_selects(wanted), inbox.c.sequence > after)
+        with self._read() as connection:
+            return list(connection.scalars(query.order_by(inbox.c.sequence).limit(limit)))
+
+    def count_selected(self, wanted: Selection) -> int:
+        """Return how many transmissions are selected."""
+        with self._read() as connection:
+            return connection.scalar(select(func.count()).select_from(inbox).where(_selects(wanted))) or 0
+
+    def sequence_of(self, id_: str) -> int | None:
+        """Return the sequence of a transmission by its id or the beginning of it; None if there is none.
+
+        Raises GatewayError when several ids begin so.
+        """
+        wanted = _text(id_)
+        query = select(inbox.c.sequence, inbox.c.id).where(inbox.c.id.between(wanted, wanted + "g")).limit(2)
+        with self._read() as connection:
+            rows = connection.execute(query).all()
+        if len(rows) > 1 and rows[0].id != id_:
+            raise GatewayError(f"several transmissions have an id that begins with {id_}")
+        return rows[0].sequence if rows else None
+
+    def recorded(self, sequences: Sequence[int]) -> list[Recorded]:
+        """Return at most `IN_ONE_STATEMENT` transmissions with what was made of them, in the order of receipt."""
+        told: dict[int, list[Told]] = defaultdict(list)
+        judged: dict[int, tuple[datetime, str]] = {}
+        with self._read() as connection:
+            rows = connection.execute(RECORDED, {"wanted": list(sequences)}).all()
+            for row in connection.execute(TOLD, {"wanted": list(sequences)}):
+                codes = tuple(finding["code"] for finding in json.loads(row.findings))
+                judged[row.inbox] = row.created_at, row.specs
+                told[row.inbox].append(
+                    Told(row.ordinal, row.type, row.verdict, codes, row.transaction_number, row.reference)
+                )
+        return [
+            Recorded(
+                sequence=row.sequence,
+                id=row.id,
+                partner=row.partner or None,
+                received_at=row.received_at,
+                body=row.body,
+                digest=row.digest,
+                headers=json.loads(row.headers),
+                channel=row.channel,
+                state=row.state,
+                note=row.note,
+                judged_at=judged.get(row.sequence, (None, None))[0],
+                specs=judged.get(row.sequence, (None, None))[1],
+                messages=tuple(told[row.sequence]),
+            )
+            for row in rows
+        ]
+
+    def facts_then(self, asked: Sequence[tuple[Recorded, Iterable[str], Iterable[str]]]) -> list[Known]:
+        """Return, for transmissions with the numbers and references in them, what was known when they were judged.
+
+        Versions that were accepted before, each with the status that it had then (from the audit chain's settlements);
+        the payment due date is the one on file. Of the references only those that were taken by other bytes. For what
+        was never judged it is what is known now.
+        """
+        wanted = [{_key(number): number for number in numbers} for _, numbers, _ in asked]
+        given = [
+            {(_key(row.partner or ""), _key(reference)): reference for reference in references}
+            for row, _, references in asked
+        ]
+        versions: dict[str, list[AnyRow]] = defaultdict(list)
+        settled: dict[tuple[str, int], list[AnyRow]] = defaultdict(list)
+        taken: dict[tuple[str, str], AnyRow] = {}
+        with self._read() as connection:
+            for part in _parts({key for each in wanted for key in each}):
+                for row in connection.execute(VERSIONS_WITH_TIME, {"numbers": part}):
+                    versions[row.transaction_number].append(row)
+            # Only what had a history then needs to know what became of it when.
+            changed = {
+                key
+                for (row, _, _), each in zip(asked, wanted, strict=True)
+                for key in each
+                if any(_before(version.judged_at, row.judged_at) for version in versions[key])
+            }
+            for part in _parts(changed):
+                for row in connection.execute(SETTLEMENTS, {"numbers": part}):
+                    detail = json.loads(row.detail)
+                    if row.request_id == detail["request"]:
+                        settled[row.transaction_number, row.version].append(row)
+            for pairs in _parts({key for each in given for key in each}):
+                taken |= {(row.partner, row.reference): row for row in connection.execute(TAKEN, {"keys": pairs})}
+        known = []
+        for (asking, _, _), ours, theirs in zip(asked, wanted, given, strict=True):
+            histories = {}
+            for key, number in ours.items():
+                seen = [version for version in versions[key] if _before(version.judged_at, asking.judged_at)]
+                if seen:
+                    histories[number] = tuple(_as_of(each, settled, asking.judged_at) for each in seen)
+            used = {
+                reference: taken[key].digest
+                for key, reference in theirs.items()
+                if key in taken
+                and taken[key].inbox != asking.sequence
+                and taken[key].digest != asking.digest
+                and _before(taken[key].accepted_at, asking.judged_at)
+            }
+            known.append(Known(histories, used))
+        return known
+
+    def keep_execution(self, done: Execution, now: datetime) -> str:
+        """Write a replay with its answers, which are not sent, and return its id."""
+        outcome = done.outcome
+        received = outcome.received
+        answers = [item for item in outcome.outgoing if item.kind != "request"]
+        messages = [_replayed(judged) for judged in outcome.judged]
+        detail = {
+            "execution": received.id,
+            "source": _text(done.source),
+            "digest": received.digest,
+            "operator": _text(done.operator),
+            "agrees": done.agrees,
+            **_judged_detail(outcome, done.specs),
+            "outgoing": [_sent_detail(item) for item in answers],
+        }
+        with self._write() as connection:
+            number = connection.execute(
+                insert(execution).values(
+                    id=received.id,
+                    inbox=done.inbox,
+                    source=_text(done.source),
+                    digest=received.digest,
+                    partner=_key(received.partner or ""),
+                    operator=_text(done.operator),
+                    at=now,
+                    specs=done.specs,
+                    messages=dump(messages),
+                )
+            ).inserted_primary_key
+            if answers:
+                connection.execute(
+                    insert(execution_answer),
+                    [
+                        {
+                            "id": item.id,
+                            "execution": number[0] if number else 0,
+                            "ordinal": item.ordinal,
+                            "kind": item.kind,
+                            "destination": item.destination,
+                            "content_type": item.content_type,
+                            "body": item.body,
+                        }
+                        for item in answers
+                    ],
+                )
+            self._chain(connection, [(now, "replayed", done.inbox, detail)])
+        return received.id
+
+    def send_execution(self, id_: str, operator: str, now: datetime) -> int:
+        """Put the answers of a replay into the outbox, once; return how many."""
+        with self._write() as connection:
+            sent = (
+                update(execution)
+                .where(execution.c.id == id_, execution.c.inbox.is_not(None), execution.c.sent_at.is_(None))
+                .values(sent_at=now)
+            )
+            row = connection.execute(sent.returning(execution.c.number, execution.c.inbox)).one_or_none()
+            if row is None:
+                return 0
+            answers = connection.execute(
+                select(execution_answer).where(execution_answer.c.execution == row.number).order_by("ordinal", "kind")
+            ).all()
+            items = [
+                Outgoing(each.id, each.kind, each.destination, each.content_type, each.body, each.ordinal)
+                for each in answers
+            ]
+            self._send(connection, [_outgoing(item, row.inbox, now, item.ordinal) for item in items])
+            detail = {"execution": id_, "operator": _text(operator), "outgoing": [_sent_detail(item) for item in items]}
+            self._chain(connection, [(now, "replay sent", row.inbox, detail)])
+        return len(items)
+
+    def execution(self, id_: str) -> dict[str, Any] | None:
+        """Return a replay by its id or the beginning of it, with its `answers`; None if there is none."""
+        wanted = _text(id_)
+        query = select(execution).where(execution.c.id.between(wanted, wanted + "g"))
+        with self._read() as connection:
+            found = self._executions(connection, query)
+        if len(found) > 1:
+            raise GatewayError(f"several replays have an id that begins with {id_}")
+        return found[0] if found else None
+
+    def _executions(self, connection: Connection, query: Any) -> list[dict[str, Any]]:
+        """Return replays as dicts with their answers."""
+        found = [dict(row) for row in connection.execute(query).mappings()]
+        for each in found:
+            each["messages"] = json.loads(each["messages"])
+            answers = select(execution_answer).where(execution_answer.c.execution == each["number"])
+            each["answers"] = [dict(row) for row in connection.execute(answers.order_by("ordinal", "kind")).mappings()]
+        return found
+
+    # ------------------------------------------------------------------------------------------------ parked
+
+    def release_parked(self, sequence: int, operator: str, now: datetime) -> bool:
+        """Give a parked transmission to the workers again, its attempts forgotten; False if it is not parked."""
+        with self._write() as connection:
+            free = {"state": "received", "attempts": 0, "worker": None, "lease_until": None, "finished_at": None}
+            if not self._unpark(connection, sequence, {**free, "note": None}):
+                return False
+            self._chain(connection, [(now, "released", sequence, {"operator": _text(operator)})])
+        return True
+
+    def refuse_parked(
+        self, row: Recorded, outcome: Outcome | None, *, why: str, specs: str, operator: str, now: datetime
+    ) -> bool:
+        """End a parked transmission with an operator's refusal and its answers; False if it is not parked.
+
+        Without an outcome (a result of the engine: nobody to answer) it is only closed.
+        """
+        with self._write() as connection:
+            closed = {"state": "done", "finished_at": now, "note": _text(f"refused by {operator}: {why}")[:500]}
+            if not self._unpark(connection, row.sequence, closed):
+                return False
+            detail: dict[str, object] = {"operator": _text(operator), "why": _text(why)}
+            if outcome:
+                messages = [_message(row, judged, outcome.syntax, specs, now) for judged in outcome.judged]
+                connection.execute(MESSAGE, messages)
+                items = [item for item in outcome.outgoing if item.kind != "request"]
+                self._send(connection, [_outgoing(item, row.sequence, now, item.ordinal) for item in items])
+                detail |= _judged_detail(outcome, specs)
+            self._chain(connection, [(now, "refused by operator", row.sequence, detail)])
+        return True
+
+    def _unpark(self, connection: Connection, sequence: int, values: Mapping[str, object]) -> bool:
+        """Set what becomes of a transmission, if it is parked; tell whether it was."""
+        parked = update(inbox).where(inbox.c.sequence == sequence, inbox.c.state == "parked")
+        return connection.execute(parked.values(**values)).rowcount == 1
+
+    def events(self, after: int, limit: int) -> list[Event]:
+        """Return the audit links after a number, in order, each with what the inbox knows of its transmission."""
+        rows = (
+            select(audit.c.n, audit.c.at, audit.c.event, audit.c.detail, inbox.c.received_at, inbox.c.attempts)
+            .outerjoin(inbox, inbox.c.sequence == audit.c.subject)
+            .where(audit.c.n > after)
+            .order_by(audit.c.n)
+            .limit(limit)
+        )
+        with self._read() as connection:
+            return [
+                Event(row.n, datetime.fromisoformat(row.at), row.event, json.loads(row.detail), *row[4:])
+                for row in connection.execute(rows)
+            ]
+
+    # ------------------------------------------------------------------------------------------------ retention
+
+    def purge(self, before: Mapping[str, datetime], *, now: datetime, rehearse: bool = False) -> dict[str, int]:
+        """Delete what is older than its kind may be, and return how many transmissions of each kind that were.
+
+        Kinds: declaration, refused, repeated, result. A declaration goes as a whole, by the last message accepted about
+        its number. What is unfinished, parked or not yet sent stays, and so does the audit chain, which notes each
+        transmission that went. `rehearse` counts only.
+        """
+        counts = dict.fromkeys(before, 0)
+        youngest, after = max(before.values()), 0
+        while True:
+            with self._read() if rehearse else self._write() as connection:
+                page = connection.execute(OLDEST, {"after": after, "size": PURGE_PAGE}).all()
+                old = [row for row in page if row.received_at < youngest]
+                gone, expired = self._expired(connection, old, before)
+                for kind in gone.values():
+                    counts[kind] += 1
+                if gone and not rehearse:
+                    self._delete(connection, sorted(gone), expired)
+                    self._chain(connection, [(now, "purged", None, {"transmissions": sorted(gone)})])
+            # Numbers follow the time of receipt: after the first page of younger ones there is nothing old.
+            if len(page) < PURGE_PAGE or not old:
+                return counts
+            after = page[-1].sequence
+
+    def _expired(
+        self, connection: Connection, rows: Sequence[AnyRow], before: Mapping[str, datetime]
+    ) -> tuple[dict[int, str], list[str]]:
+        """Return which of the rows may go, with their kinds, and the transaction numbers whose time is over."""
+        mine = {"mine": [row.sequence for row in rows if row.finished_at and row.state == "done"]}
+        about: dict[int, set[str]] = defaultdict(set)
+        for row in connection.execute(ABOUT, mine):
+            about[row.inbox].add(row.transaction_number)
+        numbers = {number for some in about.values() for number in some}
+        last = {
+            row.transaction_number: row.last
+            for part in _parts(numbers)
+            for row in connection.execute(LAST_ACCEPTED, {"numbers": part})
+        }
+        expired = {number for number in numbers if number in last and last[number] < before["declaration"]}
+        unsent = set(connection.scalars(UNSENT, mine))
+        gone = {}
+        for row in rows:
+            if row.sequence not in mine["mine"] or row.sequence in unsent:
+                continue
+            kind = "refused"
+            if about[row.sequence]:
+                kind = "declaration"
+            elif row.channel == "assessment":
+                kind = "result"
+            elif (row.note or "").startswith(RESEND_OF):
+                kind = "repeated"
+            over = about[row.sequence] <= expired if kind == "declaration" else row.received_at < before[kind]
+            if over:
+                gone[row.sequence] = kind
+        return gone, sorted(expired)
+
+    def _delete(self, connection: Connection, sequences: list[int], numbers: list[str]) -> None:
+        """Delete transmissions with all that hangs on them, and every version of the declarations."""
+        for part in _parts(numbers):
+            connection.execute(delete(declaration_version).where(declaration_version.c.transaction_number.in_(part)))
+        for table in (assessment_request, message, interchange_reference, outbox):
+            connection.execute(delete(table).where(table.c.inbox.in_(sequences)))
+        connection.execute(delete(inbox).where(inbox.c.sequence.in_(sequences)))
 
     # ------------------------------------------------------------------------------------------------ transactions
 
@@ -1131,6 +1609,62 @@ def _parts(keys: Iterable[T]) -> Iterator[list[T]]:
         yield ordered[start : start + IN_ONE_STATEMENT]
 
 
+def _selects(wanted: Selection) -> ColumnElement[bool]:
+    """Return the condition on the inbox that a selection is."""
+    conditions: list[ColumnElement[bool]] = [inbox.c.channel == "partner"]
+    if wanted.since:
+        conditions.append(inbox.c.received_at >= wanted.since)
+    if wanted.until:
+        conditions.append(inbox.c.received_at < wanted.until)
+    if wanted.partner:
+        conditions.append(inbox.c.partner == wanted.partner)
+    of_messages: list[ColumnElement[bool]] = []
+    if wanted.verdict:
+        of_messages.append(message.c.verdict == wanted.verdict)
+    if wanted.transaction_number:
+        of_messages.append(message.c.transaction_number == wanted.transaction_number)
+    if wanted.finding:
+        # The findings are canonical JSON: a code stands in them in one form only.
+        of_messages.append(message.c.findings.contains(f'"code":{json.dumps(wanted.finding)},', autoescape=True))
+    if of_messages:
+        conditions.append(exists().where(message.c.inbox == inbox.c.sequence, *of_messages))
+    return and_(*conditions)
+
+
+def _before(moment: datetime | None, judged_at: datetime | None) -> bool:
+    """Tell whether something had happened when a transmission was judged; what is not judged yet sees everything."""
+    return moment is not None and (judged_at is None or moment < judged_at)
+
+
+def _as_of(
+    version: AnyRow, settled: Mapping[tuple[str, int], Sequence[AnyRow]], judged_at: datetime | None
+) -> VersionFact:
+    """Return a version with the status that it had when something was judged."""
+    fact = _fact(version)
+    if judged_at is None:
+        return fact
+    status = "accepted"
+    for row in settled.get((version.transaction_number, version.version), ()):
+        became = json.loads(row.detail)["status"]
+        granted = row.nature != Nature.WITHDRAWAL.value or became == "withdrawn"
+        if datetime.fromisoformat(row.at) < judged_at and granted and status != "withdrawn":
+            status = became
+    return replace(fact, status=status)
+
+
+def _replayed(judged: Judged) -> dict[str, object]:
+    """Return what is kept of one message of a replay."""
+    declaration = judged.message.declaration
+    return {
+        "ordinal": judged.message.ordinal,
+        "type": judged.message.type.value,
+        "transaction_number": declaration.transaction_number if declaration else None,
+        "version": declaration.version if declaration else None,
+        "verdict": judged.verdict.value,
+        "findings": json.loads(encode_findings(judged.findings)),
+    }
+
+
 def _claimed(row: AnyRow) -> Claimed:
     """Return the leased transmission of an inbox row."""
     return Claimed(
@@ -1163,7 +1697,7 @@ def _fact(row: AnyRow) -> VersionFact:
     )
 
 
-def _message(row: Claimed, judged: Judged, syntax: Syntax, specs: str, now: datetime) -> dict[str, Any]:
+def _message(row: Claimed | Recorded, judged: Judged, syntax: Syntax, specs: str, now: datetime) -> dict[str, Any]:
     """Return the row of one judged message."""
     subject = judged.message
     declaration, envelope = subject.declaration, subject.envelope

@@ -155,6 +155,7 @@ interchange_reference = Table(
     Column("reference", Text, primary_key=True),
     Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),
     Column("digest", String(64), nullable=False),
+    Index("interchange_reference_inbox", "inbox"),
 )
 
 # Everything to be sent; what was sent stays, so that it can be sent again byte for byte.
@@ -181,6 +182,38 @@ Index(
     outbox.c.position,
     postgresql_where=outbox.c.sent_at.is_(None),
     sqlite_where=outbox.c.sent_at.is_(None),
+)
+
+# Every replay: what today's pipeline makes of a transmission (or of a file: no inbox), without any effect.
+execution = Table(
+    "execution",
+    metadata,
+    Column("number", Sequence, primary_key=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("inbox", Sequence, ForeignKey("inbox.sequence")),
+    Column("source", Text, nullable=False),  # the transmission's id, or the file's name
+    Column("digest", String(64), nullable=False),
+    Column("partner", Text, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("specs", String(64), nullable=False),
+    Column("messages", Text, nullable=False),  # verdicts and findings
+    Column("sent_at", Instant),  # when its answers were put into the outbox
+    Index("execution_inbox", "inbox"),
+)
+
+# The answers that a replay made; they are kept here, and go out only when an operator says so.
+execution_answer = Table(
+    "execution_answer",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("execution", Sequence, ForeignKey("execution.number"), nullable=False),
+    Column("ordinal", Integer),
+    Column("kind", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("execution_answer_execution", "execution"),
 )
 
 # Destinations that failed: a row goes when the destination works again.
