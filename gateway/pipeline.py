@@ -38,6 +38,8 @@ from gateway.model import (
 )
 from gateway.specs import Pack, Specs, choose_pack, load
 from parsers import cad, edifact, sniff, xml
+from parsers.places import check_edifact_places
+from parsers.xml_paths import check_xml_paths
 from responses.answers import answer
 from responses.contrl import contrl
 from routing.assessment import build_request
@@ -65,7 +67,9 @@ def prepare(root: Path) -> Specs:
         cad.xml_plan(pack)
         cad.edifact_plan(pack)
         xml.schema(pack.schema)
-        check_rules(pack)
+        check_xml_paths(pack)
+        check_edifact_places(pack, loaded.directories)
+        check_rules(pack, loaded)
     return loaded
 
 
@@ -94,12 +98,18 @@ def _parse_xml(received: Received, specs: Specs) -> Message:
     """Read an XML transmission; raises Malformed."""
     root = xml.parse(received.body)
     node = xml.declaration_of(root)
-    code = xml.child_text(node, "FunctionCode")
-    known = [pack for pack in specs.packs if root.tag == f"{{{pack.metadata_namespace}}}MetaData"]
-    if not known or node is None or node.tag not in {f"{{{pack.namespace}}}Declaration" for pack in known}:
+    known = [
+        pack
+        for pack in specs.packs
+        if root.tag == f"{{{pack.metadata_namespace}}}MetaData"
+        and node is not None
+        and node.tag == f"{{{pack.namespace}}}Declaration"
+    ]
+    if not known:
         raise Malformed("GTW-0002", root.tag if node is None else node.tag, place=xml.start_of(root), value=root.tag)
-    version = xml.child_text(root, known[0].xml_envelope["version"])
-    pack = choose_pack(specs, code, version, received.received_at.date())
+    code = next(filter(None, (xml.child_text(node, xml.path_of(pack, "function_code")) for pack in known)), None)
+    version = next(filter(None, (xml.child_text(root, pack.xml_envelope["version"]) for pack in known)), None)
+    pack = choose_pack(known, code, version, calendar.eastern_day(received.received_at))
     envelope = xml.envelope(root, pack or known[0])
     locator = xml.XmlLocator(received.body, root, pack or known[0], envelope)
     if pack is None:
@@ -107,11 +117,14 @@ def _parse_xml(received: Received, specs: Specs) -> Message:
         return Message(1, Syntax.XML, MessageType.UNKNOWN, envelope, None, None, (fault,), locator)
     declaration, unread = cad.read_xml(node, pack)
     faults: list[Fault] = []
-    if not xml.fits(root, pack):
+    if version and version != pack.version:
+        place = xml.place_in_envelope(root, pack.xml_envelope["version"], locator)
+        faults = [_no_such_version(version, known, code, place)]
+    elif not xml.fits(root, pack):
         faults = schema.explain(root, pack, locator.place_of)
     elif unread:
         faults = [Fault("CAD-0007", place=locator.place_of(each), value=each.tag.rpartition("}")[2]) for each in unread]
-    return Message(1, Syntax.XML, pack.types[code or ""], envelope, pack.id, declaration, tuple(faults), locator)
+    return Message(1, Syntax.XML, pack.types[code or ""], envelope, pack.key, declaration, tuple(faults), locator)
 
 
 def _parse_edifact(received: Received, specs: Specs) -> Parsed:
@@ -136,9 +149,11 @@ def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs
     syntax_version = text.interchange.syntax_version
     table = specs.directories.structure(text.identifier, syntax_version)
     ours = [pack for pack in specs.packs if text.identifier[:5] == pack.edifact_message[:5]]
-    code = next((text.value(i, 3) for i, tag in enumerate(text.tags) if tag == "BGM"), None) if ours else None
-    pack = choose_pack(specs, code, text.value(0, 3) or None, received.received_at.date()) if ours else None
-    profile = _profile(pack, table) if pack and table else None
+    code = next(filter(None, (_function_code(text, pack) for pack in ours)), None)
+    version = text.value(0, 3) or None
+    pack = choose_pack(ours, code, version, calendar.eastern_day(received.received_at))
+    other_version = pack is not None and version not in (None, pack.version)
+    profile = _profile(pack, table) if pack and table and not other_version else None
     faults = list(structure.check(text, table, profile=profile))
     declaration, type_ = None, MessageType.UNKNOWN
     top = table.tree(text.tags) if table else None
@@ -149,7 +164,9 @@ def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs
         # What is refused for its syntax is read as far as it goes: the sender's number belongs into the journal.
         type_ = pack.types[code or ""]
         declaration, unread = cad.read_edifact(text.segments, top, pack)
-        if not any(fault.syntax_error for fault in faults):
+        if other_version:
+            faults.append(_no_such_version(version or "", ours, code, text.place(1, 4, 1)))
+        elif not any(fault.syntax_error for fault in faults):
             faults += [
                 Fault("CAD-0007", place=text.place(i + 1), value="+".join(":".join(e) for e in text.segments[i]))
                 for i in unread
@@ -159,8 +176,20 @@ def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs
         where = text.place(1, 3, 1)
         value = ":".join(text.identifier)
         faults = [Fault("GTW-0002", place=where, value=value, syntax_error="17", service_segment="UNH")]
-    pack_id = pack.id if pack else None
-    return Message(text.ordinal, Syntax.EDIFACT, type_, text.envelope, pack_id, declaration, tuple(faults), locator)
+    pack_key = pack.key if pack else None
+    return Message(text.ordinal, Syntax.EDIFACT, type_, text.envelope, pack_key, declaration, tuple(faults), locator)
+
+
+def _function_code(text: edifact.MessageText, pack: Pack) -> str | None:
+    """Return the function code of a message as the pack's dictionary places it; None if it is not there."""
+    tag, element, component = cad.function_code_place(pack)
+    return next((text.value(i, element, component) for i, each in enumerate(text.tags) if each == tag), None)
+
+
+def _no_such_version(version: str, packs: Iterable[Pack], code: str | None, place: Place) -> Fault:
+    """Return the fault of a message that declares a version of the specification which is not here."""
+    known = ", ".join(pack.version for pack in packs if code in pack.types)
+    return Fault("GTW-0011", place=place, value=version, expected=known)
 
 
 @functools.cache
@@ -208,7 +237,7 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
     """Validate every message and answer: a message sees what those before it in the transmission have changed."""
     judged: list[Judged] = []
     histories = dict(facts.histories)
-    packs = {pack.id: pack for pack in specs.packs}
+    packs = {pack.key: pack for pack in specs.packs}
     envelope_faults = _envelope_faults(parsed)
     for message in parsed.messages:
         pack = packs[message.pack] if message.pack else None
@@ -243,8 +272,10 @@ def _validate(message: Message, pack: Pack | None, facts: Facts, parsed: Parsed,
     reference = message.envelope.reference
     if reference and facts.references.get(reference, parsed.received.digest) != parsed.received.digest:
         yield Fault("GTW-0009", address=Address(""), value=reference)
-    if not pack.valid.covers(parsed.received.received_at.date()):
-        yield Fault("GTW-0011", address=Address(""), value=pack.version)
+    day = calendar.eastern_day(parsed.received.received_at)
+    if not pack.valid.covers(day):
+        in_force = (each.version for each in specs.packs if each.id == pack.id and each.valid.covers(day))
+        yield Fault("GTW-0011", address=Address(""), value=pack.version, expected=", ".join(in_force) or None)
     content = [
         *check_elements(message.declaration, pack, specs, message.type),
         *apply_rules(message.type, message.declaration, facts, pack, specs),
@@ -384,6 +415,22 @@ def respond_technical(received: Received, partner: Partner, specs: Specs) -> Out
         specs=specs,
     )
     return Outgoing(answer_id, "technical", partner.answer_queue, content_type, body)
+
+
+def refuse(received: Received, partner: Partner | None, reason: str, now: datetime, specs: Specs) -> Outcome:
+    """Refuse a transmission in the operator's words: every message that can be read in it, else the whole."""
+    fault = Fault("GTW-0014", address=Address(""), details={"reason": reason})
+    try:
+        parsed = parse(received, specs)
+    except Exception:  # what could not be handled may well be what cannot be read
+        syntax = sniff.syntax(received.body)
+        parsed = Parsed(received, syntax, (_nothing(syntax, Envelope(), (), received.body),))
+    packs = {pack.key: pack for pack in specs.packs}
+    judged = [
+        Judged(message, Verdict.REFUSED, (to_finding(fault, message, packs.get(message.pack or ""), specs),))
+        for message in parsed.messages
+    ]
+    return Outcome(received, parsed.syntax, tuple(judged), tuple(_respond(parsed, judged, Facts(now, partner), specs)))
 
 
 def _interchange_of(parsed: Parsed, ordinal: int) -> Interchange | None:
