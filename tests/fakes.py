@@ -7,9 +7,9 @@ The pipeline is a stand-in: a message is `BGM+V+<14 digits>+<version>+<reference
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -60,10 +60,13 @@ class Fuse:
     def __init__(self, blows: Iterable[int] = ()) -> None:
         self.moments = 0
         self.blows = set(blows)
+        self.stalls: dict[int, Callable[[], object]] = {}
 
     def moment(self) -> None:
-        """Count, and die if it is time."""
+        """Count; die, or let others go on meanwhile, if it is time."""
         self.moments += 1
+        if meanwhile := self.stalls.pop(self.moments, None):
+            meanwhile()
         if self.moments in self.blows:
             raise Crash
 
@@ -654,22 +657,9 @@ class World:
         return wrong
 
     def _answered(self, row: SimpleNamespace, kinds: list[str]) -> bool:
-        first = next((one for one in self.journal.t.inbox if one.body == row.body and one.partner == row.partner), row)
-        if row is not first:
-            return kinds in (["receipt"], ["receipt", "refused"], ["receipt", "technical"])
-        return kinds in (
-            ["accepted", "assessed", "receipt", "request"],
-            ["receipt", "refused"],
-            ["receipt", "technical"],
-        )
-
-
-def published_after(world: World, place: int) -> Mapping[str, int]:
-    """Count what went out after a place of the wire, by id."""
-    counts: dict[str, int] = defaultdict(int)
-    for letter in world.broker.wire[place:]:
-        counts[letter.id] += 1
-    return counts
-
-
-__all__ = ["FakeJournal", "World", "body_of", "published_after", "replace"]
+        if row.state == "parked":
+            return kinds == ["receipt", "technical"]
+        same = [one for one in self.journal.t.inbox if (one.body, one.partner) == (row.body, row.partner)]
+        if row is not next(one for one in same if one.state != "parked"):
+            return kinds == ["receipt"]
+        return kinds in (["accepted", "assessed", "receipt", "request"], ["receipt", "refused"])
