@@ -1513,7 +1513,9 @@ class Journal:
         """Delete transmissions with all that hangs on them, and every version of the declarations."""
         for part in _parts(numbers):
             connection.execute(delete(declaration_version).where(declaration_version.c.transaction_number.in_(part)))
-        for table in (assessment_request, message, interchange_reference, outbox):
+        replays = select(execution.c.number).where(execution.c.inbox.in_(sequences))
+        connection.execute(delete(execution_answer).where(execution_answer.c.execution.in_(replays)))
+        for table in (execution, assessment_request, message, interchange_reference, outbox):
             connection.execute(delete(table).where(table.c.inbox.in_(sequences)))
         connection.execute(delete(inbox).where(inbox.c.sequence.in_(sequences)))
 
