@@ -229,6 +229,11 @@ class Broker:
         with self._channel() as channel:
             return int(channel.queue_declare(queue, passive=True).message_count)
 
+    def depths(self, queues: Iterable[str]) -> dict[str, int]:
+        """Return the depth of each queue, on one connection. Raises GatewayError if one is missing."""
+        with self._channel() as channel:
+            return {queue: int(channel.queue_declare(queue, passive=True).message_count) for queue in queues}
+
     def purge(self, queue: str) -> int:
         """Delete the messages that wait and return how many they were."""
         with self._channel() as channel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import cli_spec, logs, pipeline, serve
+from gateway import cli_ops, cli_spec, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
 from gateway.errors import GatewayError
 from gateway.journal import Journal
@@ -229,11 +230,14 @@ def _write_answers(folder: Path, path: Path, outgoing: Iterable[Outgoing]) -> No
 @main.command(name="serve")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that judge.")
 @click.option("--with-reference-engine", is_flag=True, help="Run the reference assessment engine (sample rates) too.")
-def serve_command(workers: int, with_reference_engine: bool) -> None:
+@click.option("--health-port", metavar="[HOST:]PORT", help="Answer /health, /ready and /metrics there.")
+def serve_command(workers: int, with_reference_engine: bool, health_port: str | None) -> None:
     """Run the gateway until SIGTERM or SIGINT: receive, work, dispatch, each in its own process.
 
     Exit code: 0 stopped in order, 2 cannot start.
     """
+    if health_port:
+        os.environ["GATEWAY_HEALTH"] = health_port
     settings = from_environment()
     logs.configure(settings.log)
     serve.serve(settings, workers, with_reference_engine)
@@ -431,3 +435,5 @@ def _examine_journal(settings: Settings, declare: bool) -> str:
 
 main.add_command(cli_spec.rules)
 main.add_command(cli_spec.samples)
+for command in cli_ops.COMMANDS:
+    main.add_command(command)

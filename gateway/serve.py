@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
 
-from gateway import engine_loop, limits, pipeline, service
+from gateway import engine_loop, health, limits, pipeline, service
 from gateway.broker import open_broker
-from gateway.errors import BrokerUnavailable, JournalUnavailable
+from gateway.errors import GatewayError, JournalUnavailable
 from gateway.journal import Journal
 from gateway.logs import configure, logger
 from gateway.settings import Settings
@@ -48,7 +48,8 @@ def serve(settings: Settings, workers: int, with_engine: bool) -> None:
     journal.close()
     with open_broker(settings.broker_url) as broker:
         broker.declare(queues(settings))
-    names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "dispatch", *(["engine"] if with_engine else [])]
+    names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "dispatch"]
+    names += ["engine"] * with_engine + ["health"] * bool(settings.health)
     context = multiprocessing.get_context("spawn")
     running: dict[str, BaseProcess] = {}
     with _stop_signals() as stopping:
@@ -87,7 +88,7 @@ def run(name: str, settings: Settings, parent: int) -> None:
         while not stopping():
             try:
                 LOOPS[kind](settings, stopping)
-            except (BrokerUnavailable, JournalUnavailable) as error:
+            except GatewayError as error:
                 logger().error("waiting", loop=name, error=str(error))
                 time.sleep(PAUSE_SECONDS)
 
@@ -140,11 +141,17 @@ def _engine(settings: Settings, stopping: Callable[[], bool]) -> None:
         engine_loop.run(broker, stopping)
 
 
+def _health(settings: Settings, stopping: Callable[[], bool]) -> None:
+    with _journal(settings) as journal:
+        health.run(settings, journal, stopping)
+
+
 LOOPS: dict[str, Callable[[Settings, Callable[[], bool]], None]] = {
     "receive": _receive,
     "work": _work,
     "dispatch": _dispatch,
     "engine": _engine,
+    "health": _health,
 }
 
 

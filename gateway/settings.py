@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class Settings:
 
     GATEWAY_BROKER_URL, GATEWAY_DATABASE_URL: default to files under `run/`, for one machine without servers.
     GATEWAY_PARTNERS: the partners' TOML file. GATEWAY_SPECS: the folder of specification packs.
-    GATEWAY_LOG: json, text, or auto (text on a terminal).
+    GATEWAY_LOG: json, text, or auto (text on a terminal). GATEWAY_HEALTH: [host:]port for /health, /ready, /metrics.
     """
 
     broker_url: str
@@ -28,6 +29,7 @@ class Settings:
     partners: Path
     specs: Path
     log: str
+    health: str | None = None
 
 
 def from_environment() -> Settings:
@@ -35,10 +37,14 @@ def from_environment() -> Settings:
     log = os.environ.get("GATEWAY_LOG", "auto")
     if log not in ("auto", "json", "text"):
         raise GatewayError(f"GATEWAY_LOG is auto, json or text, not {log!r}")
+    health = os.environ.get("GATEWAY_HEALTH") or None
+    if health and not re.fullmatch(r"([^:]+:)?\d{1,5}", health):
+        raise GatewayError(f"GATEWAY_HEALTH is a port or host:port, not {health!r}")
     return Settings(
         broker_url=os.environ.get("GATEWAY_BROKER_URL") or BROKER_URL,
         database_url=os.environ.get("GATEWAY_DATABASE_URL") or DATABASE_URL,
         partners=Path(os.environ.get("GATEWAY_PARTNERS") or HOME / "samples/partners.toml"),
         specs=Path(os.environ.get("GATEWAY_SPECS") or HOME / "eccrd_specs"),
         log=log,
+        health=health,
     )

@@ -1,0 +1,192 @@
+"""The operator's commands: evidence, retention, destinations, the broker's users."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.broker import INTAKE_EXCHANGE
+from gateway.errors import GatewayError
+from gateway.journal import Journal
+from gateway.model import Partner
+from gateway.retention import load_retention, months_before
+from gateway.service import now
+from gateway.settings import from_environment
+from routing.partners import inbound_queue, load_partners
+from routing.routes import load_routes
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _journal() -> Iterator[Journal]:
+    """Open the journal that the environment names."""
+    journal = Journal.open(from_environment().database_url)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+# ------------------------------------------------------------------------------------------------ evidence
+
+
+@click.command("verify-audit")
+@click.option(
+    "--heads",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with lines as `gateway export-audit-head` writes them: the chain must still contain the last.",
+)
+def verify_audit(heads: Path | None) -> None:
+    """Walk the audit chain and name the first row that is missing, changed or out of place.
+
+    Exit code: 0 the chain holds, 1 it does not, 2 the journal or the file cannot be read.
+    """
+    head = _last_head(heads) if heads else None
+    with _journal() as journal:
+        report = journal.verify(head)
+    if report.bad is not None:
+        click.echo(f"row {report.bad}: {report.reason}")
+        click.echo(f"{report.links} rows before it hold; last good hash {report.head}")
+        sys.exit(1)
+    against = f", row {head[0]} is the one exported" if head else ""
+    click.echo(f"{report.links} rows hold{against}; head {report.head}")
+
+
+def _last_head(path: Path) -> tuple[int, str]:
+    """Return number and hash of the newest head in a file of exported ones."""
+    try:
+        heads = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        return max((int(head["n"]), str(head["hash"])) for head in heads)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GatewayError(f"{path}: lines as of `gateway export-audit-head` are wanted: {error}") from error
+
+
+@click.command("export-audit-head")
+def export_audit_head() -> None:
+    """Print number and hash of the newest audit row as a line of JSON, to be kept outside the database.
+
+    Exit code: 0, or 2 when the journal cannot be read.
+    """
+    with _journal() as journal:
+        n, digest = journal.head()
+    click.echo(json.dumps({"n": n, "hash": digest, "at": now().isoformat(timespec="seconds")}))
+
+
+# ------------------------------------------------------------------------------------------------ retention
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only count what would go.")
+def purge(dry_run: bool) -> None:
+    """Delete what is older than its kind is kept; the audit chain stays whole, and notes what went.
+
+    Exit code: 0, or 2 when the journal cannot be written.
+    """
+    moment, kinds = now(), load_retention()
+    before = {kind: months_before(moment, each.months) for kind, each in kinds.items()}
+    with _journal() as journal:
+        counts = journal.purge(before, now=moment, rehearse=dry_run)
+    table = Table("kind", "kept", "until", "would go" if dry_run else "gone", "what", box=None)
+    for kind, each in kinds.items():
+        kept = f"{each.months // 12} y {each.months % 12} m"
+        table.add_row(kind, kept, f"{before[kind]:%Y-%m-%d}", str(counts[kind]), each.what)
+    out.print(table)
+
+
+# ------------------------------------------------------------------------------------------------ destinations
+
+
+@click.command()
+def destinations() -> None:
+    """List the destinations that something waits for or that failed. Exit code: 0, or 2 without a journal."""
+    with _journal() as journal:
+        rows = journal.destinations()
+    table = Table("destination", "waiting", "oldest", "failures", "state", "error", box=None)
+    for row in rows:
+        oldest = f"{row['oldest']:%Y-%m-%d %H:%M:%S}" if row["oldest"] else ""
+        state = "parked" if row["parked_at"] else "paused" if row["failures"] else "well"
+        cells = row["name"], row["waiting"], oldest, row["failures"], state, row["error"] or ""
+        table.add_row(*(str(cell) for cell in cells))
+    out.print(table)
+
+
+@click.command()
+@click.argument("destination")
+def unpark(destination: str) -> None:
+    """Let a parked or paused destination be tried again at once; what waits for it goes out in order.
+
+    Exit code: 0, 1 when nothing is known of such a destination, 2 without a journal.
+    """
+    with _journal() as journal:
+        if destination not in {row["name"] for row in journal.destinations()}:
+            click.echo(f"gateway: nothing waits for {destination!r} and it has not failed", err=True)
+            sys.exit(1)
+        waiting = journal.unpark(destination, now())
+    click.echo(f"{destination}: {waiting} waiting, tried again now")
+
+
+# ------------------------------------------------------------------------------------------------ broker's users
+
+
+@click.command("broker-users")
+@click.option("--vhost", default="/", show_default=True)
+@click.option("--gateway-user", default="gateway", show_default=True, help="The user of the gateway itself.")
+@click.option("--engine-user", default="assessment", show_default=True, help="The user of the assessment engine.")
+def broker_users(vhost: str, gateway_user: str, engine_user: str) -> None:
+    """Print the rabbitmqctl commands that make users and permissions for partners, gateway and engine; changes nothing.
+
+    A partner may publish to the exchange customs.in with its own queue's name as routing key, read its own answer
+    queue, and nothing else. Run the lines with a shell on a node; add_user asks for each password.
+
+    Exit code: 0, or 2 when the partners cannot be read.
+    """
+    for line in user_commands(load_partners(from_environment().partners).values(), vhost, gateway_user, engine_user):
+        click.echo(line)
+
+
+def user_commands(partners: Iterable[Partner], vhost: str, gateway_user: str, engine_user: str) -> list[str]:
+    """Return the rabbitmqctl commands for a deployment's users, one each."""
+    requests = "|".join(sorted(re.escape(queue) for queue in set(load_routes().values())))
+    lines = [
+        *_user(vhost, gateway_user, ".*", ".*", ".*"),
+        # The engine answers over the default exchange: it belongs to the house, no partner may write there.
+        *_user(vhost, engine_user, "", r"^amq\.default$", f"^({requests})$"),
+    ]
+    users: dict[str, list[Partner]] = defaultdict(list)
+    for partner in partners:
+        if partner.active:
+            users[partner.user].append(partner)
+    for user, ours in users.items():
+        read = "|".join(re.escape(partner.answer_queue) for partner in ours)
+        write = "|".join(re.escape(inbound_queue(partner.id)) for partner in ours)
+        exchange = f"^{re.escape(INTAKE_EXCHANGE)}$"
+        lines += _user(vhost, user, "", exchange, f"^({read})$")
+        lines.append(_rabbitmqctl("set_topic_permissions", "-p", vhost, user, INTAKE_EXCHANGE, f"^({write})$", ""))
+    return lines
+
+
+def _user(vhost: str, user: str, configure: str, write: str, read: str) -> list[str]:
+    """Return the commands that make one user and what it may do in the virtual host."""
+    return [
+        _rabbitmqctl("add_user", user),
+        _rabbitmqctl("set_permissions", "-p", vhost, user, configure, write, read),
+    ]
+
+
+def _rabbitmqctl(*arguments: str) -> str:
+    """Return a command for the shell."""
+    return shlex.join(["rabbitmqctl", *arguments])
+
+
+COMMANDS = (verify_audit, export_audit_head, purge, destinations, unpark, broker_users)
