@@ -30,7 +30,7 @@ def listed_rules(specs: Specs) -> list[Listed]:
 
 
 def _all(specs: Specs) -> Iterator[Listed]:
-    every = tuple(name_of(pack) for pack in specs.packs)
+    every = tuple(pack.key for pack in specs.packs)
     for code, finding in specs.findings.items():
         if code.startswith(DICTIONARY) or code in SENDER:
             element = specs.packs[0].elements.get("importer_bn") if code == "GTW-0005" else None
@@ -40,13 +40,8 @@ def _all(specs: Specs) -> Iterator[Listed]:
         for rule in pack.rules:
             rules.setdefault(rule.id, (pack, rule))
     for id_, (pack, rule) in rules.items():
-        asking = tuple(name_of(each) for each in specs.packs if any(other.id == id_ for other in each.rules))
+        asking = tuple(each.key for each in specs.packs if any(other.id == id_ for other in each.rules))
         yield Listed(rule.finding, asking, pack.elements.get(rule.element), rule)
-
-
-def name_of(pack: Pack) -> str:
-    """Return what a pack is called in lists: its id and version."""
-    return f"{pack.id} {pack.version}"
 
 
 def as_json(listed: Listed) -> dict[str, Any]:

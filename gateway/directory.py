@@ -25,6 +25,7 @@ class ProfileRow:
     max: int
     constant: str | None
     parent: int = 0
+    origin: tuple[str, int] = ("edifact_profile.csv", 0)  # file and row, for messages about the data
 
 
 class Item(NamedTuple):
@@ -61,7 +62,7 @@ class Dependency(NamedTuple):
     positions: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Segment:
     """A segment of a directory."""
 
@@ -69,8 +70,9 @@ class Segment:
     slots: tuple[Slot, ...]
     dependencies: tuple[Dependency, ...] = ()
 
+    @cached_property
     def flat(self) -> tuple[Slot, ...]:
-        """Return the positions as syntax 3 writes them: a repeating element takes one position each time."""
+        """The positions as syntax 3 writes them: a repeating element takes one position each time."""
         return tuple(
             slot._replace(repeats=1, mandatory=slot.mandatory and not n)
             for slot in self.slots
@@ -132,12 +134,14 @@ class Structure:
         parents = {row.group: row.parent for row in self.rows}
         allowed = {(row.group, row.tag): row for row in self.rows}
         subset = []
-        for number, row in enumerate(rows, 1):
+        for row in rows:
             full = allowed.get((row.group, row.tag))
             if full is None:
-                raise SpecError("edifact_profile.csv", number, f"{row.tag} is not in group {row.group} of {self.name}")
+                raise SpecError(*row.origin, f"{row.tag} is not in group {row.group} of {self.name}")
+            if row.parent != parents[row.group]:
+                raise SpecError(*row.origin, f"group {row.group} of {self.name} stands in group {parents[row.group]}")
             if row.max > full.max or (full.mandatory and row.status != "M"):
-                raise SpecError("edifact_profile.csv", number, f"{row.tag} is wider than {self.name} allows")
+                raise SpecError(*row.origin, f"{row.tag} is wider than {self.name} allows")
             subset.append(Row(row.group, parents[row.group], row.tag, row.status == "M", row.max))
         return Structure(self.name, tuple(subset), _governed(self.segments, places), self.totals, self.dates)
 

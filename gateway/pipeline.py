@@ -64,11 +64,11 @@ def prepare(root: Path) -> Specs:
     """Load the specification and compile all that reads it; raises SpecError for whatever cannot be used."""
     loaded = load(root)
     for pack in loaded.packs:
-        cad.xml_plan(pack)
-        cad.edifact_plan(pack)
         xml.schema(pack.schema)
         check_xml_paths(pack)
+        cad.xml_plan(pack)
         check_edifact_places(pack, loaded.directories)
+        cad.edifact_plan(pack)
         check_rules(pack, loaded)
     return loaded
 

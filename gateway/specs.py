@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -168,6 +168,11 @@ class Pack:
     edifact_levels: Mapping[str, int]  # level -> number of the segment group that repeats
     profile: tuple[ProfileRow, ...]
 
+    @property
+    def key(self) -> str:
+        """What tells this pack from the others, its own other versions among them: id and version."""
+        return f"{self.id} {self.version}"
+
     def usage_of(self, element: str, cad_type: str | None) -> str:
         """Return M, O or X for the element in a declaration of the CAD type; O where the tables say nothing."""
         row = self.usage.get(element, {})
@@ -212,12 +217,13 @@ class Billing:
     due_weekday: int
 
 
-def choose_pack(specs: Specs, function_code: str | None, version: str | None, day: date) -> Pack | None:
+def choose_pack(packs: Iterable[Pack], function_code: str | None, version: str | None, day: date) -> Pack | None:
     """Return the pack that reads a function code: the declared version's, else the one in force on the day, else any.
 
-    None when no pack knows the function code; whether the pack is in force is a finding's business, not this one's.
+    None when no pack knows the function code; whether it is in force, or of another version than the declared one, is a
+    finding's business, not this one's.
     """
-    known = [pack for pack in specs.packs if function_code in pack.types]
+    known = [pack for pack in packs if function_code in pack.types]
     declared = [pack for pack in known if pack.version == version]
     in_force = [pack for pack in known if pack.valid.covers(day)]
     return next(iter(declared or in_force or known), None)
@@ -276,12 +282,20 @@ def load(root: Path) -> Specs:
             findings[row["code"]] = _finding(row, origin, row["code"])
     classes = {row["class"]: row["wco_id"] for _, row in _rows(root, root / "wco/classes.csv", ("class", "wco_id"))}
     code_lists = {path.stem: _code_list(root, path) for path in sorted((root / "codes").glob("*.csv"))}
+    if "cad_type" not in code_lists:
+        raise SpecError("codes/cad_type.csv", None, "there is no list of CAD types")
     holidays = frozenset(
         _day(row["date"], origin) or date.min for origin, row in _rows(root, root / "calendar/holidays.csv", ("date",))
     )
     packs = tuple(_pack(root, path.parent, classes, code_lists) for path in sorted(root.glob("*/manifest.toml")))
     if not packs:
         raise SpecError(str(root), None, "no pack found: none of its folders has a manifest.toml")
+    for pack in packs:
+        if sum(other.key == pack.key for other in packs) > 1:
+            raise SpecError(str(root), None, f"there are two packs {pack.id} of version {pack.version}")
+        for rule in pack.rules:
+            if rule.id in findings:
+                raise SpecError(*rule.origin, f"the rule id {rule.id} is a finding code already")
     billing = msgspec.convert(_toml(root, root / "calendar/billing.toml"), Billing)
     directories = load_directories(root / "edifact")
     return Specs(root, packs, code_lists, findings, holidays, classes, billing, directories, _digest(root))
@@ -295,6 +309,11 @@ FINDING_COLUMNS = ("code", "severity", "text_en", "text_fr", "source", "confiden
 RULE_COLUMNS = ("id", "check", "element", "when", "parameter", "severity", "text_en", "text_fr", "source", "confidence")
 PROFILE_COLUMNS = ("group", "parent", "tag", "status", "max", "constant")
 LEVELS = ("declaration", "invoice", "commodity")
+USAGE_COLUMNS = ("element", "withdraw", "*")
+
+# What the gateway itself must find in every message, and in every XML envelope.
+IDENTITY = ("function_code", "transaction_number", "version", "cad_type")
+ENVELOPE = ("sender", "reference", "version")
 
 Origin = tuple[str, int]
 Row = Mapping[str, str]
@@ -354,6 +373,8 @@ def _code_list(root: Path, path: Path) -> CodeList:
         if row["confidence"] not in CONFIDENCES:
             raise SpecError(*origin, f"confidence is high, medium or low, not {row['confidence']!r}")
         valid = Period(_day(row["valid_from"], origin), _day(row["valid_to"], origin))
+        if valid.start and valid.end and valid.start > valid.end:
+            raise SpecError(*origin, f"{row['code']} ends before it begins")
         code = Code(row["code"], Bilingual(row["name_en"], row["name_fr"]), valid, row["confidence"], row)
         codes[code.code] = (*codes.get(code.code, ()), code)
     if not codes:
@@ -381,14 +402,24 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
             given.add(row["element"])
             elements[row["element"]] = _element(row, origin, classes, code_lists)
     for element in elements.values():
-        if element.list_day and element.list_day not in elements:
-            raise SpecError(*element.origin, f"list_day names the unknown element {element.list_day}")
+        for day in (element.list_day or "").split():
+            if day not in elements or elements[day].format.kind != "date":
+                raise SpecError(*element.origin, f"list_day names {day}, which is no date element")
+    if lacking := [name for name in IDENTITY if name not in elements]:
+        raise SpecError(where, None, f"the dictionary lacks {', '.join(lacking)}, by which messages are told apart")
+    if lacking := [part for part in ENVELOPE if part not in manifest.xml.envelope]:
+        raise SpecError(where, None, f"xml.envelope lacks {', '.join(lacking)}")
+    for levels in (manifest.xml.levels, manifest.edifact.levels):
+        if set(levels) != set(LEVELS[1:]):
+            raise SpecError(where, None, f"levels are {' and '.join(LEVELS[1:])}")
     usage: dict[str, dict[str, str]] = {}
     for file in manifest.usage:
         for origin, row in _rows(root, folder / file, ("element", "*")):
             if row["element"] not in elements:
                 raise SpecError(*origin, f"unknown element {row['element']}")
             marks = {cad_type: mark for cad_type, mark in row.items() if cad_type != "element" and mark}
+            if unknown := set(row) - set(USAGE_COLUMNS) - set(code_lists["cad_type"].codes):
+                raise SpecError(origin[0], 1, f"the column {sorted(unknown)[0]} is no CAD type")
             if bad := [mark for mark in marks.values() if mark not in "MOX"]:
                 raise SpecError(*origin, f"usage is M, O or X, not {bad[0]!r}")
             usage[row["element"]] = marks
@@ -415,8 +446,7 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
             raise SpecError(where, None, f"there is no schema {path.name}")
     level_pointers: dict[str, tuple[str, ...]] = {"declaration": ("42A",)}
     for level, way in manifest.xml.levels.items():
-        unknown = [step for step in way.split("/") if step not in classes]
-        if level not in LEVELS or unknown:
+        if not set(way.split("/")) <= set(classes):
             raise SpecError(where, None, f"the level {level} at {way} is unknown")
         level_pointers[level] = ("42A", *(classes[step] for step in way.split("/")))
     return Pack(
@@ -516,7 +546,7 @@ def _profile_row(row: Row, origin: Origin) -> ProfileRow:
         group, parent, repeats = int(row["group"]), int(row["parent"] or 0), int(row["max"])
     except ValueError:
         raise SpecError(*origin, "group, parent and max are whole numbers") from None
-    return ProfileRow(group, row["tag"], row["status"], repeats, row["constant"] or None, parent)
+    return ProfileRow(group, row["tag"], row["status"], repeats, row["constant"] or None, parent, origin)
 
 
 def _digest(root: Path) -> str:

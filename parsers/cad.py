@@ -255,6 +255,13 @@ def _know_constants(binding: Binding, number: int, pack: Pack) -> None:
             _know_constants(below, inner, pack)
 
 
+@functools.cache
+def function_code_place(pack: Pack) -> tuple[str, int, int]:
+    """Return the segment, element and component in which the pack has the function code; it stands outside groups."""
+    place = edifact_place(pack.elements["function_code"])
+    return place.tag, *place.position
+
+
 def read_edifact(segments: Sequence[Segment], top: Occurrence, pack: Pack) -> tuple[Declaration, list[int]]:
     """Return the declaration that a message holds, and the indices of the segments that the dictionary has not."""
     level = _Reading({}, {}, [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from gateway.directory import Directories
 from gateway.errors import SpecError
 from gateway.specs import Element, Pack
 
@@ -107,6 +108,32 @@ def _position(text: str, problem: SpecError) -> Position:
     if not found:
         raise problem
     return Position(int(found["element"]), int(found["component"] or 1))
+
+
+def check_edifact_places(pack: Pack, directories: Directories) -> None:
+    """Raise SpecError for an EDIFACT place of the pack that its UN message does not have, position and all."""
+    message = directories.structure(pack.edifact_message)
+    if message is None:
+        name = ":".join(pack.edifact_message)
+        raise SpecError(pack.id, None, f"no directory holds the UN message {name}")
+    profile = message.profile(pack.profile)
+    held = {(row.group, row.tag) for row in profile.rows}
+    triggers = group_triggers(pack)
+    for element in pack.elements.values():
+        if not element.edifact_place or element.direction != "in":
+            continue
+        place = edifact_place(element)
+        if (place.groups[-1].number, place.tag) not in held:
+            raise SpecError(*element.origin, f"{place.tag} in group {place.groups[-1].number} is not in the profile")
+        positions = [(place.tag, place.position), *((place.tag, condition.position) for condition in place.conditions)]
+        for group in place.groups:
+            if group.trigger not in (None, triggers.get(group.number)):
+                raise SpecError(*element.origin, f"group {group.number} does not begin with {group.trigger}")
+            positions += [(group.trigger or "", condition.position) for condition in group.conditions]
+        for tag, (number, component) in positions:
+            slots = profile.segments[tag].flat()
+            if number > len(slots) or component > len(slots[number - 1].parts):
+                raise SpecError(*element.origin, f"{tag} has no position {number}.{component}")
 
 
 def group_parents(pack: Pack) -> dict[int, int]:

@@ -94,6 +94,20 @@ def envelope(root: etree._Element, pack: Pack) -> Envelope:
     )
 
 
+@functools.cache
+def path_of(pack: Pack, name: str) -> str:
+    """Return the path of names below the Declaration at which an element stands."""
+    return "/".join(step.name for step in xml_path(pack.elements[name]))
+
+
+def place_in_envelope(root: etree._Element, path: str, locator: XmlLocator) -> Place:
+    """Return the place of what the metadata wrapper says at a path, or of the wrapper where it says nothing."""
+    node = root
+    for name in path.split("/"):
+        node = next((child for child in node if _local(child) == name), node)
+    return locator.place_of(node)
+
+
 class XmlLocator:
     """Finds addresses of the declaration in an XML document."""
 

@@ -137,7 +137,7 @@ def business(
         id=answer_id,
         kind=KINDS[kind],
         language=language,
-        pack=next((pack for pack in specs.packs if pack.id == judged.message.pack), specs.packs[0]),
+        pack=next((pack for pack in specs.packs if pack.key == judged.message.pack), specs.packs[0]),
         sender=printable(envelope.sender),
         recipient=printable(envelope.recipient),
         transmission=printable(envelope.reference),

@@ -100,18 +100,20 @@ def bind(rule: Rule, pack: Pack) -> Bound:
     )
 
 
-def check_rule(rule: Rule, pack: Pack) -> None:
-    """Raise SpecError if the row cannot be run: unknown check, element, condition or parameter."""
+def check_rule(rule: Rule, pack: Pack, specs: Specs | None = None) -> None:
+    """Raise SpecError if the row cannot be run: unknown check, element, condition, parameter or list of codes."""
     try:
         bind(rule, pack)
+        if specs and rule.check == "listed" and rule.parameter not in specs.code_lists:
+            raise ValueError(f"there is no code list {rule.parameter}")
     except ValueError as error:
         raise SpecError(*rule.origin, f"rule {rule.id}: {error}") from error
 
 
-def check_rules(pack: Pack) -> None:
+def check_rules(pack: Pack, specs: Specs | None = None) -> None:
     """Raise SpecError for the first rule of the pack that cannot be run."""
     for rule in pack.rules:
-        check_rule(rule, pack)
+        check_rule(rule, pack, specs)
 
 
 Shape = Callable[[tuple[str, ...]], tuple[Bound, ...]]

@@ -1,0 +1,119 @@
+"""Holds a pack's XML paths against its schema when the pack is loaded: a path that leads nowhere is told at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+from lxml import etree
+
+from gateway.errors import SpecError
+from gateway.specs import Element, Pack
+from parsers.places import xml_path
+
+XS = "{http://www.w3.org/2001/XMLSchema}"
+
+
+class _Schema:
+    """The declarations of a schema and of what it includes or imports from the same folder, by kind and local name."""
+
+    def __init__(self, path: Path) -> None:
+        self.named: dict[tuple[str, str], etree._Element] = {}
+        self._read(path, set())
+
+    def _read(self, path: Path, seen: set[Path]) -> None:
+        if path in seen or not path.is_file():
+            return
+        seen.add(path)
+        root = etree.parse(path, etree.XMLParser(no_network=True, resolve_entities=False, load_dtd=False)).getroot()
+        for node in root:
+            if node.tag in (f"{XS}include", f"{XS}import") and (there := node.get("schemaLocation")):
+                self._read((path.parent / there).resolve(), seen)
+            elif isinstance(node.tag, str) and node.get("name"):
+                self.named.setdefault((_kind(node), node.get("name", "")), node)
+
+    def find(self, kind: str, name: str | None) -> etree._Element | None:
+        """Return what is declared under a (prefixed) name, None if it is not here."""
+        return self.named.get((kind, (name or "").rpartition(":")[2]))
+
+    def parts(self, node: etree._Element) -> Iterator[etree._Element]:
+        """Yield the element, attribute and wildcard declarations of an element or type, references followed."""
+        if _kind(node) == "element":
+            if node.get("ref"):
+                node = self._known(self.find("element", node.get("ref")), node)
+            if node.get("type"):
+                found = self.find("complexType", node.get("type"))
+                if found is not None:
+                    yield from self._inside(found)
+                return
+        yield from self._inside(node)
+
+    def _inside(self, node: etree._Element) -> Iterator[etree._Element]:
+        for child in node:
+            kind = _kind(child)
+            if kind in ("element", "attribute", "any", "anyAttribute"):
+                yield child
+            elif kind in ("group", "attributeGroup") and child.get("ref"):
+                found = self.find(kind, child.get("ref"))
+                if found is not None:
+                    yield from self._inside(found)
+            elif kind in ("extension", "restriction"):
+                base = self.find("complexType", child.get("base"))
+                if base is not None and kind == "extension":
+                    yield from self._inside(base)
+                yield from self._inside(child)
+            elif kind in ("complexType", "sequence", "choice", "all", "complexContent", "simpleContent"):
+                yield from self._inside(child)
+
+    @staticmethod
+    def _known(found: etree._Element | None, otherwise: etree._Element) -> etree._Element:
+        return otherwise if found is None else found
+
+
+def _kind(node: etree._Element) -> str:
+    """Return the local name of a schema's own element, "" for comments."""
+    return node.tag.rpartition("}")[2] if isinstance(node.tag, str) else ""
+
+
+@functools.cache
+def _schema(path: Path) -> _Schema:
+    return _Schema(path)
+
+
+def check_xml_paths(pack: Pack) -> None:
+    """Raise SpecError for the first XML path of a sender's element that the pack's schema does not have."""
+    schema = _schema(pack.schema)
+    top = schema.find("element", "Declaration")
+    if top is None:
+        raise SpecError(pack.schema.name, None, "declares no element Declaration")
+    for element in pack.elements.values():
+        if element.xml_path and element.direction == "in":
+            _check(element, top, schema)
+
+
+def _check(element: Element, top: etree._Element, schema: _Schema) -> None:
+    """Follow one path down the schema; what lies below a wildcard cannot be checked, and passes."""
+    node = top
+    for step in xml_path(element):
+        parts = list(schema.parts(node))
+        if any(_kind(part) in ("any", "anyAttribute") for part in parts):
+            return
+        below = _named(parts, step.name)
+        if below is None:
+            raise SpecError(*element.origin, f"the XML path {element.xml_path} leads nowhere: no {step.name} there")
+        if step.name.startswith("@"):
+            return
+        for name, _ in step.conditions:
+            if _named(list(schema.parts(below)), name) is None:
+                raise SpecError(*element.origin, f"the XML path {element.xml_path}: no {name} in {step.name}")
+        node = below
+
+
+def _named(parts: list[etree._Element], name: str) -> etree._Element | None:
+    """Return the declaration of a child, or of an attribute (`@name`)."""
+    kind, local = ("attribute", name[1:]) if name.startswith("@") else ("element", name)
+    for part in parts:
+        if _kind(part) == kind and (part.get("name") or part.get("ref", "").rpartition(":")[2]) == local:
+            return part
+    return None
