@@ -131,7 +131,7 @@ def check_edifact_places(pack: Pack, directories: Directories) -> None:
                 raise SpecError(*element.origin, f"group {group.number} does not begin with {group.trigger}")
             positions += [(group.trigger or "", condition.position) for condition in group.conditions]
         for tag, (number, component) in positions:
-            slots = profile.segments[tag].flat()
+            slots = profile.segments[tag].flat
             if number > len(slots) or component > len(slots[number - 1].parts):
                 raise SpecError(*element.origin, f"{tag} has no position {number}.{component}")
 
