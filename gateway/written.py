@@ -6,7 +6,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple
 
 from gateway import limits
@@ -46,6 +45,9 @@ class Service(NamedTuple):
     release: str = "?"
     repetition: str = ""
     terminator: str = "'"
+
+
+DEFAULT = Service()
 
 
 class Anomaly(NamedTuple):
@@ -240,34 +242,30 @@ def _released(text: str, position: int, release: str) -> bool:
     return count % 2 == 1
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class MessageText:
     """One message as it was written, from UNH to UNT.
 
-    `segments` are split when first asked for: each a list of data elements, each of these a list of components, the
-    first element being the tag; release characters are resolved. In syntax 4 the repetitions of an element stand at
-    consecutive positions, as syntax 3 writes them.
+    What is derived from `text` is worked out when first asked for: a message that is valid needs little of it.
     """
 
     interchange: InterchangeText
     group: GroupText | None
     ordinal: int
-    start: int
-    end: int
-    reference: str | None
-    identifier: tuple[str, ...]
+    start: int  # offset of its first byte in the transmission
+    text: str
+    reference: str | None  # 0062
+    identifier: tuple[str, ...]  # the components of S009
     anomalies: tuple[Anomaly, ...] = ()
+    _plain: str | None = field(default=None, repr=False)
+    _segments: list[list[list[str]]] | None = field(default=None, repr=False)
+    _starts: list[int] | None = field(default=None, repr=False)
     _mark: tuple[int, int, int] = (1 << 62, 1, 1)  # a character of the text, its line and column
 
     @property
     def service(self) -> Service:
         """The service characters."""
         return self.interchange.service
-
-    @cached_property
-    def text(self) -> str:
-        """The message as it was sent."""
-        return self.interchange.decode(self.interchange.body[self.start : self.end])
 
     @property
     def envelope(self) -> Envelope:
@@ -284,42 +282,47 @@ class MessageText:
             of.acknowledge is not None and of.acknowledge != "0",
         )
 
-    @cached_property
+    @property
     def plain(self) -> str:
         """The text in one canonical form: `'`, `+`, `:` and (syntax 4) `*` separate, nothing else does.
 
         Released characters are lifted by `RELEASED`; line ends and blanks between segments are gone.
         """
-        return canonical(self.text, self.service)
+        if self._plain is None:
+            self._plain = canonical(self.text, self.interchange.service)
+        return self._plain
 
-    @cached_property
+    def split(self) -> list[str]:
+        """Return the segments in canonical form."""
+        plain = self.plain
+        return (plain[:-1] if plain.endswith("'") else plain).split("'")
+
+    @property
     def tags(self) -> list[str]:
         """The tags in order; an explicit nesting (`LIN:1`) is left out."""
-        return [segment[:3] for segment in self.plain.split("'")[: self._count]]
+        return [segment[:3] for segment in self.split()]
 
-    @cached_property
-    def _count(self) -> int:
-        plain = self.plain
-        return plain.count("'") + (not plain.endswith("'"))
-
-    @cached_property
+    @property
     def written(self) -> list[list[list[str]]]:
         """The segments as lists of elements, each a list of its repetitions, still in canonical form."""
         star = "*" if self.service.repetition else "\0"
-        return [
-            [element.split(star) for element in segment.split("+")] for segment in self.plain.split("'")[: self._count]
-        ]
+        return [[element.split(star) for element in segment.split("+")] for segment in self.split()]
 
-    @cached_property
+    @property
     def segments(self) -> list[list[list[str]]]:
-        """The segments: lists of elements, each a list of components, the first being the tag."""
-        plain = self.plain
-        if self.service.repetition and "*" in plain:
-            plain = plain.replace("*", "+")
-        found = [[element.split(":") for element in segment.split("+")] for segment in plain.split("'")[: self._count]]
-        if not plain.isascii() and any(RELEASED <= ord(c) < RELEASED + 0x100 for c in set(plain)):
-            found = [[[resolve(c) for c in element] for element in segment] for segment in found]
-        return found
+        """The segments: lists of elements, each a list of components, the first being the tag; nothing is lifted.
+
+        In syntax 4 the repetitions of an element stand at consecutive positions.
+        """
+        if self._segments is None:
+            repeated = self.service.repetition and "*" in self.plain
+            self._segments = [
+                [element.split(":") for element in (segment.replace("*", "+") if repeated else segment).split("+")]
+                for segment in self.split()
+            ]
+            if not self.plain.isascii() and any(RELEASED <= ord(c) < RELEASED + 0x100 for c in set(self.plain)):
+                self._segments = [[[resolve(c) for c in element] for element in segment] for segment in self._segments]
+        return self._segments
 
     def value(self, index: int, element: int = 1, component: int = 1) -> str:
         """Return a component of the segment at `index` (from 0), by position from 1; "" if it is not there."""
@@ -328,17 +331,18 @@ class MessageText:
         except IndexError:
             return ""
 
-    @cached_property
+    @property
     def starts(self) -> list[int]:
         """Where each segment begins in `text`."""
-        text, service = self.text, self.service
-        starts, position = [], 0
-        while position < len(text):
-            starts.append(position)
-            position = segment_end(text, service, position) + 1
-            while position < len(text) and text[position] in " \r\n\t":
-                position += 1
-        return starts
+        if self._starts is None:
+            text, service = self.text, self.service
+            self._starts, position = [], 0
+            while position < len(text):
+                self._starts.append(position)
+                position = segment_end(text, service, position) + 1
+                while position < len(text) and text[position] in " \r\n":
+                    position += 1
+        return self._starts
 
     def place(self, segment: int, element: int | None = None, component: int | None = None) -> Place:
         """Return the place of a segment (UNH = 1), element (the tag = 1) and component (from 1)."""
@@ -373,6 +377,8 @@ def resolve(text: str) -> str:
 
 def canonical(text: str, service: Service) -> str:
     """Return the text with the default separators; data characters that look like them are lifted by `RELEASED`."""
+    if service == DEFAULT and not ("?" in text or "*" in text or "\n" in text or "\r" in text or "' " in text):
+        return text
     if service.release and service.release in text:
         text = re.sub(
             re.escape(service.release) + "(.)",
@@ -391,6 +397,6 @@ def canonical(text: str, service: Service) -> str:
             text = text.replace(sign, chr(0xD900 + ord(meaning)))
         for _, meaning in moved:
             text = text.replace(chr(0xD900 + ord(meaning)), meaning)
-    if "\n" in text or "\r" in text or "' " in text or "'\t" in text:
-        text = re.sub(r"'[ \r\n\t]+", "'", text)
+    if "\n" in text or "\r" in text or "' " in text:
+        text = re.sub(r"'[ \r\n]+", "'", text)
     return text

@@ -21,11 +21,12 @@ from gateway.written import (
     advance,
     canonical,
     resolve,
+    segment_end,
 )
 
 __all__ = ["InterchangeText", "MessageText", "charset", "read"]
 
-BLANK = b" \r\n\t"
+BLANK = b" \r\n"
 
 
 def charset(interchange: InterchangeText) -> str:
@@ -202,9 +203,9 @@ def _boundaries(service: Service) -> tuple[re.Pattern[bytes], re.Pattern[bytes],
     """
     terminator = re.escape(service.terminator.encode("latin-1"))
     separators = re.escape((service.element + service.component + service.terminator).encode("latin-1"))
-    una = rb"|UNA.{6}[ \r\n\t]*UNB)"
+    una = rb"|UNA.{6}[ \r\n]*UNB)"
     any_envelope, in_group, outside_group = (
-        re.compile(terminator + rb"[ \r\n\t]*(?=UN[" + tags + rb"][" + separators + rb"]" + una, re.DOTALL)
+        re.compile(terminator + rb"[ \r\n]*(?=UN[" + tags + rb"][" + separators + rb"]" + una, re.DOTALL)
         for tags in (b"HTZEGB", b"HZEGB", b"HZGB")
     )
     return any_envelope, in_group, outside_group
@@ -238,7 +239,7 @@ def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[Mess
         if (
             position >= size
             or tag == b"UNB"
-            or (tag == b"UNA" and re.match(rb".{6}[ \r\n\t]*UNB", body[position + 3 : position + 40], re.DOTALL))
+            or (tag == b"UNA" and re.match(rb".{6}[ \r\n]*UNB", body[position + 3 : position + 40], re.DOTALL))
         ):
             break  # UNZ is missing
         end = _segment_end(body, position, service, size)
@@ -260,8 +261,10 @@ def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[Mess
             else:
                 found.append(Anomaly("no UNT", position))
                 after = min(last + 1, size)
-            head = _service_segment(of, position, min(end, position + limits.SEGMENT_BYTES))
-            reference, identifier = head.value(1) or None, head.components(2)
+            text = of.decode(body[position:after])
+            head = canonical(text[: segment_end(text, service, 0, limits.SEGMENT_BYTES)], service).split("+")
+            reference = resolve(head[1]) or None
+            identifier = tuple(map(resolve, head[2].split(":"))) if len(head) > 2 else ()
             if reference is not None:
                 if reference in references:
                     found.append(Anomaly("repeated", position, reference))
@@ -272,7 +275,7 @@ def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[Mess
             into = group or outside
             assert into is not None  # noqa: S101
             into.messages.append(MessageHeader(reference, identifier, ordinal))
-            yield MessageText(of, group, ordinal, position, after, reference, identifier, tuple(found))
+            yield MessageText(of, group, ordinal, position, text, reference, identifier, tuple(found))
             position = after
             continue
         segment = _service_segment(of, position, min(end, position + limits.SEGMENT_BYTES))

@@ -6,14 +6,12 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Protocol
 
 from gateway import limits
 from gateway.directory import Part, Segment, Slot, Structure
 from gateway.model import Fault, Group, Interchange
 from gateway.written import (
     RELEASED,
-    Anomaly,
     GroupText,
     InterchangeText,
     MessageText,
@@ -21,6 +19,7 @@ from gateway.written import (
     resolve,
     segment_end,
 )
+from validators.edifact_fast import charset_level, matcher
 from validators.edifact_walk import walk
 
 # What may not stand in the data, by UNB 0001; in the ISO 8859 and UTF-8 levels only control characters and whatever
@@ -31,8 +30,8 @@ _FORBIDDEN = {
     "UNOB": re.compile(r"""[^A-Za-z0-9 .,\-()/=!"%&*;<>'+:?]"""),
 }
 _FORBIDDEN_ELSE = re.compile(f"[{_CONTROL}]")
-_NUMBER = re.compile(r"-?(\d+)(?:([.,])(\d+))?(?:E-?\d+)?")
-_UNFINISHED = re.compile(r"-?(\d*)[.,](\d*)")
+_NUMBER = re.compile(r"-?([0-9]+)(?:([.,])([0-9]+))?(?:E-?[0-9]+)?")
+_UNFINISHED = re.compile(r"-?([0-9]*)[.,]([0-9]*)")
 # Interactive transfers, packages, security: not supported.
 _SERVICE_TAGS = re.compile("U(?:I[BHTZ]|N[OP]|S[ABCDEFHLRTUXY])")
 
@@ -72,7 +71,7 @@ def check_segment(
     `syntax` is "3" or "4", `charset` UNB 0001, `decimal` the decimal marks allowed.
     """
     found: list[_Found] = []
-    slots = segment.slots if syntax == "4" else segment.flat()
+    slots = segment.slots if syntax == "4" else segment.flat
     if not any(repetition.strip(": ") for element in elements for repetition in element):
         mandatory = bool(slots) and slots[0].mandatory
         return [_Found("EDI-0518", "13" if mandatory else "18", 2 if mandatory else 0, segment=segment.tag)]
@@ -214,7 +213,7 @@ def _flaw(
         if number[2] and number[2] not in decimal:
             return "EDI-0513", "12" if syntax == "4" else "19", decimal
         length = len(number[1]) + len(number[3] or "")
-    elif item.kind == "a" and any(c.isdigit() for c in text):
+    elif item.kind == "a" and any(c in "0123456789" for c in text):
         return "EDI-0507", "37", notation
     if length > item.max:
         return "EDI-0508", "39", notation
@@ -292,225 +291,72 @@ def check(message: MessageText, structure: Structure | None, *, profile: Structu
     `structure` is its UN table (None: its type is not known here), `profile` the subset that is agreed on.
     `syntax_error` is set on the faults that refuse, and on no others.
     """
-    return tuple(_explain(message, profile or structure))
+    table = profile or structure
+    return () if table and decide(message, table) else tuple(explain(message, table, thorough=False))
 
 
-def _explain(message: MessageText, structure: Structure | None) -> list[Fault]:
+def decide(message: MessageText, structure: Structure) -> bool:
+    """Tell quickly whether a message is certainly without fault; False says nothing (see `edifact_fast`)."""
     of = message.interchange
+    if message.anomalies or message.reference is None:
+        return False
+    if message.group and message.group.header and list(_group_differences(message)):
+        return False
     syntax = "4" if of.syntax_version == "4" else "3"
-    kinds = {anomaly.kind: anomaly for anomaly in message.anomalies}
+    plain = message.plain
+    if not matcher(structure, syntax, charset_level(of.syntax_id), of.service.decimal).accepts(
+        plain, message.reference
+    ):
+        return False
+    # Release characters count for the limit of a segment's length, but do not stand in the canonical form.
+    return len(message.text) <= limits.SEGMENT_BYTES or of.service.release not in message.text
+
+
+def explain(message: MessageText, structure: Structure | None, *, thorough: bool = True) -> list[Fault]:
+    """Return everything that is wrong with a message, in the order of its segments.
+
+    Without `thorough`, segments that the compiled patterns know to be sound are not looked into again.
+    """
     if len(message.text) > limits.SEGMENT_BYTES and (early := _too_large(message)):
-        return early
-    written = message.written
-    heads = [segment[0][0] for segment in written]
-    tags = [head.partition(":")[0] for head in heads]
-    most = max(1, min(limits.FAULTS, limits.FAULTS_ALL - of.tally.faults))
-    faults: list[tuple[int, int, int, Fault]] = []  # sorted by segment, element, component
+        return [early]
+    report = _Report(message)
+    rows: list[int] = []
+    if structure is None:
+        report.tell("EDI-0305", "14", 0, 3, 1, ":".join(message.identifier), envelope="UNH")
+    else:
+        rows = _explain_structure(report, structure)
+    _explain_segments(report, structure, thorough)
+    _explain_ends(report)
+    if structure:
+        _explain_sections(report, structure)
+        _explain_totals(report, structure, rows)
+    return report.faults()
+
+
+class _Report:
+    """The findings of one message as they come in; `unsound` are the indices of segments that are wrong inside.
+
+    `missed` are the tags that the structure's misfits concern: their number says nothing any more.
+    """
+
+    def __init__(self, message: MessageText) -> None:
+        of = message.interchange
+        self.message = message
+        self.syntax = "4" if of.syntax_version == "4" else "3"
+        self.written = message.written
+        self.tags = [segment[0][0].partition(":")[0] for segment in self.written]
+        self.last = len(self.tags) - 1
+        self.unsound: set[int] = set()
+        self.missed: set[str] = set()
+        self.most = max(1, min(limits.FAULTS, limits.FAULTS_ALL - of.tally.faults))
+        self._found: list[tuple[int, int, int, Fault]] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether no further fault is taken."""
+        return len(self._found) >= self.most
 
     def tell(
-        code: str,
-        syntax_error: str | None,
-        index: int,
-        element: int = 0,
-        component: int = 0,
-        value: str | None = None,
-        expected: str | None = None,
-        envelope: str | None = None,
-        **details: str,
-    ) -> None:
-        if len(faults) < most:
-            faults.append(
-                (
-                    index,
-                    element,
-                    component,
-                    Fault(
-                        code,
-                        place=message.place(index + 1, element or None, component or None),
-                        value=value,
-                        expected=expected,
-                        details=details,
-                        syntax_error=syntax_error,
-                        service_segment=envelope,
-                    ),
-                )
-            )
-
-    rows: list[int] = [-1] * len(tags)
-    unsound: set[str] = set()  # tags whose number a misfit has changed already
-    if structure is None:
-        tell("EDI-0305", "14", 0, 3, 1, ":".join(message.identifier), envelope="UNH")
-    else:
-        rows, misfits = walk(structure, tags, most)
-        for misfit in misfits:
-            unsound.add(misfit.tag)
-            last = len(tags) - 1
-            if misfit.kind == "missing":
-                tell(
-                    "EDI-0403",
-                    "13",
-                    min(misfit.at - 1, last),
-                    segment=misfit.tag,
-                    group=_group(structure, misfit.row),
-                )
-            elif misfit.kind == "unknown" and not misfit.tag:
-                tell("EDI-0407", "15", misfit.at)
-            elif misfit.kind == "unknown":
-                tell("EDI-0401", "15", misfit.at, value=misfit.tag, segment=misfit.tag)
-            elif misfit.kind == "misplaced":
-                used = any(row.tag == misfit.tag for row in structure.rows)
-                tell("EDI-0402" if used else "EDI-0408", "15", misfit.at, value=misfit.tag, segment=misfit.tag)
-            else:
-                row = structure.rows[misfit.row]
-                tell(
-                    "EDI-0404" if misfit.kind == "repeats" else "EDI-0405",
-                    "35" if misfit.kind == "repeats" else "36",
-                    misfit.at,
-                    expected=str(row.max),
-                    segment=misfit.tag,
-                    group=_group(structure, misfit.row),
-                )
-    sections = 0
-    counted: dict[tuple[str, int], int] = {}
-    controls: list[int] = []
-    for index, segment in enumerate(written):
-        if len(faults) >= most:
-            break
-        tag = tags[index]
-        if ":" in heads[index]:
-            tell("EDI-0406", "15" if syntax == "4" else "34", index, value=heads[index], segment=tag)
-        envelope = tag if tag in ("UNH", "UNT") else None
-        table = structure.segments.get(tag) if structure else of.service_segments.get(tag)
-        if structure and rows[index] >= 0:
-            group = structure.rows[rows[index]].group
-            counted[tag, group] = counted.get((tag, group), 0) + 1
-        if table is None:
-            continue
-        found = check_segment(
-            table, segment[1:], syntax, of.syntax_id, of.service.decimal, structure.dates if structure else {}
-        )
-        for flaw in found:
-            tell(
-                flaw.code,
-                flaw.syntax_error,
-                index,
-                flaw.element,
-                flaw.component,
-                flaw.value,
-                flaw.expected,
-                envelope,
-                **flaw.details,
-            )
-        if found:
-            unsound.add(f"{tag}{index}")
-        elif tag == "UNS" and "UNS" not in unsound and _sections(structure) == 2:
-            sections += 1
-            expected = "D" if sections == 1 else "S"
-            if segment[1][0] != expected:
-                tell("EDI-0510", "12", index, 2, 0, segment[1][0], expected, segment=tag, data_element="0081")
-        elif tag == "CNT":
-            controls.append(index)
-    _check_ends(message, kinds, tags, written, unsound, syntax, tell)
-    for index in controls:
-        _check_total(structure, written[index], index, tags, counted, unsound, tell)
-    of.tally.faults += len(faults)
-    if len(faults) >= most:
-        faults.append((len(tags), 0, 0, Fault("EDI-0312", place=faults[-1][3].place, syntax_error="18")))
-    faults.sort(key=lambda found: found[:3])
-    return [found[3] for found in faults]
-
-
-def _sections(structure: Structure | None) -> int:
-    return sum(row.tag == "UNS" for row in structure.rows) if structure else 0
-
-
-def _group(structure: Structure, row: int) -> str:
-    group = structure.rows[row].group if row >= 0 else 0
-    return str(group)
-
-
-def _too_large(message: MessageText) -> list[Fault] | None:
-    """Return the one fault of a message that is beyond the limits, so that nothing more is spent on it."""
-    text, service = message.text, message.service
-    position, number = 0, 1
-    while position < len(text):
-        end = segment_end(text, service, position, position + limits.SEGMENT_BYTES + 1)
-        elements = text.count(service.element, position, end)
-        if end - position > limits.SEGMENT_BYTES or elements > limits.SEGMENT_ELEMENTS:
-            return [
-                Fault(
-                    "EDI-0308",
-                    place=message.place_at(position, number),
-                    value=text[position : position + limits.ECHO_CHARACTERS],
-                    expected=str(limits.SEGMENT_BYTES),
-                    syntax_error="18",
-                )
-            ]
-        position, number = end + 1, number + 1
-        if number > limits.SEGMENTS + 1:
-            place, most = message.place_at(0, 1), str(limits.SEGMENTS)
-            return [Fault("EDI-0307", place=place, expected=most, syntax_error="18", service_segment="UNH")]
-    return None
-
-
-def _check_ends(
-    message: MessageText,
-    kinds: Mapping[str, Anomaly],
-    tags: Sequence[str],
-    written: Sequence[Sequence[Sequence[str]]],
-    unsound: Collection[str],
-    syntax: str,
-    tell: _Tell,
-) -> None:
-    """Check UNH and UNT against each other, the group and the other messages of the interchange."""
-    last = len(tags) - 1
-    if "repeated" in kinds:
-        tell("EDI-0304", "26", 0, 2, 0, message.reference, envelope="UNH")
-    if "no UNT" in kinds:
-        tell("EDI-0301", "13", last, envelope="UNT")
-    elif "no end" in kinds:
-        tell("EDI-0309", "13", last, envelope="UNT")
-    elif f"UNT{last}" not in unsound:
-        count, reference = resolve(written[last][1][0]), resolve(written[last][2][0])
-        if not count.isdecimal() or int(count) != len(tags):
-            tell("EDI-0303", "29", last, 2, 0, count, str(len(tags)), envelope="UNT")
-        if message.reference is not None and reference != message.reference:
-            tell("EDI-0302", "28", last, 3, 0, reference, message.reference, envelope="UNT")
-    header = message.group.header if message.group else None
-    if header and message.identifier and len(header.elements) > 1:
-        if header.value(1) and message.identifier[0] != header.value(1):
-            error = "12" if syntax == "4" else "31"
-            tell("EDI-0310", error, 0, 3, 1, message.identifier[0], header.value(1), envelope="UNH")
-        pairs = ((2, header.value(7, 1)), (3, header.value(7, 2)), (4, header.value(6)))
-        for component, value in pairs:
-            given = message.identifier[component - 1] if component <= len(message.identifier) else ""
-            if value and given and value != given:
-                tell("EDI-0311", "12", 0, 3, component, given, value, envelope="UNH")
-
-
-def _check_total(
-    structure: Structure | None,
-    segment: Sequence[Sequence[str]],
-    index: int,
-    tags: Sequence[str],
-    counted: Mapping[tuple[str, int], int],
-    unsound: Collection[str],
-    tell: _Tell,
-) -> None:
-    """Compare a control total with what it counts."""
-    parts = segment[1][0].split(":")
-    for total in structure.totals if structure else ():
-        if total.control != parts[0] or len(parts) < 2 or total.tag in unsound:
-            continue
-        count = counted.get((total.tag, total.group), 0) if total.group else tags.count(total.tag)
-        if Decimal(parts[1].replace(",", ".")) != count:
-            tell("EDI-0520", "29", index, 2, 2, parts[1], str(count), segment="CNT", counted=total.tag)
-
-
-class _Tell(Protocol):
-    """Writes down a fault of a message: code, 0085 code, segment index, element, component, value, expectation."""
-
-    def __call__(
         self,
         code: str,
         syntax_error: str | None,
@@ -521,7 +367,165 @@ class _Tell(Protocol):
         expected: str | None = None,
         envelope: str | None = None,
         **details: str,
-    ) -> None: ...
+    ) -> None:
+        """Take down a fault: 0085 code, the segment's index, element (the tag is 1) and component; 0 if as a whole."""
+        if self.full:
+            return
+        place = self.message.place(index + 1, element or None, component or None)
+        fault = Fault(code, None, place, value, expected, details, syntax_error, envelope)
+        self._found.append((index, element, component, fault))
+
+    def faults(self) -> list[Fault]:
+        """Return the findings in the order of the message."""
+        full = self.full
+        self.message.interchange.tally.faults += len(self._found)
+        faults = [found[3] for found in sorted(self._found, key=lambda found: found[:3])]
+        if full:
+            faults.append(Fault("EDI-0312", place=faults[-1].place, syntax_error="18"))
+        return faults
+
+
+def _explain_structure(report: _Report, structure: Structure) -> list[int]:
+    """Tell what the walk through the structure finds; return each segment's row."""
+    rows, misfits = walk(structure, report.tags, report.most)
+    for misfit in misfits:
+        tag = misfit.tag
+        report.missed.add(tag)
+        row = structure.rows[misfit.row] if misfit.row >= 0 else None
+        group = str(row.group) if row else ""
+        if misfit.kind == "missing":
+            report.tell("EDI-0403", "13", min(misfit.at - 1, report.last), segment=tag, group=group)
+        elif misfit.kind == "unknown":
+            report.tell("EDI-0401" if tag else "EDI-0407", "15", misfit.at, value=tag, segment=tag)
+        elif misfit.kind == "misplaced":
+            used = any(each.tag == tag for each in structure.rows)
+            report.tell("EDI-0402" if used else "EDI-0408", "15", misfit.at, value=tag, segment=tag)
+        else:
+            code, error = ("EDI-0404", "35") if misfit.kind == "repeats" else ("EDI-0405", "36")
+            most = str(row.max) if row else None
+            report.tell(code, error, misfit.at, expected=most, segment=tag, group=group)
+    return rows
+
+
+def _explain_segments(report: _Report, structure: Structure | None, thorough: bool) -> None:
+    """Tell what is wrong inside the segments."""
+    of = report.message.interchange
+    tables = structure.segments if structure else of.service_segments
+    dates = structure.dates if structure else {}
+    sure = None
+    if structure and not thorough:
+        sure = matcher(structure, report.syntax, charset_level(of.syntax_id), of.service.decimal)
+    texts = report.message.split() if sure else []
+    for index, segment in enumerate(report.written):
+        if report.full:
+            return
+        tag = report.tags[index]
+        if segment[0][0] != tag:
+            report.tell("EDI-0406", "15" if report.syntax == "4" else "34", index, value=segment[0][0], segment=tag)
+        if tag not in tables or (sure and sure.sound(tag, texts[index])):
+            continue
+        found = check_segment(tables[tag], segment[1:], report.syntax, of.syntax_id, of.service.decimal, dates)
+        if found:
+            report.unsound.add(index)
+        envelope = tag if tag in ("UNH", "UNT") else None
+        for each in found:
+            report.tell(
+                each.code,
+                each.syntax_error,
+                index,
+                each.element,
+                each.component,
+                each.value,
+                each.expected,
+                envelope,
+                **each.details,
+            )
+
+
+def _explain_sections(report: _Report, structure: Structure) -> None:
+    """Tell when of two UNS the first does not say D, or the second S."""
+    places = [index for index, tag in enumerate(report.tags) if tag == "UNS"]
+    if sum(row.tag == "UNS" for row in structure.rows) != 2 or len(places) != 2 or "UNS" in report.missed:
+        return
+    for index, expected in zip(places, "DS", strict=True):
+        if index not in report.unsound and (given := report.written[index][1][0]) != expected:
+            report.tell("EDI-0510", "12", index, 2, 0, given, expected, segment="UNS", data_element="0081")
+
+
+def _too_large(message: MessageText) -> Fault | None:
+    """Return the one fault of a message that is beyond the limits, so that nothing more is spent on it."""
+    text, service = message.text, message.service
+    position, number = 0, 1
+    while position < len(text):
+        end = segment_end(text, service, position, position + limits.SEGMENT_BYTES + 1)
+        elements = text.count(service.element, position, end)
+        if end - position > limits.SEGMENT_BYTES or elements > limits.SEGMENT_ELEMENTS:
+            return Fault(
+                "EDI-0308",
+                place=message.place_at(position, number),
+                value=text[position : position + limits.ECHO_CHARACTERS],
+                expected=str(limits.SEGMENT_BYTES),
+                syntax_error="18",
+            )
+        position, number = end + 1, number + 1
+        if number > limits.SEGMENTS + 1:
+            place, most = message.place_at(0, 1), str(limits.SEGMENTS)
+            return Fault("EDI-0307", place=place, expected=most, syntax_error="18", service_segment="UNH")
+    return None
+
+
+def _explain_ends(report: _Report) -> None:
+    """Check UNH and UNT against each other, the group and the other messages of the interchange."""
+    message, last = report.message, report.last
+    kinds = {anomaly.kind for anomaly in message.anomalies}
+    if "repeated" in kinds:
+        report.tell("EDI-0304", "26", 0, 2, 0, message.reference, envelope="UNH")
+    if "no UNT" in kinds:
+        report.tell("EDI-0301", "13", last, envelope="UNT")
+    elif "no end" in kinds:
+        report.tell("EDI-0309", "13", last, envelope="UNT")
+    elif last not in report.unsound:
+        count, reference = (resolve(element[0]) for element in report.written[last][1:3])
+        if not count.isdecimal() or int(count) != last + 1:
+            report.tell("EDI-0303", "29", last, 2, 0, count, str(last + 1), envelope="UNT")
+        if message.reference is not None and reference != message.reference:
+            report.tell("EDI-0302", "28", last, 3, 0, reference, message.reference, envelope="UNT")
+    for code, component, given, expected in _group_differences(message):
+        error = "31" if code == "EDI-0310" and report.syntax == "3" else "12"
+        report.tell(code, error, 0, 3, component, given, expected, envelope="UNH")
+
+
+def _group_differences(message: MessageText) -> Iterator[tuple[str, int, str, str]]:
+    """Yield where a message's type is not its functional group's: code, component of S009, value, expected."""
+    header = message.group.header if message.group else None
+    if header is None:
+        return
+    pairs = (
+        ("EDI-0310", header.value(1)),
+        ("EDI-0311", header.value(7, 1)),
+        ("EDI-0311", header.value(7, 2)),
+        ("EDI-0311", header.value(6)),
+    )
+    for component, ((code, expected), given) in enumerate(zip(pairs, message.identifier, strict=False), 1):
+        if expected and given and expected != given:
+            yield code, component, given, expected
+
+
+def _explain_totals(report: _Report, structure: Structure, rows: Sequence[int]) -> None:
+    """Compare the control totals with what they count."""
+    for index, tag in enumerate(report.tags):
+        if tag != "CNT" or index in report.unsound:
+            continue
+        code, value = report.written[index][1][0].split(":")[:2]
+        for total in structure.totals:
+            if total.control != code or total.tag in report.missed:
+                continue
+            count = sum(
+                each == total.tag and (not total.group or structure.rows[row].group == total.group)
+                for each, row in zip(report.tags, rows, strict=True)
+            )
+            if Decimal(value.replace(",", ".")) != count:
+                report.tell("EDI-0520", "29", index, 2, 2, value, str(count), segment=tag, counted=total.tag)
 
 
 # ------------------------------------------------------------------------------------------------ the envelopes

@@ -1,0 +1,317 @@
+"""Decides in C whether a message is valid: its tables compiled into patterns; what they refuse is explained elsewhere.
+
+A pattern accepts nothing that the explaining checks find fault with; it may refuse what they let pass (a trailing
+separator in syntax 3, a leading blank, an unusual date), which then costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from gateway import limits
+from gateway.directory import Item, Row, Segment, Slot, Structure, Total
+
+PLUS = r"\+"
+WHOLE = 400_000  # characters of a pattern: this much compiles in about a second
+
+# Data characters in canonical form (released ones lifted to 0xD800 and up, see gateway.written).
+_LIFTED = r"\ud827\ud82a\ud82b\ud83a\ud83f"
+_LEVEL_A = rf"""A-Z0-9 .,\-()/=!"%&;<>?{_LIFTED}"""
+_OTHERS = r"+:*'\x00-\x1f\x7f-\x9f\ud800-\ud826\ud828\ud829\ud82c-\ud839\ud83b-\ud83e\ud840-\udfff"
+_LETTERS = {"UNOA": _LEVEL_A, "UNOB": _LEVEL_A.replace("A-Z", "A-Za-z")}
+
+_SIGNS = [*string.ascii_letters, *string.digits, *map(chr, range(0xC0, 0x2FF))]  # one for each tag of a message
+
+_MONTH_DAY = (
+    "(?:(?:0[13578]|1[02])(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)(?:0[1-9]|[12][0-9]|30)|02(?:0[1-9]|1[0-9]|2[0-8]))"
+)
+_LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
+_TIMES = {"h": "(?:[01][0-9]|2[0-3])", "m": "[0-5][0-9]", "s": "[0-5][0-9]"}
+_DAYS = {
+    "CCYYMMDD": f"(?:(?!0000)[0-9]{{4}}{_MONTH_DAY}|{_LEAP}0229)",
+    "YYMMDD": f"(?:[0-9]{{2}}{_MONTH_DAY}|(?:[02468][048]|[13579][26])0229)",
+    "CCYYMM": "(?!0000)[0-9]{4}(?:0[1-9]|1[0-2])",
+    "CCYY": "(?!0000)[0-9]{4}",
+}
+
+
+class Matcher:
+    """A structure's tables compiled for one syntax version, character set and decimal mark.
+
+    A small structure becomes one pattern of the whole message (`whole`). In a large one a segment stands in many
+    places, and writing it out in each would take megabytes: there one pattern has the segments in any order, and a
+    second one the order of their tags, each as one character (`signs`).
+    """
+
+    __slots__ = ("_single", "_write", "order", "signs", "totals", "whole")
+
+    def __init__(self, structure: Structure, syntax: str, charset: str, decimal: str) -> None:
+        self._write = write = _Patterns(structure, syntax, charset, decimal)
+        self._single: dict[str, re.Pattern[str]] = {}
+        tags = sorted({row.tag for row in structure.rows} - {"UNH", "UNT"})
+        # A segment that could be longer than the limit is left to the explaining checks.
+        fit = {tag: _longest(segment) <= limits.SEGMENT_BYTES for tag, segment in structure.segments.items()}
+        texts = {
+            tag: write.segment(structure.segments[tag]) if fit[tag] else f"{tag}(?!)" for tag in ("UNH", *tags, "UNT")
+        }
+        self.totals = {total.control: _countable(structure, total) for total in structure.totals}
+        size = sum(len(texts[row.tag]) for row in structure.rows)
+        if size <= WHOLE:
+            self.signs: dict[str, str] = {}
+            self.order = None
+            inner = _order(structure, lambda index: _section(structure, index, texts[structure.rows[index].tag]))
+            self.whole = re.compile(f"{texts['UNH']}{inner}{texts['UNT']}")
+        else:
+            self.signs = dict(zip(tags, _SIGNS, strict=False))
+            self.order = re.compile(_order(structure, lambda index: self.signs[structure.rows[index].tag]))
+            self.whole = re.compile(f"{texts['UNH']}(?:{_any_of([texts[tag] for tag in tags])})*+{texts['UNT']}")
+
+    def accepts(self, plain: str, reference: str) -> bool:
+        """Tell whether a message in canonical form is certainly without fault; False says nothing.
+
+        `reference` is UNH 0062.
+        """
+        count = plain.count("'")
+        if not plain.endswith(f"'UNT+{count}+{reference}'") or count > limits.SEGMENTS:
+            return False
+        if self.order is not None and not self._in_order(plain, self.order):
+            return False
+        return self.whole.fullmatch(plain) is not None and self._adds_up(plain)
+
+    def sound(self, tag: str, segment: str) -> bool:
+        """Tell whether a segment (canonical, without terminator) is certainly without fault inside."""
+        pattern = self._single.get(tag)
+        if pattern is None:
+            pattern = self._single[tag] = re.compile(self._write.segment(self._write.structure.segments[tag])[:-1])
+        return pattern.fullmatch(segment) is not None
+
+    def _in_order(self, plain: str, order: re.Pattern[str]) -> bool:
+        signs = self.signs
+        segments = plain.split("'")
+        try:
+            shape = "".join([signs[segment[:3]] for segment in segments[1:-2]])
+        except KeyError:
+            return False
+        if not order.fullmatch(shape):
+            return False
+        section = signs.get("UNS")
+        if section is None or shape.count(section) != 2:
+            return True
+        return segments[shape.index(section) + 1] == "UNS+D" and segments[shape.rindex(section) + 1] == "UNS+S"
+
+    def _adds_up(self, plain: str) -> bool:
+        """Compare the control totals with what they count; only for a message that is valid otherwise."""
+        if not self.totals:
+            return True
+        at = plain.find("'CNT+")
+        while at >= 0:
+            code, value = plain[at + 5 : plain.index("'", at + 5)].split(":")[:2]
+            if code in self.totals:
+                total = self.totals[code]
+                if total is None:
+                    return False
+                tag, behind = total
+                if value != str(plain.count(f"'{tag}+", plain.index("'UNS+") if behind else 0)):
+                    return False
+            at = plain.find("'CNT+", at + 1)
+        return True
+
+
+def _countable(structure: Structure, total: Total) -> tuple[str, bool] | None:
+    """Return the tag to count and whether only behind the first UNS; None if that does not tell it."""
+    rows = [index for index, row in enumerate(structure.rows) if row.tag == total.tag]
+    others = [index for index in rows if total.group and structure.rows[index].group != total.group]
+    if not others:
+        return total.tag, False
+    section = next((index for index, row in enumerate(structure.rows) if row.tag == "UNS"), 0)
+    return (total.tag, True) if max(others) < section < min(set(rows) - set(others)) else None
+
+
+def _section(structure: Structure, index: int, text: str) -> str:
+    """Return a segment's pattern; of two UNS the first must say D, the second S."""
+    sections = [at for at, row in enumerate(structure.rows) if row.tag == "UNS"]
+    if len(sections) != 2 or index not in sections:
+        return text
+    return rf"UNS\+{'DS'[sections.index(index)]}'"
+
+
+def charset_level(syntax_id: str) -> str:
+    """Return UNOA or UNOB for themselves, UNOC for every other set: those differ by decoding only."""
+    return syntax_id if syntax_id in _LETTERS else "UNOC"
+
+
+@lru_cache(maxsize=64)
+def matcher(structure: Structure, syntax: str, charset: str, decimal: str) -> Matcher:
+    """Return the matcher of a structure; compiled when first asked for, then kept. See `charset_level`."""
+    return Matcher(structure, syntax, charset, decimal)
+
+
+def _longest(segment: Segment) -> int:
+    return 4 + sum(slot.repeats * sum(part.item.max + 3 for part in slot.parts) for slot in segment.slots)
+
+
+def _order(structure: Structure, member: Callable[[int], str]) -> str:
+    """Return the pattern of a valid message without UNH and UNT; `member` gives that of a row's segment."""
+
+    def inside(index: int, end: int, group: int) -> str:
+        pattern = ""
+        while index < end:
+            row = structure.rows[index]
+            if row.group != group:
+                last = structure.ends[row.group]
+                pattern += _repeated(member(index) + inside(index + 1, last, row.group), row)
+                index = last
+                continue
+            if row.tag not in ("UNH", "UNT"):
+                pattern += _repeated(member(index), row)
+            index += 1
+        return pattern
+
+    return inside(0, len(structure.rows), 0)
+
+
+def _repeated(pattern: str, row: Row) -> str:
+    if row.mandatory and row.max == 1:
+        return pattern
+    return f"(?:{pattern}){{{int(row.mandatory)},{row.max}}}+"
+
+
+def _any_of(segments: Iterable[str]) -> str:
+    """Return an alternation of segments, branching on the first letter of their tags."""
+    by_letter: dict[str, list[str]] = {}
+    for segment in segments:
+        by_letter.setdefault(segment[0], []).append(segment[1:])
+    return "|".join(f"{letter}(?:{'|'.join(same)})" for letter, same in by_letter.items())
+
+
+class _Patterns:
+    """Writes the pattern of a segment's content.
+
+    Every quantifier is possessive: a separator ends every value, so there is nothing to go back for.
+    """
+
+    def __init__(self, structure: Structure, syntax: str, charset: str, decimal: str) -> None:
+        self.structure, self.syntax = structure, syntax
+        letters = _LETTERS.get(charset)
+        self.any = f"[{letters}]" if letters else f"[^{_OTHERS}]"
+        self.any_but_blank = f"[{letters.replace(' ', '')}]" if letters else f"[^ {_OTHERS}]"
+        self.letter = f"[{letters.replace('0-9', '')}]" if letters else f"[^0-9{_OTHERS}]"
+        self.letter_but_blank = self.letter.replace(" ", "") if letters else f"[^ 0-9{_OTHERS}]"
+        self.mark = f"[{re.escape(decimal)}]"
+
+    def segment(self, segment: Segment) -> str:
+        """Return the pattern of a segment and its terminator: some data, and no separator at the end."""
+        slots = list(segment.slots if self.syntax == "4" else segment.flat)
+        for note in segment.dependencies:  # whoever uses what depends on something is left to the explaining checks
+            bound = note.positions[:1] if note.rule in ("D5", "D6", "D7") else note.positions
+            for position in bound:
+                slots[position - 1] = slots[position - 1]._replace(parts=())
+        elements = [self._slot(slot) if slot.parts else "" for slot in slots]
+        needed = [slot.mandatory for slot in slots]
+        return f"{segment.tag}{_chain(elements, needed, PLUS, opening=True)}(?<!{PLUS})'"
+
+    def _slot(self, slot: Slot) -> str:
+        """Return the pattern of an element in use, its repetitions included."""
+        if not slot.composite:
+            one = self._item(slot.parts[0].item)
+        else:
+            ids = [part.item.id for part in slot.parts]
+            listed = any(part.item.codes and part.item.id not in ("1131", "3055") for part in slot.parts)
+            if "2379" in ids and "2380" in ids:
+                one = self._dated(slot, ids)
+            elif "1131" in ids and listed:
+                own = self._parts(slot, {"1131": ""})
+                theirs = self._parts(slot, {}, theirs=True)
+                one = f"(?:{own}(?=[+'*])|{theirs})"
+            else:
+                one = self._parts(slot, {})
+        return one if slot.repeats == 1 else rf"{one}(?:\*{one}){{0,{slot.repeats - 1}}}+"
+
+    def _parts(self, slot: Slot, fixed: Mapping[str, str], *, theirs: bool = False) -> str:
+        """Return the pattern of a composite in use; `fixed` replaces items, `theirs` leaves codes unchecked."""
+        components = []
+        needed = []
+        for part in slot.parts:
+            item = part.item
+            if theirs and item.codes and item.id not in ("1131", "3055"):
+                item = item._replace(codes=None)
+            components.append(fixed[item.id] if item.id in fixed else self._item(item))
+            needed.append(part.mandatory or (theirs and item.id == "1131"))
+        used = "" if any(needed) else "(?![+'*])"
+        return used + _chain(components, needed, ":") + ("(?<!:)" if len(components) > 1 else "")
+
+    def _dated(self, slot: Slot, ids: list[str]) -> str:
+        """Return the pattern of a date with its format: the common formats by their calendar, others not at all."""
+        item = slot.parts[ids.index("2379")].item
+        ways = []
+        for code, picture in self.structure.dates.items():
+            pattern = _picture(picture)
+            if pattern and (item.codes is None or code in item.codes):
+                ways.append(self._parts(slot, {"2380": pattern, "2379": code}) + "(?=[+'*])")
+        ways.sort(key=lambda way: ":102" not in way)
+        known = sorted(set(self.structure.dates))
+        if item.codes:
+            free = self._item(item._replace(codes=item.codes - set(known) or frozenset("\0")))
+        else:
+            free = f"(?!(?:{'|'.join(known)})[:+'*])" + self._item(item)
+        ways.append(self._parts(slot, {"2379": free}))
+        return f"(?:{'|'.join(ways)})"
+
+    def _item(self, item: Item) -> str:
+        """Return the pattern of a value; one that begins with a blank is left to the explaining checks."""
+        if item.codes is not None:
+            return _trie(sorted(item.codes))
+        if item.kind == "n":
+            places = min(6, item.max // 2)  # more decimals than these are left to the explaining checks
+            if item.min > 1 or not places:
+                return f"-?+[0-9]{{{item.min},{item.max}}}+"
+            return f"-?+[0-9]{{1,{item.max - places}}}+(?:{self.mark}?+[0-9]{{1,{places}}}+)?+"
+        first, any_ = (self.letter_but_blank, self.letter) if item.kind == "a" else (self.any_but_blank, self.any)
+        return first + (f"{any_}{{{item.min - 1},{item.max - 1}}}+" if item.max > 1 else "")
+
+
+def _chain(members: Sequence[str], needed: Sequence[bool], separator: str, *, opening: bool = False) -> str:
+    """Return the pattern of members joined by a separator, the unused ones empty and those at the end left out.
+
+    With `opening`, a separator stands before the first member too, and that one is always there.
+    """
+    pattern = ""
+    for index in range(len(members) - 1, -1, -1):
+        member = members[index] if needed[index] or not members[index] else f"(?:{members[index]})?+"
+        pattern = (separator if index or opening else "") + member + pattern
+        if index and not any(needed[index:]):
+            pattern = f"(?:{pattern})?+"
+    return pattern
+
+
+def _picture(picture: str) -> str | None:
+    """Return the pattern of a date written as a picture says, None for those left to the explaining checks."""
+    day, times = next(((day, picture.removeprefix(day)) for day in _DAYS if picture.startswith(day)), ("", picture))
+    if not day and picture[:1] != "h":
+        return None
+    pattern = _DAYS.get(day, "")
+    while times[:2] in ("hh", "mm", "ss"):
+        pattern, times = pattern + _TIMES[times[0]], times[2:]
+    return pattern if pattern and not times else None
+
+
+def _trie(codes: Iterable[str]) -> str:
+    """Return the pattern of a list of codes, shared beginnings once; it takes the longest code that is there."""
+    branches: dict[str, list[str]] = {}
+    ends = False
+    for code in codes:
+        if code:
+            branches.setdefault(code[0], []).append(code[1:])
+        else:
+            ends = True
+    if not branches:
+        return ""
+    single = [letter for letter, rests in branches.items() if rests == [""]]
+    ways = [f"{re.escape(letter)}{_trie(rests)}" for letter, rests in branches.items() if rests != [""]]
+    if single:
+        ways.append(f"[{''.join(re.escape(letter) for letter in single)}]" if len(single) > 1 else re.escape(single[0]))
+    pattern = ways[0] if len(ways) == 1 else f"(?:{'|'.join(ways)})"
+    return f"(?:{pattern})?+" if ends else pattern
