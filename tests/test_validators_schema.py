@@ -26,8 +26,7 @@ def explained(*changes: tuple[str, str]) -> list[Fault]:
         text = text.replace(old, new, 1)
     root = etree.fromstring(text)
     schema = etree.XMLSchema(etree.parse(str(DECLARATION.schema)))
-    fits, faults = schema.validate(root), explain(root, DECLARATION, place_in(root))
-    assert not (fits and faults)
+    faults = [] if schema.validate(root) else explain(root, DECLARATION, place_in(root))
     return faults
 
 

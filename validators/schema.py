@@ -21,6 +21,9 @@ STRUCTURE = "XML-0004"
 # A document can be wrong everywhere: explaining stops at twice what an answer lists.
 ERRORS_EXPLAINED = 2 * FINDINGS_LISTED
 
+# What XML 1.0 counts as white space; Unicode knows more.
+XML_SPACE = " \t\r\n"
+
 STEP = re.compile(r"(?P<name>[^\[]+)(?:\[(?P<attribute>@)?(?P<key>\w+)=(?P<value>[^\]]+)\])?")
 ATTRIBUTE = re.compile(r"(?:attribute|missing required attribute) '?(\w+)")
 
@@ -45,7 +48,7 @@ def explain(root: Any, pack: Pack, place_of: Callable[[Any], Place]) -> list[Fau
     Empty if the dictionary check is sure to report every one of them, as missing or not in its format: then that goes
     on. With any other error among them all are returned, the dictionary's own under its codes.
     """
-    troubles = list(_troubles(root, pack))
+    troubles = list(_troubles(root, pack)) or [_stray(root)]
     if troubles and all(trouble.element for trouble in troubles):
         return []
     return [_fault(trouble, pack, place_of) for trouble in troubles]
@@ -70,6 +73,15 @@ def _troubles(root: Any, pack: Pack) -> list[Trouble]:
             trouble = _content(node, key, reason, pack)
         found.setdefault((error.path or "", key), trouble)
     return list(found.values())
+
+
+def _stray(root: Any) -> Trouble:
+    """Return what xmlschema does not mind: text between elements that is a space in Unicode but none in XML."""
+    for node in root.iter():
+        texts = (node.text, *(child.tail for child in node)) if len(node) else ()
+        if text := next((each for each in texts if each and each.strip(XML_SPACE)), None):
+            return Trouble(node, f"text stands between the elements of {_local(node.tag)}", text, "elements only")
+    return Trouble(root, "the document does not fit the schema", _local(root.tag), "a document that fits the schema")
 
 
 def _children(error: xmlschema.XMLSchemaChildrenValidationError, node: Any, pack: Pack) -> Trouble:

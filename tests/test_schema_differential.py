@@ -1,0 +1,147 @@
+"""lxml decides, xmlschema explains: both must find the same documents good. Nightly many, in CI some."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+
+import pytest
+import xmlschema
+from lxml import etree
+
+from gateway.model import Envelope, Facts, Finding, Received
+from gateway.pipeline import handle, prepare
+from gateway.samples import Maker
+from parsers import xml
+from parsers.writer import write_xml
+from tests.packs import PARTNER, ROOT
+
+DOCUMENTS = 10_000 if os.environ.get("GATEWAY_NIGHTLY") else 500
+SPECS = prepare(ROOT)
+PACK = SPECS.packs[0]
+TYPES = sorted(SPECS.code_lists["cad_type"].codes)
+SLOW = xmlschema.XMLSchema10(str(PACK.schema), allow="local", defuse="always")
+FAST = xml.schema(PACK.schema)
+
+TEXTS = (
+    "", " ", "0", "-1", "+5", "1.5", "1,5", ".5", "5.", "00", "1e3", "NaN", "INF", "true", "x" * 600, "É", "\u0661",
+    "12 34", "\t7\n", "99999999999999999999", "0.0001", "2026-11-23", "20261123", "\u00a0", "AB\u2028",
+)  # fmt: skip
+
+
+def mutate(root: etree._Element, rng: random.Random) -> str:
+    """Change one thing about the document; return what."""
+    nodes = [node for node in root.iter() if node is not root]
+    node = rng.choice(nodes)
+    above = node.getparent()
+    kind = rng.choice(sorted(CHANGES))
+    CHANGES[kind](node, above, rng)
+    return f"{kind} {etree.QName(node).localname}"
+
+
+def _move(node: etree._Element, above: etree._Element, rng: random.Random) -> None:
+    above.insert(rng.randrange(len(above) + 1), node)
+
+
+def _elsewhere(node: etree._Element, above: etree._Element, rng: random.Random) -> None:
+    others = [
+        each for each in node.getroottree().getroot().iter() if node not in each.iterancestors() and each is not node
+    ]
+    rng.choice([each for each in others if not any(each is below for below in node.iter())]).append(node)
+
+
+def _again(node: etree._Element, above: etree._Element, rng: random.Random) -> None:
+    copy = etree.fromstring(etree.tostring(node, with_tail=False))
+    for _ in range(rng.choice((1, 1, 3))):
+        node.addnext(etree.fromstring(etree.tostring(copy)))
+
+
+def _rename(node: etree._Element, above: etree._Element, rng: random.Random) -> None:
+    names = [each.tag for each in node.getroottree().getroot().iter()]
+    node.tag = rng.choice([*names, "{urn:other}ID", "ID", node.tag + "X"])
+
+
+def _attribute(node: etree._Element, above: etree._Element, rng: random.Random) -> None:
+    node.set(
+        rng.choice(("unitCode", "currencyID", "formatCode", "other", "{urn:other}a")),
+        rng.choice(("KGM", "102", "", "x")),
+    )
+
+
+def _no_attribute(node: etree._Element, above: etree._Element, rng: random.Random) -> None:
+    for name in list(node.attrib):
+        del node.attrib[name]
+
+
+def _text(node: etree._Element, above: etree._Element, rng: random.Random) -> None:
+    node.text = rng.choice(TEXTS)
+
+
+def _tail(node: etree._Element, above: etree._Element, rng: random.Random) -> None:
+    node.tail = rng.choice(("stray", " ", "\n\n"))
+
+
+def _child(node: etree._Element, above: etree._Element, rng: random.Random) -> None:
+    etree.SubElement(node, rng.choice((node.tag, "{urn:other}New", "New"))).text = rng.choice(TEXTS)
+
+
+CHANGES: dict[str, Callable[[etree._Element, etree._Element, random.Random], None]] = {
+    "remove": lambda node, above, rng: above.remove(node),
+    "move": _move,
+    "put elsewhere": _elsewhere,
+    "repeat": _again,
+    "rename": _rename,
+    "attribute": _attribute,
+    "no attribute": _no_attribute,
+    "text": _text,
+    "more text": _text,
+    "tail": _tail,
+    "child": _child,
+    "empty": lambda node, above, rng: node.clear(),
+}
+
+
+def stray_space(root: etree._Element) -> bool:
+    """Tell whether Unicode spaces that are none in XML stand between elements: xmlschema does not mind them."""
+    texts = (text for node in root.iter() if len(node) for text in (node.text, *(child.tail for child in node)) if text)
+    return any(text.strip(" \t\r\n") and not text.strip() for text in texts)
+
+
+def good_documents(count: int) -> Iterator[bytes]:
+    for number in range(count):
+        maker = Maker(random.Random(number), SPECS, PARTNER, date(2026, 11, 23))
+        envelope = Envelope(sender="MAPLEBROKER", recipient="CADGATEWAY", reference=f"R{number}")
+        for step in maker.story(TYPES[number % len(TYPES)]).steps:
+            yield write_xml(step.declaration, PACK, envelope)
+
+
+@pytest.mark.timeout(900)
+def test_both_engines_agree_on_valid_and_mutated_documents() -> None:
+    documents = list(good_documents(max(44, DOCUMENTS // 20)))
+    differ: list[str] = []
+    verdicts = {True: 0, False: 0}
+    for number in range(DOCUMENTS):
+        rng = random.Random(number)
+        root = etree.fromstring(rng.choice(documents))
+        changes = [mutate(root, rng) for _ in range(rng.choice((0, 1, 1, 1, 2, 4)))]
+        again = etree.fromstring(etree.tostring(root))
+        fast, slow = FAST.validate(again), SLOW.is_valid(again)
+        verdicts[fast] += 1
+        if fast != slow and not (slow and stray_space(again)):
+            differ.append(f"{number}: lxml {fast}, xmlschema {slow}: {changes}")
+    assert not differ, "\n".join(differ[:20])
+    assert min(verdicts.values()) > DOCUMENTS / 10
+
+
+def test_what_lxml_alone_refuses_is_refused_with_a_place() -> None:
+    (body,) = list(good_documents(1))[:1]
+    (finding,) = verdict(body.replace(b"<Importer>", "<Importer>\u00a0".encode(), 1))
+    assert (finding.code, finding.place.xpath) == ("XML-0004", "/MetaData/Declaration/Importer")
+
+
+def verdict(body: bytes) -> tuple[Finding, ...]:
+    now = datetime(2026, 11, 23, 17, tzinfo=UTC)
+    (one,) = handle(Received("1", PARTNER.id, body, now), Facts(now, PARTNER), SPECS).judged
+    return one.findings
