@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -17,9 +18,27 @@ FIELDS = {
 }  # fmt: skip
 
 
+# A business number with its account (BN15), or the nine digits alone; the first three digits and the account stay.
+BUSINESS_NUMBER = re.compile(r"(?<![0-9A-Za-z])(\d{3})\d{6}(R[A-Z]\d{4}(?!\d)|(?![\dA-Za-z]))")
+
+# Characters of one text: a library's message may repeat what it was given.
+LONGEST = 2_000
+
+
 def _allowed(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
     """Drop every field that is not on the list."""
     return {key: value for key, value in event.items() if key in FIELDS or key.startswith("_")}
+
+
+def _harmless(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Make every text harmless, a library's too: one line, no control characters, business numbers shortened."""
+    return {key: _clean(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _clean(text: str) -> str:
+    """Return a text with control characters escaped and the middle of business numbers left out, bounded."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:LONGEST])
+    return BUSINESS_NUMBER.sub(r"\1***\2", shown)
 
 
 def configure(style: str = "auto", level: int = logging.INFO) -> None:
@@ -30,6 +49,7 @@ def configure(style: str = "auto", level: int = logging.INFO) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _allowed,
+        _harmless,
     ]
     renderer: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if readable else structlog.processors.JSONRenderer()
@@ -46,6 +66,7 @@ def configure(style: str = "auto", level: int = logging.INFO) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                _harmless,
                 renderer,
             ],
         )

@@ -45,6 +45,7 @@ def serve(settings: Settings, workers: int, with_engine: bool) -> None:
     pipeline.prepare(settings.specs)
     journal = Journal.open(settings.database_url)
     journal.migrate()
+    _disown_dead(journal)
     journal.close()
     with open_broker(settings.broker_url) as broker:
         broker.declare(queues(settings))
@@ -91,6 +92,9 @@ def run(name: str, settings: Settings, parent: int) -> None:
             except GatewayError as error:
                 logger().error("waiting", loop=name, error=str(error))
                 time.sleep(PAUSE_SECONDS)
+            except Exception as error:  # without the library's traceback, which could repeat what was sent to us
+                logger().critical("loop fails", loop=name, error=service.reason(error))
+                raise SystemExit(1) from None
 
 
 def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
@@ -120,6 +124,26 @@ def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
 def _worker(pid: int | None) -> str:
     """Return how the names of a process's claims begin."""
     return f"{socket.gethostname()}:{pid}:"
+
+
+def _disown_dead(journal: Journal) -> None:
+    """Let this gateway take at once what one that was killed on this machine held."""
+    for worker in journal.workers():
+        host, _, rest = worker.partition(":")
+        pid = rest.partition(":")[0]
+        if host == socket.gethostname() and pid.isdecimal() and not _lives(int(pid)):
+            journal.disown(_worker(int(pid)), service.now())
+
+
+def _lives(pid: int) -> bool:
+    """Tell whether there is a process with this id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _disown(settings: Settings, process: BaseProcess) -> None:

@@ -165,7 +165,7 @@ def _carry(
     except JournalUnavailable:
         raise
     except Exception as error:
-        logger().warning("finishing one by one", count=len(done), error=_reason(error))
+        logger().warning("finishing one by one", count=len(done), error=reason(error))
         for row, _ in done:
             with _by_itself(journal, row, alarm):
                 if one := handle(row):
@@ -182,13 +182,13 @@ def _by_itself(journal: Journal, row: Claimed, alarm: Callable[[float], object])
         except JournalUnavailable:
             raise
         except Exception as error:  # whatever it is: the other messages must not wait for it
-            logger().error("given back", attempts=row.attempts, error=_reason(error))
+            logger().error("given back", attempts=row.attempts, error=reason(error))
             journal.give_back([row], now() + timedelta(seconds=AGAIN_SECONDS))
         finally:
             alarm(0)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return what went wrong and where; an unexpected error's own text could repeat the sender's data."""
     if isinstance(error, GatewayError):
         return str(error)
@@ -248,7 +248,7 @@ def _technical(row: Claimed, partners: Partners, specs: Specs) -> list[Outgoing]
     try:
         return [pipeline.respond_technical(row.received, partner, specs)]
     except Exception as error:  # it must be parked all the same, or it would stand in everybody's way
-        logger().error("no technical answer", message_id=row.id, error=_reason(error))
+        logger().error("no technical answer", message_id=row.id, error=reason(error))
         return []
 
 
