@@ -693,6 +693,12 @@ class Journal:
             )
             return connection.execute(update(inbox).where(*mine).values(lease_until=now)).rowcount
 
+    def workers(self) -> list[str]:
+        """Return the names of those who hold transmissions, whether they still live or not."""
+        held = select(inbox.c.worker).where(inbox.c.finished_at.is_(None), inbox.c.worker.is_not(None))
+        with self._read() as connection:
+            return sorted(set(connection.scalars(held)))
+
     def facts(self, partner: str | None, transaction_numbers: Iterable[str], references: Iterable[str]) -> Known:
         """Return the accepted versions of the transaction numbers and the earlier uses of the partner's references."""
         return self.facts_of([(partner, transaction_numbers, references)])[0]
@@ -1116,8 +1122,11 @@ class Journal:
         shown = [inbox.c[name] for name in ("id", "channel", "partner", "received_at", "state", "lane", "note")]
         judged = [
             message.c[name]
-            for name in ("ordinal", "syntax", "type", "reference", "transaction_number", "version", "verdict", "nature")
-        ]
+            for name in (
+                "ordinal", "syntax", "type", "sender", "reference", "transaction_number", "version", "verdict",
+                "findings", "nature",
+            )
+        ]  # fmt: skip
         query = select(*shown, *judged).outerjoin(message, message.c.inbox == inbox.c.sequence)
         filters = {
             inbox.c.partner: partner,
@@ -1131,7 +1140,7 @@ class Journal:
                 query = query.where(column == wanted)
         with self._read() as connection:
             rows = connection.execute(query.order_by(inbox.c.sequence.desc(), message.c.ordinal).limit(limit))
-            return [dict(row) for row in rows.mappings()]
+            return [{**row, "findings": json.loads(row["findings"] or "[]")} for row in rows.mappings()]
 
     def show(self, wanted: str) -> dict[str, Any] | None:
         """Return the whole life of a transmission, by its id or the beginning of it; None if there is none.
@@ -1203,11 +1212,12 @@ class Journal:
 
     # ------------------------------------------------------------------------------------------------ replay
 
-    def selected(self, wanted: Selection, after: int = 0, limit: int = IN_ONE_STATEMENT) -> list[int]:
-        """Return the sequences of the next selected transmissions of partners, in the order of receipt."""
-        query = select(inbox.c.sequence).where(_selects(wanted), inbox.c.sequence > after)
+    def selected(self, wanted: Selection, after: int = 0, limit: int = IN_ONE_STATEMENT) -> list[tuple[int, int]]:
+        """Return sequence and size in bytes of the next selected transmissions, in the order of receipt."""
+        query = select(inbox.c.sequence, func.length(inbox.c.body)).where(_selects(wanted), inbox.c.sequence > after)
         with self._read() as connection:
-            return list(connection.scalars(query.order_by(inbox.c.sequence).limit(limit)))
+            rows = connection.execute(query.order_by(inbox.c.sequence).limit(limit)).all()
+        return [(row[0], row[1]) for row in rows]
 
     def count_selected(self, wanted: Selection) -> int:
         """Return how many transmissions are selected."""
