@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import cli_ops, cli_spec, logs, pipeline, serve
+from gateway import cli_ops, cli_replay, cli_spec, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
 from gateway.errors import GatewayError
 from gateway.journal import Journal
@@ -301,19 +301,22 @@ def _open_journal(settings: Settings) -> Journal:
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def list_command(form: str, **filters: Any) -> None:
-    """List messages, newest first. Exit code: 0, or 2 when the journal cannot be read."""
-    rows = _open_journal(from_environment()).list_messages(**filters)
+    """List the partners' messages, newest first. Exit code: 0, or 2 when the journal cannot be read."""
+    rows = _open_journal(from_environment()).list_messages(channel="partner", **filters)
     if form == "json":
         click.echo(json.dumps(rows, default=str, indent=2))
         return
-    headings = ("id", "received", "partner", "type", "transaction", "version", "verdict", "findings", "state")
+    headings = ("id", "received", "partner", "sender", "type", "transaction", "version", "verdict", "findings", "state")
     table = Table(*headings, box=None)
     for row in rows:
-        codes = " ".join(finding["code"] for finding in row.get("findings") or [])
+        codes = " ".join(finding["code"] for finding in row["findings"])
         cells = [
             row["id"][:12],
             f"{row['received_at']:%Y-%m-%d %H:%M:%S}",
-            *(row.get(name) or "" for name in ("partner", "type", "transaction_number", "version", "verdict")),
+            *(
+                row.get(name) or ""
+                for name in ("partner", "sender", "type", "transaction_number", "version", "verdict")
+            ),
             codes,
             row["state"],
         ]
@@ -435,5 +438,7 @@ def _examine_journal(settings: Settings, declare: bool) -> str:
 
 main.add_command(cli_spec.rules)
 main.add_command(cli_spec.samples)
+main.add_command(cli_replay.replay_command)
+main.add_command(cli_replay.parked)
 for command in cli_ops.COMMANDS:
     main.add_command(command)

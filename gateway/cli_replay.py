@@ -1,0 +1,563 @@
+"""The commands on recorded traffic: replay (again, what-if, samples) and parked messages."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from gateway import pages, pipeline, replay
+from gateway.desk import FORMAT, HTML, LANGUAGE, OPERATOR, Moment, files_in, named_partner, open_journal, out, read_file
+from gateway.errors import GatewayError
+from gateway.journal import Execution, Journal, Recorded, Selection
+from gateway.model import Bilingual, Facts, Outcome, Received, Verdict
+from gateway.settings import Settings, from_environment
+from gateway.specs import Specs
+from gateway.trial import Trial, differences, play, read_expectations
+from routing.partners import load_partners
+from validators.explain import PLACEHOLDER, text_of
+
+DIFFERENT, CANNOT = 1, 2
+
+# Verdicts in words; "" is a message that is not there.
+VERDICTS: Mapping[str, Bilingual] = {
+    "accepted": Bilingual("accepted", "accepté"),
+    "refused": Bilingual("refused", "refusé"),
+    "": Bilingual("not there", "absent"),
+}
+
+
+# ------------------------------------------------------------------------------------------------ replay
+
+
+@click.command(name="replay")
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--id", "ids", multiple=True, metavar="ID", help="This recorded message, or the start of its id.")
+@click.option("--since", type=Moment(), help="Received from then on.")
+@click.option("--until", type=Moment(end=True), help="Received before then; a day is included.")
+@click.option("--partner", help="Only this sender's.")
+@click.option("--transaction", "transaction_number", help="Only this transaction number's.")
+@click.option("--verdict", type=click.Choice([str(v) for v in Verdict]), help="Only with this verdict.")
+@click.option("--finding", metavar="CODE", help="Only with this finding.")
+@click.option("--specs", "root", type=click.Path(exists=True, file_okay=False, path_type=Path), help="What if: judge by"
+              " the specification in this folder, and tell what changes.")  # fmt: skip
+@click.option("--samples", "samples_", is_flag=True, help="The paths are tables of expectations, or folders with one.")
+@click.option("--send", is_flag=True, help="Send the new answers, where the replay agrees with the record.")
+@click.option("--as", "partner_id", metavar="PARTNER", help="Who sent the files; without it whom the envelope names.")
+@click.option("--processes", type=click.IntRange(1, 64), default=replay.processors, help="What if: how many judge.")
+@OPERATOR
+@FORMAT
+@HTML
+@LANGUAGE
+def replay_command(
+    paths: tuple[Path, ...],
+    ids: tuple[str, ...],
+    root: Path | None,
+    samples_: bool,
+    send: bool,
+    partner_id: str | None,
+    processes: int,
+    operator: str,
+    form: str,
+    html: Path | None,
+    lang: str,
+    **filters: Any,
+) -> None:
+    """Judge again what came in, or files: nothing takes effect, nothing is sent unless you say so.
+
+    Again (the default): the same bytes through today's pipeline, each message on what was known when it was first
+    judged. Every replay is kept in the journal with its answers, under an id of its own and your name.
+
+    What if (--specs DIR): recorded traffic, or files, judged by another specification; nothing is kept.
+
+    Samples (--samples): files in order against a table of what to expect (columns file, partner, verdict, findings;
+    also answers and total).
+
+    Exit code: 0 everything as before (samples: as expected), 1 something differs, 2 cannot.
+    """
+    settings = from_environment()
+    wanted = Selection(**filters)
+    selects = bool(ids) or wanted != Selection()
+    if wanted.since and wanted.until and wanted.since >= wanted.until:
+        raise click.UsageError("--since must lie before --until")
+    if paths and selects:
+        raise click.UsageError("name files, or select recorded messages, not both")
+    if send and (paths or root or samples_):
+        raise click.UsageError("--send is for recorded messages replayed as they are; a file is sent by `gateway send`")
+    if html and not root:
+        raise click.UsageError("--html is for what-if (--specs)")
+    if samples_:
+        if not paths or root:
+            raise click.UsageError("--samples takes tables or folders, and no --specs")
+        differs = _samples(paths, settings, form)
+    elif root and paths:
+        differs = _what_if_files(paths, settings, root, partner_id, form, html, lang)
+    elif root:
+        if ids:
+            raise click.UsageError("what-if selects by time, sender, verdict, finding or transaction number")
+        differs = _what_if(settings, wanted, root, processes, form, html, lang)
+    elif paths:
+        differs = _again_files(paths, settings, partner_id, operator, form)
+    elif selects:
+        differs = _again(settings, wanted, ids, send, operator, form)
+    else:
+        raise click.UsageError("name files, or select recorded messages (--id, --since, --partner, ...)")
+    sys.exit(DIFFERENT if differs else 0)
+
+
+def _again(settings: Settings, wanted: Selection, ids: tuple[str, ...], send: bool, operator: str, form: str) -> bool:
+    """Replay recorded messages and keep what came of it; tell whether anything differs."""
+    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    shown: list[dict[str, Any]] = []
+    with open_journal(settings) as journal:
+        for row, outcome in _executions(journal, wanted, ids, specs, partners):
+            if isinstance(outcome, Exception):
+                same = isinstance(outcome, Repeat) or None
+                shown.append(_shown(row, None, same, 0, replay.reason_of(outcome)))
+                continue
+            same = replay.agrees(row, outcome)
+            execution = Execution(row.sequence, row.id, operator, specs.digest, outcome, same)
+            id_ = journal.keep_execution(execution, datetime.now(UTC))
+            sent = journal.send_execution(id_, operator, datetime.now(UTC)) if send and same else 0
+            shown.append(_shown(row, outcome, same, sent, ""))
+    _print_again(shown, form, send)
+    return not all(each["agrees"] for each in shown)
+
+
+def _executions(
+    journal: Journal, wanted: Selection, ids: tuple[str, ...], specs: Specs, partners: Any
+) -> Iterator[tuple[Recorded, Outcome | Exception]]:
+    """Yield the selected messages judged again; those that repeat an earlier one have nothing to be judged."""
+    some = [_sequence(journal, id_) for id_ in ids] if ids else None
+    chosen = iter([some]) if some else replay.pages(journal, wanted)
+    for page in chosen:
+        rows = [row for row in journal.recorded(page) if row.channel == "partner"]
+        repeats = [row for row in rows if (row.note or "").startswith("resend of ")]
+        for row in repeats:
+            yield row, Repeat(row.note or "")
+        again = [row for row in rows if row not in repeats]
+        yield from replay.judge_again(again, journal, specs, partners, lambda row: uuid.uuid4().hex)
+
+
+class Repeat(GatewayError):
+    """A transmission that repeated an earlier one: it was answered with the stored answers, and judged never."""
+
+
+def _sequence(journal: Journal, id_: str) -> int:
+    """Return the sequence of a message by its id; raises GatewayError if there is none."""
+    sequence = journal.sequence_of(id_)
+    if sequence is None:
+        raise GatewayError(f"no message has an id that starts with {id_!r}")
+    return sequence
+
+
+def _shown(row: Recorded, outcome: Outcome | None, same: bool | None, sent: int, problem: str) -> dict[str, Any]:
+    """Return what is shown of a replayed message."""
+    changes = [change for _, _, change in replay.compare(row, outcome) if change] if outcome else []
+    return {
+        "id": row.id,
+        "partner": row.partner,
+        "received_at": row.received_at.isoformat(),
+        "execution": outcome.received.id if outcome else None,
+        "before": [{"ordinal": m.ordinal, "verdict": m.verdict, "findings": list(m.codes)} for m in row.messages],
+        "after": _verdicts(outcome),
+        "agrees": same,
+        "changes": [replay.change_as_json(change) for change in changes],
+        "sent": sent,
+        "problem": problem or None,
+    }
+
+
+def _verdicts(outcome: Outcome | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "ordinal": one.message.ordinal,
+            "transaction_number": one.message.declaration.transaction_number if one.message.declaration else None,
+            "verdict": str(one.verdict),
+            "findings": [finding.code for finding in one.findings],
+        }
+        for one in (outcome.judged if outcome else ())
+    ]
+
+
+def _print_again(shown: list[dict[str, Any]], form: str, send: bool) -> None:
+    """Print replays as a table or as JSON."""
+    if form == "json":
+        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        return
+    table = Table("message", "sender", "transaction", "recorded", "now", "", "replay", box=None)
+    for each in shown:
+        after = each["after"]
+        table.add_row(
+            each["id"][:12],
+            each["partner"] or "",
+            " ".join(one["transaction_number"] or "" for one in after),
+            _brief(each["before"]),
+            _brief(after) or Text(each["problem"] or "", "yellow"),
+            "" if not after else Text("as before", "green") if each["agrees"] else Text("DIFFERENT", "bold red"),
+            (each["execution"] or "")[:12],
+        )
+    out.print(table)
+    differ = sum(1 for each in shown if not each["agrees"])
+    told = f"{sum(1 for each in shown if each['execution'])} replayed, {differ} different from the record"
+    if send:
+        told += f"; answers sent for {sum(1 for each in shown if each['sent'])}"
+        if differ:
+            told += " (an answer that contradicts the record is never sent)"
+    click.echo(told)
+
+
+def _brief(messages: list[dict[str, Any]]) -> str:
+    return "; ".join(" ".join([each["verdict"], *each["findings"]]) for each in messages)
+
+
+def _again_files(paths: tuple[Path, ...], settings: Settings, partner_id: str | None, operator: str, form: str) -> bool:
+    """Replay files in order, each remembered for the next, and keep what came of them; tell whether any is refused."""
+    specs = pipeline.prepare(settings.specs)
+    shown: list[dict[str, Any]] = []
+    with open_journal(settings) as journal:
+        for path, outcome in _outcomes(paths, settings, specs, partner_id):
+            journal.keep_execution(Execution(None, str(path), operator, specs.digest, outcome, True), datetime.now(UTC))
+            shown.append({"file": str(path), "execution": outcome.received.id, "after": _verdicts(outcome)})
+    if form == "json":
+        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+    else:
+        table = Table("file", "transaction", "now", "replay", box=None)
+        for each in shown:
+            numbers = " ".join(one["transaction_number"] or "" for one in each["after"])
+            table.add_row(each["file"], numbers, _brief(each["after"]), each["execution"][:12])
+        out.print(table)
+    return any(one["verdict"] == "refused" for each in shown for one in each["after"])
+
+
+def _outcomes(
+    paths: tuple[Path, ...], settings: Settings, specs: Specs, partner_id: str | None
+) -> Iterator[tuple[Path, Outcome]]:
+    """Yield files judged in order; what is accepted is known to those after it."""
+    for path, parsed, facts, trial in _files_with_facts(paths, settings, specs, partner_id):
+        outcome = pipeline.judge(parsed, facts, specs)
+        trial.remember(outcome)
+        yield path, outcome
+
+
+def _files_with_facts(
+    paths: tuple[Path, ...], settings: Settings, specs: Specs, partner_id: str | None
+) -> Iterator[tuple[Path, Any, Facts, Trial]]:
+    """Yield each file read, with the facts to judge it on: what was accepted before it, if its number is not new."""
+    partners = load_partners(settings.partners)
+    if partner_id and partner_id not in partners:
+        raise GatewayError(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
+    trial = Trial(specs, datetime.now(UTC))
+    for path in files_in(paths):
+        parsed = pipeline.parse(Received(uuid.uuid4().hex, partner_id, read_file(path), trial.now), specs)
+        first = parsed.messages[0]
+        partner = (
+            partners[partner_id] if partner_id else named_partner(first.envelope, first.declaration, partners.values())
+        )
+        yield path, parsed, trial.facts(parsed, partner), trial
+
+
+# ------------------------------------------------------------------------------------------------ what if
+
+
+def _what_if(
+    settings: Settings, wanted: Selection, root: Path, processes: int, form: str, html: Path | None, lang: str
+) -> bool:
+    """Judge recorded traffic by another specification and report; tell whether anything changes."""
+    specs = pipeline.prepare(root)
+    load_partners(settings.partners)
+    with open_journal(settings) as journal:
+        total = journal.count_selected(wanted)
+    with _progress(total) as advance:
+        result = replay.what_if(settings, wanted, specs, processes, advance, time.monotonic)
+    return _report(result, specs, pipeline.prepare(settings.specs), wanted, form, html, lang)
+
+
+def _what_if_files(
+    paths: tuple[Path, ...], settings: Settings, root: Path, partner_id: str | None, form: str, html: Path | None,
+    lang: str,
+) -> bool:  # fmt: skip
+    """Judge files by the present specification and by another one, and report; tell whether anything changes."""
+    other, present = pipeline.prepare(root), pipeline.prepare(settings.specs)
+    result = replay.WhatIf(other.digest)
+    started = time.monotonic()
+    for path, parsed, facts, trial in _files_with_facts(paths, settings, present, partner_id):
+        before = pipeline.judge(parsed, facts, present)
+        trial.remember(before)
+        after = pipeline.judge(pipeline.parse(parsed.received, other), facts, other)
+        page = replay.Tally(transmissions=1)
+        result.add(page, page.take(replay.recorded_as(str(path), before), after))
+    result.seconds = time.monotonic() - started
+    return _report(result, other, present, Selection(), form, html, lang)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    """Show progress on stderr: how many of the total are done, how fast, and how long it will take."""
+    columns = (
+        TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    started = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total, speed="")
+
+        def advance(count: int) -> None:
+            done = progress.tasks[0].completed + count
+            progress.update(task, completed=done, speed=f"{done / (time.monotonic() - started + 0.001):,.0f}/s")
+
+        yield advance
+
+
+def _report(
+    result: replay.WhatIf, specs: Specs, present: Specs, wanted: Selection, form: str, html: Path | None, lang: str
+) -> bool:
+    """Print a what-if's result, write its page, and tell whether anything changes."""
+    sums = result.tally
+    codes = {key[0] for key in (*sums.new, *sums.gone)}
+    meanings = {code: _meaning(code, specs, present, lang) for code in codes}
+    if html:
+        pages.write(html, _page(result, specs, wanted, lang, meanings))
+    if form == "json":
+        for piece in replay.as_json(result, specs):
+            click.echo(piece, nl=False)
+        click.echo()
+    else:
+        _print_what_if(result, specs, meanings, lang)
+    return bool(sums.turned or sums.only_findings or sums.failed)
+
+
+def _meaning(code: str, specs: Specs, present: Specs, lang: str) -> str:
+    """Return what a finding says, by the specification that knows it."""
+    for each in (specs, present):
+        for pack in each.packs:
+            if found := text_of(code, each, pack):
+                return PLACEHOLDER.sub("…", found.text.speak(lang))
+    return ""
+
+
+def _print_what_if(result: replay.WhatIf, specs: Specs, meanings: Mapping[str, str], lang: str) -> None:
+    """Print a what-if's result: the verdicts, by finding, by sender, and examples."""
+    sums = result.tally
+    out.print(
+        f"What if {specs.root} had judged: {sums.messages:,} messages, {sums.turned:,} get another verdict,"
+        f" {sums.only_findings:,} keep theirs with other findings ({result.seconds:.1f} s, {result.per_second:,.0f}/s)"
+    )
+    for count, words in (
+        (sums.resends, "repeated transmissions have no verdict of their own"),
+        (sums.unjudged, "have not been judged: parked, or waiting"),
+        (len(sums.failed), "could not be carried through the pipeline"),
+    ):
+        if count:
+            out.print(f"  {count:,} {words}")
+    for id_, why in sums.failed[:10]:
+        out.print(Text(f"    {id_}: {why}", "red"))
+    table = Table("before", "after", "messages", box=None)
+    for (before, after), count in sorted(sums.verdicts.items()):
+        table.add_row(VERDICTS[before].en, Text(VERDICTS[after].en, "" if before == after else "bold"), f"{count:,}")
+    out.print(table)
+    if meanings:
+        table = Table("finding", "new in", "of these now refused", "gone from", "of these now accepted", "", box=None)
+        for row in replay.finding_rows(sums):
+            counts = (f"{row[name]:,}" for name in ("new", "new_refused", "gone", "gone_accepted"))
+            table.add_row(row["code"], *counts, Text(meanings[row["code"]], "dim"))
+        out.print(table)
+    table = Table("sender", "messages", "now refused", "now accepted", "other findings only", box=None)
+    for row in replay.sender_rows(sums):
+        counts = (f"{row[name]:,}" for name in ("messages", "now_refused", "now_accepted", "only_findings"))
+        table.add_row(row["partner"] or "not known", *counts)
+    out.print(table)
+    for code, changes in sorted(sums.examples.items()):
+        out.print(Text(f"{code}, for example", "bold"))
+        for change in changes:
+            text = change.text.speak(lang) if change.text else "no longer " + " ".join(change.gone)
+            where = " ".join(filter(None, (change.id[:12], change.partner, change.transaction_number)))
+            out.print(Text(f"  {where}: {change.before or 'not there'} -> {change.after or 'not there'}: {text}"))
+
+
+def _page(result: replay.WhatIf, specs: Specs, wanted: Selection, lang: str, meanings: Mapping[str, str]) -> str:
+    """Return the what-if's page."""
+    chosen = {"partner": wanted.partner, "verdict": wanted.verdict, "finding": wanted.finding,
+              "transaction": wanted.transaction_number}  # fmt: skip
+    span = [f"{moment:%Y-%m-%d %H:%M %Z}" for moment in (wanted.since, wanted.until) if moment]
+    return pages.render(
+        "whatif.html",
+        lang,
+        specs_name=specs.root.name or str(specs.root),
+        digest=result.digest,
+        selection=", ".join([" / ".join(span)] * bool(span) + [f"{k} {v}" for k, v in chosen.items() if v]),
+        made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        tally=result.tally,
+        verdicts=sorted(result.tally.verdicts.items()),
+        words={name: text.speak(lang) for name, text in VERDICTS.items()},
+        findings=replay.finding_rows(result.tally),
+        senders=replay.sender_rows(result.tally),
+        meanings=meanings,
+        examples=sorted(result.tally.examples.items()),
+        seconds=f"{result.seconds:.1f}",
+        rate=round(result.per_second),
+    )
+
+
+# ------------------------------------------------------------------------------------------------ samples
+
+
+def _samples(paths: tuple[Path, ...], settings: Settings, form: str) -> bool:
+    """Play tables of expectations; print passes and failures, differences side by side; tell whether any failed."""
+    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    shown: list[dict[str, Any]] = []
+    for path in paths:
+        for expected, came in play(read_expectations(path), specs, partners, datetime.now(UTC)):
+            found = differences(expected, came)
+            shown.append(
+                {
+                    "file": str(expected.file),
+                    "partner": expected.partner,
+                    "verdict": came.verdict,
+                    "findings": list(came.findings),
+                    "passed": not found,
+                    "differences": [{"what": what, "expected": wanted, "came": given} for what, wanted, given in found],
+                    "told": [
+                        {"code": finding.code, "en": finding.text.en, "fr": finding.text.fr}
+                        for one in (came.outcome.judged if came.outcome and found else ())
+                        for finding in one.findings
+                    ],
+                }
+            )
+    failed = [each for each in shown if not each["passed"]]
+    if form == "json":
+        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        return bool(failed)
+    for each in shown:
+        out.print(Text("pass" if each["passed"] else "FAIL", "green" if each["passed"] else "bold red"), each["file"])
+        if each["differences"]:
+            table = Table("", "expected", "came", box=None, padding=(0, 3))
+            for one in each["differences"]:
+                table.add_row(one["what"], Text(one["expected"], "green"), Text(one["came"], "red"))
+            out.print(table)
+        for told in each["told"]:
+            out.print(Text(f"      {told['code']}  {told['en']}", "dim"))
+    out.print(f"{len(shown) - len(failed)} of {len(shown)} as expected")
+    return bool(failed)
+
+
+# ------------------------------------------------------------------------------------------------ parked
+
+
+@click.group(name="parked")
+def parked() -> None:
+    """Messages that were taken out of the way: list, show why, release, refuse."""
+
+
+@parked.command(name="list")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@FORMAT
+def parked_list(limit: int, form: str) -> None:
+    """List parked messages, newest first, each with the reason.
+
+    Exit code: 0, or 2 when the journal cannot be read.
+    """
+    with open_journal(from_environment()) as journal:
+        rows = journal.list_messages(state="parked", limit=limit)
+    if form == "json":
+        click.echo(json.dumps(rows, default=str, indent=2))
+        return
+    table = Table("id", "received", "channel", "sender", "why", box=None)
+    for row in rows:
+        received = f"{row['received_at']:%Y-%m-%d %H:%M:%S}"
+        table.add_row(row["id"][:12], received, row["channel"], row["partner"] or "", Text(row["note"] or ""))
+    out.print(table)
+    click.echo(f"{len(rows)} parked")
+
+
+@parked.command(name="show")
+@click.argument("id_", metavar="ID")
+@LANGUAGE
+def parked_show(id_: str, lang: str) -> None:
+    """Show why a message was parked, and what today's pipeline says of it; nothing changes.
+
+    Exit code: 0 shown, 2 not parked.
+    """
+    settings = from_environment()
+    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    with open_journal(settings) as journal:
+        row = _parked(journal, id_)
+        life = journal.show(row.id) or {}
+        sender = row.partner or "a sender that is not known" if row.channel == "partner" else "the assessment engine"
+        out.print(Text(f"{row.id} from {sender}"))
+        at = f"{row.received_at:%Y-%m-%d %H:%M:%S %Z}"
+        out.print(Text(f"  received {at}, {len(row.body)} bytes, {life['attempts']} attempts"))
+        out.print(Text(f"  parked because: {row.note}", "yellow"))
+        for link in life["audit"]:
+            by = f" by {link['detail']['operator']}" if "operator" in link["detail"] else ""
+            out.print(Text(f"  {link['at'][:19]}  {link['event']}{by}", "dim"))
+        if row.channel == "partner":
+            ((_, outcome),) = replay.judge_again([row], journal, specs, partners, lambda row: row.id)
+            if isinstance(outcome, Exception):
+                out.print(Text(f"  today's pipeline fails on it as well: {replay.reason_of(outcome)}", "bold red"))
+            else:
+                for one in outcome.judged:
+                    out.print(Text(f"  today's pipeline would say: {one.verdict}"))
+                    for finding in one.findings:
+                        out.print(Text(f"    {finding.code}  {finding.text.speak(lang)}"))
+        out.print(f"  `gateway parked release {row.id[:12]}` or `gateway parked refuse {row.id[:12]} REASON`")
+
+
+@parked.command(name="release")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@OPERATOR
+def parked_release(ids: tuple[str, ...], operator: str) -> None:
+    """Give parked messages to the workers again, on what is known now, with all attempts.
+
+    Exit code: 0 released, 2 not parked.
+    """
+    with open_journal(from_environment()) as journal:
+        for row in [_parked(journal, id_) for id_ in ids]:
+            if not journal.release_parked(row.sequence, operator, datetime.now(UTC)):
+                raise GatewayError(f"{row.id} is not parked any more")
+            click.echo(f"released {row.id}")
+
+
+@parked.command(name="refuse")
+@click.argument("id_", metavar="ID")
+@click.argument("reason")
+@OPERATOR
+def parked_refuse(id_: str, reason: str, operator: str) -> None:
+    """Refuse a parked message: its sender is told REASON, in the sender's own syntax.
+
+    Exit code: 0 refused, 2 not parked.
+    """
+    settings = from_environment()
+    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    if not reason.strip():
+        raise click.UsageError("the reason is empty: it is what the sender will read")
+    moment = datetime.now(UTC)
+    with open_journal(settings) as journal:
+        row = _parked(journal, id_)
+        outcome = None
+        if row.channel == "partner":
+            outcome = pipeline.refuse(row.received, partners.get(row.partner or ""), reason, moment, specs)
+        if not journal.refuse_parked(row, outcome, why=reason, specs=specs.digest, operator=operator, now=moment):
+            raise GatewayError(f"{row.id} is not parked any more")
+    told = [item.kind for item in outcome.outgoing] if outcome else []
+    click.echo(f"refused {row.id}; {'the sender is told' if told else 'nobody is told'}")
+
+
+def _parked(journal: Journal, id_: str) -> Recorded:
+    """Return a parked message by its id or the start of it; raises GatewayError if it is none."""
+    (row,) = journal.recorded([_sequence(journal, id_)])
+    if row.state != "parked":
+        raise GatewayError(f"{row.id} is not parked but {row.state}")
+    return row

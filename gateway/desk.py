@@ -1,0 +1,98 @@
+"""What the operators' commands share: who acts, which times are meant, the journal, files, and who a file is from."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from gateway.calendar import EASTERN
+from gateway.errors import GatewayError
+from gateway.journal import Journal
+from gateway.model import Declaration, Envelope, Partner, Period
+from gateway.settings import Settings
+
+LANGUAGE = click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
+FORMAT = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+HTML = click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page into this file."
+)
+OPERATOR = click.option(
+    "--operator", metavar="NAME", default=lambda: _user(), help="Who does this, for the audit; without it the user."
+)
+
+
+# Tables are cut to the terminal; in a file or a pipe they are as wide as a screen may be.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's number without a name
+        return "unknown"
+
+
+class Moment(click.ParamType[datetime]):
+    """A day (2026-11-23) or a moment (2026-11-23T14:30, with or without zone); Eastern Time where it has none.
+
+    `end` makes a day mean its end.
+    """
+
+    name = "when"
+
+    def __init__(self, *, end: bool = False) -> None:
+        self._end = end
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return the aware moment."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a day (2026-11-23) or a moment (2026-11-23T14:30)", param, ctx)
+        if self._end and len(value) <= len("2026-11-23"):
+            moment += timedelta(days=1)
+        return moment if moment.tzinfo else moment.replace(tzinfo=EASTERN)
+
+
+@contextmanager
+def open_journal(settings: Settings) -> Iterator[Journal]:
+    """Open the journal, its schema brought up to date, for a block."""
+    journal = Journal.open(settings.database_url)
+    try:
+        journal.migrate()
+        yield journal
+    finally:
+        journal.close()
+
+
+def files_in(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files, and those in the folders by name."""
+    for path in paths:
+        yield from sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+
+
+def read_file(path: Path) -> bytes:
+    """Return a file's bytes; raises GatewayError, one line."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise GatewayError(f"{path}: {error.strerror}") from error
+
+
+def named_partner(envelope: Envelope, declaration: Declaration | None, partners: Iterable[Partner]) -> Partner:
+    """Return the partner that an envelope names, else one made up for it, whose authority is not in question."""
+    for partner in partners:
+        if envelope.sender in partner.envelopes:
+            return partner
+    bn = declaration.text("importer_bn") if declaration else None
+    name = envelope.sender or "unknown"
+    return Partner(name, name, (name,), f"out.{name}", authorities={bn: (Period(),)} if bn else {})

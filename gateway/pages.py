@@ -1,0 +1,49 @@
+"""HTML pages: each one file that needs nothing else, in one language, fit for screen and paper."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from gateway.errors import GatewayError
+from gateway.model import Bilingual
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+# A space that does not break, as both languages group digits in these pages.
+THIN = "\N{NARROW NO-BREAK SPACE}"
+
+
+def render(template: str, language: str, **facts: object) -> str:
+    """Return the page that a template makes of the facts, in English ("en") or French ("fr").
+
+    Templates have `t(english, french)` and `say(bilingual)`; everything else is escaped.
+    """
+    say: Callable[[Bilingual], str] = lambda text: text.speak(language)  # noqa: E731 - handed to the template
+    return (
+        _environment()
+        .get_template(template)
+        .render(language=language, t=lambda en, fr: fr if language == "fr" else en, say=say, **facts)
+    )
+
+
+def write(path: Path, page: str) -> None:
+    """Write a page to a file; raises GatewayError, one line."""
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise GatewayError(f"{path}: {error.strerror}") from error
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Return the templates, escaping by default and strict about what they name."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["grouped"] = lambda number: f"{number:,}".replace(",", THIN)
+    return environment
