@@ -85,8 +85,8 @@ class Matcher:
         """Tell whether a segment (canonical, without terminator) is certainly without fault inside."""
         pattern = self._single.get(tag)
         if pattern is None:
-            pattern = self._single[tag] = re.compile(self._write.segment(self._write.structure.segments[tag])[:-1])
-        return pattern.fullmatch(segment) is not None
+            pattern = self._single[tag] = re.compile(self._write.segment(self._write.structure.segments[tag]))
+        return pattern.fullmatch(f"{segment}'") is not None
 
     def _in_order(self, plain: str, order: re.Pattern[str]) -> bool:
         signs = self.signs
@@ -224,22 +224,22 @@ class _Patterns:
                 one = self._dated(slot, ids)
             elif "1131" in ids and listed:
                 own = self._parts(slot, {"1131": ""})
-                theirs = self._parts(slot, {}, theirs=True)
-                one = f"(?:{own}(?=[+'*])|{theirs})"
+                theirs = [self._parts(slot, {}, theirs=at) for at, each in enumerate(ids) if each == "1131"]
+                one = "(?:" + "|".join(f"{way}(?=[+'*])" for way in (own, *theirs)) + ")"
             else:
                 one = self._parts(slot, {})
         return one if slot.repeats == 1 else rf"{one}(?:\*{one}){{0,{slot.repeats - 1}}}+"
 
-    def _parts(self, slot: Slot, fixed: Mapping[str, str], *, theirs: bool = False) -> str:
-        """Return the pattern of a composite in use; `fixed` replaces items, `theirs` leaves codes unchecked."""
+    def _parts(self, slot: Slot, fixed: Mapping[str, str], *, theirs: int = -1) -> str:
+        """Return the pattern of a composite in use; `fixed` replaces items, a 1131 at `theirs` frees the codes."""
         components = []
         needed = []
-        for part in slot.parts:
+        for at, part in enumerate(slot.parts):
             item = part.item
-            if theirs and item.codes and item.id not in ("1131", "3055"):
+            if theirs >= 0 and item.codes and item.id not in ("1131", "3055"):
                 item = item._replace(codes=None)
             components.append(fixed[item.id] if item.id in fixed else self._item(item))
-            needed.append(part.mandatory or (theirs and item.id == "1131"))
+            needed.append(part.mandatory or at == theirs)
         used = "" if any(needed) else "(?![+'*])"
         return used + _chain(components, needed, ":") + ("(?<!:)" if len(components) > 1 else "")
 
@@ -265,10 +265,12 @@ class _Patterns:
         if item.codes is not None:
             return _trie(sorted(item.codes))
         if item.kind == "n":
-            places = min(6, item.max // 2)  # more decimals than these are left to the explaining checks
-            if item.min > 1 or not places:
+            if item.min > 1 or item.max == 1:
                 return f"-?+[0-9]{{{item.min},{item.max}}}+"
-            return f"-?+[0-9]{{1,{item.max - places}}}+(?:{self.mark}?+[0-9]{{1,{places}}}+)?+"
+            # As many whole digits as leave room for the decimals; more of either are left to the explaining checks.
+            places = min(4, item.max // 2)
+            rest = f"{self.mark}[0-9]{{1,{places}}}+|[0-9]{{1,{places}}}+"
+            return f"-?+[0-9]{{1,{item.max - places}}}+(?:{rest})?+"
         first, any_ = (self.letter_but_blank, self.letter) if item.kind == "a" else (self.any_but_blank, self.any)
         return first + (f"{any_}{{{item.min - 1},{item.max - 1}}}+" if item.max > 1 else "")
 
