@@ -37,7 +37,7 @@ def parse(body: bytes) -> etree._Element:
         huge_tree=False,
         remove_comments=True,
         remove_pis=True,
-        collect_ids=False,
+        # collect_ids stays as it is: switched off, libxml2 opens the external DTD that a document names.
     )
     try:
         root = etree.fromstring(body, parser)
