@@ -305,8 +305,9 @@ class MessageText:
     @property
     def written(self) -> list[list[list[str]]]:
         """The segments as lists of elements, each a list of its repetitions, still in canonical form."""
-        star = "*" if self.service.repetition else "\0"
-        return [[element.split(star) for element in segment.split("+")] for segment in self.split()]
+        if not self.service.repetition:
+            return [[[element] for element in segment.split("+")] for segment in self.split()]
+        return [[element.split("*") for element in segment.split("+")] for segment in self.split()]
 
     @property
     def segments(self) -> list[list[list[str]]]:
