@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import cli_ops, cli_replay, cli_spec, logs, pipeline, serve
+from gateway import cli_ops, cli_replay, cli_smoke, cli_spec, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
 from gateway.errors import GatewayError
 from gateway.journal import Journal
@@ -44,6 +44,9 @@ CANNOT = 2
 
 # The suffix of an answer's file.
 SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
+
+# The width of a table in a file or pipe.
+WIDE = 240
 
 # How many characters of an offending line are shown around the place.
 SHOWN = 100
@@ -275,12 +278,19 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
             kind = answer.headers.get("kind", "answer")
             click.echo(f"--- {kind} ({answer.content_type})")
             click.echo(answer.body.decode("utf-8", errors="replace"))
-            if kind in ("refused", "contrl", "technical", "engine-refused"):
+            if kind in ("refused", "technical", "engine-refused") or (kind == "contrl" and _rejects(answer.body)):
                 sys.exit(1)
             if kind in ("assessed", "pending"):
                 return
     click.echo(f"gateway: no final answer within {seconds:g} s", err=True)
     sys.exit(1)
+
+
+def _rejects(control: bytes) -> bool:
+    """Tell whether a CONTRL of ours rejects anything (0083 is 4) of what it answers."""
+    segments = [segment.split(b"+") for segment in control.split(b"'")]
+    action = {b"UCI": 4, b"UCF": 4, b"UCM": 3}
+    return any(s[0] in action and s[action[s[0]] : action[s[0]] + 1] == [b"4"] for s in segments)
 
 
 # ------------------------------------------------------------------------------------------------ list, show, doctor
@@ -291,6 +301,19 @@ def _open_journal(settings: Settings) -> Journal:
     journal = Journal.open(settings.database_url)
     journal.migrate()
     return journal
+
+
+def _table(*headings: str) -> Table:
+    """Return a table that folds what does not fit rather than hide it."""
+    table = Table(box=None)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _print_table(table: Table) -> None:
+    """Print a table as wide as the terminal, or, where there is none, wide enough for whole rows."""
+    out.print(table, width=None if out.is_terminal else WIDE)
 
 
 @main.command(name="list")
@@ -307,21 +330,18 @@ def list_command(form: str, **filters: Any) -> None:
         click.echo(json.dumps(rows, default=str, indent=2))
         return
     headings = ("id", "received", "partner", "sender", "type", "transaction", "version", "verdict", "findings", "state")
-    table = Table(*headings, box=None)
+    table = _table(*headings)
     for row in rows:
         codes = " ".join(finding["code"] for finding in row["findings"])
         cells = [
             row["id"][:12],
             f"{row['received_at']:%Y-%m-%d %H:%M:%S}",
-            *(
-                row.get(name) or ""
-                for name in ("partner", "sender", "type", "transaction_number", "version", "verdict")
-            ),
+            *(row[name] or "" for name in ("partner", "sender", "type", "transaction_number", "version", "verdict")),
             codes,
             row["state"],
         ]
         table.add_row(*(str(cell) for cell in cells))
-    out.print(table)
+    _print_table(table)
 
 
 @main.command()
@@ -377,7 +397,7 @@ def doctor(declare: bool) -> None:
     Exit code: 0 all well, 1 something is not, 2 bad usage.
     """
     settings = from_environment()
-    table = Table("what", "state", "detail", box=None)
+    table = _table("what", "state", "detail")
     ill = False
     for name, examine in (
         ("packages", _examine_packages),
@@ -391,7 +411,7 @@ def doctor(declare: bool) -> None:
         except GatewayError as error:
             state, detail, ill = "ILL", str(error), True
         table.add_row(name, Text(state, "green" if state == "well" else "bold red"), Text(detail))
-    out.print(table)
+    _print_table(table)
     sys.exit(1 if ill else 0)
 
 
@@ -436,8 +456,10 @@ def _examine_journal(settings: Settings, declare: bool) -> str:
     return journal.url
 
 
+main.add_command(cli_smoke.smoke)
 main.add_command(cli_spec.rules)
 main.add_command(cli_spec.samples)
+main.add_command(cli_spec.guide)
 main.add_command(cli_replay.replay_command)
 main.add_command(cli_replay.parked)
 for command in cli_ops.COMMANDS:

@@ -1,0 +1,194 @@
+"""`gateway smoke`: tells whether a gateway is healthy, or, as customs, whether a partner's system is fit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from gateway import logs, pipeline, smoke_broker, smoke_customs
+from gateway.broker import mask, open_broker
+from gateway.errors import GatewayError
+from gateway.model import Bilingual, Partner
+from gateway.scenario import KIT, Scenario, load_scenario
+from gateway.settings import Settings, from_environment
+from gateway.smoke import Result, blank, check_report, digest, folder, gateway_of_our_own, process
+from gateway.smoke_report import table, write_html, write_junit
+from gateway.specs import Specs
+from routing.partners import inbound_queue, load_partners
+
+WAIT = "As customs: end after so many seconds in which nothing comes and nothing is read."
+
+# How long customs waits for our own sender, which never pauses.
+OWN_SENDER_SECONDS = 20.0
+
+
+@click.command()
+@click.option(
+    "--broker", "url", metavar="URL", envvar="GATEWAY_SMOKE_BROKER_URL", help="Where the queues are; else our own."
+)
+@click.option("--as", "partner_id", metavar="PARTNER", help="Whose queues are used; needed with --broker.")
+@click.option("--role", type=click.Choice(["broker", "customs"]), default="broker", show_default=True)
+@click.option("--scenario", "path", type=click.Path(path_type=Path), default=KIT, help="Another scenario than the kit.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report, both languages.")
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML.")
+@click.option("--many", type=click.IntRange(1, 100_000), help="How many messages the volume is; else as the scenario.")
+@click.option("--account", default="12345", show_default=True, help="Transaction numbers begin with it: five digits.")
+@click.option("--wait", type=click.FloatRange(0.5, 604_800), default=600.0, show_default=True, help=WAIT)
+@click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
+@click.option("--verify", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Check a report's digest.")
+def smoke(
+    url: str | None,
+    partner_id: str | None,
+    role: str,
+    path: Path,
+    report: Path | None,
+    junit: Path | None,
+    many: int | None,
+    account: str,
+    wait: float,
+    lang: str,
+    verify: Path | None,
+) -> None:
+    """Play the conformance kit, as the broker against a gateway or as customs against a partner's system.
+
+    As the broker it sends test messages through the partner's queue and holds every answer against the scenario. As
+    customs it waits at the partner's queue, answers as production would, and says what is still missing; no other
+    gateway may read that queue meanwhile, and nothing reaches an assessment engine.
+
+    Without --broker it starts an embedded gateway of its own (as customs: a partner, which is our own sender).
+
+    Exit code: 0 passed, 1 failed, 2 could not run.
+    """
+    if verify:
+        found, same = check_report(verify)
+        click.echo(f"{found} {'as shown in the report' if same else 'NOT the digest that the report shows'}")
+        sys.exit(0 if same else 1)
+    if not (account.isascii() and account.isdigit() and len(account) == 5):
+        raise GatewayError(f"an account security number has five digits, not {account!r}")
+    settings = from_environment()
+    partner = _partner(settings, partner_id, url)
+    scenario = load_scenario(path, many)
+    specs = pipeline.prepare(settings.specs)
+    started = datetime.now(UTC)
+    logs.configure(settings.log, logging.ERROR)  # as customs the service runs in this process: its news are ours
+    result = _blank(role, partner, url, scenario, specs, started)
+    # soft_wrap: lines of progress are read by programs, too.
+    told = Console(highlight=False, soft_wrap=True, markup=False)
+
+    def say(text: Bilingual) -> None:
+        told.print(text.speak(lang))
+
+    def keep() -> None:
+        result.ended = datetime.now(UTC).isoformat()
+        if report:
+            write_html(result, report, partner.language)
+        if junit:
+            write_junit(result, junit)
+
+    keep()  # a file that cannot be written is told before the run, not after
+    with _interrupts():
+        if role == "broker":
+            with _gateway(settings, url) as used, open_broker(used.broker_url) as broker:
+                smoke_broker.play(scenario, broker, partner, specs, result, account=account, started=started, say=say)
+        else:
+            with (
+                folder() as home,
+                _partners_side(settings, url, partner, path, many, home) as (used, patience),
+                open_broker(used.broker_url) as broker,
+            ):
+                smoke_customs.attend(
+                    scenario, broker, partner, specs, result,
+                    home=home, patience=patience or wait, say=say, changed=keep,
+                )  # fmt: skip
+    keep()
+    _close(result, Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140), lang)
+    sys.exit(0 if result.passed else 1)
+
+
+def _partner(settings: Settings, partner_id: str | None, url: str | None) -> Partner:
+    """Return the partner to be or to wait for; raises GatewayError."""
+    partners = load_partners(settings.partners)
+    if partner_id is None and url is not None:
+        raise GatewayError("--as PARTNER is needed with --broker: that partner's answers are read from its queue")
+    if partner_id is not None and partner_id not in partners:
+        raise GatewayError(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
+    return partners[partner_id] if partner_id else next(iter(partners.values()))
+
+
+def _blank(role: str, partner: Partner, url: str | None, scenario: Scenario, specs: Specs, started: datetime) -> Result:
+    return Result(
+        role="customs" if role == "customs" else "broker",
+        partner=partner.id,
+        partner_name=partner.name,
+        broker=mask(url) if url else "embedded",
+        title=scenario.title,
+        kit=scenario.digest,
+        specification=specs.digest,
+        program=f"cad-gateway {importlib.metadata.version('cad-gateway')}",
+        started=started.isoformat(),
+        stages=blank(scenario),
+    )
+
+
+@contextmanager
+def _gateway(settings: Settings, url: str | None) -> Iterator[Settings]:
+    """Give the gateway to be tested: the one at the URL, else one of our own."""
+    if url:
+        yield replace(settings, broker_url=url)
+        return
+    with gateway_of_our_own(settings) as own:
+        yield own
+
+
+@contextmanager
+def _partners_side(
+    settings: Settings, url: str | None, partner: Partner, path: Path, many: int | None, home: Path
+) -> Iterator[tuple[Settings, float | None]]:
+    """Give the queue at which a partner's system is waited for; without a URL our own sender is that partner."""
+    if url:
+        yield replace(settings, broker_url=url), None
+        return
+    own = replace(settings, broker_url=f"sqlite:///{home}/queue.db", database_url=f"sqlite:///{home}/unused.sqlite3")
+    with open_broker(own.broker_url) as broker:
+        broker.declare([inbound_queue(partner.id), partner.answer_queue])
+    command = [
+        sys.executable, "-m", "gateway", "smoke", "--broker", own.broker_url, "--as", partner.id,
+        "--scenario", str(path.resolve()), *(["--many", str(many)] if many else []),
+    ]  # fmt: skip
+    with process(command, own, home / "partner.log"):
+        yield own, OWN_SENDER_SECONDS
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does."""
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise GatewayError("interrupted") from None
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _close(result: Result, told: Console, lang: str) -> None:
+    """Print the table, the verdict and the digest."""
+    told.print(table(result, lang))
+    french, failed = lang == "fr", result.failed_stage
+    if failed is None:
+        told.print("\nréussi" if french else "\npassed", style="bold green")
+    else:
+        stage = result.stages[failed - 1].title.speak(lang)
+        at = f"échec au palier {failed}" if french else f"failed at stage {failed}"
+        told.print(f"\n{at}: {stage}", style="bold red")
+    told.print(f"{'empreinte' if french else 'digest'} {digest(result)}")

@@ -1,0 +1,87 @@
+"""Reads the gateway's answers as a partner's system does: from their bytes alone, in either syntax."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.directory import Directories
+from gateway.errors import GatewayError
+from gateway.written import MessageText
+from parsers import edifact, xml
+from responses.business import KINDS
+from responses.contrl import acknowledged
+
+# The answer's kind by its status code (UN 4405); WCO answers use the same codes.
+BY_STATUS: Mapping[str, str] = {kind.status: name for name, kind in KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an answer says; texts that it lacks are empty.
+
+    `kind` is receipt, acknowledged (a CONTRL without error) or a kind of business answer; a CONTRL that rejects is
+    `refused`, as its message is. `reference` is the sender's interchange or metadata reference that it answers; for a
+    receipt the message id on the queue. `codes` are finding codes, for CONTRL none: it has its own (UN 0085).
+    """
+
+    kind: str
+    reference: str = ""
+    transaction_number: str = ""
+    version: str = ""
+    codes: tuple[str, ...] = ()
+    contrl: bool = False
+
+
+def read_reply(content_type: str, body: bytes, directories: Directories) -> Reply:
+    """Return what an answer says; raises GatewayError, one line, for bytes that are no answer of the gateway's."""
+    readers = {"application/json": _json, "application/xml": _xml}
+    try:
+        if content_type == "application/edifact":
+            return _edifact(body, directories)
+        return readers[content_type](body)
+    except (KeyError, ValueError, StopIteration, IndexError) as error:
+        raise GatewayError(f"an answer of type {content_type!r} cannot be read: {error!r}") from error
+
+
+def _json(body: bytes) -> Reply:
+    content: Any = json.loads(body)
+    if "receipt" in content:
+        return Reply("receipt", content["reference"] or "")
+    return Reply(BY_STATUS[content["status"]], codes=tuple(each["code"] for each in content["findings"]))
+
+
+def _xml(body: bytes) -> Reply:
+    root = xml.parse(body)
+    statements = [node for node in root if _name(node) == "AdditionalInformation"]
+    declaration = next((node for node in root if _name(node) == "Declaration"), None)
+    told = {xml.child_text(node, "StatementTypeCode"): node for node in statements}
+    return Reply(
+        BY_STATUS[xml.child_text(root, "Status/NameCode") or ""],
+        xml.child_text(told.get("INO"), "StatementDescription") or "",
+        xml.child_text(declaration, "ID") or "",
+        xml.child_text(declaration, "VersionID") or "",
+        tuple(xml.child_text(node, "ValidationCode") or "" for node in root if _name(node) == "Error"),
+    )
+
+
+def _name(node: Any) -> str:
+    return str(node.tag).rpartition("}")[2]
+
+
+def _edifact(body: bytes, directories: Directories) -> Reply:
+    message = next(each for each in edifact.read(body, directories) if isinstance(each, MessageText))
+    segments: Sequence[Sequence[Sequence[str]]] = message.segments
+    if message.identifier[:1] == ("CONTRL",):
+        subject = acknowledged(segments)
+        if subject is None:
+            raise ValueError("CONTRL without UCI")
+        return Reply("refused" if subject.rejected else "acknowledged", subject.reference, contrl=True)
+    opening = next(segment for segment in segments if segment[0][0] == "BGM")
+    status = next(segment for segment in segments if segment[0][0] == "STS")
+    references = {segment[1][0]: segment[1][1] for segment in segments if segment[0][0] == "RFF"}
+    number = [*opening[2], "", ""]
+    codes = tuple(segment[1][0] for segment in segments if segment[0][0] == "ERC")
+    return Reply(BY_STATUS[status[2][0]], references.get("INO", ""), number[0], number[1], codes)
