@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from gateway import limits
@@ -146,7 +147,12 @@ class InterchangeText:
         """Whether UNB 0001 names a character set that can be read here."""
         return self.syntax_id in ENCODINGS
 
-    @property
+    @cached_property
+    def default(self) -> bool:
+        """Whether the separators are the usual ones."""
+        return self.service._replace(repetition="", decimal=DEFAULT.decimal) == DEFAULT
+
+    @cached_property
     def encoding(self) -> str:
         """The Python name of the character set."""
         return ENCODINGS.get(self.syntax_id, "latin-1")
@@ -283,6 +289,14 @@ class MessageText:
         )
 
     @property
+    def bare(self) -> bool:
+        """Whether the text is its own canonical form, but for blanks between segments."""
+        text, of = self.text, self.interchange
+        return of.default and not (
+            "?" in text or "\n" in text or "\r" in text or ("*" in text and not of.service.repetition)
+        )
+
+    @property
     def plain(self) -> str:
         """The text in one canonical form: `'`, `+`, `:` and (syntax 4) `*` separate, nothing else does.
 
@@ -378,8 +392,6 @@ def resolve(text: str) -> str:
 
 def canonical(text: str, service: Service) -> str:
     """Return the text with the default separators; data characters that look like them are lifted by `RELEASED`."""
-    if service == DEFAULT and not ("?" in text or "*" in text or "\n" in text or "\r" in text or "' " in text):
-        return text
     if service.release and service.release in text:
         text = re.sub(
             re.escape(service.release) + "(.)",

@@ -27,6 +27,7 @@ from gateway.written import (
 __all__ = ["InterchangeText", "MessageText", "charset", "read"]
 
 BLANK = b" \r\n"
+NEXT = re.compile(rb"UNA.{6}[ \r\n]*UNB", re.DOTALL)
 
 
 def charset(interchange: InterchangeText) -> str:
@@ -199,109 +200,133 @@ def _service_segment(interchange: InterchangeText, position: int, end: int) -> S
 def _boundaries(service: Service) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
     """Return what finds the next envelope segment: any, none of a message, and none of a message or group's end.
 
-    A segment begins behind a terminator: only there is a tag looked for, never anywhere in the data.
+    A segment begins behind a terminator: only there is a tag looked for, never anywhere in the data. The first pattern
+    also takes in a whole UNT (group 1) that has no release character.
     """
     terminator = re.escape(service.terminator.encode("latin-1"))
     separators = re.escape((service.element + service.component + service.terminator).encode("latin-1"))
-    una = rb"|UNA.{6}[ \r\n]*UNB)"
+    ends = re.escape((service.terminator + service.release).encode("latin-1"))
+    una = rb"|(?=UNA.{6}[ \r\n]*UNB)"
+    unt = rb"(UNT(?=[" + separators + rb"])[^" + ends + rb"]*" + terminator + rb")|"
     any_envelope, in_group, outside_group = (
-        re.compile(terminator + rb"[ \r\n]*(?=UN[" + tags + rb"][" + separators + rb"]" + una, re.DOTALL)
-        for tags in (b"HTZEGB", b"HZEGB", b"HZGB")
+        re.compile(
+            terminator + rb"[ \r\n]*(?:" + whole + rb"(?=UN[" + tags + rb"][" + separators + rb"])" + una + rb")",
+            re.DOTALL,
+        )
+        for tags, whole in ((b"HTZEGB", unt), (b"HZEGB", b""), (b"HZGB", b""))
     )
     return any_envelope, in_group, outside_group
 
 
+class _Scan:
+    """Finds segments in the bytes of an interchange."""
+
+    def __init__(self, of: InterchangeText) -> None:
+        self.body, self.service = of.body, of.service
+        self.size = len(of.body)
+        self.release = of.service.release.encode("latin-1")
+        self.any_envelope, self.in_group, self.outside_group = _boundaries(of.service)
+
+    def message(self, start: int) -> tuple[int, tuple[Anomaly, ...]]:
+        """Return the offset behind the message that begins at `start`, and what is wrong with its end.
+
+        It runs to the end of its UNT, or to the next envelope segment if it has none.
+        """
+        found = self.any_envelope.search(self.body, start)
+        while found and found.start() > start and _released_at(self.body, found.start(), self.release, start):
+            found = self.any_envelope.search(self.body, found.start() + 1)
+        if not found:
+            return self.size, (Anomaly("no UNT", start),)
+        if found.start(1) >= 0:
+            return found.end(), ()
+        begin = found.end()
+        if self.body[begin : begin + 3] != b"UNT":
+            return found.start() + 1, (Anomaly("no UNT", start),)
+        stop = _segment_end(self.body, begin, self.service, self.size)
+        return (self.size, (Anomaly("no end", begin),)) if stop is None else (stop + 1, ())
+
+    def envelope(self, start: int, boundary: re.Pattern[bytes]) -> int:
+        """Return the offset of the next envelope segment that the boundary finds, the size if there is none."""
+        at = start
+        while found := boundary.search(self.body, at):
+            if not _released_at(self.body, found.start(), self.release, start):
+                return found.end()
+            at = found.start() + 1
+        return self.size
+
+
+def _header_of(text: str, service: Service) -> tuple[str | None, tuple[str, ...]]:
+    """Return 0062 and the components of S009 of a message."""
+    cut = text.find(service.terminator)
+    if 0 < cut < limits.SEGMENT_BYTES and not (service.release and service.release in text[:cut]):
+        head = text[:cut].split(service.element)
+        return head[1] or None, tuple(head[2].split(service.component)) if len(head) > 2 else ()
+    head = canonical(text[: segment_end(text, service, 0, limits.SEGMENT_BYTES)], service).split("+")
+    return resolve(head[1]) or None, tuple(map(resolve, head[2].split(":"))) if len(head) > 2 else ()
+
+
 def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[MessageText | int]:
     """Yield the messages up to the end of the interchange, then the offset behind it; completes `of` on the way."""
-    body, service = of.body, of.service
-    size = len(body)
-    release = service.release.encode("latin-1")
-    element = service.element.encode("latin-1")
-
-    any_envelope, in_group, outside_group = _boundaries(service)
-
-    def next_envelope(start: int, boundary: re.Pattern[bytes] = any_envelope) -> tuple[int, int]:
-        """Return the terminator before, and the begin of, the next envelope segment; (size, size) if none."""
-        at = start
-        while found := boundary.search(body, at):
-            if not _released_at(body, found.start(), release, start):
-                return found.start(), found.end()
-            at = found.start() + 1
-        return size, size
-
+    body, service, scan = of.body, of.service, _Scan(of)
+    unh = b"UNH" + service.element.encode("latin-1")
     outside: GroupText | None = None  # the run of messages outside any group
     group: GroupText | None = None  # the open functional group
-    references: set[str] = set()
+    references: set[str | None] = set()
     group_references: set[str] = set()
     while True:
         position = _skip(body, position)
-        tag = bytes(body[position : position + 3])
-        if (
-            position >= size
-            or tag == b"UNB"
-            or (tag == b"UNA" and re.match(rb".{6}[ \r\n]*UNB", body[position + 3 : position + 40], re.DOTALL))
-        ):
-            break  # UNZ is missing
-        end = _segment_end(body, position, service, size)
-        if end is None:
-            of.anomalies.append(Anomaly("unterminated", position, _peek(body, position)))
-            position = size
-            break
-        if tag == b"UNH" and body[position + 3 : position + 4] == element:
+        if body.startswith(unh, position):
             ordinal += 1
-            # The message runs to the end of its UNT, or to the next envelope segment if it has none.
-            last, begin = next_envelope(end)
-            found: list[Anomaly] = []
-            if begin < size and body[begin : begin + 3] == b"UNT":
-                stop = _segment_end(body, begin, service, size)
-                if stop is None:
-                    found.append(Anomaly("no end", begin))
-                    stop = size - 1
-                after = stop + 1
-            else:
-                found.append(Anomaly("no UNT", position))
-                after = min(last + 1, size)
+            after, anomalies = scan.message(position)
             text = of.decode(body[position:after])
-            head = canonical(text[: segment_end(text, service, 0, limits.SEGMENT_BYTES)], service).split("+")
-            reference = resolve(head[1]) or None
-            identifier = tuple(map(resolve, head[2].split(":"))) if len(head) > 2 else ()
-            if reference is not None:
-                if reference in references:
-                    found.append(Anomaly("repeated", position, reference))
+            reference, identifier = _header_of(text, service)
+            if reference in references:
+                anomalies = (*anomalies, Anomaly("repeated", position))
+            elif reference is not None:
                 references.add(reference)
             if group is None and outside is None:
                 outside = GroupText(None)
                 of.groups.append(outside)
-            into = group or outside
-            assert into is not None  # noqa: S101
-            into.messages.append(MessageHeader(reference, identifier, ordinal))
-            yield MessageText(of, group, ordinal, position, text, reference, identifier, tuple(found))
+            (group or outside or GroupText(None)).messages.append(MessageHeader(reference, identifier, ordinal))
+            yield MessageText(of, group, ordinal, position, text, reference, identifier, anomalies)
             position = after
             continue
+        if position >= scan.size or _begins_interchange(body, position):
+            break  # UNZ is missing
+        end = _segment_end(body, position, service, scan.size)
+        if end is None:
+            of.anomalies.append(Anomaly("unterminated", position, _peek(body, position)))
+            position = scan.size
+            break
         segment = _service_segment(of, position, min(end, position + limits.SEGMENT_BYTES))
-        if tag == b"UNZ":
+        tag = segment.elements[0][0]
+        if tag == "UNZ":
             of.trailer = segment
             position = end + 1
             break
-        if tag == b"UNG":
+        if tag == "UNG":
             if group is not None:
                 group.anomalies.append(Anomaly("no UNE", position))
-            reference = segment.value(5)
-            group = GroupText(segment, repeated=reference != "" and reference in group_references)
-            group_references.add(reference)
+            name = segment.value(5)
+            group = GroupText(segment, repeated=name != "" and name in group_references)
+            group_references.add(name)
             references = set()
             outside = None
             of.groups.append(group)
-        elif tag == b"UNE" and group is not None:
+        elif tag == "UNE" and group is not None:
             group.trailer = segment
             group = None
             references = set()
         else:  # a run of strange segments is one fault
             where = group.anomalies if group is not None else of.anomalies
-            where.append(Anomaly("stray", position, segment.elements[0][0][: limits.ECHO_CHARACTERS]))
-            position = next_envelope(end, in_group if group is not None else outside_group)[1]
+            where.append(Anomaly("stray", position, tag[: limits.ECHO_CHARACTERS]))
+            position = scan.envelope(end, scan.in_group if group is not None else scan.outside_group)
             continue
         position = end + 1
     if group is not None:
         group.anomalies.append(Anomaly("no UNE", position))
     yield position
+
+
+def _begins_interchange(body: bytes, position: int) -> bool:
+    return body.startswith(b"UNB", position) or bool(NEXT.match(body, position))

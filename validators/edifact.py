@@ -303,13 +303,12 @@ def decide(message: MessageText, structure: Structure) -> bool:
     if message.group and message.group.header and list(_group_differences(message)):
         return False
     syntax = "4" if of.syntax_version == "4" else "3"
-    plain = message.plain
-    if not matcher(structure, syntax, charset_level(of.syntax_id), of.service.decimal).accepts(
-        plain, message.reference
-    ):
+    bare = message.bare  # blanks between segments, which it may have, are left to the explaining checks
+    fast = matcher(structure, syntax, charset_level(of.syntax_id), of.service.decimal)
+    if not fast.accepts(message.text if bare else message.plain, message.reference):
         return False
     # Release characters count for the limit of a segment's length, but do not stand in the canonical form.
-    return len(message.text) <= limits.SEGMENT_BYTES or of.service.release not in message.text
+    return bare or len(message.text) <= limits.SEGMENT_BYTES or of.service.release not in message.text
 
 
 def explain(message: MessageText, structure: Structure | None, *, thorough: bool = True) -> list[Fault]:
@@ -514,8 +513,8 @@ def _group_differences(message: MessageText) -> Iterator[tuple[str, int, str, st
 def _explain_totals(report: _Report, structure: Structure, rows: Sequence[int]) -> None:
     """Compare the control totals with what they count."""
     for index, tag in enumerate(report.tags):
-        if tag != "CNT" or index in report.unsound:
-            continue
+        if tag != "CNT" or index in report.unsound or rows[index] < 0 or structure.rows[rows[index]].group:
+            continue  # those inside a group count something else
         code, value = report.written[index][1][0].split(":")[:2]
         for total in structure.totals:
             if total.control != code or total.tag in report.missed:

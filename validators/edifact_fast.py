@@ -106,7 +106,7 @@ class Matcher:
         """Compare the control totals with what they count; only for a message that is valid otherwise."""
         if not self.totals:
             return True
-        at = plain.find("'CNT+")
+        at = plain.find("'CNT+", max(plain.rfind("'UNS+"), 0))  # those before the last UNS are not the message's
         while at >= 0:
             code, value = plain[at + 5 : plain.index("'", at + 5)].split(":")[:2]
             if code in self.totals:
@@ -122,6 +122,9 @@ class Matcher:
 
 def _countable(structure: Structure, total: Total) -> tuple[str, bool] | None:
     """Return the tag to count and whether only behind the first UNS; None if that does not tell it."""
+    last = max((index for index, row in enumerate(structure.rows) if row.tag == "UNS"), default=0)
+    if any(row.tag == "CNT" and (row.group != 0) is (index > last) for index, row in enumerate(structure.rows)):
+        return None
     rows = [index for index, row in enumerate(structure.rows) if row.tag == total.tag]
     others = [index for index in rows if total.group and structure.rows[index].group != total.group]
     if not others:
