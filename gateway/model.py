@@ -215,7 +215,8 @@ class Fault:
 class Finding:
     """One thing that is wrong or doubtful, ready for the sender.
 
-    `value` is what the sender wrote, at most 40 characters, control characters escaped.
+    `value` is what the sender wrote, at most 40 characters, control characters escaped. `address` is the fault's: two
+    elements of one WCO class share a pointer.
     """
 
     code: str
@@ -227,6 +228,7 @@ class Finding:
     source: str
     syntax_error: str | None = None
     service_segment: str | None = None
+    address: Address | None = None
 
 
 # ------------------------------------------------------------------------------------------------ the way

@@ -1,0 +1,182 @@
+"""The commands that speak plain words: explain a message or a finding, diff two versions of a declaration."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from gateway import pages, pipeline, replay
+from gateway.catalogue import listed_rules
+from gateway.desk import HTML, LANGUAGE, files_with_facts, open_journal, out
+from gateway.errors import GatewayError
+from gateway.explain import Explained, Remark, explain, where
+from gateway.model import Bilingual, Judged, Partner, Severity, Verdict
+from gateway.settings import Settings, from_environment
+from gateway.specs import FindingText, Specs
+from routing.partners import load_partners
+
+CODE = re.compile(r"[A-Z]{3}-\d{4}")
+
+WORDS = {
+    "accepted": Bilingual("accepted", "accepté"),
+    "refused": Bilingual("refused", "refusé"),
+    "not given": Bilingual("not given", "absent"),
+    "expected": Bilingual("expected", "attendu"),
+    "source": Bilingual("source", "source"),
+    "whole": Bilingual("The message as a whole", "Le message entier"),
+    "further": Bilingual("further lines without a finding", "autres lignes sans constat"),
+}
+
+
+@click.command(name="explain")
+@click.argument("what", nargs=-1, required=True, metavar="FILE|ID|CODE...")
+@click.option("--as", "partner_id", metavar="PARTNER", help="Who sent the files; without it whom the envelope names.")
+@HTML
+@LANGUAGE
+def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | None, lang: str) -> None:
+    """Explain messages in plain words, element by element, with the faults in place; or what a finding means.
+
+    A FILE is judged as `gateway check` does: give the original before its correction. A recorded message (its ID, or
+    the start of it) is judged on what was known when it came. A CODE is a finding's, such as CAD-0101.
+
+    Exit code: 0 accepted (or the finding explained), 1 something refused, 2 cannot.
+    """
+    settings = from_environment()
+    specs = pipeline.prepare(settings.specs)
+    if all(CODE.fullmatch(each) and not Path(each).exists() for each in what):
+        if html:
+            raise click.UsageError("--html is for messages")
+        for code in what:
+            _print_code(code, specs, lang)
+        return
+    explained = [explain(one, partner, specs, lang) for one, partner in judge_all(what, settings, specs, partner_id)]
+    if html:
+        page = pages.render(
+            "explain.html",
+            lang,
+            files=[Path(each).name for each in what],
+            messages=explained,
+            made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            words={name: text.speak(lang) for name, text in WORDS.items()},
+            where=lambda place: where(place, lang),
+        )
+        pages.write(html, page)
+        click.echo(f"wrote {html}")
+    else:
+        for each in explained:
+            _print_explained(each, lang)
+    sys.exit(1 if any(each.verdict is Verdict.REFUSED for each in explained) else 0)
+
+
+def judge_all(
+    what: Iterable[str], settings: Settings, specs: Specs, partner_id: str | None
+) -> list[tuple[Judged, Partner | None]]:
+    """Return every message of the files or recorded transmissions, judged; raises GatewayError for what is neither."""
+    given = list(what)
+    files = [Path(each) for each in given if Path(each).exists()]
+    if len(files) == len(given):
+        judged: list[tuple[Judged, Partner | None]] = []
+        for _, parsed, facts, trial in files_with_facts(files, settings, specs, partner_id):
+            outcome = pipeline.judge(parsed, facts, specs)
+            trial.remember(outcome)
+            judged += [(one, facts.partner) for one in outcome.judged]
+        return judged
+    if files:
+        raise GatewayError("name files or recorded messages, not both")
+    partners = load_partners(settings.partners)
+    with open_journal(settings) as journal:
+        sequences = []
+        for each in given:
+            sequence = journal.sequence_of(each)
+            if sequence is None:
+                raise GatewayError(f"there is no file {each!r}, no message with an id that starts so, and no such code")
+            sequences.append(sequence)
+        judged = []
+        for sequence in sequences:
+            rows = journal.recorded([sequence])
+            for row, carried in replay.judge_again(rows, journal, specs, partners, lambda row: row.id):
+                if isinstance(carried, Exception):
+                    raise GatewayError(f"{row.id} cannot be carried: {replay.reason_of(carried)}")
+                judged += [(one, partners.get(row.partner or "")) for one in carried.judged]
+        return judged
+
+
+def _print_explained(one: Explained, lang: str) -> None:
+    """Print a message in plain words."""
+    colon = " :" if lang == "fr" else ":"
+    style = "green" if one.verdict is Verdict.ACCEPTED else "bold red"
+    out.print(Text(one.heading, "bold").append(f"{colon} ").append(WORDS[str(one.verdict)].speak(lang), style))
+    out.print(Text(one.summary))
+    if one.elsewhere:
+        out.print()
+        out.print(Text(WORDS["whole"].speak(lang), "bold"))
+        _print_remarks(one.elsewhere, lang)
+    for section in one.sections:
+        out.print()
+        out.print(Text(section.title, "bold"))
+        _print_remarks(section.remarks, lang)
+        for row in section.rows:
+            label = f"  {row.element.form_field or '':>4}  {row.element.title.speak(lang)}{colon} "
+            written = WORDS["not given"].speak(lang) if row.written is None else row.written
+            line = Text(label).append(written, "bold")
+            out.print(line.append(f"  ({row.meaning})" if row.meaning else "", "dim"))
+            _print_remarks(row.remarks, lang)
+    if one.left_out:
+        out.print(f"\n{one.left_out} {WORDS['further'].speak(lang)}")
+    out.print()
+
+
+def _print_remarks(remarks: Iterable[Remark], lang: str) -> None:
+    """Print findings under what they are about."""
+    colon = " :" if lang == "fr" else ":"
+    for remark in remarks:
+        finding = remark.finding
+        style = "red" if finding.severity is Severity.REFUSE else "yellow"
+        mark = "✗" if finding.severity is Severity.REFUSE else "!"
+        out.print(Text(f"        {mark} {finding.code}  ", style).append(finding.text.speak(lang), "default"))
+        if remark.excerpt:
+            shown = Text("          | ").append(remark.excerpt.before, "dim")
+            out.print(shown.append(remark.excerpt.marked, f"reverse {style}").append(remark.excerpt.after, "dim"))
+        facts = [where(finding.place, lang)]
+        facts += [f"{WORDS['expected'].speak(lang)}{colon} {finding.expected}"] if finding.expected else []
+        facts += [f"{WORDS['source'].speak(lang)}{colon} {finding.source}"]
+        out.print(Text("          " + " · ".join(filter(None, facts)), "dim"))
+
+
+def _print_code(code: str, specs: Specs, lang: str) -> None:
+    """Print what a finding means; raises GatewayError for a code that no table has."""
+    listed = next((each for each in listed_rules(specs) if each.finding.code == code), None)
+    finding: FindingText | None = listed.finding if listed else specs.findings.get(code)
+    if finding is None:
+        raise GatewayError(f"there is no finding {code}; `gateway rules` lists them")
+    refuses = finding.severity is Severity.REFUSE
+    facts = Bilingual(
+        "refuses the message" if refuses else "warns; the message is accepted",
+        "refuse le message" if refuses else "avertit; le message est accepté",
+    )
+    out.print(Text(code, "bold").append(f"  {facts.speak(lang)}", "red" if refuses else "yellow"))
+    out.print(Text(f"  {finding.text.en}"))
+    out.print(Text(f"  {finding.text.fr}"))
+    table = Table(show_header=False, box=None)
+    if listed and listed.element:
+        element = listed.element
+        table.add_row("element" if lang == "en" else "élément", Text(element.title.speak(lang)))
+        for name, place in (("XML", element.xml_path), ("EDIFACT", element.edifact_place)):
+            if place:
+                table.add_row(name, Text(place))
+    if listed and listed.rule and listed.rule.when:
+        table.add_row("when" if lang == "en" else "quand", Text(listed.rule.when))
+    if listed:
+        table.add_row("packs" if lang == "en" else "chapitres", Text(", ".join(listed.packs)))
+    if finding.syntax_error:
+        table.add_row("CONTRL (UN 0085)", Text(finding.syntax_error))
+    table.add_row("source", Text(finding.source))
+    table.add_row("confidence" if lang == "en" else "confiance", Text(finding.confidence))
+    out.print(table)
