@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import cli_ops, cli_replay, cli_smoke, cli_spec, logs, pipeline, serve
+from gateway import cli_explain, cli_ops, cli_replay, cli_smoke, cli_spec, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
 from gateway.errors import GatewayError
 from gateway.journal import Journal
@@ -313,7 +313,7 @@ def _table(*headings: str) -> Table:
 
 def _print_table(table: Table) -> None:
     """Print a table as wide as the terminal, or, where there is none, wide enough for whole rows."""
-    out.print(table, width=None if out.is_terminal else WIDE)
+    Console(highlight=False, width=None if out.is_terminal else WIDE).print(table)
 
 
 @main.command(name="list")
@@ -462,5 +462,6 @@ main.add_command(cli_spec.samples)
 main.add_command(cli_spec.guide)
 main.add_command(cli_replay.replay_command)
 main.add_command(cli_replay.parked)
+main.add_command(cli_explain.explain_command)
 for command in cli_ops.COMMANDS:
     main.add_command(command)

@@ -19,13 +19,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import pages, pipeline, replay
-from gateway.desk import FORMAT, HTML, LANGUAGE, OPERATOR, Moment, files_in, named_partner, open_journal, out, read_file
+from gateway.desk import FORMAT, HTML, LANGUAGE, OPERATOR, Moment, files_with_facts, open_journal, out
 from gateway.errors import GatewayError
 from gateway.journal import Execution, Journal, Recorded, Selection
-from gateway.model import Bilingual, Facts, Outcome, Received, Verdict
+from gateway.model import Bilingual, Outcome, Verdict
 from gateway.settings import Settings, from_environment
 from gateway.specs import Specs
-from gateway.trial import Trial, differences, play, read_expectations
+from gateway.trial import differences, play, read_expectations
 from routing.partners import load_partners
 from validators.explain import PLACEHOLDER, text_of
 
@@ -124,8 +124,7 @@ def _again(settings: Settings, wanted: Selection, ids: tuple[str, ...], send: bo
     with open_journal(settings) as journal:
         for row, outcome in _executions(journal, wanted, ids, specs, partners):
             if isinstance(outcome, Exception):
-                same = isinstance(outcome, Repeat) or None
-                shown.append(_shown(row, None, same, 0, replay.reason_of(outcome)))
+                shown.append(_shown(row, None, isinstance(outcome, Repeat), 0, replay.reason_of(outcome)))
                 continue
             same = replay.agrees(row, outcome)
             execution = Execution(row.sequence, row.id, operator, specs.digest, outcome, same)
@@ -163,7 +162,7 @@ def _sequence(journal: Journal, id_: str) -> int:
     return sequence
 
 
-def _shown(row: Recorded, outcome: Outcome | None, same: bool | None, sent: int, problem: str) -> dict[str, Any]:
+def _shown(row: Recorded, outcome: Outcome | None, same: bool, sent: int, problem: str) -> dict[str, Any]:
     """Return what is shown of a replayed message."""
     changes = [change for _, _, change in replay.compare(row, outcome) if change] if outcome else []
     return {
@@ -246,27 +245,10 @@ def _outcomes(
     paths: tuple[Path, ...], settings: Settings, specs: Specs, partner_id: str | None
 ) -> Iterator[tuple[Path, Outcome]]:
     """Yield files judged in order; what is accepted is known to those after it."""
-    for path, parsed, facts, trial in _files_with_facts(paths, settings, specs, partner_id):
+    for path, parsed, facts, trial in files_with_facts(paths, settings, specs, partner_id):
         outcome = pipeline.judge(parsed, facts, specs)
         trial.remember(outcome)
         yield path, outcome
-
-
-def _files_with_facts(
-    paths: tuple[Path, ...], settings: Settings, specs: Specs, partner_id: str | None
-) -> Iterator[tuple[Path, Any, Facts, Trial]]:
-    """Yield each file read, with the facts to judge it on: what was accepted before it, if its number is not new."""
-    partners = load_partners(settings.partners)
-    if partner_id and partner_id not in partners:
-        raise GatewayError(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
-    trial = Trial(specs, datetime.now(UTC))
-    for path in files_in(paths):
-        parsed = pipeline.parse(Received(uuid.uuid4().hex, partner_id, read_file(path), trial.now), specs)
-        first = parsed.messages[0]
-        partner = (
-            partners[partner_id] if partner_id else named_partner(first.envelope, first.declaration, partners.values())
-        )
-        yield path, parsed, trial.facts(parsed, partner), trial
 
 
 # ------------------------------------------------------------------------------------------------ what if
@@ -293,7 +275,7 @@ def _what_if_files(
     other, present = pipeline.prepare(root), pipeline.prepare(settings.specs)
     result = replay.WhatIf(other.digest)
     started = time.monotonic()
-    for path, parsed, facts, trial in _files_with_facts(paths, settings, present, partner_id):
+    for path, parsed, facts, trial in files_with_facts(paths, settings, present, partner_id):
         before = pipeline.judge(parsed, facts, present)
         trial.remember(before)
         after = pipeline.judge(pipeline.parse(parsed.received, other), facts, other)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import getpass
 import sys
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 from rich.console import Console
 
+from gateway import pipeline
 from gateway.calendar import EASTERN
 from gateway.errors import GatewayError
 from gateway.journal import Journal
-from gateway.model import Declaration, Envelope, Partner, Period
+from gateway.model import Declaration, Envelope, Facts, Parsed, Partner, Period, Received
 from gateway.settings import Settings
+from gateway.specs import Specs
+from gateway.trial import Trial
+from routing.partners import load_partners
 
 LANGUAGE = click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
 FORMAT = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -96,3 +101,20 @@ def named_partner(envelope: Envelope, declaration: Declaration | None, partners:
     bn = declaration.text("importer_bn") if declaration else None
     name = envelope.sender or "unknown"
     return Partner(name, name, (name,), f"out.{name}", authorities={bn: (Period(),)} if bn else {})
+
+
+def files_with_facts(
+    paths: Iterable[Path], settings: Settings, specs: Specs, partner_id: str | None
+) -> Iterator[tuple[Path, Parsed, Facts, Trial]]:
+    """Yield each file read, with the facts to judge it on: what was accepted before it, if its number is not new."""
+    partners = load_partners(settings.partners)
+    if partner_id and partner_id not in partners:
+        raise GatewayError(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
+    trial = Trial(specs, datetime.now(UTC))
+    for path in files_in(paths):
+        parsed = pipeline.parse(Received(uuid.uuid4().hex, partner_id, read_file(path), trial.now), specs)
+        first = parsed.messages[0]
+        partner = (
+            partners[partner_id] if partner_id else named_partner(first.envelope, first.declaration, partners.values())
+        )
+        yield path, parsed, trial.facts(parsed, partner), trial

@@ -86,4 +86,5 @@ def to_finding(fault: Fault, message: Message, pack: Pack | None, specs: Specs) 
         source=row.source if row else "",
         syntax_error=fault.syntax_error or (row.syntax_error if row else None),
         service_segment=fault.service_segment,
+        address=fault.address,
     )
