@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import resource
 import signal
@@ -52,6 +53,7 @@ def serve(settings: Settings, workers: int, with_engine: bool) -> None:
     names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "dispatch"]
     names += ["engine"] * with_engine + ["health"] * bool(settings.health)
     context = multiprocessing.get_context("spawn")
+    multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
     running: dict[str, BaseProcess] = {}
     with _stop_signals() as stopping:
         logger().info("serving", count=len(names))
@@ -64,7 +66,10 @@ def serve(settings: Settings, workers: int, with_engine: bool) -> None:
                         _disown(settings, process)
                         time.sleep(PAUSE_SECONDS)
                     running[name] = context.Process(target=run, args=(name, settings, os.getpid()), name=name)
+                    # Ctrl-C goes to every process of a terminal, also to one that is still loading its modules.
+                    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                     running[name].start()
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             time.sleep(IDLE_SECONDS)
         logger().info("stopping")
         for process in running.values():
@@ -82,6 +87,7 @@ def run(name: str, settings: Settings, parent: int) -> None:
     configure(settings.log)
     kind = name.partition("-")[0]
     with _stop_signals() as told:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while this process was started
 
         def stopping() -> bool:
             return told() or os.getppid() != parent
