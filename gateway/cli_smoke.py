@@ -6,7 +6,7 @@ import importlib.metadata
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,9 +27,6 @@ from gateway.specs import Specs
 from routing.partners import inbound_queue, load_partners
 
 WAIT = "As customs: end after so many seconds in which nothing comes and nothing is read."
-
-# How long customs waits for our own sender, which never pauses.
-OWN_SENDER_SECONDS = 20.0
 
 
 @click.command()
@@ -103,12 +100,12 @@ def smoke(
         else:
             with (
                 folder() as home,
-                _partners_side(settings, url, partner, path, many, home) as (used, patience),
+                _partners_side(settings, url, partner, path, many, home) as (used, gone),
                 open_broker(used.broker_url) as broker,
             ):
                 smoke_customs.attend(
                     scenario, broker, partner, specs, result,
-                    home=home, patience=patience or wait, say=say, changed=keep,
+                    home=home, patience=wait, say=say, changed=keep, gone=gone,
                 )  # fmt: skip
     keep()
     _close(result, Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140), lang)
@@ -153,10 +150,10 @@ def _gateway(settings: Settings, url: str | None) -> Iterator[Settings]:
 @contextmanager
 def _partners_side(
     settings: Settings, url: str | None, partner: Partner, path: Path, many: int | None, home: Path
-) -> Iterator[tuple[Settings, float | None]]:
+) -> Iterator[tuple[Settings, Callable[[], bool]]]:
     """Give the queue at which a partner's system is waited for; without a URL our own sender is that partner."""
     if url:
-        yield replace(settings, broker_url=url), None
+        yield replace(settings, broker_url=url), lambda: False
         return
     own = replace(settings, broker_url=f"sqlite:///{home}/queue.db", database_url=f"sqlite:///{home}/unused.sqlite3")
     with open_broker(own.broker_url) as broker:
@@ -165,8 +162,8 @@ def _partners_side(
         sys.executable, "-m", "gateway", "smoke", "--broker", own.broker_url, "--as", partner.id,
         "--scenario", str(path.resolve()), *(["--many", str(many)] if many else []),
     ]  # fmt: skip
-    with process(command, own, home / "partner.log"):
-        yield own, OWN_SENDER_SECONDS
+    with process(command, own, home / "partner.log") as sender:
+        yield own, lambda: sender.poll() is not None
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 from gateway.broker import Broker, Delivery, Intake, Letter
 from gateway.calendar import eastern_day
 from gateway.errors import GatewayError
-from gateway.model import Bilingual, Envelope, MessageType, Partner, Syntax
+from gateway.model import Bilingual, Envelope, MessageType, Partner, Syntax, stable_id
 from gateway.replies import Reply, read_reply
 from gateway.samples import Draft, Maker
 from gateway.scenario import Scenario, Step, remark_on, unmet_codes
@@ -34,6 +34,9 @@ OURS = re.compile(r"SM[0-9A-Z]{6}[0-9]+|smoke-SM[0-9A-Z]{6}-[0-9]+")
 
 # CAD types that the volume is made of.
 COMMON = ("AB", "F", "V")
+
+# More declarations than this would use up the numbers of the minutes to come, of the next run.
+KEPT_IN_STEP = 100
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -81,9 +84,10 @@ class Sender:
     """Makes a run's messages: fresh transaction numbers, fresh references, all of them marked as tests."""
 
     def __init__(self, specs: Specs, partner: Partner, account: str, started: datetime) -> None:
-        # Ten numbers a second, over in 115 days: runs at the same time of day never meet in the 7 years and 3 months
-        # for which a gateway remembers a number.
-        self._next = int(started.timestamp() * 10) % 10**8
+        # Ten numbers a second, over in 115 days: one partner's runs at the same time of day never meet in the 7 years
+        # and 3 months for which a gateway remembers a number, and two partners' begin elsewhere.
+        offset = int(stable_id(partner.id), 16)
+        self._next = (int(started.timestamp() * 10) + offset) % 10**8
         self.run = f"SM{_base36(self._next)}"
         self._specs, self._partner, self._account, self._started = specs, partner, account, started
         self._maker = Maker(random.Random(self.run), specs, partner, eastern_day(started))  # noqa: S311 - no secrets
@@ -106,7 +110,9 @@ class Sender:
         """Return the transmissions of a step."""
         if step.send == "many":
             count = step.count or 1
-            wrong = int(count * (1 - step.good) / 2)
+            if count > KEPT_IN_STEP:
+                self._next = random.SystemRandom().randrange(10**8)
+            wrong = round(count * (1 - step.good)) // 2  # half of what is allowed
             return [self._volume(step, number < wrong) for number in range(count)]
         if step.send == "file":
             return [self._file(step, Path(scenario.folder) / (step.file or ""))]
@@ -115,7 +121,7 @@ class Sender:
             return [Sent(step, letter, of.reference, of.syntax, of.draft, of.sound)]
         syntax = of.syntax if of else self._turn()
         sound = self._sound(step, of)
-        return [self._sent(step, sound, self._spoil(step, sound), syntax)]
+        return [self.write(step, sound, self._spoil(step, sound), syntax)]
 
     def _sound(self, step: Step, of: Sent | None) -> Draft:
         """Return the declaration of a step, as it should be."""
@@ -157,11 +163,11 @@ class Sender:
         draft = copy.deepcopy(sound)
         if faulty:
             self._put(draft, {"tariff_treatment": "30"})
-        sent = self._sent(step, sound, draft, self._turn())
+        sent = self.write(step, sound, draft, self._turn())
         sent.faulty = faulty
         return sent
 
-    def _sent(self, step: Step, sound: Draft, draft: Draft, syntax: Syntax) -> Sent:
+    def write(self, step: Step, sound: Draft, draft: Draft, syntax: Syntax) -> Sent:
         """Write a declaration into its envelope."""
         reference = self._reference()
         told = f" TEST-{step.outcome}" if step.outcome else ""

@@ -21,6 +21,7 @@ from gateway.model import Bilingual, Message, MessageType, Partner, Received, Ve
 from gateway.scenario import Scenario, Step, remark_on, unmet_codes
 from gateway.smoke import Line, Result, blank, words
 from gateway.specs import Specs
+from responses.business import printable
 from routing.assessment import read_request, write_result
 from routing.engine import assess, load_rates
 from routing.partners import inbound_queue
@@ -34,6 +35,9 @@ ASK_SECONDS = 0.25
 
 # How often it is said again what is missing while nothing happens.
 REMIND_SECONDS = 60.0
+
+# How long what a partner sent and read last may still be on its way when its program has ended.
+GONE_SECONDS = 1.0
 
 # The route table's queues for test messages: what goes to any other is not passed on at all.
 TEST_QUEUES = frozenset(queue for (_, _, test), queue in load_routes().items() if test)
@@ -375,6 +379,10 @@ class Desk:
                 f"{arrived.subject} came again before the refusal was read.",
                 f"{arrived.subject} est revenu avant que le refus ne soit lu.",
             )
+        if (carried := _carried_wrongly(step, arrived)) and (
+            arrived.verdict == Verdict.ACCEPTED or _misread(step, arrived)
+        ):
+            return 7, carried
         if arrived.verdict == Verdict.REFUSED and not refusal:
             return 6, _refused(arrived, self.scenario)
         if refusal and arrived.verdict != Verdict.REFUSED:
@@ -387,8 +395,6 @@ class Desk:
                 f"The refusal of {arrived.subject} shows {' '.join(arrived.codes)}, not {', '.join(lacking)}.",
                 f"Le refus de {arrived.subject} montre {' '.join(arrived.codes)}, non {', '.join(lacking)}.",
             )
-        if other := _carried_wrongly(step, arrived):
-            return 7, other
         if step.outcome and f"TEST-{step.outcome}" not in arrived.reference:
             return 7, Bilingual(
                 f"The reference of {arrived.subject} does not hold TEST-{step.outcome}.",
@@ -507,26 +513,33 @@ def _refused(arrived: Arrived, scenario: Scenario) -> Bilingual:
 
 def _carried_wrongly(step: Step, arrived: Arrived) -> Bilingual | None:
     """Return which element did not arrive as it should have, None if all did."""
-    declaration = arrived.message.declaration
-    if declaration is None:
-        return None
+    misread = _misread(step, arrived)
+    en = " The bytes are UTF-8, but the message declares another character set." if misread else ""
+    fr = " Les octets sont en UTF-8, mais le message déclare un autre jeu de caractères." if misread else ""
     for name, wanted in step.carries.items():
-        found = [str(value) for _, _, level in declaration.levels() for value in level.all(name)]
-        if wanted in found:
-            continue
-        came = found[0] if found else "—"
-        en, fr = "", ""
-        if any(_mistaken(each) == wanted for each in found):
-            en = " The bytes are UTF-8, but the message declares another character set."
-            fr = " Les octets sont en UTF-8, mais le message déclare un autre jeu de caractères."
-        return Bilingual(
-            f'{arrived.subject}: {name} arrived as "{came[:60]}", not as "{wanted}".{en}',
-            f"{arrived.subject} : {name} est arrivé comme « {came[:60]} », non comme « {wanted} ».{fr}",
-        )
+        found = _found(name, arrived)
+        if wanted not in found:
+            came = printable(found[0])[:60] if found else "—"
+            return Bilingual(
+                f'{arrived.subject}: {name} arrived as "{came}", not as "{wanted}".{en}',
+                f"{arrived.subject} : {name} est arrivé comme « {came} », non comme « {wanted} ».{fr}",
+            )
     return None
 
 
-def _mistaken(text: str) -> str | None:
+def _found(name: str, arrived: Arrived) -> list[str]:
+    """Return an element's values wherever they stand."""
+    declaration = arrived.message.declaration
+    levels = declaration.levels() if declaration else ()
+    return [str(value) for _, _, level in levels for value in level.all(name)]
+
+
+def _misread(step: Step, arrived: Arrived) -> bool:
+    """Tell whether UTF-8 was read as ISO 8859-1, because the message declares that."""
+    return any(_repaired(text) == wanted for name, wanted in step.carries.items() for text in _found(name, arrived))
+
+
+def _repaired(text: str) -> str | None:
     """Return what a text was before its UTF-8 was read as ISO 8859-1, None if it was not."""
     try:
         return text.encode("latin-1").decode("utf-8")
@@ -558,8 +571,11 @@ def attend(
     patience: float,
     say: Say,
     changed: Callable[[], None],
+    gone: Callable[[], bool] = lambda: False,
 ) -> None:
     """Attend to the partner until every stage is done, or for `patience` seconds nothing comes and nothing is read.
+
+    It also ends soon after `gone` tells that the partner's program has ended.
 
     Journal and engine are this run's own, so nothing reaches an assessment engine; no other gateway may read the
     partner's queue meanwhile. `changed` is called whenever the score may have changed. Ctrl-C ends it with the score
@@ -573,7 +589,7 @@ def attend(
         say(Bilingual(en.format(queue, partner.answer_queue), fr.format(queue, partner.answer_queue)))
         told, stage, reminded = _states(result), -1, time.monotonic()
         try:
-            while not desk.over and time.monotonic() - desk.active < patience:
+            while not desk.over and time.monotonic() - desk.active < (GONE_SECONDS if gone() else patience):
                 idle = time.monotonic() - reminded > REMIND_SECONDS
                 if desk.stage != stage or idle:
                     for each in desk.to_do():

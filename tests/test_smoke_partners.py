@@ -1,0 +1,106 @@
+"""Customs' side of the conformance kit: a right partner passes, six wrong ones fail where and why they should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from gateway.broker import open_broker
+from tests import smoke_partners as partners
+
+
+class Wrong(NamedTuple):
+    """A partner with one mistake: the stage and step at which it fails, and what the sentences say."""
+
+    twist: partners.Twist
+    stage: int
+    step: str
+    en: str
+    fr: str
+    reads: bool = True
+
+
+WRONG = {
+    "no receipt read": Wrong(
+        partners.right, 1, "1.1", "lie unread in out.maple", "restent non lues dans out.maple", reads=False
+    ),
+    "wrong encoding, EDIFACT": Wrong(
+        partners.writes_utf8_as_latin, 2, "2.1", "The bytes are UTF-8, but the message declares another character set.",
+        "Les octets sont en UTF-8, mais le message déclare un autre jeu de caractères.",
+    ),
+    "wrong encoding, XML": Wrong(
+        partners.writes_latin_as_utf8, 2, "2.1", "was refused. The document's bytes are not of the encoding",
+        "Les octets du document ne sont pas de l'encodage",
+    ),
+    "ignores refusals": Wrong(
+        partners.ignores_refusals, 3, "3.2", "(CAD-0150) was read and ignored: it never came put right",
+        "(CAD-0150) a été lu et ignoré : il n'est jamais revenu corrigé",
+    ),
+    "repeats what was refused": Wrong(
+        partners.repeats_refused_bytes(), 3, "3.2", "came again: the refusal was not understood",
+        "sont revenus : le refus n'a pas été compris",
+    ),
+    "repeats versions": Wrong(
+        partners.repeats_versions, 4, "4.2", "The system repeats a version", "Le système répète une version"
+    ),
+    "drops lines in a change": Wrong(
+        partners.drops_lines, 4, "4.2", "The system drops lines in a change", "Le système omet des lignes"
+    ),
+    "too many faults": Wrong(
+        partners.sends_too_many_faults, 5, "5.1",
+        "36 of 40 declarations (90%) were free of faults; at least 95% must be",
+        "36 déclarations sur 40 (90 %) étaient sans faute; il en faut au moins 95 %",
+    ),
+}  # fmt: skip
+
+VARIANTS = {"wrong encoding, XML", "repeats what was refused"}  # of another mistake; the embedded queue is enough
+
+
+def check_wrong(url: str, home: Path, wrong: Wrong) -> None:
+    result, _ = partners.examine(url, home, wrong.twist, reads=wrong.reads)
+    assert not result.passed
+    assert result.failed_stage == wrong.stage, [(line.id, line.sentence) for line in result.lines()]
+    line = next(line for line in result.lines() if line.state != "passed")
+    assert (line.id, line.state) == (wrong.step, "failed")
+    assert line.sentence
+    assert wrong.en in line.sentence.en
+    assert wrong.fr in line.sentence.fr
+    later = [line for stage in result.stages[wrong.stage :] for line in stage.lines]
+    assert all(line.state == "missing" and line.sentence and "Not reached" in line.sentence.en for line in later)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_partner_fails_where_and_why_it_should(tmp_path: Path, name: str) -> None:
+    check_wrong(f"sqlite:///{tmp_path}/queue.db", tmp_path, WRONG[name])
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in WRONG if name not in VARIANTS])
+def test_a_wrong_partner_fails_over_rabbitmq_too(rabbitmq_url: str, tmp_path: Path, name: str) -> None:
+    check_wrong(rabbitmq_url, tmp_path, WRONG[name])
+
+
+def check_right(url: str, home: Path) -> None:
+    result, said = partners.examine(url, home, partners.right)
+    with open_broker(url) as broker:
+        engines = ["assessment.requests", "assessment.requests.test", "assessment.results"]
+        assert broker.missing(engines) == engines, "nothing of it comes near an assessment engine"
+    assert result.passed, [(line.id, line.sentence) for line in result.lines() if line.state != "passed"]
+    assert result.messages == 29 + 39  # the same bytes again are no message of their own
+    assert "stage 2, 0 of 11 done" not in said, "a new stage is shown in full"
+    assert any(text.startswith("stage 2, 1 of 11 done; missing: 2.2") for text in said)
+
+
+@pytest.mark.slow
+def test_our_own_sender_passes_as_a_partner(tmp_path: Path) -> None:
+    check_right(f"sqlite:///{tmp_path}/queue.db", tmp_path)
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_our_own_sender_passes_over_rabbitmq(rabbitmq_url: str, tmp_path: Path) -> None:
+    check_right(rabbitmq_url, tmp_path)
