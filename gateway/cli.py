@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import cli_explain, cli_ops, cli_replay, cli_smoke, cli_spec, logs, pipeline, serve
+from gateway import cli_diff, cli_explain, cli_ops, cli_replay, cli_smoke, cli_spec, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
 from gateway.errors import GatewayError
 from gateway.journal import Journal
@@ -463,5 +463,6 @@ main.add_command(cli_spec.guide)
 main.add_command(cli_replay.replay_command)
 main.add_command(cli_replay.parked)
 main.add_command(cli_explain.explain_command)
+main.add_command(cli_diff.diff_command)
 for command in cli_ops.COMMANDS:
     main.add_command(command)

@@ -1,0 +1,344 @@
+"""The command that sets two versions of a declaration side by side."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from gateway import calendar, pipeline
+from gateway.desk import FORMAT, LANGUAGE, named_partner, open_journal, out, read_file
+from gateway.diff import Diff, compare, effect_of, line_differences
+from gateway.errors import GatewayError
+from gateway.model import (
+    Bilingual,
+    Facts,
+    Judged,
+    Message,
+    MessageType,
+    Nature,
+    Parsed,
+    Partner,
+    Received,
+    VersionFact,
+    stable_id,
+)
+from gateway.settings import Settings, from_environment
+from gateway.specs import Pack, Specs
+from routing.engine import load_rates
+from routing.partners import load_partners
+from validators.rulebook import nature_of
+
+WORDS = {
+    "declaration": Bilingual("declaration", "déclaration"),
+    "invoice": Bilingual("invoice", "facture"),
+    "line": Bilingual("line", "ligne"),
+    "none": Bilingual("—", "—"),
+    "other": Bilingual(
+        "These are two declarations, not two versions of one",
+        "Ce sont deux déclarations, non deux versions d'une seule",
+    ),
+    "same": Bilingual("Nothing differs.", "Rien ne diffère."),
+    "changed": Bilingual("What changed", "Ce qui a changé"),
+    "itself": Bilingual("Of the message itself", "Du message lui-même"),
+    "missing": Bilingual("Missing line", "Ligne manquante"),
+    "added": Bilingual("New line", "Nouvelle ligne"),
+    "findings": Bilingual("What the gateway says of the later one", "Ce que la passerelle dit de la dernière"),
+    "good": Bilingual("nothing: it is accepted", "rien : elle est acceptée"),
+    "reasons": Bilingual("Reason codes", "Codes de motif"),
+    "given": Bilingual("given", "donnés"),
+    "called": Bilingual("the list has for it", "la liste offre"),
+    "no code": Bilingual(
+        "none: the list is partial, see appendix A of D17-2-1",
+        "aucun : la liste est partielle, voir l'annexe A du D17-2-1",
+    ),
+    "amounts": Bilingual(
+        "Duties and taxes by the reference engine (sample rates)",
+        "Droits et taxes selon le moteur de référence (taux d'exemple)",
+    ),
+    "amount": Bilingual("amount", "montant"),
+    "before": Bilingual("before", "avant"),
+    "after": Bilingual("after", "après"),
+    "difference": Bilingual("difference", "différence"),
+    "element": Bilingual("element", "élément"),
+}
+
+NATURES = {
+    Nature.ORIGINAL: Bilingual("an original", "une déclaration initiale"),
+    Nature.CORRECTION: Bilingual(
+        "a correction (payment is not due yet)", "une correction (le paiement n'est pas échu)"
+    ),
+    Nature.ADJUSTMENT: Bilingual("an adjustment (payment was due)", "un rajustement (le paiement était échu)"),
+    Nature.WITHDRAWAL: Bilingual("a withdrawal", "un retrait"),
+}
+
+# The amounts of the contract, in words.
+AMOUNTS = {
+    "value_for_duty": Bilingual("value for duty", "valeur en douane"),
+    "customs_duty": Bilingual("customs duties", "droits de douane"),
+    "anti_dumping": Bilingual("anti-dumping duties", "droits antidumping"),
+    "countervailing": Bilingual("countervailing duties", "droits compensateurs"),
+    "surtax": Bilingual("surtaxes", "surtaxes"),
+    "safeguard": Bilingual("safeguards", "sauvegardes"),
+    "excise_duty": Bilingual("excise duties", "droits d'accise"),
+    "excise_tax": Bilingual("excise taxes", "taxes d'accise"),
+    "value_for_tax": Bilingual("value for tax", "valeur taxable"),
+    "gst": Bilingual("GST", "TPS"),
+    "total": Bilingual("all duties and taxes", "tous les droits et taxes"),
+}
+
+
+class Side(NamedTuple):
+    """One of the two: its message, and what was known when it came."""
+
+    name: str
+    parsed: Parsed
+    message: Message
+    facts: Facts
+
+
+@click.command(name="diff")
+@click.argument("former", metavar="A")
+@click.argument("later", metavar="B")
+@FORMAT
+@LANGUAGE
+def diff_command(former: str, later: str, form: str, lang: str) -> None:
+    """Set two versions of a declaration side by side: A the former, B the later one.
+
+    A and B are files or recorded messages (an id, or the start of it); #2 behind either takes its second message.
+    Told are the elements that changed, lines that are missing, what the gateway says of B as the version after A, the
+    reason codes that the change calls for, and what the reference engine makes of both.
+
+    Exit code: 0 no difference, 1 different, 2 cannot.
+    """
+    settings = from_environment()
+    specs = pipeline.prepare(settings.specs)
+    before, after = (_side(each, settings, specs) for each in (former, later))
+    pack = _pack(specs, before.message, after.message)
+    facts = _facts(before, after, specs)
+    declaration = after.message.declaration
+    if declaration is None or before.message.declaration is None:
+        raise GatewayError("a message that cannot be read as a declaration has nothing to be compared")
+    type_ = after.message.type if after.message.type is not MessageType.DECLARATION else MessageType.CORRECTION
+    nature = nature_of(type_, declaration, facts)
+    judged = next(
+        one for one in pipeline.judge(after.parsed, facts, specs).judged if one.message.ordinal == after.message.ordinal
+    )
+    effect = effect_of(before.message, after.message, nature, load_rates(), facts.now)
+    found = compare(before.message, after.message, pack, specs, nature, calendar.eastern_day(facts.now), effect)
+    if form == "json":
+        click.echo(json.dumps(_as_json(found, judged, nature, before, after), ensure_ascii=False, indent=2))
+    else:
+        _print(found, judged, nature, before, after, lang)
+    sys.exit(1 if found else 0)
+
+
+def _side(what: str, settings: Settings, specs: Specs) -> Side:
+    """Return the message that a file or an id names; raises GatewayError if there is none."""
+    found = re.fullmatch(r"(.*?)(?:#(\d+))?", what, re.DOTALL)
+    name, ordinal = (found[1], int(found[2] or 0)) if found else (what, 0)
+    partners = load_partners(settings.partners)
+    if Path(name).is_file():
+        received = Received(stable_id("diff", name), None, read_file(Path(name)), datetime.now(UTC))
+        parsed = pipeline.parse(received, specs)
+        first = parsed.messages[0]
+        partner: Partner | None = named_partner(first.envelope, first.declaration, partners.values())
+        return Side(what, parsed, _message(what, parsed, ordinal), Facts(received.received_at, partner))
+    with open_journal(settings) as journal:
+        sequence = journal.sequence_of(name)
+        if sequence is None:
+            raise GatewayError(f"there is no file {name!r}, and no message with an id that starts so")
+        (row,) = journal.recorded([sequence])
+        parsed = pipeline.parse(row.received, specs)
+        message = _message(what, parsed, ordinal)
+        number = message.declaration.transaction_number if message.declaration else None
+        (known,) = journal.facts_then([(row, [number] if number else [], [])])
+    return Side(what, parsed, message, Facts(row.received_at, partners.get(row.partner or ""), known.histories))
+
+
+def _message(what: str, parsed: Parsed, ordinal: int) -> Message:
+    """Return a transmission's message by its ordinal, else its first with a declaration; raises GatewayError."""
+    for message in parsed.messages:
+        if message.ordinal == ordinal or (not ordinal and message.declaration):
+            return message
+    raise GatewayError(f"{what}: no declaration can be read in it")
+
+
+def _pack(specs: Specs, *messages: Message) -> Pack:
+    """Return the pack that knows most elements of those by which the messages were read."""
+    keys = {message.pack for message in messages}
+    return max((pack for pack in specs.packs if pack.key in keys), key=lambda pack: len(pack.elements))
+
+
+def _facts(before: Side, after: Side, specs: Specs) -> Facts:
+    """Return the facts for judging B: the journal's, if it holds A or what came after it, else A as the one on file."""
+    early, late = before.message.declaration, after.message.declaration
+    number = late.transaction_number if late else None
+    if early is None or number is None or early.transaction_number != number:
+        return after.facts
+    if after.message.type is MessageType.DECLARATION:  # another try at an original: no number used twice
+        return replace(after.facts, histories={})
+    if number in after.facts.histories:
+        return after.facts
+    accounted = early.day("accounting_date") or calendar.eastern_day(before.facts.now)
+    due = calendar.payment_due(accounted, specs.billing)
+    version = int(early.version) if early.version and early.version.isascii() and early.version.isdigit() else 1
+    partner = after.facts.partner.id if after.facts.partner else ""
+    fact = VersionFact(version, partner, Nature.ORIGINAL, "assessed", early, before.facts.now, due)
+    return replace(after.facts, histories={number: (fact,)})
+
+
+# ------------------------------------------------------------------------------------------------ shown
+
+
+def _as_json(found: Diff, judged: Judged, nature: Nature, before: Side, after: Side) -> dict[str, Any]:
+    """Return the difference as JSON."""
+    effect, difference = found.effect, found.effect.difference
+    return {
+        "a": _named(before),
+        "b": _named(after),
+        "nature": str(nature),
+        "changes": [
+            {
+                "invoice": one.invoice,
+                "line": one.line,
+                "element": one.element.name,
+                "name": one.element.title._asdict(),
+                "before": one.before,
+                "after": one.after,
+                "substance": one.substance,
+            }
+            for one in found.changed
+        ],
+        "lines_missing": [line._asdict() for line in found.missing],
+        "lines_added": [line._asdict() for line in found.added],
+        "verdict": str(judged.verdict),
+        "findings": [
+            {"code": finding.code, "severity": str(finding.severity), "text": finding.text._asdict()}
+            for finding in judged.findings
+        ],
+        "reasons": [
+            {
+                "invoice": call.invoice,
+                "line": call.line,
+                "elements": list(call.elements),
+                "given": list(call.given),
+                "fitting": [
+                    {"code": code.code, "kind": code.row.get("kind"), "name": code.name._asdict(),
+                     "confidence": code.confidence, "source": code.row.get("source")}
+                    for code in call.fitting
+                ],
+            }
+            for call in found.calls
+        ],
+        "amounts": {
+            "before": _amounts(effect.before.totals if effect.before else None),
+            "after": _amounts(effect.after.totals if effect.after else None),
+            "difference": _amounts(difference),
+            "lines": [
+                {"invoice": i, "line": j, "before": str(was), "after": str(now)}
+                for i, j, was, now in line_differences(effect)
+            ],
+            "problems": [{"code": reason.code, "text": reason.text._asdict()} for reason in effect.problems],
+        },
+    }  # fmt: skip
+
+
+def _named(side: Side) -> dict[str, str | None]:
+    declaration = side.message.declaration
+    return {
+        "name": side.name,
+        "type": str(side.message.type),
+        "transaction_number": declaration.transaction_number if declaration else None,
+        "version": declaration.version if declaration else None,
+    }
+
+
+def _amounts(amounts: Any) -> dict[str, str] | None:
+    return {name: str(value) for name, value in amounts._asdict().items()} if amounts is not None else None
+
+
+def _print(found: Diff, judged: Judged, nature: Nature, before: Side, after: Side, lang: str) -> None:
+    """Print the difference."""
+
+    def word(name: str) -> str:
+        return WORDS[name].speak(lang)
+
+    first, second = _named(before), _named(after)
+    for letter, side in (("A", first), ("B", second)):
+        out.print(Text(f"{letter}  {side['name']}: CAD {side['transaction_number']} version {side['version']}"))
+    if first["transaction_number"] != second["transaction_number"]:
+        out.print(Text(word("other"), "bold red"))
+    if not found:
+        out.print(word("same"))
+        return
+    out.print(Text(f"B: {NATURES[nature].speak(lang)}"))
+    for heading, substance in (("changed", True), ("itself", False)):
+        rows = [one for one in found.changed if one.substance is substance]
+        if rows:
+            out.print(Text(f"\n{word(heading)}", "bold"))
+            table = Table("", word("element"), word("before"), word("after"), box=None)
+            for one in rows:
+                cells = (one.before or word("none"), "red"), (one.after or word("none"), "green")
+                where = _where(one.invoice, one.line, lang)
+                table.add_row(where, Text(one.element.title.speak(lang)), *(Text(*cell) for cell in cells))
+            out.print(table)
+    for heading, lines, style in (("missing", found.missing, "bold red"), ("added", found.added, "bold green")):
+        for line in lines:
+            out.print(
+                Text(f"{word(heading)} {line.number}", style).append(f"  {line.classification} {line.description}")
+            )
+    out.print(Text(f"\n{word('findings')}", "bold"))
+    for finding in judged.findings:
+        style = "red" if finding.severity == "refuse" else "yellow"
+        out.print(Text(f"  {finding.code}  ", style).append(finding.text.speak(lang), "default"))
+    if not judged.findings:
+        out.print(f"  {word('good')}")
+    if found.calls:
+        out.print(Text(f"\n{word('reasons')}", "bold"))
+    for call in found.calls:
+        out.print(
+            Text(f"  {_where(call.invoice, call.line, lang)}: {word('given')} {' '.join(call.given) or word('none')}")
+        )
+        for code in call.fitting:
+            facts = f"{code.name.speak(lang)} ({code.row.get('kind', '')}, {code.confidence})"
+            out.print(Text(f"    {word('called')} {code.code}  ").append(facts, "dim"))
+        if not call.fitting:
+            out.print(Text(f"    {word('called')} {word('no code')}", "dim"))
+    _print_amounts(found, lang)
+
+
+def _print_amounts(found: Diff, lang: str) -> None:
+    """Print what the engine makes of both versions."""
+    effect = found.effect
+    out.print(Text(f"\n{WORDS['amounts'].speak(lang)}", "bold"))
+    for reason in effect.problems:
+        out.print(Text(f"  {reason.code} {reason.text.speak(lang)}".rstrip(), "red"))
+    if effect.before is None or effect.after is None or effect.difference is None:
+        return
+    table = Table(*(WORDS[name].speak(lang) for name in ("amount", "before", "after", "difference")), box=None)
+    for name in AMOUNTS:
+        was, now, less = (
+            getattr(each, name) for each in (effect.before.totals, effect.after.totals, effect.difference)
+        )
+        if was or now:
+            style = "" if not less else "bold"
+            table.add_row(AMOUNTS[name].speak(lang), f"{was}", f"{now}", Text(f"{less:+}" if less else "0.00", style))
+    for i, j, was, now in line_differences(effect):
+        table.add_row(_where(i, j, lang), f"{was}", f"{now}", f"{now - was:+}")
+    out.print(table)
+
+
+def _where(invoice: int, line: int, lang: str) -> str:
+    """Return a level in words."""
+    if line:
+        return f"{WORDS['invoice'].speak(lang)} {invoice}, {WORDS['line'].speak(lang)} {line}"
+    return f"{WORDS['invoice'].speak(lang)} {invoice}" if invoice else WORDS["declaration"].speak(lang)
