@@ -17,9 +17,10 @@ from gateway import pipeline
 from gateway.calendar import eastern_day
 from gateway.catalogue import Listed, as_json, listed_rules, place_in_words
 from gateway.errors import GatewayError
+from gateway.guide import build
 from gateway.model import MessageType, Severity, Syntax
 from gateway.samples import Maker, Sample, faults, faulty, play, write
-from gateway.settings import from_environment
+from gateway.settings import HOME, from_environment
 from gateway.specs import Specs
 from routing.partners import load_partners
 
@@ -153,3 +154,19 @@ def _write(
             f"gateway: {rows[-1][0]} was made for {sample.code or 'no finding'}, judged {rows[-1][4]!r}", err=True
         )
     return rows, good
+
+
+# ------------------------------------------------------------------------------------------------ guide
+
+
+@click.command()
+@click.option("--out", "folder", type=click.Path(file_okay=False, path_type=Path), required=True)
+def guide(folder: Path) -> None:
+    """Write the implementation guide for the trade: a static site in English and French; open its index.html.
+
+    Exit code: 0, or 2 when the specification cannot be used or the folder not written.
+    """
+    settings = from_environment()
+    specs = pipeline.prepare(settings.specs)
+    count = build(specs, folder, HOME / "samples", load_partners(HOME / "samples/partners.toml"))
+    click.echo(f"{count} pages in {folder}; open {folder / 'index.html'}")

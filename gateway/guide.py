@@ -1,0 +1,419 @@
+"""Writes the implementation guide: a static site in English and French from the tables that the validator reads."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from markupsafe import Markup, escape
+
+from gateway import pipeline
+from gateway.catalogue import listed_rules
+from gateway.errors import GatewayError
+from gateway.model import (
+    Bilingual,
+    Facts,
+    Judged,
+    MessageType,
+    Outgoing,
+    Partner,
+    Received,
+    Syntax,
+    VersionFact,
+)
+from gateway.samples import faults
+from gateway.specs import CodeList, Element, FindingText, Pack, Rule, Specs
+from parsers.places import edifact_place
+from validators.elements import WITHDRAW, in_words, usage_of
+
+PAGES = Path(__file__).parent / "guide_pages"
+LANGUAGES = ("en", "fr")
+
+# The examples are judged as of this day, so that the same specification always gives the same guide.
+EXAMPLES_AT = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+
+LEVELS: Mapping[str, Bilingual] = {
+    "declaration": Bilingual("Declaration", "Déclaration"),
+    "invoice": Bilingual("Invoice", "Facture"),
+    "commodity": Bilingual("Commodity line", "Ligne de marchandise"),
+}
+KINDS: Mapping[MessageType, Bilingual] = {
+    MessageType.DECLARATION: Bilingual("original declaration", "déclaration originale"),
+    MessageType.CORRECTION: Bilingual("change: correction or adjustment", "modification : correction ou rajustement"),
+    MessageType.WITHDRAW: Bilingual("withdraw request", "demande de retrait"),
+}
+AREAS: Mapping[str, Bilingual] = {
+    "CAD": Bilingual("Declaration and business rules", "Déclaration et règles d'affaires"),
+    "EDI": Bilingual("EDIFACT syntax", "Syntaxe EDIFACT"),
+    "XML": Bilingual("XML syntax", "Syntaxe XML"),
+    "GTW": Bilingual("Gateway and sender", "Passerelle et expéditeur"),
+}
+
+
+# What stands in a finding where its text leaves a place open.
+PLACEHOLDERS: Mapping[str, Bilingual] = {
+    "value": Bilingual("value", "valeur"),
+    "expected": Bilingual("expected", "attendu"),
+    "expected_en": Bilingual("format", "format"),
+    "expected_fr": Bilingual("format", "format"),
+    "name_en": Bilingual("element", "élément"),
+    "name_fr": Bilingual("element", "élément"),
+    "list": Bilingual("list", "liste"),
+    "count": Bilingual("number", "nombre"),
+    "day": Bilingual("day", "jour"),
+    "digit": Bilingual("digit", "chiffre"),
+    "latest": Bilingual("latest version", "dernière version"),
+    "line": Bilingual("line", "ligne"),
+    "origin": Bilingual("origin", "origine"),
+    "place": Bilingual("place", "lieu"),
+    "classification": Bilingual("classification", "classement"),
+    "treatment_en": Bilingual("treatment", "traitement"),
+    "treatment_fr": Bilingual("treatment", "traitement"),
+    "accounted": Bilingual("day of accounting", "jour de la déclaration"),
+    "first": Bilingual("first reason", "premier motif"),
+    "reason": Bilingual("reason", "raison"),
+    "periods": Bilingual("periods", "périodes"),
+    "segment": Bilingual("segment", "segment"),
+    "group": Bilingual("group", "groupe"),
+    "data_element": Bilingual("data element", "élément de données"),
+    "counted": Bilingual("what is counted", "ce qui est compté"),
+}
+
+
+class Use(NamedTuple):
+    """How an element is used by one CAD type (or in the withdraw request): M, O or X."""
+
+    column: str
+    mark: str
+
+
+class Shown(NamedTuple):
+    """One element of a message as its table shows it."""
+
+    element: Element
+    format: Bilingual
+    uses: tuple[Use, ...]
+    rules: tuple[str, ...]
+
+
+class Part(NamedTuple):
+    """A piece of a finding's text; an open one is filled in when the finding is given."""
+
+    text: str
+    open: bool
+
+
+class Page(NamedTuple):
+    """One message's page: its pack, the file's name, its columns of usage, and its elements by level."""
+
+    pack: Pack
+    file: str
+    kinds: tuple[tuple[str, MessageType], ...]
+    columns: tuple[str, ...]
+    levels: Mapping[str, tuple[Shown, ...]]
+
+
+class Row(NamedTuple):
+    """One segment of the EDIFACT profile, with the elements that it carries: (position with qualifiers, element)."""
+
+    group: int
+    depth: int
+    tag: str
+    status: str
+    max: int
+    constant: str | None
+    carries: tuple[tuple[str, Element], ...]
+
+
+class Said(NamedTuple):
+    """One finding code: its words, the rule that gives it if one does, and whether a sample can be made for it."""
+
+    finding: FindingText
+    rule: Rule | None
+    element: Element | None
+    packs: tuple[str, ...]
+    made: bool
+
+
+class Example(NamedTuple):
+    """One sample message with what the gateway makes of it."""
+
+    file: str
+    partner: str
+    syntax: str
+    text: str
+    verdict: str
+    codes: tuple[str, ...]
+    answers: tuple[tuple[str, str], ...]  # kind, text
+
+
+def build(specs: Specs, folder: Path, samples: Path, partners: Mapping[str, Partner]) -> int:
+    """Write the guide into the folder and return its number of pages; raises GatewayError if it cannot be written."""
+    facts = gather(specs, samples, partners)
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    templates.filters["breakable"] = breakable
+    pages = list(_files(facts["pages"]))
+    try:
+        for language in LANGUAGES:
+            home = folder / language
+            home.mkdir(parents=True, exist_ok=True)
+            speak = _Speaker(language)
+            for template, file, own in pages:
+                given = {
+                    **facts,
+                    **own,
+                    "t": speak.choose,
+                    "say": speak.say,
+                    "parts": speak.parts,
+                    "lang": language,
+                    "file": file,
+                }
+                text = templates.get_template(template).render(given)
+                (home / file).write_text(text, encoding="utf-8")
+            index = json.dumps(list(_index(facts, speak)), ensure_ascii=False, separators=(",", ":"))
+            (home / "index.js").write_text(f"window.INDEX={index};\n", encoding="utf-8")
+        text = templates.get_template("start.html").render(facts)
+        (folder / "index.html").write_text(text, encoding="utf-8")
+        for file in ("guide.css", "guide.js"):
+            shutil.copyfile(PAGES / file, folder / file)
+        (folder / "schemas").mkdir(exist_ok=True)
+        for schema in sorted({path for pack in specs.packs for path in pack.schema.parent.glob("*.xsd")}):
+            shutil.copyfile(schema, folder / "schemas" / schema.name)
+    except OSError as error:
+        raise GatewayError(f"{folder}: cannot be written: {error.strerror}") from error
+    return len(pages) * len(LANGUAGES) + 1
+
+
+def breakable(path: str) -> Markup:
+    """Return a path that may be broken between its steps."""
+    text = re.sub(r"/(?![^\[]*\])", "/<wbr>", str(escape(path)))
+    return Markup(text.replace("[", "<wbr>["))  # noqa: S704 - escaped above
+
+
+def _files(pages: Iterable[Page]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield (template, file, what is its own) for each page of a language."""
+    for name in ("index", "rules", "findings", "codes", "answers", "examples", "segments"):
+        yield f"{name}.html", f"{name}.html", {}
+    for page in pages:
+        yield "message.html", page.file, {"page": page}
+
+
+class _Speaker:
+    """Chooses the words of one language."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+
+    def choose(self, en: str, fr: str) -> str:
+        """Return one of two texts."""
+        return fr if self.language == "fr" else en
+
+    def say(self, text: Bilingual) -> str:
+        """Return a text in the language."""
+        return text.speak(self.language)
+
+    def parts(self, text: Bilingual, element: Element | None) -> list[Part]:
+        """Return a finding's text cut at its placeholders, the name of the element that it is about filled in."""
+        parts = []
+        for piece in re.split(r"(\{\w+\})", self.say(text)):
+            name = piece[1:-1]
+            if not piece.startswith("{"):
+                parts.append(Part(piece, False))
+            elif name.startswith("name_") and element:
+                parts.append(Part(self.say(element.title), False))
+            else:
+                parts.append(Part(self.say(PLACEHOLDERS[name]) if name in PLACEHOLDERS else name, True))
+        return parts
+
+
+# ------------------------------------------------------------------------------------------------ what it says
+
+
+def gather(specs: Specs, samples: Path, partners: Mapping[str, Partner]) -> dict[str, Any]:
+    """Return everything that the pages say, from the specification and the samples."""
+    pages = tuple(_page(pack, specs) for pack in specs.packs)
+    return {
+        "specs": specs,
+        "pages": pages,
+        "page_of": {pack.key: page.file for pack, page in zip(specs.packs, pages, strict=True)},
+        "home_of": {name: page.file for page in reversed(pages) for name in page.pack.elements},
+        "rules": listed_rules(specs),
+        "findings": _findings(specs),
+        "areas": AREAS,
+        "level_names": LEVELS,
+        "kind_names": KINDS,
+        "lists": _lists(specs),
+        "segments": [(pack, _segments(pack)) for pack in _distinct(specs)],
+        "outputs": [element for element in specs.packs[-1].elements.values() if element.direction == "out"],
+        "examples": _examples(specs, samples, partners),
+    }
+
+
+def _page(pack: Pack, specs: Specs) -> Page:
+    """Return what a message's page shows; usage comes from the function that the validator asks."""
+    kinds = tuple(pack.types.items())
+    cad_types = tuple(specs.code_lists["cad_type"].codes)
+    declared = next((type_ for type_ in pack.types.values() if type_ is not MessageType.WITHDRAW), None)
+    ruled: dict[str, list[str]] = {}
+    for rule in pack.rules:
+        ruled.setdefault(rule.element, []).append(rule.id)
+    levels: dict[str, list[Shown]] = {level: [] for level in LEVELS}
+    for name, element in pack.elements.items():
+        if element.direction != "in":
+            continue
+        uses = [Use(each, usage_of(name, pack, declared, each)) for each in cad_types] if declared else []
+        if MessageType.WITHDRAW in pack.types.values():
+            uses.append(Use(WITHDRAW, usage_of(name, pack, MessageType.WITHDRAW, None)))
+        rules = tuple(ruled.get(name, ()))
+        levels[element.level].append(Shown(element, in_words(element.format), tuple(uses), rules))
+    columns = (*(cad_types if declared else ()), *((WITHDRAW,) if MessageType.WITHDRAW in pack.types.values() else ()))
+    file = f"message-{_slug(pack.key)}.html"
+    return Page(pack, file, kinds, columns, {level: tuple(shown) for level, shown in levels.items()})
+
+
+def _slug(text: str) -> str:
+    """Return a text fit for a file's name."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower())
+
+
+def _distinct(specs: Specs) -> list[Pack]:
+    """Return the last pack of each EDIFACT profile: packs that share their profile share its table."""
+    return list({pack.profile: pack for pack in specs.packs}.values())
+
+
+def _segments(pack: Pack) -> tuple[Row, ...]:
+    """Return the profile's segments in order, each with the elements that it carries."""
+    carried: dict[tuple[int, str], list[tuple[str, Element]]] = {}
+    for element in pack.elements.values():
+        if element.edifact_place and element.direction == "in":
+            place = edifact_place(element)
+            steps = re.split(r"/(?![^\[]*\])", element.edifact_place)
+            where = " ".join(part for step in steps if (part := step.partition("[")[2].rstrip("]")))
+            at = f"{where} → {steps[-1]}" if where else steps[-1]
+            carried.setdefault((place.groups[-1].number, place.tag), []).append((at, element))
+    parents = {row.group: row.parent for row in pack.profile}
+    rows, seen = [], set()
+    for row in pack.profile:
+        depth, group = 0, row.group
+        while group:
+            depth, group = depth + 1, parents.get(group, 0)
+        key = (row.group, row.tag)
+        carries = () if key in seen or row.constant else tuple(carried.get(key, ()))
+        seen.add(key)
+        rows.append(Row(row.group, depth, row.tag, row.status, row.max, row.constant, carries))
+    return tuple(rows)
+
+
+def _findings(specs: Specs) -> dict[str, list[Said]]:
+    """Return every finding code by its area."""
+    makeable = set(faults(specs))
+    listed = {each.finding.code: each for each in listed_rules(specs)}
+    every: dict[str, Said] = {}
+    for code, finding in specs.findings.items():
+        known = listed.get(code)
+        every[code] = Said(finding, None, known.element if known else None, (), code in makeable)
+    for code, known in listed.items():
+        if known.rule:
+            every[code] = Said(known.finding, known.rule, known.element, known.packs, code in makeable)
+    areas: dict[str, list[Said]] = {area: [] for area in AREAS}
+    for code in sorted(every):
+        areas.setdefault(code.partition("-")[0], []).append(every[code])
+    return areas
+
+
+def _lists(specs: Specs) -> list[tuple[CodeList, list[Element]]]:
+    """Return each code list with the elements that use it."""
+    used: dict[str, dict[str, Element]] = {}
+    for pack in specs.packs:
+        for element in pack.elements.values():
+            if element.code_list:
+                used.setdefault(element.code_list, {}).setdefault(element.name, element)
+    return [(codes, list(used.get(id_, {}).values())) for id_, codes in specs.code_lists.items()]
+
+
+def _examples(specs: Specs, samples: Path, partners: Mapping[str, Partner]) -> list[Example]:
+    """Return the project's own samples, each with its verdict and the answers to it, in the order of `run.csv`."""
+    table = samples / "run.csv"
+    if not table.is_file():
+        return []
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    histories: dict[str, tuple[VersionFact, ...]] = {}
+    shown: dict[str, Example] = {}
+    for row in rows:
+        partner = partners.get(row["partner"])
+        if row["file"] in shown or partner is None:
+            continue
+        body = (samples / row["file"]).read_bytes()
+        received = Received(row["file"], partner.id, body, EXAMPLES_AT)
+        outcome = pipeline.handle(received, Facts(EXAMPLES_AT, partner, dict(histories)), specs)
+        for one in outcome.judged:
+            if one.effect and (number := one.effect.declaration.transaction_number):
+                histories[number] = (*histories.get(number, ()), one.effect)
+        shown[row["file"]] = _example(row["file"], partner, body, outcome.syntax, outcome.judged, outcome.outgoing)
+    return list(shown.values())
+
+
+def _example(
+    file: str,
+    partner: Partner,
+    body: bytes,
+    syntax: Syntax,
+    judged: tuple[Judged, ...],
+    outgoing: tuple[Outgoing, ...],
+) -> Example:
+    """Return one sample as the page shows it."""
+    codes = tuple(finding.code for one in judged for finding in one.findings)
+    answers = tuple((each.kind, _readable(each.body)) for each in outgoing if each.kind != "request")
+    verdict = str(judged[-1].verdict)
+    return Example(file, partner.name, str(syntax), _readable(body), verdict, codes, answers)
+
+
+def _readable(body: bytes) -> str:
+    """Return bytes as text for a page, EDIFACT a segment a line."""
+    text = body.decode("utf-8", errors="replace")
+    if "\n" not in text.strip():
+        text = re.sub(r"(?<!\?)'", "'\n", text)
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text).strip()
+
+
+# ------------------------------------------------------------------------------------------------ search
+
+
+def _index(facts: Mapping[str, Any], speak: _Speaker) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (kind, title, address, further words) for everything that search finds."""
+    say, t = speak.say, speak.choose
+    for page in facts["pages"]:
+        yield "page", say(page.pack.title), page.file, page.pack.key
+        for shown in (shown for level in page.levels.values() for shown in level):
+            element = shown.element
+            places = element.xml_path or "", element.edifact_place or "", element.wco_id or ""
+            words = (element.name, element.form_field, *places)
+            address = f"{page.file}#{element.name}"
+            yield "element", f"{say(element.title)} ({page.pack.key})", address, " ".join(words)
+    for said in (said for area in facts["findings"].values() for said in area):
+        code = said.finding.code
+        text = "".join("…" if part.open else part.text for part in speak.parts(said.finding.text, said.element))
+        yield "finding", f"{code} {text}", f"findings.html#{code}", said.finding.source
+    for codes, elements in facts["lists"]:
+        names = " ".join(say(element.title) for element in elements)
+        yield "list", f"{t('Code list', 'Liste de codes')} {codes.id}", f"codes.html#{codes.id}", names
+        for code, entries in codes.codes.items():
+            yield "code", f"{code} {say(entries[0].name)}", f"codes.html#{codes.id}.{code}", codes.id
+    for name, title in (
+        ("rules", t("Rules", "Règles")),
+        ("answers", t("Answers", "Réponses")),
+        ("examples", t("Examples", "Exemples")),
+        ("segments", t("EDIFACT segments", "Segments EDIFACT")),
+    ):
+        yield "page", title, f"{name}.html", ""
