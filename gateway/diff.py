@@ -55,7 +55,7 @@ class Line(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One level that changed: the reason codes that it gives itself, and those of the list that fit the change."""
+    """One level that changed: its reason codes, or the nearest level's above, and those of the list that fit."""
 
     invoice: int
     line: int
@@ -166,8 +166,13 @@ def _calls(
         if one.substance:
             differing.setdefault((one.invoice, one.line), []).append(one.element.name)
     for (invoice, line), names in sorted(differing.items()):
-        family = "line_reason_code_" if line else "invoice_reason_code_" if invoice else "reason_code_"
-        given = tuple(code for n in "123" if (code := levels[invoice, line].text(f"{family}{n}")))
+        given: tuple[str, ...] = ()
+        for family, place in (
+            ("line_reason_code_", (invoice, line)),
+            ("invoice_reason_code_", (invoice, 0)),
+            ("reason_code_", (0, 0)),
+        ):
+            given = given or tuple(code for n in "123" if (code := levels[place].text(f"{family}{n}")))
         yield Call(invoice, line, tuple(names), given, tuple(fitting(names, nature, specs, day, difference)))
 
 
