@@ -121,7 +121,7 @@ def _parse_xml(received: Received, specs: Specs) -> Message:
         place = xml.place_in_envelope(root, pack.xml_envelope["version"], locator)
         faults = [_no_such_version(version, known, code, place)]
     elif not xml.fits(root, pack):
-        faults = schema.explain(root, pack, locator.place_of)
+        faults = schema.explain(root, pack, locator.place_of, xml.misfits(root, pack, limits.FINDINGS_LISTED))
     elif unread:
         faults = [Fault("CAD-0007", place=locator.place_of(each), value=each.tag.rpartition("}")[2]) for each in unread]
     return Message(1, Syntax.XML, pack.types[code or ""], envelope, pack.key, declaration, tuple(faults), locator)

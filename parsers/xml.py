@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from xml.parsers import expat
 
 from lxml import etree
@@ -18,6 +20,10 @@ from parsers.places import XmlStep, xml_path
 
 # UTF-16 is declared with or without its byte order; libxml2 reports what it used.
 ENCODINGS = {"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII"}
+
+
+# Steps of the paths that libxml2 gives for a node.
+NAMED_STEP, ATTRIBUTE_STEP = re.compile(r"/([^/*\[]+)"), re.compile(r"/@[^/]*$")
 
 
 def parse(body: bytes) -> etree._Element:
@@ -67,6 +73,15 @@ def schema(path: Path) -> etree.XMLSchema:
 def fits(root: etree._Element, pack: Pack) -> bool:
     """Decide whether the document fits the pack's schema."""
     return bool(schema(pack.schema).validate(root))
+
+
+def misfits(root: etree._Element, pack: Pack, most: int) -> list[etree._Element]:
+    """Return the first nodes that the last `fits`, which must have been about this document, found at fault."""
+    log: Any = schema(pack.schema).error_log
+    paths = dict.fromkeys(entry.path for entry in islice(log, most) if entry.path)
+    # libxml2 writes a prefix that only the node's own surroundings know.
+    plain = [NAMED_STEP.sub(r"/*[name()='\1']", ATTRIBUTE_STEP.sub("", path)) for path in paths]
+    return [node for path in plain for node in cast("list[etree._Element]", root.xpath(path))]
 
 
 def declaration_of(root: etree._Element) -> etree._Element | None:
