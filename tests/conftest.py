@@ -12,6 +12,13 @@ from urllib.parse import urlsplit
 import kombu
 import pytest
 import sqlalchemy
+from hypothesis import settings
+
+# No test is judged by its time: machines differ. In CI the same examples in every run; at night many, and new ones.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("night", deadline=None, max_examples=2_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 BROKER = os.environ.get("GATEWAY_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//")
 DATABASE = os.environ.get("GATEWAY_TEST_DATABASE_URL", "postgresql+psycopg://127.0.0.1:5432/test")

@@ -1,0 +1,153 @@
+"""Whatever comes in, the way ends in a verdict; and the same bytes end in the same bytes, wherever and whenever."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gateway import pipeline
+from gateway.model import Facts, Outcome, Received, Severity, Verdict
+from tests.way import HOME, NOW, PARTNERS, SAMPLES, SPECS, play, rows
+
+BODIES = [(SAMPLES / row["file"]).read_bytes() for row in rows()]
+EDIFACT = [body for body in BODIES if body.startswith(b"UN")]
+XML = [body for body in BODIES if body.lstrip().startswith(b"<")]
+
+
+def carried(body: bytes, partner: str = "maple") -> Outcome:
+    return pipeline.handle(Received("r", partner, body, NOW), Facts(NOW, PARTNERS[partner]), SPECS)
+
+
+def ends_well(body: bytes) -> None:
+    """Check that a transmission has at least one message, each with a verdict and, when refused, a reason."""
+    for partner in ("maple", "erable"):
+        outcome = carried(body, partner)
+        assert outcome.judged
+        for judged in outcome.judged:
+            refused = any(finding.severity is Severity.REFUSE for finding in judged.findings)
+            assert judged.verdict is (Verdict.REFUSED if refused else Verdict.ACCEPTED)
+            for finding in judged.findings:
+                assert finding.text.en
+                assert finding.text.fr
+
+        assert all(each.body for each in outcome.outgoing)
+        assert len({each.id for each in outcome.outgoing}) == len(outcome.outgoing)
+        if any(judged.verdict is Verdict.REFUSED for judged in outcome.judged):
+            assert {"refused", "contrl"} & {each.kind for each in outcome.outgoing}, "a refusal is told"
+        assert pipeline.respond_technical(outcome.received, PARTNERS[partner], SPECS).body
+
+
+@settings(max_examples=150)
+@given(st.binary(max_size=200))
+@example(b"")
+@example(b"UNA")
+@example(b"UNB")
+@example(b"UNA:+.? '")
+@example(b"UNB+UNOC:3'")
+@example(b"\xef\xbb\xbf<a/>")
+@example("<a/>".encode("utf-16"))
+@example(b"\0" * 100)
+def test_any_bytes_end_in_a_verdict(body: bytes) -> None:
+    ends_well(body)
+
+
+@settings(max_examples=100)
+@given(
+    st.sampled_from([b"UNB+", b"UNA:+.? 'UNB+UNOC:3+", b"<", b"<?xml version='1.0'", b"<MetaData "]),
+    st.binary(max_size=120),
+)
+def test_any_bytes_behind_a_good_beginning_end_in_a_verdict(start: bytes, rest: bytes) -> None:
+    ends_well(start + rest)
+
+
+@st.composite
+def mutants(draw: st.DrawFn, originals: list[bytes]) -> bytes:
+    """A sample with pieces cut out, doubled, moved or overwritten."""
+    body = draw(st.sampled_from(originals))
+    tokens = [
+        b"'",
+        b"+",
+        b":",
+        b"?",
+        b"UNH+",
+        b"UNT+",
+        b"<",
+        b">",
+        b"</",
+        b"&amp;",
+        b"\0",
+        b"\xff",
+        b"9" * 40,
+        b"\n",
+        b"",
+    ]
+    for _ in range(draw(st.integers(1, 4))):
+        if not body:
+            break
+        start = draw(st.integers(0, len(body) - 1))
+        end = min(len(body), start + draw(st.integers(0, 60)))
+        piece = draw(st.one_of(st.sampled_from(tokens), st.binary(max_size=6), st.just(body[start:end] * 2)))
+        body = body[:start] + piece + body[end:]
+    return body
+
+
+@settings(max_examples=200)
+@given(mutants(EDIFACT))
+def test_spoilt_edifact_ends_in_a_verdict(body: bytes) -> None:
+    ends_well(body)
+
+
+@settings(max_examples=150)
+@given(mutants(XML))
+def test_spoilt_xml_ends_in_a_verdict(body: bytes) -> None:
+    ends_well(body)
+
+
+@pytest.mark.parametrize("body", [EDIFACT[0], XML[0]], ids=["edifact", "xml"])
+def test_every_truncation_is_refused(body: bytes) -> None:
+    generator = random.Random(1)
+    complete = body.rstrip()
+    for length in sorted(generator.sample(range(1, len(complete)), 60)):
+        outcome = carried(complete[:length])
+        assert {judged.verdict for judged in outcome.judged} == {Verdict.REFUSED}
+
+
+# ------------------------------------------------------------------------------------------------ the same again
+
+
+def fingerprint() -> str:
+    """Return a digest over every verdict, finding and answer of the run of samples."""
+    total = hashlib.sha256()
+    for row, outcome, sent, amount in play():
+        total.update(repr((row["file"], str(amount))).encode())
+        for judged in outcome.judged if outcome else ():
+            total.update(repr((judged.verdict, judged.findings, judged.nature, judged.message.envelope)).encode())
+        for each in (*(outcome.outgoing if outcome else ()), *sent):
+            total.update(repr(each).encode())
+    return total.hexdigest()
+
+
+@pytest.mark.parametrize(("seed", "locale", "zone"), [("1", "C", "UTC"), ("4711", "fr_CA.UTF-8", "Asia/Kathmandu")])
+def test_the_same_bytes_and_facts_give_the_same_outcome_in_another_process(seed: str, locale: str, zone: str) -> None:
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "LC_ALL": locale, "LANG": locale, "TZ": zone}
+    code = "from tests.test_way_any_bytes import fingerprint; print(fingerprint())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=HOME, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == fingerprint()
+
+
+def test_the_same_bytes_and_facts_give_the_same_outcome_twice() -> None:
+    for body in BODIES:
+        first, second = carried(body), carried(body)
+        assert first.outgoing == second.outgoing
+        assert [(j.verdict, j.findings, j.effect) for j in first.judged] == [
+            (j.verdict, j.findings, j.effect) for j in second.judged
+        ]
