@@ -90,9 +90,10 @@ class GroupText:
 
 @dataclass(slots=True)
 class Tally:
-    """How many faults the messages of a transmission have given so far: what a hostile one may cost is bounded."""
+    """What a transmission has had so far, in faults of messages and in interchanges and groups: both are bounded."""
 
     faults: int = 0
+    envelopes: int = 0
 
 
 @dataclass(eq=False)

@@ -39,16 +39,16 @@ def read(body: bytes, directories: Directories) -> Iterator[MessageText | Interc
     """Yield the messages of each interchange, and after its last message the interchange itself.
 
     Raises Malformed when not even the first interchange's header can be read; a later one that cannot be read comes
-    as an interchange without reference and messages.
+    as an interchange without reference and messages. Raises it too, if need be half-way, when there are more messages,
+    groups or interchanges than the limits allow.
     """
     position = 3 if body.startswith(b"\xef\xbb\xbf") else 0
     ordinal = 0
     previous: InterchangeText | None = None
     tally = Tally()
     start = position
-    if body.count(b"UNH") > limits.MESSAGES or max(body.count(b"UNG"), body.count(b"UNB")) > limits.ENVELOPES:
-        most = f"{limits.MESSAGES} messages or {limits.ENVELOPES} groups or interchanges"
-        raise Malformed("EDI-0006", f"more than {most} in one transmission")
+    if body.count(b"UNH") > limits.MESSAGES:
+        raise Malformed("EDI-0006", f"more than {limits.MESSAGES} messages in one transmission")
     while True:
         position = _skip(body, position)
         if position >= len(body):
@@ -67,6 +67,7 @@ def read(body: bytes, directories: Directories) -> Iterator[MessageText | Interc
             yield lost
             return
         interchange.tally, interchange.start = tally, place
+        _count_envelope(tally)
         for item in _messages(interchange, position, ordinal):
             if isinstance(item, int):
                 position = item
@@ -313,6 +314,7 @@ def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[Mess
             references = set()
             outside = None
             of.groups.append(group)
+            _count_envelope(of.tally)
         elif tag == "UNE" and group is not None:
             group.trailer = segment
             group = None
@@ -326,6 +328,12 @@ def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[Mess
     if group is not None:
         group.anomalies.append(Anomaly("no UNE", position))
     yield position
+
+
+def _count_envelope(tally: Tally) -> None:
+    tally.envelopes += 1
+    if tally.envelopes > limits.ENVELOPES:
+        raise Malformed("EDI-0006", f"more than {limits.ENVELOPES} interchanges and groups in one transmission")
 
 
 def _begins_interchange(body: bytes, position: int) -> bool:

@@ -19,7 +19,7 @@ from gateway.written import (
     resolve,
     segment_end,
 )
-from validators.edifact_fast import charset_level, matcher
+from validators.edifact_fast import matcher, repertoire
 from validators.edifact_walk import walk
 
 # What may not stand in the data, by UNB 0001; in the ISO 8859 and UTF-8 levels only control characters and whatever
@@ -304,8 +304,9 @@ def decide(message: MessageText, structure: Structure) -> bool:
         return False
     syntax = "4" if of.syntax_version == "4" else "3"
     bare = message.bare  # blanks between segments, which it may have, are left to the explaining checks
-    fast = matcher(structure, syntax, charset_level(of.syntax_id), of.service.decimal)
-    if not fast.accepts(message.text if bare else message.plain, message.reference):
+    plain = message.text if bare else message.plain
+    fast = matcher(structure, syntax, repertoire(of.syntax_id, plain), of.service.decimal)
+    if not fast.accepts(plain, message.reference):
         return False
     # Release characters count for the limit of a segment's length, but do not stand in the canonical form.
     return bare or len(message.text) <= limits.SEGMENT_BYTES or of.service.release not in message.text
@@ -316,7 +317,7 @@ def explain(message: MessageText, structure: Structure | None, *, thorough: bool
 
     Without `thorough`, segments that the compiled patterns know to be sound are not looked into again.
     """
-    if len(message.text) > limits.SEGMENT_BYTES and (early := _too_large(message)):
+    if len(message.text) > limits.SEGMENT_BYTES and (early := too_large(message)):
         return [early]
     report = _Report(message)
     rows: list[int] = []
@@ -413,7 +414,7 @@ def _explain_segments(report: _Report, structure: Structure | None, thorough: bo
     dates = structure.dates if structure else {}
     sure = None
     if structure and not thorough:
-        sure = matcher(structure, report.syntax, charset_level(of.syntax_id), of.service.decimal)
+        sure = matcher(structure, report.syntax, repertoire(of.syntax_id, report.message.plain), of.service.decimal)
     texts = report.message.split() if sure else []
     for index, segment in enumerate(report.written):
         if report.full:
@@ -451,7 +452,7 @@ def _explain_sections(report: _Report, structure: Structure) -> None:
             report.tell("EDI-0510", "12", index, 2, 0, given, expected, segment="UNS", data_element="0081")
 
 
-def _too_large(message: MessageText) -> Fault | None:
+def too_large(message: MessageText) -> Fault | None:
     """Return the one fault of a message that is beyond the limits, so that nothing more is spent on it."""
     text, service = message.text, message.service
     position, number = 0, 1
