@@ -19,6 +19,10 @@ run: install
 test: install
 	$(BIN)/python -m pytest
 
+# Speed beside the peers, on generated traffic; writes benchmarks/*.md. Peers in Node are fetched where npm is there.
+bench: install
+	@$(BIN)/python -W ignore benchmarks/bench_edifact.py
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
