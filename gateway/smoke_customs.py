@@ -481,7 +481,7 @@ class Desk:
 
 def _not_reached() -> Bilingual:
     return Bilingual(
-        "Not reached: an earlier stage is not done.", "Non atteint : une étape antérieure n'est pas faite."
+        "Not reached: an earlier stage is not done.", "Non atteint : un palier antérieur n'est pas fait."
     )
 
 
