@@ -25,9 +25,13 @@ MESSAGE_SECONDS = 20.0
 WORKER_BYTES = 2_000_000_000
 
 # EDIFACT: segments in one message, bytes in one segment, data elements in one segment.
-SEGMENTS = 200_000
+# So many segments are 3,500 lines of goods, more than XML_NODES lets through, and cost two seconds and 120 MB if bad.
+SEGMENTS = 50_000
 SEGMENT_BYTES = 4_096
 SEGMENT_ELEMENTS = 100
+
+# EDIFACT: characters of a message from which on these are looked at before it is taken apart.
+LARGE = 500_000
 
 # EDIFACT: messages in one transmission. Three times what fits the size limit with real declarations; 100,000 empty
 # ones fit as well, and each would have to be explained. And interchanges or functional groups in one.

@@ -146,6 +146,10 @@ def _parse_edifact(received: Received, specs: Specs) -> Parsed:
 
 def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs) -> Message:
     """Read one message of an interchange: its structure by UN tables and the pack's profile, then its elements."""
+    if len(text.text) > limits.LARGE and (fault := structure.too_large(text)):
+        # Taking it apart would cost hundreds of megabytes, only to say more about what is refused anyway.
+        whole = _WholeText(received.body)
+        return Message(text.ordinal, Syntax.EDIFACT, MessageType.UNKNOWN, text.envelope, None, None, (fault,), whole)
     syntax_version = text.interchange.syntax_version
     table = specs.directories.structure(text.identifier, syntax_version)
     ours = [pack for pack in specs.packs if text.identifier[:5] == pack.edifact_message[:5]]
