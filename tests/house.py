@@ -40,6 +40,7 @@ class House:
     def __init__(self, broker: Broker, journal: Journal, intake: Intake, partners: Mapping[str, Partner]) -> None:
         self.broker, self.journal, self.intake, self.partners = broker, journal, intake, partners
         self.specs: Specs = SPECS
+        self.wait = 0.0  # seconds for letters that are still on their way
 
     def send(self, partner: str, *bodies: bytes, ids: tuple[str, ...] = ()) -> None:
         """Lay transmissions into a partner's queue, in order."""
@@ -48,7 +49,7 @@ class House:
         assert len(self.broker.publish(letters).confirmed) == len(bodies)
 
     def receive(self) -> int:
-        return service.receive(self.intake, self.journal, self.partners, 0.0)
+        return service.receive(self.intake, self.journal, self.partners, self.wait)
 
     def work(self) -> int:
         return service.work(self.journal, self.specs, self.partners, "worker")
@@ -75,9 +76,11 @@ class House:
 
     def taken(self, queue: str) -> list[Delivery]:
         """Take everything out of a queue."""
-        found = []
-        while self.broker.depth(queue) and (letter := self.broker.take(queue, 1.0)):
-            found.append(letter)
+        found: list[Delivery] = []
+        with self.broker.consume([queue]) as intake:
+            while letters := intake.receive(self.wait):
+                intake.ack(letters)
+                found += letters
         return found
 
     def answers(self, partner: str) -> list[Delivery]:
@@ -86,9 +89,9 @@ class House:
 
 
 @contextmanager
-def house(folder: Path, partners: Mapping[str, Partner] = PARTNERS) -> Iterator[House]:
-    """Open a gateway of its own in a folder."""
-    settings = settings_in(folder)
+def house(folder: Path, partners: Mapping[str, Partner] = PARTNERS, **changes: str) -> Iterator[House]:
+    """Open a gateway of its own in a folder; `changes` to its settings put it on servers."""
+    settings = settings_in(folder, **changes)
     journal = Journal.open(settings.database_url)
     journal.migrate()
     try:
