@@ -352,7 +352,8 @@ def show(id_: str, form: str) -> None:
 
     Exit code: 0 shown, 2 unknown.
     """
-    life = _open_journal(from_environment()).show(id_)
+    journal = _open_journal(from_environment())
+    life = journal.show(id_) or journal.execution(id_)
     if life is None:
         _stop(f"no message has an id that starts with {id_!r}")
     if form == "json":
