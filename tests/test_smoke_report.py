@@ -16,7 +16,9 @@ from gateway.scenario import Words
 from gateway.smoke import Result, canonical, digest
 from gateway.smoke_report import write_html, write_junit
 from tests import smoke_partners as partners
-from tests.test_guide_browser import browser  # noqa: F401 - the fixture
+from tests import test_guide_browser
+
+browser = test_guide_browser.browser  # the fixture
 
 NASTY = '</script><b>Érable</b> & "co" \x07'
 
@@ -94,7 +96,7 @@ def test_the_report_shows_in_either_language_in_a_browser(
     heading: str,
     verdict: str,
     why: str,
-    first: str,  # noqa: F811
+    first: str,
 ) -> None:
     path = tmp_path / "report.html"
     result = a_result()
@@ -116,7 +118,7 @@ def test_the_report_shows_in_either_language_in_a_browser(
 
 
 @pytest.mark.browser
-def test_on_paper_the_report_has_both_languages(browser: webdriver.Chrome, tmp_path: Path) -> None:  # noqa: F811
+def test_on_paper_the_report_has_both_languages(browser: webdriver.Chrome, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_html(a_result(), path, "fr")
     browser.get(path.as_uri())
