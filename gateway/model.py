@@ -314,8 +314,8 @@ class Locator(Protocol):
 class Message:
     """One message found in a transmission: read, not yet judged.
 
-    `pack` names the specification pack it was read by ("chapter24"), None when its type is not ours; `declaration` is
-    None when the syntax forbids reading on.
+    `pack` names the pack that read it and its version ("chapter24 1.00"), None when its type is not ours; `declaration`
+    is None when the syntax forbids reading on.
     """
 
     ordinal: int
