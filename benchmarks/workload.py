@@ -28,7 +28,7 @@ def govcbr(random_: random.Random, reference: int, lines: int) -> str:
             segments += [
                 f"SEQ++{line // 500 + 1}",
                 f"RFF+ON:PO-{draw(10**6)}",
-                f"NAD+SE+++VENDOR {draw(999)} INC+{draw(9999)} HIGH ST+{random_.choice(WORDS)}TON+NY+{draw(10**5):05}+US",
+                f"NAD+SE+++VENDOR {draw(999)} INC+{draw(9999)} HIGH ST+{random_.choice(WORDS)}+NY+{draw(10**5):05}+US",
                 f"DOC+380+INV-{draw(10**7)}",
                 "SEQ++1",
                 f"MOA+39:{draw(10**7) / 100:.2f}:USD",

@@ -164,6 +164,11 @@ class Structure:
                 group = self.rows[self.triggers[group]].parent
         return last
 
+    @cached_property
+    def sections(self) -> tuple[int, ...]:
+        """The rows of UNS."""
+        return tuple(index for index, row in enumerate(self.rows) if row.tag == "UNS")
+
     def is_trigger(self, index: int) -> bool:
         """Tell whether the row opens a group."""
         row = self.rows[index]

@@ -391,15 +391,21 @@ def resolve(text: str) -> str:
     return text if text.isascii() else text.translate(_RESOLVED)
 
 
+def _lift(found: re.Match[str]) -> str:
+    return chr(RELEASED + ord(found[1]))
+
+
 def canonical(text: str, service: Service) -> str:
     """Return the text with the default separators; data characters that look like them are lifted by `RELEASED`."""
-    if service.release and service.release in text:
-        text = re.sub(
-            re.escape(service.release) + "(.)",
-            lambda found: chr(RELEASED + ord(found[1])) if ord(found[1]) < 0x80 else found[1],
-            text,
-            flags=re.DOTALL,
-        )
+    release = service.release
+    if release and release in text:
+        # The release character itself first: a run of them is read in pairs from its beginning.
+        for sign in (release, service.terminator, service.element, service.component, service.repetition):
+            if sign:
+                text = text.replace(release + sign, chr(RELEASED + ord(sign)))
+        if release in text:  # before characters that need none; how often that is told is bounded
+            text = re.sub(f"{re.escape(release)}([\0-\x7f])", _lift, text, count=1_000)
+            text = text.replace(release, "")
     own = {service.component: ":", service.element: "+", service.repetition: "*", service.terminator: "'"}
     own.pop("", None)
     if any(sign != meaning for sign, meaning in own.items()) or "*" not in own:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.directory import Item, Slot, Structure
@@ -133,7 +133,6 @@ def mutant(text: str, draw: random.Random) -> str:
 
 
 @pytest.mark.parametrize("kind", SEGMENTS)
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_generated_messages_are_valid_for_both(kind: str, seed: int) -> None:
     draw = random.Random(seed)
@@ -143,7 +142,6 @@ def test_generated_messages_are_valid_for_both(kind: str, seed: int) -> None:
 
 @pytest.mark.parametrize("kind", SEGMENTS)
 @pytest.mark.parametrize("version", ["3", "4"])
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_both_verdicts_agree_on_mutants(kind: str, version: str, seed: int) -> None:
     draw = random.Random(seed)

@@ -129,23 +129,22 @@ class Matcher:
 
 def _countable(structure: Structure, total: Total) -> tuple[str, bool] | None:
     """Return the tag to count and whether only behind the first UNS; None if that does not tell it."""
-    last = max((index for index, row in enumerate(structure.rows) if row.tag == "UNS"), default=0)
+    last = max(structure.sections, default=0)
     if any(row.tag == "CNT" and (row.group != 0) is (index > last) for index, row in enumerate(structure.rows)):
         return None
     rows = [index for index, row in enumerate(structure.rows) if row.tag == total.tag]
     others = [index for index in rows if total.group and structure.rows[index].group != total.group]
     if not others:
         return total.tag, False
-    section = next((index for index, row in enumerate(structure.rows) if row.tag == "UNS"), 0)
+    section = min(structure.sections, default=0)
     return (total.tag, True) if max(others) < section < min(set(rows) - set(others)) else None
 
 
 def _section(structure: Structure, index: int, text: str) -> str:
     """Return a segment's pattern; of two UNS the first must say D, the second S."""
-    sections = [at for at, row in enumerate(structure.rows) if row.tag == "UNS"]
-    if len(sections) != 2 or index not in sections:
+    if len(structure.sections) != 2 or index not in structure.sections:
         return text
-    return rf"UNS\+{'DS'[sections.index(index)]}'"
+    return rf"UNS\+{'DS'[structure.sections.index(index)]}'"
 
 
 def repertoire(syntax_id: str, text: str) -> str:
