@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -266,7 +265,7 @@ class MessageText:
     anomalies: tuple[Anomaly, ...] = ()
     _plain: str | None = field(default=None, repr=False)
     _segments: list[list[list[str]]] | None = field(default=None, repr=False)
-    _starts: list[int] | None = field(default=None, repr=False)
+    _starts: list[int] = field(default_factory=lambda: [0], repr=False)  # where the first segments begin
     _mark: tuple[int, int, int] = (1 << 62, 1, 1)  # a character of the text, its line and column
 
     @property
@@ -347,34 +346,28 @@ class MessageText:
         except IndexError:
             return ""
 
-    @property
-    def starts(self) -> list[int]:
-        """Where each segment begins in `text`."""
-        if self._starts is None:
-            text, service = self.text, self.service
-            self._starts, position = [], 0
-            while position < len(text):
-                self._starts.append(position)
-                position = segment_end(text, service, position) + 1
-                while position < len(text) and text[position] in " \r\n":
-                    position += 1
-        return self._starts
+    def start_of(self, segment: int) -> int:
+        """Return where a segment (from 1) begins in `text`, the last one if there are not so many."""
+        text, starts = self.text, self._starts
+        while len(starts) < segment:
+            position = segment_end(text, self.service, starts[-1]) + 1
+            while position < len(text) and text[position] in " \r\n":
+                position += 1
+            if position >= len(text):
+                break
+            starts.append(position)
+        return starts[min(segment, len(starts)) - 1]
 
     def place(self, segment: int, element: int | None = None, component: int | None = None) -> Place:
         """Return the place of a segment (UNH = 1), element (the tag = 1) and component (from 1)."""
-        starts = self.starts
-        begin = starts[min(segment, len(starts)) - 1] if segment >= 1 else 0
+        begin = self.start_of(max(segment, 1))
         if element:
             end = segment_end(self.text, self.service, begin)
             begin += within(self.text[begin:end], self.service, element, component or 1)
         return self.place_at(begin, segment, element, component)
 
-    def place_at(
-        self, index: int, segment: int | None = None, element: int | None = None, component: int | None = None
-    ) -> Place:
-        """Return the place of a character of `text`; the segment is found if it is not given."""
-        if segment is None:
-            segment = bisect_right(self.starts, index)
+    def place_at(self, index: int, segment: int, element: int | None = None, component: int | None = None) -> Place:
+        """Return the place of a character of `text`, which stands in the segment."""
         if index < self._mark[0]:
             self._mark = (0, *self.interchange.line_column(self.start))
         at, line, column = self._mark

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import limits
 from gateway.errors import Malformed
 from responses.contrl import contrl
 from tests.edifact_cases import CUSDEC, GOVCBR, UNB, interchange, judge, message
@@ -58,8 +59,8 @@ CASES = {
         empty(12_000),
         "EDI-0403",
     ),
-    "12,000 messages without end": (HEAD + UNH * 12_000, "EDI-0301"),
-    "a fault in every segment": (HEAD + (UNH + b"XYZ+1'" * 150 + END[:8]) * 9_000, "EDI-0312"),
+    "as many messages without end as may be": (HEAD + UNH * limits.MESSAGES, "EDI-0301"),
+    "a fault in every segment": (HEAD + (UNH + b"XYZ+1'" * 1_500 + END[:8]) * min(limits.MESSAGES, 1_000), "EDI-0312"),
     "five million terminators": (HEAD + b"'" * 5_000_000, "EDI-0108"),
     "five million terminators in a message": (HEAD + UNH + b"'" * 5_000_000, "EDI-0307"),
     "200,000 groups": (HEAD + b"UNG+A'" * 200_000, "EDI-0006"),

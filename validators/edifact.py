@@ -457,6 +457,10 @@ def _explain_sections(report: _Report, structure: Structure) -> None:
 def too_large(message: MessageText) -> Fault | None:
     """Return the one fault of a message that is beyond the limits, so that nothing more is spent on it."""
     text, service = message.text, message.service
+    released = service.release and service.release in text
+    few = not released and text.count(service.terminator) <= limits.SEGMENTS
+    if few and max(map(len, text.split(service.terminator))) <= limits.SEGMENT_ELEMENTS:
+        return None  # every segment is too short to have too many elements
     position, number = 0, 1
     while position < len(text):
         end = segment_end(text, service, position, position + limits.SEGMENT_BYTES + 1)
