@@ -103,22 +103,22 @@ class Level:
     def get(self, name: str) -> Value | None:
         """Return the element's first value, or None if it is absent or unreadable."""
         value = self.values.get(name)
-        return None if isinstance(value, Unreadable) else value
+        return None if type(value) is Unreadable else value
 
     def text(self, name: str) -> str | None:
         """Return the element's first value if it is a text, else None."""
-        value = self.get(name)
-        return value if isinstance(value, str) else None
+        value = self.values.get(name)
+        return value if type(value) is str else None
 
     def amount(self, name: str) -> Decimal | None:
         """Return the element's first value if it is a number, else None."""
-        value = self.get(name)
-        return value if isinstance(value, Decimal) else None
+        value = self.values.get(name)
+        return value if type(value) is Decimal else None
 
     def day(self, name: str) -> date | None:
         """Return the element's first value if it is a calendar date, else None."""
-        value = self.get(name)
-        return value if isinstance(value, date) else None
+        value = self.values.get(name)
+        return value if type(value) is date else None
 
     def all(self, name: str) -> tuple[Value, ...]:
         """Return every occurrence of the element in the order of the message."""
