@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint install bench clean
+.PHONY: run test lint install bench clean chaos chaos-ci
 
 install: .venv/installed
 
@@ -18,6 +18,13 @@ run: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Kills, cuts and outages on brokers and databases of its own: reduced, as the build runs it, and at full size.
+chaos-ci: install
+	$(BIN)/python -m pytest -m chaos -rP tests
+
+chaos: install
+	GATEWAY_CHAOS=full GATEWAY_MACHINE_RUNS=20000 $(BIN)/python -m pytest -m "chaos or slow" --timeout=7200 -rP tests/test_chaos.py tests/test_way_machine.py tests/test_crash_simulation.py
 
 # Speed beside the peers, on generated traffic; writes benchmarks/*.md. Peers in Node are fetched where npm is there.
 bench: install
