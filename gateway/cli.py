@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,18 +19,15 @@ from rich.text import Text
 
 from gateway import cli_diff, cli_explain, cli_ops, cli_replay, cli_smoke, cli_spec, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
+from gateway.desk import files_in, named_partner, read_file
 from gateway.errors import GatewayError
 from gateway.journal import Journal
 from gateway.model import (
-    Declaration,
-    Envelope,
     Facts,
     Finding,
     Judged,
     MessageType,
     Outgoing,
-    Partner,
-    Period,
     Received,
     Severity,
     Verdict,
@@ -103,14 +100,16 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
     histories: dict[str, tuple[VersionFact, ...]] = {}
     shown: list[dict[str, Any]] = []
     refused = False
-    for path in _files(paths):
-        received = Received(path.name, partner_id, _read(path), datetime.now(UTC))
+    for path in files_in(paths):
+        received = Received(path.name, partner_id, read_file(path), datetime.now(UTC))
         parsed = pipeline.parse(received, loaded)
         # Two files with the same number are two tries at one original, not a number used twice.
         fresh = {m.declaration.transaction_number for m in parsed.messages if m.declaration and _is_original(m.type)}
         known = {number: facts for number, facts in histories.items() if number not in fresh}
         first = parsed.messages[0]
-        partner = partners[partner_id] if partner_id else _named(first.envelope, first.declaration, partners.values())
+        partner = (
+            partners[partner_id] if partner_id else named_partner(first.envelope, first.declaration, partners.values())
+        )
         outcome = pipeline.judge(parsed, Facts(received.received_at, partner, known), loaded)
         for one in outcome.judged:
             refused |= one.verdict is Verdict.REFUSED
@@ -129,29 +128,6 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
 
 def _is_original(message_type: MessageType) -> bool:
     return message_type is MessageType.DECLARATION
-
-
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files, and those in the folders by name."""
-    for path in paths:
-        yield from sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise GatewayError(f"{path}: {error.strerror}") from error
-
-
-def _named(envelope: Envelope, declaration: Declaration | None, partners: Iterable[Partner]) -> Partner:
-    """Return the partner that an envelope names, else one made up for it, whose authority is not in question."""
-    for partner in partners:
-        if envelope.sender in partner.envelopes:
-            return partner
-    bn = declaration.text("importer_bn") if declaration else None
-    name = envelope.sender or "unknown"
-    return Partner(name, name, (name,), f"out.{name}", authorities={bn: (Period(),)} if bn else {})
 
 
 def _as_json(path: Path, one: Judged) -> dict[str, Any]:
@@ -233,8 +209,9 @@ def _write_answers(folder: Path, path: Path, outgoing: Iterable[Outgoing]) -> No
 @main.command(name="serve")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that judge.")
 @click.option("--with-reference-engine", is_flag=True, help="Run the reference assessment engine (sample rates) too.")
+@click.option("--with-test-engine", is_flag=True, help="Run it for test messages only, beside the real engine.")
 @click.option("--health-port", metavar="[HOST:]PORT", help="Answer /health, /ready and /metrics there.")
-def serve_command(workers: int, with_reference_engine: bool, health_port: str | None) -> None:
+def serve_command(workers: int, with_reference_engine: bool, with_test_engine: bool, health_port: str | None) -> None:
     """Run the gateway until SIGTERM or SIGINT: receive, work, dispatch, each in its own process.
 
     Exit code: 0 stopped in order, 2 cannot start.
@@ -243,7 +220,7 @@ def serve_command(workers: int, with_reference_engine: bool, health_port: str | 
         os.environ["GATEWAY_HEALTH"] = health_port
     settings = from_environment()
     logs.configure(settings.log)
-    serve.serve(settings, workers, with_reference_engine)
+    serve.serve(settings, workers, "engine" if with_reference_engine else "tests" if with_test_engine else None)
 
 
 @main.command()
@@ -260,7 +237,7 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
     partners = load_partners(settings.partners)
     if partner_id not in partners:
         _stop(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
-    letter = Letter(uuid.uuid4().hex, inbound_queue(partner_id), "application/octet-stream", _read(file))
+    letter = Letter(uuid.uuid4().hex, inbound_queue(partner_id), "application/octet-stream", read_file(file))
     with open_broker(settings.broker_url) as broker:
         published = broker.publish([letter])
         if letter.id in published.unroutable:

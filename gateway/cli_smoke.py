@@ -21,7 +21,7 @@ from gateway.errors import GatewayError
 from gateway.model import Bilingual, Partner
 from gateway.scenario import KIT, Scenario, load_scenario
 from gateway.settings import Settings, from_environment
-from gateway.smoke import Result, blank, check_report, digest, folder, gateway_of_our_own, process
+from gateway.smoke import START_SECONDS, Result, blank, check_report, digest, folder, gateway_of_our_own, process
 from gateway.smoke_report import table, write_html, write_junit
 from gateway.specs import Specs
 from routing.partners import inbound_queue, load_partners
@@ -96,7 +96,17 @@ def smoke(
     with _interrupts():
         if role == "broker":
             with _gateway(settings, url) as used, open_broker(used.broker_url) as broker:
-                smoke_broker.play(scenario, broker, partner, specs, result, account=account, started=started, say=say)
+                smoke_broker.play(
+                    scenario,
+                    broker,
+                    partner,
+                    specs,
+                    result,
+                    account=account,
+                    started=started,
+                    say=say,
+                    grace=0.0 if url else START_SECONDS,
+                )
         else:
             with (
                 folder() as home,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gateway.broker import Broker, Delivery, Letter
 from gateway.errors import GatewayError
@@ -12,18 +12,18 @@ from gateway.logs import logger
 from gateway.model import stable_id
 from routing.assessment import read_request, write_result
 from routing.engine import assess, load_rates
-from routing.routes import RESULTS, load_routes
+from routing.routes import RESULTS
 
 
-def run(broker: Broker, stopping: Callable[[], bool]) -> None:
-    """Answer assessment requests until told to stop.
+def run(broker: Broker, stopping: Callable[[], bool], queues: Collection[str]) -> None:
+    """Answer the assessment requests of these queues until told to stop.
 
     A repeated request gets the same result with the same id. A request is acknowledged only once its result is
     confirmed, so one whose result is asked to come late is simply kept until then.
     """
     rates = load_rates()
     late: list[tuple[float, int, Letter, Delivery]] = []
-    with broker.consume(sorted(set(load_routes().values()))) as intake:
+    with broker.consume(sorted(queues)) as intake:
         while not stopping():
             for number, request in enumerate(intake.receive(0.1)):
                 try:

@@ -22,7 +22,7 @@ from gateway.journal import Journal
 from gateway.logs import configure, logger
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
-from routing.routes import RESULTS, load_routes
+from routing.routes import RESULTS, for_tests, load_routes
 
 # How long a loop that found nothing to do waits; with it a message crosses the three loops in well under a second.
 IDLE_SECONDS = 0.05
@@ -41,8 +41,11 @@ def queues(settings: Settings) -> list[str]:
     return sorted({*names, *load_routes().values(), RESULTS})
 
 
-def serve(settings: Settings, workers: int, with_engine: bool) -> None:
-    """Run the gateway until SIGTERM or SIGINT; raises GatewayError when it cannot start."""
+def serve(settings: Settings, workers: int, engine: str | None) -> None:
+    """Run the gateway until SIGTERM or SIGINT; raises GatewayError when it cannot start.
+
+    `engine` is the loop of a reference engine to run as well: "engine" for all requests, "tests" for test messages'.
+    """
     pipeline.prepare(settings.specs)
     journal = Journal.open(settings.database_url)
     journal.migrate()
@@ -51,7 +54,7 @@ def serve(settings: Settings, workers: int, with_engine: bool) -> None:
     with open_broker(settings.broker_url) as broker:
         broker.declare(queues(settings))
     names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "dispatch"]
-    names += ["engine"] * with_engine + ["health"] * bool(settings.health)
+    names += [*([engine] if engine else []), *(["health"] if settings.health else [])]
     context = multiprocessing.get_context("spawn")
     multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
     running: dict[str, BaseProcess] = {}
@@ -168,7 +171,12 @@ def _dispatch(settings: Settings, stopping: Callable[[], bool]) -> None:
 
 def _engine(settings: Settings, stopping: Callable[[], bool]) -> None:
     with open_broker(settings.broker_url) as broker:
-        engine_loop.run(broker, stopping)
+        engine_loop.run(broker, stopping, set(load_routes().values()))
+
+
+def _test_engine(settings: Settings, stopping: Callable[[], bool]) -> None:
+    with open_broker(settings.broker_url) as broker:
+        engine_loop.run(broker, stopping, for_tests(load_routes()))
 
 
 def _health(settings: Settings, stopping: Callable[[], bool]) -> None:
@@ -181,6 +189,7 @@ LOOPS: dict[str, Callable[[Settings, Callable[[], bool]], None]] = {
     "work": _work,
     "dispatch": _dispatch,
     "engine": _engine,
+    "tests": _test_engine,
     "health": _health,
 }
 

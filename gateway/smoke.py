@@ -24,7 +24,7 @@ from gateway.scenario import Scenario, Step, Words
 from gateway.settings import HOME, Settings
 
 # How long a gateway of our own may take to start.
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 State = Literal["passed", "failed", "missing"]
 

@@ -297,9 +297,11 @@ def play(
     account: str,
     started: datetime,
     say: Say,
+    grace: float = 0.0,
 ) -> None:
     """Play every step in order and fill the result; raises GatewayError when the broker cannot be used.
 
+    `grace` is how many seconds more the first step has, with a gateway that is only starting.
     A step whose subject failed is not tried, and nothing is after one to which no answer at all came.
     """
     sender = Sender(specs, partner, account, started)
@@ -323,7 +325,7 @@ def play(
                 result.messages += len(sent)
                 mailbox.expect(sent)
                 _publish(broker, sent)
-                mailbox.collect(step.within)
+                mailbox.collect(step.within + (grace if not done else 0))
                 done[step.id] = sent
                 _judge(line, step, sent, of, scenario)
                 for each in sent:

@@ -25,7 +25,7 @@ from responses.business import printable
 from routing.assessment import read_request, write_result
 from routing.engine import assess, load_rates
 from routing.partners import inbound_queue
-from routing.routes import load_routes
+from routing.routes import for_tests, load_routes
 
 # How long one look at the inbound queue waits; a message is seen at once all the same.
 LOOK_SECONDS = 0.2
@@ -40,7 +40,7 @@ REMIND_SECONDS = 60.0
 GONE_SECONDS = 1.0
 
 # The route table's queues for test messages: what goes to any other is not passed on at all.
-TEST_QUEUES = frozenset(queue for (_, _, test), queue in load_routes().items() if test)
+TEST_QUEUES = for_tests(load_routes())
 
 TYPES = {
     "declaration": (MessageType.DECLARATION,),
@@ -480,9 +480,7 @@ class Desk:
 
 
 def _not_reached() -> Bilingual:
-    return Bilingual(
-        "Not reached: an earlier stage is not done.", "Non atteint : un palier antérieur n'est pas fait."
-    )
+    return Bilingual("Not reached: an earlier stage is not done.", "Non atteint : un palier antérieur n'est pas fait.")
 
 
 def _progress(score: Score, language: str) -> str:

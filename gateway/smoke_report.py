@@ -38,7 +38,8 @@ SWITCH = """
 <style>
 .languages { max-width: 64rem; margin: 0 auto; padding: 1rem 1.5rem 0; text-align: right; }
 .languages a { color: var(--link); margin-left: 1rem; }
-.other { display: none; scroll-margin-top: 5rem; } .other:target { display: block; } .other:target + .first { display: none; }
+.other { display: none; scroll-margin-top: 5rem; } .other:target { display: block; }
+.other:target + .first { display: none; }
 .stage h2 { break-after: avoid; }
 .steps td:nth-child(1), .steps td:nth-child(3) { white-space: nowrap; }
 .steps td:nth-child(2) { width: 100%; }

@@ -36,6 +36,12 @@ def load_routes(path: Path = ROUTES) -> Routes:
     return routes
 
 
+def for_tests(routes: Routes) -> frozenset[str]:
+    """Return the destinations that get test messages and nothing else."""
+    real = {queue for (_, _, test), queue in routes.items() if not test}
+    return frozenset(routes.values()) - real
+
+
 def destination(routes: Routes, message_type: MessageType, nature: Nature, test: bool) -> str:
     """Return the queue for an accepted message; raise GatewayError when no row provides for it."""
     try:

@@ -109,7 +109,7 @@ def serve(folder: Path) -> None:
             busy += service.work(journal, SPECS, PARTNERS, f"worker-{os.getpid()}")
             busy += service.dispatch(broker, journal)
             if any(broker.depth(queue) for queue in set(load_routes().values())):
-                engine_loop.run(broker, _once())
+                engine_loop.run(broker, _once(), set(load_routes().values()))
                 busy += 1
             if not busy:
                 if _at_rest(folder, journal):

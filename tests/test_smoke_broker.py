@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
+from gateway import engine_loop
 from gateway.broker import open_broker
 from gateway.cli_smoke import smoke
 from gateway.errors import GatewayError
@@ -24,6 +25,7 @@ from gateway.scenario import KIT, Scenario, load_scenario, unmet_codes
 from gateway.smoke import Result, process
 from gateway.smoke_broker import Sender, play
 from routing.engine import assess
+from routing.routes import for_tests, load_routes
 from tests.house import House, house, settings_in
 from tests.smoke_partners import SCENARIO, blank_result
 from tests.way import PARTNERS, RATES, SAMPLES, SPECS
@@ -123,12 +125,12 @@ def test_a_gateway_that_is_not_there_is_told_after_one_step(tmp_path: Path) -> N
 
 
 def test_a_gateway_without_an_engine_is_told_by_the_answer_that_lacks(tmp_path: Path) -> None:
-    plan = scenario(tmp_path, ACCEPTED.replace('"accepted"]', '"accepted", "assessed"]').replace("20", "3"), CHANGED)
+    plan = scenario(tmp_path, ACCEPTED.replace('"accepted"]', '"accepted", "assessed"]').replace("20", "8"), CHANGED)
     with house(tmp_path) as gateway, at_work(gateway):
         first, second = played(f"sqlite:///{tmp_path}/queue.db", plan).lines()
     assert first.sentence
-    assert first.sentence.en == "Did not come within 3 s: assessed."
-    assert first.sentence.fr == "Pas venu en 3 s : assessed."
+    assert first.sentence.en == "Did not come within 8 s: assessed."
+    assert first.sentence.fr == "Pas venu en 8 s : assessed."
     assert second.sentence
     assert second.sentence.en == "Not tried: step a did not pass."
 
@@ -332,3 +334,24 @@ def test_what_cannot_run_is_one_clear_line_and_exit_code_2(tmp_path: Path, optio
     done = CliRunner().invoke(main, ["smoke", *(each.format(tmp_path) for each in options)])
     assert (done.exit_code, says in done.output) == (2, True), done.output
     assert "Traceback" not in done.output
+
+
+def test_the_engine_for_tests_leaves_real_requests_alone(tmp_path: Path) -> None:
+    tests = for_tests(load_routes())
+    assert tests == {"assessment.requests.test"}
+    over = threading.Event()
+    with house(tmp_path) as gateway:
+        gateway.send("maple", (SAMPLES / "originals/v-voluntary.edi").read_bytes())
+        (sent,) = Sender(SPECS, MAPLE, "12345", datetime.now(UTC)).make(next(iter(SCENARIO.steps())), None, SCENARIO)
+        gateway.broker.publish([sent.letter])
+        while gateway.receive() + gateway.work() + gateway.dispatch():
+            pass
+        with open_broker(f"sqlite:///{tmp_path}/queue.db") as broker:
+            engine = threading.Thread(target=engine_loop.run, args=(broker, over.is_set, tests))
+            engine.start()
+            while not gateway.receive() and engine.is_alive():
+                pass
+            over.set()
+            engine.join(30)
+        assert gateway.broker.depth("assessment.requests") == 1
+        assert gateway.broker.depth("assessment.requests.test") == 0
