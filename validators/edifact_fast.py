@@ -222,7 +222,7 @@ class _Patterns:
                 slots[position - 1] = slots[position - 1]._replace(parts=())
         elements = [self._slot(slot) if slot.parts else "" for slot in slots]
         needed = [slot.mandatory for slot in slots]
-        return f"{segment.tag}{_chain(elements, needed, PLUS, opening=True)}(?<!{PLUS})'"
+        return f"{segment.tag}{_chain(elements, needed, PLUS, opening=True)}'"
 
     def _slot(self, slot: Slot) -> str:
         """Return the pattern of an element in use, its repetitions included."""
@@ -252,7 +252,7 @@ class _Patterns:
             components.append(fixed[item.id] if item.id in fixed else self._item(item))
             needed.append(part.mandatory or at == theirs)
         used = "" if any(needed) else "(?![+'*])"
-        return used + _chain(components, needed, ":") + ("(?<!:)" if len(components) > 1 else "")
+        return used + _chain(components, needed, ":")
 
     def _dated(self, slot: Slot, ids: list[str]) -> str:
         """Return the pattern of a date with its format: the common formats by their calendar, others not at all."""
@@ -289,11 +289,17 @@ class _Patterns:
 def _chain(members: Sequence[str], needed: Sequence[bool], separator: str, *, opening: bool = False) -> str:
     """Return the pattern of members joined by a separator, the unused ones empty and those at the end left out.
 
-    With `opening`, a separator stands before the first member too, and that one is always there.
+    A member that is not there must be followed by a separator, so that none stands at the end. With `opening`, one
+    stands before the first member too. A member never matches nothing; "" is one that may not be used.
     """
     pattern = ""
     for index in range(len(members) - 1, -1, -1):
-        member = members[index] if needed[index] or not members[index] else f"(?:{members[index]})?+"
+        member = members[index]
+        if not needed[index]:
+            if not member and not pattern:
+                continue
+            if pattern:
+                member = f"(?:{member}|(?={separator}))" if member else f"(?={separator})"
         pattern = (separator if index or opening else "") + member + pattern
         if index and not any(needed[index:]):
             pattern = f"(?:{pattern})?+"
