@@ -18,6 +18,7 @@ import psutil
 
 from gateway import pipeline, replay
 from gateway.journal import Journal, Selection, inbox_id
+from gateway.logs import configure
 from tests.house import settings_in
 from tests.traffic import record, templates, uses, without
 from tests.way import HOME
@@ -27,7 +28,7 @@ LIST, CODE = "currency", "EUR"
 
 def main() -> int:
     """Record, ask what if, compare with what must come, print messages/s and memory; return 0 if it came."""
-    logging.disable(logging.CRITICAL)
+    configure("json", logging.CRITICAL)
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     folder = Path(sys.argv[2]) if len(sys.argv) > 2 else HOME / "run" / "what-if"
     folder.mkdir(parents=True, exist_ok=True)
