@@ -23,7 +23,9 @@ from gateway.specs import Specs
 from gateway.trial import Trial
 from routing.partners import load_partners
 
-LANGUAGE = click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
+LANGUAGE = click.option(
+    "--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True, help="Of findings and pages."
+)
 FORMAT = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 HTML = click.option(
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write one self-contained page into this file."
