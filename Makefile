@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint install bench clean chaos chaos-ci
+.PHONY: run test lint install bench clean chaos chaos-ci what-if
 
 install: .venv/installed
 
@@ -38,6 +38,10 @@ lint: install
 # Re-resolves the dependencies of pyproject.toml into the lock file.
 lock: install
 	$(BIN)/python -m uv pip compile --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --group dev -o requirements.lock
+
+# What-if over 100,000 recorded messages: exactly the expected verdicts, messages/s and memory (half an hour to record).
+what-if: install
+	@$(BIN)/python -m benchmarks.what_if
 
 clean:
 	rm -rf .venv run build
