@@ -178,8 +178,8 @@ def report(messages: int) -> Iterator[str]:
     yield ""
     yield f"Made by `make bench`: Python {platform.python_version()}, {os.cpu_count()} cores, one process, processor"
     yield "time, best of three rounds, everything in one run on the same generated traffic; no network, no queue."
-    yield "Figures drift with the machine, ratios hold. The gateway's own limits on size (`gateway/limits.py`) are lifted"
-    yield "here: the reader streams and needs none."
+    yield "Figures drift with the machine, ratios hold. The gateway's own limits on size (`gateway/limits.py`) are"
+    yield "lifted here: the reader streams and needs none."
     cusdec, cad = workload.interchange("CUSDEC", messages, 9), workload.interchange("GOVCBR", messages, 9)
     tables = {kind: table(kind) for kind in ("CUSDEC", "CAD", "GOVCBR")}
     for kind, structure in tables.items():  # patterns are compiled when first used
