@@ -324,11 +324,11 @@ class Desk:
         """Return the message that a step is about: what met the step that it names."""
         return self.scores[score.step.of].claim if score.step.of else None
 
-    def _answers(self, transmission: str) -> dict[str, str]:
-        """Return the kinds of a transmission's answers by their ids."""
+    def _answers(self, transmission: str, ordinal: int | None = None) -> dict[str, str]:
+        """Return the kinds of the answers by their ids: to one message and to the transmission as a whole, or all."""
         life = self.journal.show(transmission)
-        rows = life["outbox"] if life else []
-        return {row["id"]: row["kind"] for row in rows if row["destination"] == self.partner.answer_queue}
+        rows = [row for row in (life["outbox"] if life else []) if row["destination"] == self.partner.answer_queue]
+        return {row["id"]: row["kind"] for row in rows if ordinal is None or row["ordinal"] in (None, ordinal)}
 
     def _look_at(self, score: Score) -> None:
         """Let a step pass once every expected answer of its message was sent and taken."""
@@ -339,7 +339,7 @@ class Desk:
                 score.line.state = "passed"
                 score.line.answers = list(score.step.expect)
             return
-        kinds = self._answers(score.claim.id)
+        kinds = self._answers(score.claim.id, score.claim.message.ordinal)
         taken = {kinds[each] for each in self._sent[score.after : self._taken] if each in kinds}
         if score.step.send == "again":
             taken.add("receipt")  # the new transmission's own
@@ -409,7 +409,7 @@ class Desk:
 
     def _was_read(self, refused: Arrived, arrived: Arrived) -> bool:
         """Tell whether the refusal had been taken from the queue when the message came."""
-        kinds = self._answers(refused.id)
+        kinds = self._answers(refused.id, refused.message.ordinal)
         positions = [n for n, each in enumerate(self._sent) if kinds.get(each) in ("refused", "contrl")]
         return bool(positions) and arrived.taken > min(positions)
 

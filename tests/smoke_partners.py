@@ -150,15 +150,19 @@ def blank_result(scenario: Scenario) -> Result:
 
 def examine(url: str, home: Path, twist: Twist, *, reads: bool = True) -> tuple[Result, list[str]]:
     """Let customs attend to a partner's system; return the results and what was said on the way."""
+    return attended(url, home, System(url, owner_of(url), twist, reads=reads), SCENARIO)
+
+
+def attended(url: str, home: Path, system: threading.Thread, scenario: Scenario) -> tuple[Result, list[str]]:
+    """Let customs attend to any program; return the results and what was said on the way."""
     partner = owner_of(url)
-    result = blank_result(SCENARIO)
+    result = blank_result(scenario)
     said: list[str] = []
     with open_broker(url) as broker:
         broker.declare([inbound_queue(partner.id), partner.answer_queue])
-        system = System(url, partner, twist, reads=reads)
         system.start()
         attend(
-            SCENARIO,
+            scenario,
             broker,
             partner,
             SPECS,
@@ -169,5 +173,5 @@ def examine(url: str, home: Path, twist: Twist, *, reads: bool = True) -> tuple[
             changed=lambda: None,
             gone=lambda: not system.is_alive(),
         )
-        system.join(60)
+        system.join(0 if result.passed else 60)
     return result, said

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
-from gateway.broker import open_broker
+from gateway.broker import Broker, open_broker
+from gateway.model import Envelope
+from gateway.scenario import Scenario
+from gateway.smoke import Result
+from gateway.smoke_broker import Sender
+from parsers.writer import write_edifact
 from tests import smoke_partners as partners
+from tests.builders import DECLARATION
+from tests.way import PARTNERS, SPECS
 
 
 class Wrong(NamedTuple):
@@ -104,3 +115,100 @@ def test_our_own_sender_passes_as_a_partner(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_our_own_sender_passes_over_rabbitmq(rabbitmq_url: str, tmp_path: Path) -> None:
     check_right(rabbitmq_url, tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------ ways of one's own
+
+
+def kit_of(*stages: int) -> Scenario:
+    """Return the kit with some of its stages only."""
+    return msgspec.structs.replace(partners.SCENARIO, stage=[partners.SCENARIO.stage[n - 1] for n in stages])
+
+
+def attend_to(folder: Path, scenario: Scenario, program: Callable[[Broker, Sender], None]) -> Result:
+    """Let customs attend to a program of maple's."""
+    url = f"sqlite:///{folder}/queue.db"
+
+    def run() -> None:
+        with open_broker(url) as broker:
+            program(broker, Sender(SPECS, PARTNERS["maple"], "12345", datetime.now(UTC)))
+
+    return partners.attended(url, folder, threading.Thread(target=run, daemon=True), scenario)[0]
+
+
+def read_all(broker: Broker, patience: float = 30) -> None:
+    """Take answers until none has come for so long; customs leaves as soon as it has seen all it wants."""
+    while broker.take("out.maple", patience):
+        pass
+
+
+def test_a_partner_may_send_everything_at_once_and_in_its_own_order(tmp_path: Path) -> None:
+    scenario = kit_of(1, 2)
+
+    def program(broker: Broker, sender: Sender) -> None:
+        first, *others = [sender.make(step, None, scenario)[0].letter for step in scenario.steps()]
+        broker.publish([first, *reversed(others)])
+        read_all(broker)
+
+    result = attend_to(tmp_path, scenario, program)
+    assert result.passed, [(line.id, line.sentence) for line in result.lines()]
+
+
+def test_several_messages_in_one_interchange_each_count(tmp_path: Path) -> None:
+    scenario = kit_of(2)
+
+    def program(broker: Broker, sender: Sender) -> None:
+        made = [sender.make(step, None, scenario)[0] for step in scenario.steps()]
+        envelope = Envelope("MAPLEBROKER", "CADGATEWAY", "ALL", test=True)
+        declarations = [each.draft.freeze() for each in made if each.draft]
+        body = write_edifact(declarations, DECLARATION, envelope, prepared=datetime.now(UTC))
+        broker.publish([made[0].letter._replace(body=body)])
+        read_all(broker)
+
+    result = attend_to(tmp_path, scenario, program)
+    assert result.passed, [(line.id, line.sentence) for line in result.lines()]
+    assert result.messages == 11
+
+
+def test_what_is_not_marked_as_a_test_does_not_count(tmp_path: Path) -> None:
+    scenario = kit_of(1)
+
+    def program(broker: Broker, sender: Sender) -> None:
+        letter = sender.make(next(iter(scenario.steps())), None, scenario)[0].letter
+        broker.publish([letter._replace(body=letter.body.replace(b"++++++1'", b"'", 1))])
+        read_all(broker, 3)
+
+    (line,) = attend_to(tmp_path, scenario, program).lines()
+    assert line.sentence
+    assert "is not marked as a test; it went to no engine and does not count" in line.sentence.en
+
+
+def test_mending_before_the_refusal_was_read_is_no_understanding(tmp_path: Path) -> None:
+    scenario = kit_of(3)
+
+    def program(broker: Broker, sender: Sender) -> None:
+        wrong, mended = list(scenario.steps())[:2]
+        (first,) = sender.make(wrong, None, scenario)
+        (second,) = sender.make(mended, first, scenario)
+        broker.publish([first.letter])
+        while not broker.depth("out.maple"):
+            pass
+        broker.publish([second.letter])
+        while broker.depth("out.maple") < 6:  # receipt, CONTRL and refusal; receipt, CONTRL and acceptance
+            pass
+        read_all(broker, 1)
+
+    _, line, *_ = attend_to(tmp_path, scenario, program).lines()
+    assert line.state == "failed"
+    assert line.sentence
+    assert "came again before the refusal was read" in line.sentence.en
+
+
+def test_a_partner_that_never_comes_is_told_what_is_missing(tmp_path: Path) -> None:
+    result = attend_to(tmp_path, partners.SCENARIO, lambda _broker, _sender: None)
+    first, *others = result.lines()
+    assert first.sentence
+    assert (first.state, first.sentence.en, first.sentence.fr) == (
+        "missing", "No such message came.", "Aucun message de ce genre n'est venu.",
+    )  # fmt: skip
+    assert {line.sentence.en for line in others if line.sentence} == {"Not reached: an earlier stage is not done."}
