@@ -31,6 +31,9 @@ from validators.explain import PLACEHOLDER, text_of
 
 DIFFERENT, CANNOT = 1, 2
 
+# Transmissions for which another process is worth its start.
+FEW = 1_000
+
 # Verdicts in words; "" is a message that is not there.
 VERDICTS: Mapping[str, Bilingual] = {
     "accepted": Bilingual("accepted", "accepté"),
@@ -262,6 +265,7 @@ def _what_if(
     load_partners(settings.partners)
     with open_journal(settings) as journal:
         total = journal.count_selected(wanted)
+    processes = min(processes, 1 + total // FEW)  # starting one costs as much as judging some hundreds
     with _progress(total) as advance:
         result = replay.what_if(settings, wanted, specs, processes, advance, time.monotonic)
     return _report(result, specs, pipeline.prepare(settings.specs), wanted, form, html, lang)

@@ -298,13 +298,21 @@ def what_if(
 ) -> WhatIf:
     """Judge the selected transmissions by another specification, in so many processes; nothing is written.
 
+    One process is this one.
     `told` hears how many transmissions are done. Each is judged on the facts of its time, as they were recorded: that
     an original would now be refused does not touch the verdict on its corrections. Raises GatewayError.
     """
     result, started = WhatIf(specs.digest), clock()
     journal = Journal.open(settings.database_url)
     try:
-        for page, changes in _in_processes(settings, specs.root, processes, pages(journal, wanted)):
+        found = pages(journal, wanted)
+        judged: Iterator[tuple[Tally, list[Change]]]
+        if processes == 1:
+            partners = load_partners(settings.partners)
+            judged = (tally(journal.recorded(page), journal, specs, partners) for page in found)
+        else:
+            judged = _in_processes(settings, specs.root, processes, found)
+        for page, changes in judged:
             result.add(page, changes)
             told(page.transmissions)
     except BrokenProcessPool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import pipeline, replay
+from gateway import cli_replay, pipeline, replay
 from gateway.journal import Journal, Selection
 from gateway.settings import Settings
 from tests.desk import runner
@@ -35,7 +35,7 @@ def expected(ids: list[str], given: list[Template]) -> set[str]:
     return {id_ for n, id_ in enumerate(ids) if uses(given[n % len(given)].declaration, LIST, CODE)}
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("processes", [1, 3])
 def test_exactly_the_messages_with_the_code_change_their_verdict(
     traffic: tuple[Path, list[str], list[Template]], processes: int
 ) -> None:
@@ -117,8 +117,9 @@ def test_a_process_that_dies_is_one_line(
     traffic: tuple[Path, list[str], list[Template]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "_page", _die)
+    monkeypatch.setattr(cli_replay, "FEW", 1)
     run = runner(traffic[0], monkeypatch)
-    result = run("replay", "--specs", traffic[0] / "specs", "--processes", 1)
+    result = run("replay", "--specs", traffic[0] / "specs", "--processes", 2)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         2,
         "gateway: a process that judged was killed: is there enough memory?",
