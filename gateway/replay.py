@@ -298,9 +298,9 @@ def what_if(
 ) -> WhatIf:
     """Judge the selected transmissions by another specification, in so many processes; nothing is written.
 
-    One process is this one.
-    `told` hears how many transmissions are done. Each is judged on the facts of its time, as they were recorded: that
-    an original would now be refused does not touch the verdict on its corrections. Raises GatewayError.
+    One process is this one; `told` hears how many transmissions are done. Each is judged on the facts of its time, as
+    they were recorded: that an original would now be refused does not touch the verdict on its corrections. Raises
+    GatewayError.
     """
     result, started = WhatIf(specs.digest), clock()
     journal = Journal.open(settings.database_url)
