@@ -133,6 +133,16 @@ class Rabbit(_Server):
                 "ready", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"}
             )
 
+    def start(self) -> None:
+        """Start it, and help queues that found no leader: a fault of 3.x when clients come back at once.
+
+        https://github.com/rabbitmq/rabbitmq-server/issues/10070
+        """
+        super().start()
+        members = "catch ra:members({element(1, amqqueue:get_pid(Q)), node()}, 1000)"
+        elect = "ra:trigger_election({element(1, amqqueue:get_pid(Q)), node()})"
+        self.control("eval", f"[case {members} of {{ok, _, _}} -> ok; _ -> {elect} end || Q <- rabbit_amqqueue:list()].")
+
     def control(self, *arguments: str) -> str:
         program = str(Path(str(self.program)).parent / "rabbitmqctl")
         done = subprocess.run(
