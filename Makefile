@@ -17,7 +17,7 @@ run: install
 	@$(BIN)/python -m gateway.demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 # Kills, cuts and outages on brokers and databases of its own: reduced, as the build runs it, and at full size.
 chaos-ci: install
@@ -29,6 +29,7 @@ chaos: install
 # Speed beside the peers, on generated traffic; writes benchmarks/*.md. Peers in Node are fetched where npm is there.
 bench: install
 	@$(BIN)/python -W ignore benchmarks/bench_edifact.py
+	@$(BIN)/python benchmarks/bench_pipeline.py
 
 lint: install
 	$(BIN)/ruff check .

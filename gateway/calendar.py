@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -75,6 +76,7 @@ def billing_period(day: date, billing: Billing = BILLING) -> BillingPeriod:
     return BillingPeriod(start, end, end.replace(day=billing.statement_day), due)
 
 
+@lru_cache(maxsize=1024)
 def payment_due(day: date, billing: Billing = BILLING) -> date:
     """Return the day on which the payment for a declaration accounted on the day is due."""
     return billing_period(day, billing).payment_due

@@ -93,6 +93,14 @@ class Row(NamedTuple):
     max: int
 
 
+class Step(NamedTuple):
+    """A row as a walk takes it: the group it counts in, how often it may stand there, the group it opens (0: none)."""
+
+    level: int
+    max: int
+    opens: int
+
+
 class Total(NamedTuple):
     """A control total of CNT: the 6069 code, and what it counts (a tag) or adds up (an element of that tag).
 
@@ -174,6 +182,14 @@ class Structure:
         row = self.rows[index]
         return row.group != 0 and self.triggers[row.group] == index
 
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """What a walk needs to know of each row."""
+        return tuple(
+            Step(self.level(index), row.max, row.group if self.is_trigger(index) else 0)
+            for index, row in enumerate(self.rows)
+        )
+
     def level(self, index: int) -> int:
         """Return the group in which the row counts its repeats: a trigger counts in the group above its own."""
         return self.rows[index].parent if self.is_trigger(index) else self.rows[index].group
@@ -214,25 +230,29 @@ class Structure:
         root = Occurrence(0, [0] if tags else [], [])
         stack = [root]  # the open occurrences, the outermost first
         counts: list[dict[int, int]] = [{}]
+        steps, known = self.steps, self._next
         at = 0
         for index in range(1, len(tags)):
-            for row in self.ahead(at, tags[index]):
-                group = self.level(row)
+            tag = tags[index]
+            rows = known.get((at, tag))
+            for row in self.ahead(at, tag) if rows is None else rows:
+                level, most, opens = steps[row]
                 depth = len(stack) - 1
-                while stack[depth].number != group:
+                while stack[depth].number != level:
                     depth -= 1
                 count = counts[depth].get(row, 0)
-                if count >= self.rows[row].max:
+                if count >= most:
                     continue
-                del stack[depth + 1 :], counts[depth + 1 :]
                 counts[depth][row] = count + 1
-                if self.is_trigger(row):
-                    occurrence = Occurrence(self.rows[row].group, [index], [])
-                    stack[depth].children.append(occurrence)
+                del stack[depth + 1 :], counts[depth + 1 :]
+                here = stack[depth]
+                if opens:
+                    occurrence = Occurrence(opens, [index], [])
+                    here.children.append(occurrence)
                     stack.append(occurrence)
                     counts.append({})
                 else:
-                    stack[depth].segments.append(index)
+                    here.segments.append(index)
                 at = row
                 break
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -330,13 +330,15 @@ class MessageText:
         In syntax 4 the repetitions of an element stand at consecutive positions.
         """
         if self._segments is None:
-            repeated = self.service.repetition and "*" in self.plain
-            self._segments = [
-                [element.split(":") for element in (segment.replace("*", "+") if repeated else segment).split("+")]
-                for segment in self.split()
-            ]
-            if not self.plain.isascii() and any(RELEASED <= ord(c) < RELEASED + 0x100 for c in set(self.plain)):
-                self._segments = [[[resolve(c) for c in element] for element in segment] for segment in self._segments]
+            plain = self.plain
+            texts = self.split()
+            if self.service.repetition and "*" in plain:
+                texts = [text.replace("*", "+") for text in texts]
+            self._segments = segments = [[element.split(":") for element in text.split("+")] for text in texts]
+            if not plain.isascii():
+                for index, text in enumerate(texts):
+                    if not text.isascii():
+                        segments[index] = [[resolve(c) for c in element] for element in segments[index]]
         return self._segments
 
     def value(self, index: int, element: int = 1, component: int = 1) -> str:
@@ -374,6 +376,33 @@ class MessageText:
         line, column = advance(self.text[at:index], line, column)
         self._mark = (index, line, column)
         return Place(self.interchange.reference, self.reference, segment, element, component, line, column)
+
+
+_SIGNS = {
+    version: str.maketrans({sign: f"?{sign}" for sign in signs}) for version, signs in (("3", "?:+'"), ("4", "?:+*'"))
+}
+
+
+def serialised(segments: Iterable[Sequence[str | Sequence[str]]], version: str) -> str:
+    """Return UNA and segments as text with the usual service characters of syntax version 3 or 4.
+
+    A segment is its tag, then its data elements, each a text or the texts of a composite's components, of which those
+    that are empty at its end are left out.
+    """
+    signs = _SIGNS[version]
+    written = [f"UNA:+.?{'*' if version == '4' else ' '}"]
+    for segment in segments:
+        elements = []
+        for each in segment:
+            if isinstance(each, str):
+                elements.append(each if each.isalnum() else each.translate(signs))
+                continue
+            used = len(each)
+            while used and not each[used - 1]:
+                used -= 1
+            elements.append(":".join([part if part.isalnum() else part.translate(signs) for part in each[:used]]))
+        written.append("+".join(elements))
+    return "'".join([*written, ""])
 
 
 _RESOLVED = {RELEASED + code: code for code in range(0x100)}

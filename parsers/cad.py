@@ -106,48 +106,43 @@ def _plan_xml(top: XmlPlan, element: Element, namespace: str, levels: Mapping[st
 def read_xml(node: etree._Element | None, pack: Pack) -> tuple[Declaration, list[etree._Element]]:
     """Return the declaration that a Declaration node holds, and the nodes that the dictionary has not.
 
-    One flat pass in document order: a class that opens is remembered with its plan, and a child finds it as its parent.
     What stands below an unknown node is not looked at: the node itself is told.
     """
     top = _Reading({}, {}, [])
     unread: list[etree._Element] = []
-    if node is None:
-        return top.declaration(), unread
-    opened: dict[etree._Element | None, tuple[XmlPlan, _Reading]] = {node: (xml_plan(pack), top)}
-    for each in node.iterdescendants():
-        around = opened.get(each.getparent())
-        if around is None:
-            continue
-        plan, level = around
-        step = plan.children.get(each.tag)
-        if step is None:
-            unread.append(each)
-            continue
-        if step.choice:
+    if node is not None:
+        _fill_class(node, xml_plan(pack), top, unread)
+    return top.declaration(), unread
+
+
+def _fill_class(node: etree._Element, plan: XmlPlan, level: _Reading, unread: list[etree._Element]) -> None:
+    """Read what stands inside a class into its level; no deeper than the plan goes."""
+    children, values = plan.children, level.values
+    for each in node:
+        step = children.get(each.tag)
+        if step is not None and step.choice:
             chosen = next(each.iterchildren(step.choice), None)
             step = step.variants.get("" if chosen is None else (chosen.text or "").strip())
-            if step is None:
-                unread.append(each)
-                continue
-        if step.element:
+        if step is None:
+            unread.append(each)
+        elif step.element:
             name, form = step.element
             text = each.text
             if text and (text := _plain(text)):
                 value = form.read(text)
-                if name in level.values:
+                if name in values:
                     level.repeat(name, value)
                 else:
-                    level.values[name] = value
+                    values[name] = value
             for attribute, name, form in step.attributes:
                 if text := _plain(each.get(attribute) or ""):
                     level.put(name, form.read(text))
         elif step.level:
             inner = _Reading({}, {}, [])
             level.below.append(inner)
-            opened[each] = step, inner
+            _fill_class(each, step, inner, unread)
         elif step.children:
-            opened[each] = step, level
-    return top.declaration(), unread
+            _fill_class(each, step, level, unread)
 
 
 # ------------------------------------------------------------------------------------------------ EDIFACT
@@ -284,26 +279,29 @@ def _fill_group(
             continue
         read = tag in binding.known
         for reading in readings:
-            slots = reading.slots.get(_key(segment, reading.positions))
+            slots = reading.slots.get(_key(segment, reading.positions) if reading.positions else ())
             if slots is None:
                 continue
             read = True
             for (element, component), name, form in slots:
-                if element < len(segment) and component <= len(segment[element]):
+                try:
                     text = _plain(segment[element][component - 1])
-                    if text:
-                        value = form.read(text)
-                        if type(value) is Unreadable and form.kind == "number":
-                            comma = form.read(text.replace(",", "."))  # EDIFACT's other decimal mark
-                            value = value if type(comma) is Unreadable else comma
-                        level.put(name, value)
+                except IndexError:
+                    continue
+                if text:
+                    value = form.read(text)
+                    if type(value) is Unreadable and form.kind == "number":
+                        comma = form.read(text.replace(",", "."))  # EDIFACT's other decimal mark
+                        value = value if type(comma) is Unreadable else comma
+                    level.put(name, value)
         if not read:
             unread.append(index)
     for child in here.children:
         group = binding.groups.get(child.number)
-        below = group and group.bindings.get(_key(segments[child.segments[0]], group.positions))
+        trigger = child.segments[0]
+        below = group and group.bindings.get(_key(segments[trigger], group.positions) if group.positions else ())
         if not group or not below:
-            unread.append(child.segments[0])
+            unread.append(trigger)
         elif group.level:
             inner = _Reading({}, {}, [])
             level.below.append(inner)
@@ -314,12 +312,13 @@ def _fill_group(
 
 def _key(segment: Segment, positions: tuple[Position, ...]) -> tuple[str, ...]:
     """Return the values that stand at the positions, "" where nothing stands."""
-    return tuple(
-        [
+    try:
+        return tuple([segment[element][component - 1] for element, component in positions])
+    except IndexError:
+        return tuple(
             segment[element][component - 1] if element < len(segment) and component <= len(segment[element]) else ""
             for element, component in positions
-        ]
-    )
+        )
 
 
 def find_edifact(

@@ -86,13 +86,13 @@ def misfits(root: etree._Element, pack: Pack, most: int) -> list[etree._Element]
 
 def declaration_of(root: etree._Element) -> etree._Element | None:
     """Return the Declaration inside the metadata, whatever namespace it is in; None if there is none."""
-    return next((child for child in root if _local(child) == "Declaration"), None)
+    return next(root.iterchildren("{*}Declaration"), None)
 
 
 def child_text(node: etree._Element | None, path: str) -> str | None:
     """Return the text at a path of local names below a node, in any namespace; None if it is absent or blank."""
     for name in path.split("/"):
-        node = None if node is None else next((child for child in node if _local(child) == name), None)
+        node = None if node is None else next(node.iterchildren(f"{{*}}{name}"), None)
     text = (node.text or "").strip() if node is not None else ""
     return text or None
 
@@ -119,7 +119,7 @@ def place_in_envelope(root: etree._Element, path: str, locator: XmlLocator) -> P
     """Return the place of what the metadata wrapper says at a path, or of the wrapper where it says nothing."""
     node = root
     for name in path.split("/"):
-        node = next((child for child in node if _local(child) == name), node)
+        node = next(node.iterchildren(f"{{*}}{name}"), node)
     return locator.place_of(node)
 
 

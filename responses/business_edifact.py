@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from pydifact.control.characters import Characters
-from pydifact.segments import Segment
-from pydifact.serializer import Serializer
-
 from gateway.model import Interchange
+from gateway.written import serialised
 from responses.business import OWN_ID, Business, Duty, Problem, Step, day, duties, moment
 
 CONTENT_TYPE = "application/edifact"
@@ -45,19 +42,7 @@ def write(answer: Business, interchange: Interchange | None = None) -> bytes:
         ("UNT", str(len(message) + 1), reference),
         ("UNZ", "1", reference),
     ]
-    make: Callable[..., Characters] = _Version4 if version == "4" else Characters
-    characters = make(decimal_point=".", reserved="*" if version == "4" else " ")
-    text = Serializer(characters).serialize([_segment(segment) for segment in segments])
-    return text.encode("utf-8" if unicode else "iso-8859-1", "backslashreplace")
-
-
-class _Version4(Characters):
-    """Service characters of syntax version 4, whose repetition separator in data needs releasing, too."""
-
-    @property
-    def escaped_syntax_dic(self) -> dict[str, str]:
-        """Map each service character to itself, released."""
-        return {**super().escaped_syntax_dic, "*": "?*"}
+    return serialised(segments, version).encode("utf-8" if unicode else "iso-8859-1", "backslashreplace")
 
 
 def _unb(answer: Business, interchange: Interchange | None, syntax_id: str, version: str, reference: str) -> Elements:
@@ -159,12 +144,6 @@ def _duty(duty: Duty, function: str) -> Iterator[Elements]:
     if duty.base is not None:
         yield "MOA", ("56", str(duty.base), "CAD")
     yield "MOA", ("161", str(duty.amount), "CAD")
-
-
-def _segment(elements: Elements) -> Segment:
-    """Turn a segment's elements into pydifact's."""
-    tag, *rest = elements
-    return Segment(str(tag), *(one if isinstance(one, str) else list(one) for one in rest))
 
 
 def _in_latin(answer: Business) -> Business:

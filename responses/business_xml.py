@@ -7,8 +7,6 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import NamedTuple
 
-from lxml import etree
-
 from gateway.model import AssessedLine, AssessmentResult
 from responses.business import Business, Duty, Step, day, duties, moment, pointer_steps
 
@@ -27,20 +25,32 @@ class Node(NamedTuple):
 
 def write(answer: Business) -> bytes:
     """Return the Response as UTF-8 XML, its elements in the order of the WCO Data Model."""
-    namespace = answer.pack.response_namespace
-    root = etree.Element(f"{{{namespace}}}Response", nsmap={None: namespace})  # type: ignore[dict-item]  # None: default
-    _fill(root, namespace, _response(answer))
-    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+    root = Node("Response", _response(answer), {"xmlns": answer.pack.response_namespace})
+    lines = ["<?xml version='1.0' encoding='UTF-8'?>"]
+    _lay_out(root, "", lines)
+    return ("\n".join(lines) + "\n").encode()
 
 
-def _fill(parent: etree._Element, namespace: str, content: Iterable[Node]) -> None:
-    """Append the nodes below the parent."""
-    for node in content:
-        child = etree.SubElement(parent, f"{{{namespace}}}{node.name}", dict(node.attributes))
-        if isinstance(node.content, str):
-            child.text = node.content
-        else:
-            _fill(child, namespace, node.content)
+def _lay_out(node: Node, indent: str, lines: list[str]) -> None:
+    """Append the lines that a node takes, what stands inside it two blanks further in."""
+    name, content, attributes = node
+    tag = name
+    for attribute, value in attributes.items():
+        tag += f' {attribute}="{value}"'  # codes and a namespace, nothing of the sender's
+    if isinstance(content, str):
+        lines.append(f"{indent}<{tag}>{_escaped(content)}</{name}>" if content else f"{indent}<{tag}/>")
+        return
+    lines.append(f"{indent}<{tag}>")
+    for inner in content:
+        _lay_out(inner, indent + "  ", lines)
+    lines.append(f"{indent}</{name}>")
+
+
+def _escaped(text: str) -> str:
+    """Return the text with the signs of markup written out; control characters are gone before (`printable`)."""
+    if "&" in text or "<" in text or ">" in text:
+        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text
 
 
 def _response(answer: Business) -> Iterator[Node]:

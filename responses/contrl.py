@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydifact.control.characters import Characters
-from pydifact.segments import Segment
-from pydifact.serializer import Serializer
-
 from gateway.model import Fault, Finding, Group, Interchange, MessageHeader
-from gateway.written import ENCODINGS
+from gateway.written import ENCODINGS, serialised
 
 Wrong = Fault | Finding
 REJECTED, ACKNOWLEDGED = "4", "7"
@@ -64,20 +59,11 @@ def contrl(
     identifier = ["CONTRL", "4", "1", "UN"] if version == "4" else ["CONTRL", "D", "3", "UN"]
     message: list[Written] = [["UNH", "1", identifier, own_id], *segments]
     message.append(["UNT", str(len(message) + 1), "1"])
-    return _write([unb, *message, ["UNZ", "1", reference]], version).encode(
-        ENCODINGS.get(charset, "latin-1"), "surrogateescape"
-    )
+    text = serialised([unb, *message, ["UNZ", "1", reference]], version)
+    return text.encode(ENCODINGS.get(charset, "latin-1"), "surrogateescape")
 
 
 Written = list[str | list[str]]
-
-
-def _write(segments: Sequence[Written], version: str) -> str:
-    serializer = Serializer(Characters.from_str(f"UNA:+.?{'*' if version == '4' else ' '}'"))
-    if version == "4":  # pydifact does not release the repetition separator
-        serializer.replace_map = {**serializer.replace_map, "*": "?*"}
-        serializer.regexp = re.compile("|".join(map(re.escape, serializer.replace_map)))
-    return serializer.serialize([Segment(str(segment[0]), *segment[1:]) for segment in segments])
 
 
 def _body(interchange: Interchange, faults: Mapping[int, Sequence[Wrong]], version: str) -> Iterator[Written | None]:

@@ -418,7 +418,7 @@ ANYTHING = st.text(max_size=600)
 @settings(max_examples=60)
 @given(ANYTHING, ANYTHING, ANYTHING, st.sampled_from([None, subject(), subject("UNOC", "4"), subject("UNOW", "4")]))
 def test_no_text_breaks_an_answer(text, value, reference, interchange):
-    finding = replace(FINDING, text=Bilingual(text or "x", text or "x"), value=value)
+    finding = replace(FINDING, text=Bilingual(text.strip() or "x", text.strip() or "x"), value=value)
     message = judged(Syntax.EDIFACT, finding)
     envelope = replace(message.message.envelope, reference=reference, message=reference)
     declaration = Declaration({"functional_reference": reference[:35]})
