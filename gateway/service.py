@@ -258,7 +258,8 @@ def _technical(row: Claimed, partners: Partners, specs: Specs) -> list[Outgoing]
 def dispatch(broker: Broker, journal: Journal) -> int:
     """Publish what is due, mark only what the broker confirmed; returns how many were marked.
 
-    A destination whose queue does not exist is paused by itself; the others go on.
+    A destination whose queue does not exist, or does not take what the others take, is paused; they go on. When the
+    broker confirms nothing at all, BrokerUnavailable is raised: that is nobody's fault, and nothing is paused.
     """
     due = journal.due(4 * BATCH, now())
     if not due:
@@ -266,8 +267,10 @@ def dispatch(broker: Broker, journal: Journal) -> int:
     letters = [Letter(i.id, i.destination, i.content_type, i.body, {"kind": i.kind}) for i in due]
     published = broker.publish(letters)
     sent = journal.mark_sent(sorted(published.confirmed), now())
-    lost = sorted((item.destination, item.id) for item in due if item.id in published.unroutable)
-    for name, items in groupby(lost, key=lambda each: each[0]):
-        journal.postpone(name, [item for _, item in items], "there is no such queue", now())
-        logger().warning("destination paused", destination=name)
+    left = [item for item in due if item.id not in published.confirmed]
+    for name, items in groupby(sorted(left, key=lambda item: item.destination), key=lambda item: item.destination):
+        ids = [item.id for item in items]
+        why = "there is no such queue" if published.unroutable.issuperset(ids) else "the broker did not confirm"
+        journal.postpone(name, ids, why, now())
+        logger().warning("destination paused", destination=name, error=why)
     return sent
