@@ -375,6 +375,12 @@ VERSION_ON_FILE = select(declaration_version.c.version).where(
     declaration_version.c.transaction_number == bindparam("wanted"),
     declaration_version.c.version == bindparam("number"),
 )
+# SQLite looks a list of pairs up by going through the whole table; with the two plain lists it finds the index.
+THESE_REFERENCES = (
+    interchange_reference.c.partner.in_(bindparam("owners", expanding=True)),
+    interchange_reference.c.reference.in_(bindparam("names", expanding=True)),
+    tuple_(interchange_reference.c.partner, interchange_reference.c.reference).in_(bindparam("keys", expanding=True)),
+)
 USED = (
     select(
         interchange_reference.c.partner,
@@ -387,11 +393,7 @@ USED = (
         .label("accepted"),
     )
     .join(inbox, inbox.c.sequence == interchange_reference.c.inbox)
-    .where(
-        tuple_(interchange_reference.c.partner, interchange_reference.c.reference).in_(
-            bindparam("keys", expanding=True)
-        )
-    )
+    .where(*THESE_REFERENCES)
 )
 
 RECORDED = select(inbox).where(inbox.c.sequence.in_(bindparam("wanted", expanding=True))).order_by(inbox.c.sequence)
@@ -434,11 +436,7 @@ TAKEN = (
         func.min(message.c.created_at, type_=message.c.created_at.type).label("accepted_at"),
     )
     .join(message, and_(message.c.inbox == interchange_reference.c.inbox, message.c.verdict == Verdict.ACCEPTED.value))
-    .where(
-        tuple_(interchange_reference.c.partner, interchange_reference.c.reference).in_(
-            bindparam("keys", expanding=True)
-        )
-    )
+    .where(*THESE_REFERENCES)
     .group_by(*interchange_reference.c)
 )
 
@@ -716,7 +714,7 @@ class Journal:
                 for row in connection.execute(VERSIONS, {"numbers": part}):
                     histories[row.transaction_number].append(_fact(row))
             for pairs in _parts({key for wanted in given for key in wanted}):
-                used |= {(row.partner, row.reference): row for row in connection.execute(USED, {"keys": pairs})}
+                used |= {(row.partner, row.reference): row for row in connection.execute(USED, _reference_keys(pairs))}
         return [
             Known(
                 {number: tuple(histories[key]) for key, number in ours.items() if key in histories},
@@ -799,7 +797,7 @@ class Journal:
         used = {
             (row.partner, row.reference): row
             for part in _parts(rows)
-            for row in connection.execute(USED, {"keys": part})
+            for row in connection.execute(USED, _reference_keys(part))
         }
         for key in sorted(used):
             # What refused messages used passes on to who comes after them; what an accepted one used does not.
@@ -1300,7 +1298,9 @@ class Journal:
                     if row.request_id == detail["request"]:
                         settled[row.transaction_number, row.version].append(row)
             for pairs in _parts({key for each in given for key in each}):
-                taken |= {(row.partner, row.reference): row for row in connection.execute(TAKEN, {"keys": pairs})}
+                taken |= {
+                    (row.partner, row.reference): row for row in connection.execute(TAKEN, _reference_keys(pairs))
+                }
         known = []
         for (asking, _, _), ours, theirs in zip(asked, wanted, given, strict=True):
             histories = {}
@@ -1675,6 +1675,11 @@ def _replayed(judged: Judged) -> dict[str, object]:
         "verdict": judged.verdict.value,
         "findings": json.loads(encode_findings(judged.findings)),
     }
+
+
+def _reference_keys(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return the parameters of `THESE_REFERENCES`."""
+    return {"keys": pairs, "owners": sorted({owner for owner, _ in pairs}), "names": [name for _, name in pairs]}
 
 
 def _claimed(row: AnyRow) -> Claimed:
