@@ -269,6 +269,7 @@ def _fill_group(
     segments: Sequence[Segment], here: Occurrence, binding: Binding, level: _Reading, unread: list[int]
 ) -> None:
     """Read a segment group into its level."""
+    values = level.values
     for index in here.segments:
         segment = segments[index]
         tag = segment[0][0]
@@ -293,7 +294,10 @@ def _fill_group(
                     if type(value) is Unreadable and form.kind == "number":
                         comma = form.read(text.replace(",", "."))  # EDIFACT's other decimal mark
                         value = value if type(comma) is Unreadable else comma
-                    level.put(name, value)
+                    if name in values:
+                        level.repeat(name, value)
+                    else:
+                        values[name] = value
         if not read:
             unread.append(index)
     for child in here.children:

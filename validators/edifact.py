@@ -19,7 +19,7 @@ from gateway.written import (
     resolve,
     segment_end,
 )
-from validators.edifact_fast import matcher, repertoire
+from validators.edifact_fast import matcher, repertoire, segment_pattern
 from validators.edifact_walk import walk
 
 # What may not stand in the data, by UNB 0001; in the ISO 8859 and UTF-8 levels only control characters and whatever
@@ -579,8 +579,12 @@ def _service_faults(written: InterchangeText, segment: ServiceSegment) -> Iterat
     """Yield what is wrong inside a service segment of the envelope."""
     tag = segment.elements[0][0]
     syntax = "4" if written.syntax_version == "4" else "3"
-    elements = [[":".join(_lift(c) for c in element)] for element in segment.elements[1:]]
+    elements = [[":".join([_lift(c) for c in element])] for element in segment.elements[1:]]
     table = written.service_segments[tag]
+    text = "+".join([tag, *(element for (element,) in elements)]) + "'"
+    pattern = segment_pattern(table, syntax, repertoire(written.syntax_id, text), written.service.decimal)
+    if pattern.fullmatch(text):
+        return
     for found in check_segment(table, elements, syntax, written.syntax_id, written.service.decimal, {}):
         yield Fault(
             found.code,
@@ -594,6 +598,8 @@ def _service_faults(written: InterchangeText, segment: ServiceSegment) -> Iterat
 
 
 def _lift(value: str) -> str:
+    if value.isalnum():
+        return value
     for sign in "'+:*":
         value = value.replace(sign, chr(RELEASED + ord(sign)))
     return value

@@ -160,6 +160,13 @@ def matcher(structure: Structure, syntax: str, letters: str, decimal: str) -> Ma
     return Matcher(structure, syntax, letters, decimal)
 
 
+@lru_cache(maxsize=64)
+def segment_pattern(segment: Segment, syntax: str, letters: str, decimal: str) -> re.Pattern[str]:
+    """Return the pattern of a single segment with its terminator, for those that stand in no message. See `matcher`."""
+    write = _Patterns(Structure(segment.tag, (), {segment.tag: segment}), syntax, letters, decimal)
+    return re.compile(write.segment(segment))
+
+
 def _longest(segment: Segment) -> int:
     return 4 + sum(slot.repeats * sum(part.item.max + 3 for part in slot.parts) for slot in segment.slots)
 
