@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint install bench clean chaos chaos-ci what-if
+.PHONY: run test test-slow lint install bench clean chaos chaos-ci what-if
 
 install: .venv/installed
 
@@ -18,6 +18,10 @@ run: install
 
 test: install
 	$(BIN)/python -m pytest -n auto
+
+# What takes seconds rather than milliseconds: processes started and killed, conformance kits, large hostile input.
+test-slow: install
+	$(BIN)/python -m pytest -n auto -m "slow and not chaos"
 
 # Kills, cuts and outages on brokers and databases of its own: reduced, as the build runs it, and at full size.
 chaos-ci: install
