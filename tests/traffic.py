@@ -84,9 +84,9 @@ def record(journal: Journal, count: int, given: list[Template]) -> list[str]:
     return ids
 
 
-def without(folder: Path, code_list: str, code: str) -> Path:
+def without(folder: Path, code_list: str, code: str, source: Path = HOME / "eccrd_specs") -> Path:
     """Copy the specification into a folder, one code left out of a list."""
-    shutil.copytree(HOME / "eccrd_specs", folder)
+    shutil.copytree(source, folder)
     path = folder / "codes" / f"{code_list}.csv"
     lines = path.read_text("utf-8").splitlines(keepends=True)
     kept = [line for line in lines if not line.startswith(f"{code},")]
