@@ -309,7 +309,10 @@ def decide(message: MessageText, structure: Structure) -> bool:
     if not fast.accepts(plain, message.reference):
         return False
     # Release characters count for the limit of a segment's length, but do not stand in the canonical form.
-    return bare or len(message.text) <= limits.SEGMENT_BYTES or of.service.release not in message.text
+    text, release, terminator = message.text, of.service.release, of.service.terminator
+    if bare or len(text) <= limits.SEGMENT_BYTES or release not in text:
+        return True
+    return release + terminator not in text and max(map(len, text.split(terminator))) <= limits.SEGMENT_BYTES
 
 
 def explain(message: MessageText, structure: Structure | None, *, thorough: bool = True) -> list[Fault]:
