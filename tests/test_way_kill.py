@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def test_gateway_serve_is_killed_as_it_stands_and_started_again(tmp_path: Path) 
         process = subprocess.Popen(command, cwd=HOME, env=environment, stderr=log, start_new_session=True)
         try:
             end = time.monotonic() + 100  # what was in hand at two kills rests for a minute
-            while _answers(tmp_path) < enough and time.monotonic() < end:
+            while _answers(tmp_path) < enough and time.monotonic() < end and process.poll() is None:
                 time.sleep(0.02)
             assert _answers(tmp_path) >= enough, (tmp_path / f"log-{kills}").read_text()[-2000:]
             if enough == 14:
@@ -90,7 +90,8 @@ def test_gateway_serve_is_killed_as_it_stands_and_started_again(tmp_path: Path) 
                     time.sleep(0.05)
                 time.sleep(0.5)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             log.close()
         kills += 1
