@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +14,9 @@ from gateway import limits, pipeline
 from gateway.broker import Broker, Intake, Letter
 from gateway.broker import Delivery as Letterbox
 from gateway.errors import GatewayError, JournalUnavailable
-from gateway.journal import Claimed, Delivery, Journal, Settlement, inbox_id
+from gateway.journal import Claimed, Delivery, Journal, Known, Settlement, inbox_id
 from gateway.logs import bound, logger
-from gateway.model import Facts, Outcome, Outgoing, Partner, Received, stable_id
+from gateway.model import Facts, Outcome, Outgoing, Parsed, Partner, Received, stable_id
 from gateway.specs import Specs
 from parsers import sniff
 from responses.receipt import receipt
@@ -124,10 +124,12 @@ def work(
             logger().error("parked", message_id=row.id, partner=row.partner, attempts=row.attempts)
     results = [row for row in claims.work if row.channel == "assessment"]
     transmissions = [row for row in claims.work if row.channel != "assessment"]
+    looked_up = _look_up(journal, transmissions, specs, alarm)
     _carry(
         journal,
         transmissions,
-        lambda row: _outcome(row, journal, specs, partners),
+        # What was looked up for all serves once: a row handled again is to see what has changed since.
+        lambda row: _outcome(row, looked_up.pop(row.sequence, None), journal, specs, partners),
         lambda done: journal.finish(done, specs=specs.digest, now=now()),
         alarm,
     )
@@ -196,15 +198,45 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
 
 
-def _outcome(row: Claimed, journal: Journal, specs: Specs, partners: Partners) -> Outcome | None:
+def _look_up(
+    journal: Journal, rows: Sequence[Claimed], specs: Specs, alarm: Callable[[float], object]
+) -> dict[int, tuple[Parsed, Known]]:
+    """Parse rows and ask the journal once what it knows about all of them; by sequence.
+
+    What fails here is left out: the row is then handled by itself, and fails there alone.
+    """
+    read: list[tuple[Claimed, Parsed]] = []
+    for row in rows:
+        alarm(limits.MESSAGE_SECONDS)
+        with suppress(Exception):
+            read.append((row, pipeline.parse(row.received, specs)))
+        alarm(0)
+    try:
+        known = journal.facts_of([_questions(row, parsed) for row, parsed in read])
+    except JournalUnavailable:
+        raise
+    except Exception:
+        return {}
+    return {row.sequence: (parsed, one) for (row, parsed), one in zip(read, known, strict=True)}
+
+
+def _questions(row: Claimed, parsed: Parsed) -> tuple[str | None, list[str], list[str]]:
+    """Return what must be known for judging: whose transaction numbers and references."""
+    numbers = {message.declaration.transaction_number for message in parsed.messages if message.declaration}
+    references = {message.envelope.reference for message in parsed.messages}
+    return row.partner, list(filter(None, numbers)), list(filter(None, references))
+
+
+def _outcome(
+    row: Claimed, looked_up: tuple[Parsed, Known] | None, journal: Journal, specs: Specs, partners: Partners
+) -> Outcome | None:
     """Return what becomes of a transmission; None when it repeats an earlier one, whose answers are then sent again."""
-    parsed = pipeline.parse(row.received, specs)
+    parsed, known = looked_up or (pipeline.parse(row.received, specs), None)
     if code := row.headers.get("unproven"):
         owner = _owners(partners).get(row.headers["queue"])
         return pipeline.judge(parsed, Facts(row.received_at, owner, unproven=code), specs)
-    numbers = {message.declaration.transaction_number for message in parsed.messages if message.declaration}
-    references = {message.envelope.reference for message in parsed.messages}
-    known = journal.facts(row.partner, filter(None, numbers), filter(None, references))
+    if known is None:
+        known = journal.facts(*_questions(row, parsed))
     # A reference under which nothing was accepted is free for other bytes; the same bytes get the same answer.
     used = {name: by for name, by in known.references.items() if name not in known.free or by == row.digest}
     facts = Facts(row.received_at, partners.get(row.partner or ""), known.histories, used)

@@ -419,18 +419,21 @@ class FakeJournal:
             raise JournalUnavailable("the journal is down")
         waiting = [out for out in self.t.outbox.values() if not out.sent and not self._rests(out, now)]
         waiting.sort(key=lambda out: out.item.destination)
-        return [
-            Due(
-                out.item.id,
-                out.item.kind,
-                out.item.destination,
-                out.item.content_type,
-                out.item.body,
-                START,
-                out.attempts,
-            )
-            for out in waiting[:limit]
-        ]
+        return [self._due(out) for out in waiting[:limit]]
+
+    def _due(self, out: SimpleNamespace) -> Due:
+        item, row = out.item, self.t.inbox[out.inbox - 1]
+        given = {
+            "id": item.id,
+            "kind": item.kind,
+            "destination": item.destination,
+            "content_type": item.content_type,
+            "body": item.body,
+            "created_at": START,
+            "attempts": out.attempts,
+            "answers": row.id,
+        }
+        return Due(**{name: given[name] for name in Due.__dataclass_fields__})
 
     def _rests(self, out: SimpleNamespace, now: datetime) -> bool:
         resting = self.t.resting.get(out.item.destination)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import kombu
 import pytest
 import sqlalchemy
 
@@ -57,8 +58,9 @@ def rabbit(_rabbit: Rabbit) -> Iterator[Rabbit]:
     yield _rabbit
     if _rabbit.process is None or _rabbit.process.poll() is not None:
         _rabbit.start()
-    for queue in _rabbit.control("list_queues", "--no-table-headers", "name").split():
-        _rabbit.control("delete_queue", queue)
+    with kombu.Connection(_rabbit.url()) as connection:
+        for queue in _rabbit.control("list_queues", "--no-table-headers", "name").split():
+            connection.default_channel.queue_delete(queue)
 
 
 @pytest.fixture(scope="module")

@@ -341,7 +341,7 @@ def test_a_database_that_is_gone_is_nobodys_attempt_to_answer_for(
 
     gateway.send("maple", ORIGINAL)
     gateway.receive()
-    monkeypatch.setattr(gateway.journal, "facts", gone)
+    monkeypatch.setattr(gateway.journal, "facts_of", gone)
     with pytest.raises(JournalUnavailable):
         gateway.work()
 
