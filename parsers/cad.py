@@ -21,6 +21,8 @@ More = dict[str, tuple[Value, ...]]
 
 def _plain(text: str) -> str:
     """Return a text as both syntaxes mean it: without blanks around it, and with plain ones for all others inside."""
+    if text.isalnum():
+        return text
     text = text.strip()
     return text if text.isprintable() else " ".join(text.split())
 
@@ -118,7 +120,7 @@ def read_xml(node: etree._Element | None, pack: Pack) -> tuple[Declaration, list
 def _fill_class(node: etree._Element, plan: XmlPlan, level: _Reading, unread: list[etree._Element]) -> None:
     """Read what stands inside a class into its level; no deeper than the plan goes."""
     children, values = plan.children, level.values
-    for each in node:
+    for each in node[:]:  # a list is made faster than an iterator is asked
         step = children.get(each.tag)
         if step is not None and step.choice:
             chosen = next(each.iterchildren(step.choice), None)
