@@ -120,7 +120,7 @@ def read_xml(node: etree._Element | None, pack: Pack) -> tuple[Declaration, list
 def _fill_class(node: etree._Element, plan: XmlPlan, level: _Reading, unread: list[etree._Element]) -> None:
     """Read what stands inside a class into its level; no deeper than the plan goes."""
     children, values = plan.children, level.values
-    for each in node[:]:  # type: ignore[index]  # lxml's stubs know no slices; an iterator for each class is slower
+    for each in node[:]:  # type: ignore[index]  # the stubs know no slices; an iterator each is slower
         step = children.get(each.tag)
         if step is not None and step.choice:
             chosen = next(each.iterchildren(step.choice), None)
