@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import cli_diff, cli_explain, cli_ops, cli_replay, cli_smoke, cli_spec, logs, pipeline, serve
+from gateway import cli_diff, cli_explain, cli_ops, cli_replay, cli_smoke, cli_spec, limits, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
 from gateway.desk import files_in, named_partner, read_file
 from gateway.errors import GatewayError
@@ -301,8 +301,16 @@ def _print_table(table: Table) -> None:
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def list_command(form: str, **filters: Any) -> None:
-    """List the partners' messages, newest first. Exit code: 0, or 2 when the journal cannot be read."""
-    rows = _open_journal(from_environment()).list_messages(channel="partner", **filters)
+    """List the partners' messages, newest first; alerts about our answers on standard error.
+
+    An alert is an answer that its partner rejected by CONTRL, or was to acknowledge and did not in time.
+
+    Exit code: 0, or 2 when the journal cannot be read.
+    """
+    journal = _open_journal(from_environment())
+    rows = journal.list_messages(channel="partner", **filters)
+    for alert in journal.unacknowledged(datetime.now(UTC), filters["partner"]):
+        click.echo(_alert(alert), err=True)
     if form == "json":
         click.echo(json.dumps(rows, default=str, indent=2))
         return
@@ -319,6 +327,14 @@ def list_command(form: str, **filters: Any) -> None:
         ]
         table.add_row(*(str(cell) for cell in cells))
     _print_table(table)
+
+
+def _alert(row: dict[str, Any]) -> str:
+    """Return the line about an answer that its partner rejected, or did not acknowledge in time."""
+    what = f"ALERT: {row['kind']} {row['id'][:12]} to {row['destination']}, answer to {row['transmission'][:12]}"
+    if row["acknowledgement"] == "awaited":
+        return f"{what}: sent {row['sent_at']:%Y-%m-%d %H:%M:%S}, no CONTRL in {limits.ACKNOWLEDGEMENT_HOURS} hours"
+    return f"{what}: rejected by CONTRL {row['acknowledged_at']:%Y-%m-%d %H:%M:%S}"
 
 
 @main.command()

@@ -88,6 +88,8 @@ class Figures(Collector):
             ("oldest_seconds", "Age of the oldest unfinished transmission"),
             ("outbox", "Things to be sent"),
             ("outbox_oldest_seconds", "Age of the oldest thing to be sent"),
+            ("answers_unacknowledged", "Answers that their partner was to acknowledge by CONTRL and did not in time"),
+            ("answers_rejected", "Answers that their partner rejected by CONTRL"),
             ("destinations_paused", "Destinations that rest after a failure"),
             ("destinations_parked", "Destinations that wait for an operator"),
         ):

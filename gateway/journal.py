@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,6 +69,7 @@ from gateway.codec import (
 )
 from gateway.errors import GatewayError, JournalUnavailable
 from gateway.model import (
+    Acknowledgement,
     Envelope,
     Judged,
     Nature,
@@ -80,6 +82,7 @@ from gateway.model import (
     stable_id,
 )
 from gateway.tables import (
+    UNACKNOWLEDGED,
     assessment_request,
     audit,
     declaration_version,
@@ -117,6 +120,12 @@ IN_ONE_STATEMENT = 5_000
 
 # How many transmissions one transaction of a purge looks at: short enough that nobody waits for it.
 PURGE_PAGE = 500
+
+# What we give an answer's interchange as its control reference: so many characters of the answer's id.
+CONTROL_REFERENCE = re.compile("[0-9a-f]{14}")
+
+# What a partner's CONTRL may say of it (0083): rejected, acknowledged, received.
+ACTIONS = ("4", "7", "8")
 
 # How the note of a resend begins.
 RESEND_OF = "resend of "
@@ -292,7 +301,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One thing to be sent now."""
+    """One thing to be sent now; `answers` is our id of the transmission that caused it."""
 
     id: str
     kind: str
@@ -301,6 +310,7 @@ class Due:
     body: bytes
     created_at: datetime
     attempts: int
+    answers: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,7 +479,8 @@ RESTING = select(destination.c.name).where(
     or_(destination.c.paused_until > bindparam("now"), destination.c.parked_at.is_not(None))
 )
 NEXT = (
-    select(*(outbox.c[name] for name in Due.__dataclass_fields__))
+    select(*(outbox.c[name] for name in Due.__dataclass_fields__ if name != "answers"), inbox.c.id.label("answers"))
+    .join(inbox, inbox.c.sequence == outbox.c.inbox)
     .where(outbox.c.destination == bindparam("name"), outbox.c.sent_at.is_(None))
     .order_by(outbox.c.position)
     .limit(bindparam("share"))
@@ -735,7 +746,8 @@ class Journal:
         with self._write() as connection:
             held = self._held(connection, [row for row, _ in done])
             kept = [(row, outcome) for row, outcome in done if row.sequence in held]
-            messages, outgoing, events = [], [], []
+            messages, outgoing = [], []
+            events: list[tuple[datetime, str, int | None, object]] = []
             for row, outcome in kept:
                 messages += [_message(row, judged, outcome.syntax, specs, now) for judged in outcome.judged]
                 outgoing += [_outgoing(item, row.sequence, now, item.ordinal) for item in outcome.outgoing]
@@ -745,9 +757,47 @@ class Journal:
             self._take_versions(connection, kept)
             self._take_references(connection, kept)
             self._send(connection, outgoing)
-            self._close(connection, [(row, "done", None) for row, _ in kept], now)
+            notes: dict[int, str] = {}
+            for row, outcome in kept:
+                if outcome.acknowledged:
+                    told = [self._acknowledge(connection, row, each, now, events) for each in outcome.acknowledged]
+                    notes[row.sequence] = "; ".join(told)[:500]
+            self._close(connection, [(row, "done", notes.get(row.sequence)) for row, _ in kept], now)
             self._chain(connection, events)
         return [row.sequence in held for row, _ in done]
+
+    def _acknowledge(
+        self,
+        connection: Connection,
+        row: Claimed,
+        said: Acknowledgement,
+        now: datetime,
+        events: list[tuple[datetime, str, int | None, object]],
+    ) -> str:
+        """Record what a partner's CONTRL says of an answer in its own queue, add the event, return the note.
+
+        The last word counts: who rejected an answer may acknowledge it once it was sent again.
+        """
+        reference = said.reference.lower()
+        ours = select(outbox.c.id, outbox.c.inbox, outbox.c.acknowledgement).where(
+            outbox.c.id.between(reference, reference + "g"),
+            outbox.c.destination == said.queue,
+            outbox.c.content_type == "application/edifact",
+            outbox.c.kind != "contrl",
+        )
+        answer = connection.execute(ours).first() if CONTROL_REFERENCE.fullmatch(reference) else None
+        action, error = _text(said.action), _text(said.error) if said.error else None
+        if answer is None or action not in ACTIONS:
+            note = "acknowledges no answer of ours" if answer is None else "says nothing that we know of our answer"
+            events.append((now, "ignored", row.sequence, {"reference": _text(said.reference), "why": note}))
+            return note
+        rejected = action == "4"
+        if answer.acknowledgement != action:
+            values = {"acknowledgement": action, "acknowledged_at": now}
+            connection.execute(update(outbox).where(outbox.c.id == answer.id).values(values))
+            detail = {"answer": answer.id, "by": row.id, "digest": row.digest, "action": action, "error": error}
+            events.append((now, "answer rejected" if rejected else "acknowledged", answer.inbox, detail))
+        return f"{'rejects' if rejected else 'acknowledges'} {answer.id}"
 
     def _take_versions(self, connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
         """Write the effects on declarations and the requests; a withdrawal of a version on file is a request only."""
@@ -783,8 +833,8 @@ class Journal:
         accepted = set()
         for row, outcome in kept:
             for judged in outcome.judged:
-                if not judged.message.envelope.reference:
-                    continue
+                if not judged.message.envelope.reference or judged.message.acknowledges:
+                    continue  # a CONTRL may be repeated: it uses up nothing
                 key = _key(row.partner or ""), _key(judged.message.envelope.reference)
                 mine = {"partner": key[0], "reference": key[1], "inbox": row.sequence, "digest": row.digest}
                 first = rows.setdefault(key, mine)
@@ -1003,7 +1053,7 @@ class Journal:
                 if not share:
                     break
                 rows = connection.execute(NEXT, {"name": name, "share": share})
-                found += [Due(*row) for row in rows]
+                found += [Due(**row) for row in rows.mappings()]
         return found
 
     def mark_sent(self, ids: Sequence[str], now: datetime) -> int:
@@ -1140,6 +1190,25 @@ class Journal:
             rows = connection.execute(query.order_by(inbox.c.sequence.desc(), message.c.ordinal).limit(limit))
             return [{**row, "findings": json.loads(row["findings"] or "[]")} for row in rows.mappings()]
 
+    def unacknowledged(self, now: datetime, partner: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
+        """Return the answers that their partner rejected, or was to acknowledge and did not in time, the oldest first.
+
+        Keys: `id`, `transmission` (that it answers), `partner`, `kind`, `destination`, `sent_at`, `acknowledgement`
+        (awaited, or 4 for rejected), `acknowledged_at`.
+        """
+        overdue = now - timedelta(hours=limits.ACKNOWLEDGEMENT_HOURS)
+        shown = ("id", "kind", "destination", "sent_at", "acknowledgement", "acknowledged_at")
+        query = (
+            select(*(outbox.c[name] for name in shown), inbox.c.id.label("transmission"), inbox.c.partner)
+            .join(inbox, inbox.c.sequence == outbox.c.inbox)
+            .where(UNACKNOWLEDGED, or_(outbox.c.acknowledgement == "4", outbox.c.sent_at < overdue))
+        )
+        if partner is not None:
+            query = query.where(inbox.c.partner == partner)
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(outbox.c.sent_at, outbox.c.position).limit(limit)).mappings()
+            return [dict(row) for row in rows]
+
     def show(self, wanted: str) -> dict[str, Any] | None:
         """Return the whole life of a transmission, by its id or the beginning of it; None if there is none.
 
@@ -1192,6 +1261,13 @@ class Journal:
                 )
             ).one()
             parked = connection.scalar(select(func.count()).where(inbox.c.state == text("'parked'")))
+            overdue = now - timedelta(hours=limits.ACKNOWLEDGEMENT_HOURS)
+            silent, rejected = connection.execute(
+                select(
+                    func.count().filter(outbox.c.acknowledgement == "awaited", outbox.c.sent_at < overdue),
+                    func.count().filter(outbox.c.acknowledgement == "4"),
+                ).where(UNACKNOWLEDGED)
+            ).one()
             resting = connection.execute(
                 select(func.count(), func.count(destination.c.parked_at)).where(destination.c.failures > 0)
             ).one()
@@ -1201,6 +1277,8 @@ class Journal:
             "received": number.get("received", 0),
             "working": number.get("working", 0),
             "parked": parked,
+            "answers_unacknowledged": silent,
+            "answers_rejected": rejected,
             "oldest_seconds": (now - oldest).total_seconds() if oldest else 0.0,
             "outbox": waiting,
             "outbox_oldest_seconds": (now - since).total_seconds() if since else 0.0,
@@ -1773,6 +1851,7 @@ def _outgoing(item: Outgoing, sequence: int, now: datetime, ordinal: int | None)
         "body": item.body,
         "created_at": now,
         "attempts": 0,
+        "acknowledgement": "awaited" if item.awaited else None,
     }
 
 

@@ -17,6 +17,9 @@ ECHO_CHARACTERS = 40
 # Counted attempts before a message is parked: with 2 % kills a step, innocent ones never needed more than 3.
 ATTEMPTS = 5
 
+# Hours that a partner's CONTRL on an answer may take: programs send it at once, and who fetches once a day has the day.
+ACKNOWLEDGEMENT_HOURS = 24
+
 # Wall-clock seconds that one message may take; then its worker is ended from outside, whatever it hangs in. The largest
 # that the other limits let through takes a fraction, and twice this is still below a minute for those behind it.
 MESSAGE_SECONDS = 20.0

@@ -311,11 +311,25 @@ class Locator(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What a partner's CONTRL says of an interchange of ours.
+
+    `reference` is the control reference that we gave it, `action` 0083 (4 rejected, in whole or in part; 7
+    acknowledged; 8 received), `error` 0085 if any, `queue` the answer queue of the partner that says so.
+    """
+
+    reference: str
+    action: str
+    error: str | None
+    queue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message found in a transmission: read, not yet judged.
 
     `pack` names the pack that read it and its version ("chapter24 1.00"), None when its type is not ours; `declaration`
-    is None when the syntax forbids reading on.
+    is None when the syntax forbids reading on. `acknowledges` is what a good CONTRL says.
     """
 
     ordinal: int
@@ -326,6 +340,7 @@ class Message:
     declaration: Declaration | None
     faults: tuple[Fault, ...]
     locator: Locator
+    acknowledges: Acknowledgement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,7 +497,8 @@ class Outgoing:
     """Something to be sent: a stable id (the same whenever it is made again), a queue and its bytes.
 
     `kind` is one of receipt, contrl, refused, accepted, assessed, pending, engine-refused, technical, request.
-    `ordinal` is the message of the transmission that it answers, None for the transmission as a whole.
+    `ordinal` is the message of the transmission that it answers, None for the transmission as a whole. `awaited`: the
+    partner has agreed to acknowledge it with a CONTRL.
     """
 
     id: str
@@ -491,16 +507,18 @@ class Outgoing:
     content_type: str
     body: bytes
     ordinal: int | None = None
+    awaited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What becomes of one transmission: the verdicts and everything to be sent."""
+    """What becomes of one transmission: the verdicts, everything to be sent, and what it acknowledges of ours."""
 
     received: Received
     syntax: Syntax
     judged: tuple[Judged, ...]
     outgoing: tuple[Outgoing, ...]
+    acknowledged: tuple[Acknowledgement, ...] = ()
 
 
 def stable_id(*parts: str) -> str:

@@ -12,6 +12,7 @@ from gateway import calendar, limits
 from gateway.directory import Structure
 from gateway.errors import Malformed
 from gateway.model import (
+    Acknowledgement,
     Address,
     AssessmentResult,
     Envelope,
@@ -41,7 +42,7 @@ from parsers import cad, edifact, sniff, xml
 from parsers.places import check_edifact_places
 from parsers.xml_paths import check_xml_paths
 from responses.answers import answer
-from responses.contrl import contrl
+from responses.contrl import REJECTED, acknowledged, contrl
 from routing.assessment import build_request
 from routing.routes import destination, load_routes
 from validators import edifact as structure
@@ -181,7 +182,19 @@ def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs
         value = ":".join(text.identifier)
         faults = [Fault("GTW-0002", place=where, value=value, syntax_error="17", service_segment="UNH")]
     pack_key = pack.key if pack else None
-    return Message(text.ordinal, Syntax.EDIFACT, type_, text.envelope, pack_key, declaration, tuple(faults), locator)
+    said = _acknowledgement(text) if text.identifier[:1] == ("CONTRL",) and not faults else None
+    return Message(
+        text.ordinal, Syntax.EDIFACT, type_, text.envelope, pack_key, declaration, tuple(faults), locator, said
+    )
+
+
+def _acknowledgement(text: edifact.MessageText) -> Acknowledgement | None:
+    """Return what a CONTRL says of an interchange of ours; one rejected message in it is enough for a rejection."""
+    found = acknowledged(text.segments)
+    if found is None:
+        return None
+    error = next(filter(None, (found.error, *(message.error for message in found.messages))), None)
+    return Acknowledgement(found.reference, REJECTED if found.rejected else found.action, error)
 
 
 def _function_code(text: edifact.MessageText, pack: Pack) -> str | None:
@@ -255,7 +268,12 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
         if one.effect and one.nature is not Nature.WITHDRAWAL and (number := one.effect.declaration.transaction_number):
             histories[number] = (*histories.get(number, ()), one.effect)
         judged.append(one)
-    return Outcome(parsed.received, parsed.syntax, tuple(judged), tuple(_respond(parsed, judged, facts, specs)))
+    told = tuple(
+        replace(one.message.acknowledges, queue=facts.partner.answer_queue)
+        for one in judged
+        if one.message.acknowledges and one.verdict is Verdict.ACCEPTED and facts.partner
+    )
+    return Outcome(parsed.received, parsed.syntax, tuple(judged), tuple(_respond(parsed, judged, facts, specs)), told)
 
 
 def _envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:
@@ -329,7 +347,14 @@ def _respond(parsed: Parsed, judged: list[Judged], facts: Facts, specs: Specs) -
     partner = facts.partner
     if partner is None:
         return
-    answered: set[int] = set()
+    # A CONTRL is never answered, not even a bad one: two machines could go on like that for ever.
+    answered = {
+        header.ordinal
+        for interchange in parsed.interchanges
+        for group in interchange.groups
+        for header in group.messages
+        if header.identifier[:1] == ("CONTRL",)
+    }
     for number, interchange in enumerate(() if facts.unproven else parsed.interchanges, 1):
         inside = [header.ordinal for group in interchange.groups for header in group.messages]
         mine = {one.message.ordinal: one for one in judged if one.message.ordinal in inside}
@@ -359,7 +384,8 @@ def _respond(parsed: Parsed, judged: list[Judged], facts: Facts, specs: Specs) -
             specs=specs,
             interchange=_interchange_of(parsed, one.message.ordinal),
         )
-        yield Outgoing(answer_id, kind, partner.answer_queue, content_type, body, one.message.ordinal)
+        awaited = _awaited(content_type, partner)
+        yield Outgoing(answer_id, kind, partner.answer_queue, content_type, body, one.message.ordinal, awaited)
         if one.effect and one.nature:
             request_id = stable_id(parsed.received.id, ordinal, "request")
             queue = destination(_routes(), one.message.type, one.nature, one.message.envelope.test)
@@ -391,7 +417,12 @@ def respond_assessed(
         result=result,
         interchange=_interchange_of(parsed, ordinal),
     )
-    return Outgoing(answer_id, kind, partner.answer_queue, content_type, body, ordinal)
+    return Outgoing(answer_id, kind, partner.answer_queue, content_type, body, ordinal, _awaited(content_type, partner))
+
+
+def _awaited(content_type: str, partner: Partner) -> bool:
+    """Tell whether a partner is to acknowledge an answer: it is EDIFACT, and CONTRL is agreed, in both directions."""
+    return partner.contrl and content_type == "application/edifact"
 
 
 # The kind of answer that passes on the engine's outcome.
@@ -418,7 +449,8 @@ def respond_technical(received: Received, partner: Partner, specs: Specs) -> Out
         now=received.received_at,
         specs=specs,
     )
-    return Outgoing(answer_id, "technical", partner.answer_queue, content_type, body)
+    awaited = _awaited(content_type, partner)
+    return Outgoing(answer_id, "technical", partner.answer_queue, content_type, body, awaited=awaited)
 
 
 def refuse(received: Received, partner: Partner | None, reason: str, now: datetime, specs: Specs) -> Outcome:

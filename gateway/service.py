@@ -14,7 +14,7 @@ from gateway import limits, pipeline
 from gateway.broker import Broker, Intake, Letter
 from gateway.broker import Delivery as Letterbox
 from gateway.errors import GatewayError, JournalUnavailable
-from gateway.journal import Claimed, Delivery, Journal, Known, Settlement, inbox_id
+from gateway.journal import Claimed, Delivery, Due, Journal, Known, Settlement, inbox_id
 from gateway.logs import bound, logger
 from gateway.model import Facts, Outcome, Outgoing, Parsed, Partner, Received, stable_id
 from gateway.specs import Specs
@@ -296,7 +296,7 @@ def dispatch(broker: Broker, journal: Journal) -> int:
     due = journal.due(4 * BATCH, now())
     if not due:
         return 0
-    letters = [Letter(i.id, i.destination, i.content_type, i.body, {"kind": i.kind}) for i in due]
+    letters = [Letter(i.id, i.destination, i.content_type, i.body, _headers(i)) for i in due]
     published = broker.publish(letters)
     sent = journal.mark_sent(sorted(published.confirmed), now())
     left = [item for item in due if item.id not in published.confirmed]
@@ -306,3 +306,8 @@ def dispatch(broker: Broker, journal: Journal) -> int:
         journal.postpone(name, ids, why, now())
         logger().warning("destination paused", destination=name, error=why)
     return sent
+
+
+def _headers(item: Due) -> dict[str, str]:
+    """Return an answer's kind and the `received` of the receipt that it belongs to; a request answers nothing."""
+    return {"kind": item.kind} if item.kind == "request" else {"kind": item.kind, "in-reply-to": item.answers}

@@ -173,6 +173,10 @@ outbox = Table(
     Column("attempts", Integer, nullable=False),
     Column("sent_at", Instant),
     Column("error", Text),
+    Column(
+        "acknowledgement", Text
+    ),  # awaited; then what the partner's CONTRL said: 4 rejected, 7 acknowledged, 8 received
+    Column("acknowledged_at", Instant),
     Column("body", LargeBinary, nullable=False),
     Index("outbox_inbox", "inbox"),
 )
@@ -183,6 +187,10 @@ Index(
     postgresql_where=outbox.c.sent_at.is_(None),
     sqlite_where=outbox.c.sent_at.is_(None),
 )
+
+# What an operator may have to look at; a literal, so that the planner sees that the index is meant.
+UNACKNOWLEDGED = outbox.c.acknowledgement.in_((literal_column("'awaited'"), literal_column("'4'")))
+Index("outbox_unacknowledged", outbox.c.sent_at, postgresql_where=UNACKNOWLEDGED, sqlite_where=UNACKNOWLEDGED)
 
 # Every replay: what today's pipeline makes of a transmission (or of a file: no inbox), without any effect.
 execution = Table(
