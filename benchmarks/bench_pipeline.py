@@ -136,7 +136,7 @@ LIMITS = (
     "",
     "Where a target above is not reached, it is the interpreter: some 175 nodes or 80 segments of a small message are",
     "each visited in Python, once to place them and once to read their value, at about a microsecond a value. In XML",
-    "that is a third of the way, parsing and schema a fifth, the rules and the dictionary a sixth, answer and request a",
+    "that is a third of the way, parsing and schema a fifth, rules and dictionary a sixth, answer and request a",
     "sixth. In EDIFACT splitting, sorting into groups and reading are the larger half.",
 )
 ALONE = "lxml alone, parse and schema"
