@@ -79,7 +79,8 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
                         f"{resident / 1e6:.0f} MB, {files} files",
                         flush=True,
                     )
-                run.read(max(0.0, now + 1 - time.monotonic()))
+                while (left := now + 1 - time.monotonic()) > 0:
+                    run.read(left)
             run.settle(180)
             figures = run.figures()
         to_broker.close()
