@@ -292,7 +292,8 @@ def _validate(message: Message, pack: Pack | None, facts: Facts, parsed: Parsed,
     if message.declaration is None or pack is None or any(_stops(fault, specs) for fault in message.faults):
         return
     reference = message.envelope.reference
-    if reference and facts.references.get(reference, parsed.received.digest) != parsed.received.digest:
+    known = facts.references.get(reference) if reference else None
+    if known is not None and known != parsed.received.digest:
         yield Fault("GTW-0009", address=Address(""), value=reference)
     day = calendar.eastern_day(parsed.received.received_at)
     if not pack.valid.covers(day):

@@ -141,7 +141,8 @@ class Rabbit(_Server):
         super().start()
         members = "catch ra:members({element(1, amqqueue:get_pid(Q)), node()}, 1000)"
         elect = "ra:trigger_election({element(1, amqqueue:get_pid(Q)), node()})"
-        self.control("eval", f"[case {members} of {{ok, _, _}} -> ok; _ -> {elect} end || Q <- rabbit_amqqueue:list()].")
+        each = f"case {members} of {{ok, _, _}} -> ok; _ -> {elect} end"
+        self.control("eval", f"[{each} || Q <- rabbit_amqqueue:list()].")
 
     def control(self, *arguments: str) -> str:
         program = str(Path(str(self.program)).parent / "rabbitmqctl")

@@ -26,8 +26,7 @@ def explained(*changes: tuple[str, str]) -> list[Fault]:
         text = text.replace(old, new, 1)
     root = etree.fromstring(text)
     schema = etree.XMLSchema(etree.parse(str(DECLARATION.schema)))
-    faults = [] if schema.validate(root) else explain(root, DECLARATION, place_in(root))
-    return faults
+    return [] if schema.validate(root) else explain(root, DECLARATION, place_in(root))
 
 
 def place_in(root: etree._Element) -> Callable[[etree._Element], Place]:
