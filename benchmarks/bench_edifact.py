@@ -42,11 +42,11 @@ def main(arguments: list[str]) -> None:
         body = Path(arguments[1]).read_bytes()
         ours(body, table(arguments[2]))
         status = Path("/proc/self/status").read_text(encoding="ascii")  # ru_maxrss would count the parent's memory too
-        print(int(status.partition("VmHWM:")[2].split()[0]) * 1024)  # noqa: T201
+        print(int(status.partition("VmHWM:")[2].split()[0]) * 1024)
         return
     lines = list(report(1_000 if "--quick" in arguments else 10_000))
     text = "\n".join(lines) + "\n"
-    print(text)  # noqa: T201
+    print(text)
     if "--quick" not in arguments:
         REPORT.write_text(text, encoding="utf-8")
 

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
     """Run everything, print and write the report."""
     quick = "--quick" in arguments
     text = "\n".join(report(3 if quick else 15)) + "\n"
-    print(text)  # noqa: T201
+    print(text)
     if not quick:
         REPORT.write_text(text, encoding="utf-8")
 

@@ -149,7 +149,7 @@ def measure(name: str, broker_url: str, database_url: str, folder: Path, argumen
             late = [size for at, size in watch.memory if at >= (last - begun) / 2] or [0]
             print(
                 f"{name}: backlog of {len(backlog):,} drained in {last - begun:.1f} s = {rate:.0f}/s; memory of "
-                f"all processes at most {max(early) / 1e6:.0f} MB in the first half, {max(late) / 1e6:.0f} MB in the 2nd",
+                f"all processes at most {max(early) / 1e6:.0f} MB in the 1st half, {max(late) / 1e6:.0f} MB in the 2nd",
                 flush=True,
             )
             while watch.read(intake, 2.0):
