@@ -324,23 +324,20 @@ class Run:
         return [self._process.pid, *(child.pid for child in psutil.Process(self._process.pid).children(True))]
 
     def send(self, letters: list[Letter], size: int = 20) -> None:
-        """Send letters as a careful sender does: what was not confirmed is sent again."""
+        """Send letters as a careful sender does: until confirmed, and nothing more about a declaration before that."""
         for place in range(0, len(letters), size):
             batch = letters[place : place + size]
             while batch:
-                # A batch may not hold one id twice; a transport duplicate therefore goes into the next one.
-                first = {letter.id: letter for letter in reversed(batch)}
+                first: dict[str, int] = {}
+                for index, letter in enumerate(batch):
+                    first.setdefault(letter.id.partition("-")[0], index)
                 try:
-                    confirmed = self._broker.publish(list(reversed(first.values()))).confirmed
+                    confirmed = self._broker.publish([batch[index] for index in first.values()]).confirmed
                 except BrokerUnavailable:
                     time.sleep(0.2)
                     continue
-                left, seen = [], set()
-                for letter in batch:
-                    if letter.id not in confirmed or letter.id in seen:
-                        left.append(letter)
-                    seen.add(letter.id)
-                batch = left
+                sent = {index for index in first.values() if batch[index].id in confirmed}
+                batch = [letter for index, letter in enumerate(batch) if index not in sent]
             self.letters += letters[place : place + size]
             self.read()
 
