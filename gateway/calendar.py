@@ -34,6 +34,11 @@ def eastern_day(moment: datetime) -> date:
     return moment.astimezone(EASTERN).date()
 
 
+def _countable(day: date) -> date:
+    """Return the day, or the nearest from which days and months can be counted: a sender may write any calendar date."""
+    return min(max(day, date(2, 1, 1)), date(9998, 1, 1))
+
+
 def end_of_day(day: date) -> datetime:
     """Return the day's last minute, 23:59:59.999999 Eastern Time, as an aware moment."""
     return datetime.combine(day, time.max, EASTERN)
@@ -49,6 +54,7 @@ def add_business_days(day: date, count: int, holidays: Container[date]) -> date:
 
     Counting starts on the next business day, also from a Saturday, Sunday or holiday (AMPS C288).
     """
+    day = _countable(day)
     while count > 0:
         day += DAY
         if is_business_day(day, holidays):
@@ -58,6 +64,7 @@ def add_business_days(day: date, count: int, holidays: Container[date]) -> date:
 
 def add_months(day: date, months: int) -> date:
     """Return the same day of the month so many months later, or that month's last day when it has no such day."""
+    day = _countable(day)
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     following = date(year + (month == 11), (month + 1) % 12 + 1, 1)
     return min(date(year, month + 1, 1) + (day.day - 1) * DAY, following - DAY)
@@ -68,6 +75,7 @@ def billing_period(day: date, billing: Billing = BILLING) -> BillingPeriod:
 
     The payment is due on the tenth weekday (Monday to Friday, holidays included) after the period's last day.
     """
+    day = _countable(day)
     start = day.replace(day=billing.period_start)
     if start > day:
         start = add_months(start, -1)

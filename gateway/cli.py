@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -195,9 +196,20 @@ def _print_finding(finding: Finding, lines: Sequence[str], lang: str) -> None:
         out.print(Text(f"    expected: {finding.expected}", "dim"))
 
 
+def _as_text(body: bytes) -> str:
+    """Return an answer for the screen: UTF-8, or Latin-1 as EDIFACT's UNOC has it."""
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body.decode("latin-1")
+
+
 def _write_answers(folder: Path, path: Path, outgoing: Iterable[Outgoing]) -> None:
     """Write each answer into the folder, named after the file, the message's ordinal and the kind."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GatewayError(f"{folder}: {error.strerror}") from error
     for each in outgoing:
         ordinal = "" if each.ordinal is None else f".{each.ordinal}"
         (folder / f"{path.name}{ordinal}.{each.kind}.{SUFFIXES[each.content_type]}").write_bytes(each.body)
@@ -247,19 +259,28 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
         click.echo(f"sent {file} as {letter.id}")
         if not wait:
             return
+        # Our own answers name the transmission of a receipt with our bytes: of this one, or of the first that had them.
+        digest, ours = hashlib.sha256(letter.body).hexdigest(), set[str]()
         deadline = datetime.now(UTC).timestamp() + seconds
         while (left := deadline - datetime.now(UTC).timestamp()) > 0:
             answer = broker.take(partners[partner_id].answer_queue, left)
             if answer is None:
                 break
             kind = answer.headers.get("kind", "answer")
+            if kind == "receipt" and (receipt := json.loads(answer.body))["sha256"] == digest:
+                ours.add(receipt["received"])
+            if answer.headers.get("in-reply-to") not in ours:
+                click.echo(f"--- {kind} to another message, passed over")
+                continue
             click.echo(f"--- {kind} ({answer.content_type})")
-            click.echo(answer.body.decode("utf-8", errors="replace"))
+            click.echo(_as_text(answer.body))
             if kind in ("refused", "technical", "engine-refused") or (kind == "contrl" and _rejects(answer.body)):
                 sys.exit(1)
             if kind in ("assessed", "pending"):
                 return
-    click.echo(f"gateway: no final answer within {seconds:g} s", err=True)
+    click.echo(
+        f"gateway: no final answer within {seconds:g} s; does an assessment engine answer? see serve --help", err=True
+    )
     sys.exit(1)
 
 

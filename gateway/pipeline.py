@@ -122,7 +122,14 @@ def _parse_xml(received: Received, specs: Specs) -> Message:
         place = xml.place_in_envelope(root, pack.xml_envelope["version"], locator)
         faults = [_no_such_version(version, known, code, place)]
     elif not xml.fits(root, pack):
-        faults = schema.explain(root, pack, locator.place_of, xml.misfits(root, pack, limits.FINDINGS_LISTED))
+        misfits = xml.misfits(root, pack, limits.FINDINGS_LISTED)
+        faults = schema.explain(root, pack, locator.place_of, misfits)
+        if not faults and not check_elements(declaration, pack, specs, pack.types[code or ""]):
+            # What the schema refuses is never accepted, even where nothing else can say what is wrong with it.
+            node = next(iter(misfits), root)
+            faults = [
+                Fault("XML-0004", place=locator.place_of(node), value=node.text, expected="what the schema allows")
+            ]
     elif unread:
         faults = [Fault("CAD-0007", place=locator.place_of(each), value=each.tag.rpartition("}")[2]) for each in unread]
     return Message(1, Syntax.XML, pack.types[code or ""], envelope, pack.key, declaration, tuple(faults), locator)
@@ -439,7 +446,8 @@ def status_after(nature: Nature, outcome: str) -> str:
 def respond_technical(received: Received, partner: Partner, specs: Specs) -> Outgoing:
     """Return the answer to a transmission that could not be handled: it is kept, and an operator looks at it."""
     parsed = Parsed(received, sniff.syntax(received.body), ())
-    message = _nothing(parsed.syntax, Envelope(), (Fault("GTW-0010", address=Address("")),), received.body)
+    said = Envelope(sender=next(iter(partner.envelopes), None))
+    message = _nothing(parsed.syntax, said, (Fault("GTW-0010", address=Address("")),), received.body)
     finding = to_finding(message.faults[0], message, None, specs)
     answer_id = stable_id(received.id, "technical")
     content_type, body = answer(

@@ -194,7 +194,8 @@ class XmlLocator:
 
         parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters
         parser.Parse(self._body, True)
-        return tuple(found)
+        marked = self._body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"))  # expat counts the mark
+        return tuple((line, column - (marked and line == 1)) for line, column in found)
 
 
 def start_of(root: etree._Element) -> Place:

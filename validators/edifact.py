@@ -645,7 +645,8 @@ def _envelope(
     if written.syntax_id and written.syntax_version and not supported:
         component = 1 if not written.charset_known else 2
         yield fault("EDI-0101", "2", header, 2, component, header.value(1, component))
-    inside = list(_service_faults(written, header)) if supported or not written.syntax_version else []
+    named = written.syntax_id and written.syntax_version
+    inside = list(_service_faults(written, header)) if supported or not named else []
     yield from inside
     wrong = {found.place.element for found in inside if found.place}
     if 5 not in wrong and supported:
@@ -694,10 +695,15 @@ def _envelope(
     yield from inside
     wrong = {found.place.element for found in inside if found.place}
     actual = len(grouped) if grouped else sum(len(group.messages) for group in written.groups)
-    if 2 not in wrong and not mixed and int(trailer.value(1)) != actual:
+    if 2 not in wrong and not mixed and _count(trailer.value(1)) != actual:
         yield fault("EDI-0105", "29", trailer, 2, None, trailer.value(1), str(actual))
     if 3 not in wrong and written.reference and trailer.value(2) != written.reference:
         yield fault("EDI-0104", "28", trailer, 3, None, trailer.value(2), written.reference)
+
+
+def _count(text: str) -> int:
+    """Return a control count, -1 for a number that counts nothing (a decimal)."""
+    return int(text) if text.isdecimal() else -1
 
 
 def _prepared(text: str) -> date | None:
@@ -734,7 +740,7 @@ def _group_faults(written: InterchangeText, group: GroupText) -> Iterator[Fault]
     inside = list(_service_faults(written, trailer))
     yield from inside
     wrong = {found.place.element for found in inside if found.place}
-    if 2 not in wrong and int(trailer.value(1)) != len(group.messages):
+    if 2 not in wrong and _count(trailer.value(1)) != len(group.messages):
         yield Fault(
             "EDI-0203", None, written.place(trailer, 2), trailer.value(1), str(len(group.messages)), {}, "29", "UNE"
         )

@@ -372,7 +372,8 @@ def late_following_month(declaration: Declaration, case: Case, bound: Bound) -> 
 
 def _late(declaration: Declaration, case: Case, bound: Bound, due_after: Callable[[date], date]) -> Iterable[Hit]:
     released = declaration.day(bound.element)
-    if released is None or released > case.today:
+    unreadable = declaration.has("accounting_date") and declaration.day("accounting_date") is None
+    if released is None or released > case.today or unreadable:
         return OK
     due = due_after(released)
     accounted = declaration.day("accounting_date") or case.today

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -88,10 +89,16 @@ def _schema(path: Path) -> xmlschema.XMLSchema10:
     return xmlschema.XMLSchema10(str(path), allow="local", defuse="always")
 
 
+def _errors(root: Any, pack: Pack) -> Iterator[Any]:
+    """Yield xmlschema's errors, up to where it gives up itself (it raises at an unknown xsi:type)."""
+    with suppress(xmlschema.XMLSchemaException, LookupError):
+        yield from _schema(pack.schema).iter_errors(root)
+
+
 def _troubles(root: Any, pack: Pack) -> list[Trouble]:
     """Return the schema's errors, each place once."""
     found: dict[tuple[str, str], Trouble] = {}
-    for error in islice(_schema(pack.schema).iter_errors(root), ERRORS_EXPLAINED):
+    for error in islice(_errors(root, pack), ERRORS_EXPLAINED):
         node, reason = error.elem if error.elem is not None else root, error.reason or str(error.message)
         attribute = ATTRIBUTE.match(reason)
         key = attribute[1] if attribute else ""
