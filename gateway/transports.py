@@ -69,8 +69,10 @@ _visible = _message.c.visible_at <= sa.bindparam("now")
 _mine = sa.and_(_message.c.id == sa.bindparam("row"), _message.c.version == sa.bindparam("lease"))
 _ANYTHING = sa.select(1).where(_message.c.queue.in_(sa.bindparam("queues", expanding=True)), _visible).limit(1)
 _CANDIDATES = (
-    sa.select(_message.c.id, _message.c.deliveries, sa.func.length(_message.c.body).label("size"))
-    .where(_message.c.queue == sa.bindparam("name"), _visible)
+    sa.select(
+        _message.c.id, _message.c.deliveries, sa.func.length(_message.c.body).label("size"), _message.c.visible_at
+    )
+    .where(_message.c.queue == sa.bindparam("name"))
     .order_by(_message.c.id)
     .limit(sa.bindparam("room"))
 )
@@ -261,12 +263,18 @@ class Channel(virtual.Channel):  # type: ignore[misc]
         with self._read() as connection:  # a reader without work must not take the writer's place
             if connection.scalar(_ANYTHING, {"queues": queues, "now": now}) is None:
                 return []
+        mine = {_key(tag)["row"] for tag in self.qos._delivered}
         with self._engine.begin() as connection:
-            candidates = [
-                row
-                for queue in queues  # one by one: the index then gives each in order, without sorting a backlog
-                for row in connection.execute(_CANDIDATES, {"name": queue, "now": now, "room": limit})
-            ]
+            candidates: list[Any] = []
+            for queue in queues:  # one by one: the index then gives each in order, without sorting a backlog
+                room = limit + len(mine)
+                for row in connection.execute(_CANDIDATES, {"name": queue, "room": room}):
+                    if row.visible_at <= now:
+                        candidates.append(row)
+                    elif row.id not in mine:
+                        # In another reader's hand: what stands behind it waits, or a correction would overtake its
+                        # original when that reader is killed.
+                        break
             ids: list[int] = []
             size = 0
             for row in sorted(candidates, key=lambda row: row.id)[:limit]:

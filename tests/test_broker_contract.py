@@ -401,3 +401,21 @@ def test_an_idle_reader_sees_a_new_message_and_the_end_of_a_lease(tmp_path: Path
         receive(idle, 1)
         assert holder.receive(0.1) == []
         assert receive(holder, 1)[0].redelivered
+
+
+def test_nothing_overtakes_what_a_killed_reader_holds(tmp_path: Path) -> None:
+    """What stands behind it waits for the end of its lease; other queues do not, nor the reader's own next messages."""
+    broker = open_broker(f"sqlite:///{tmp_path}/queue.db?lease=1.5")
+    broker.declare(["in", "other"])
+    broker.publish(letters("in", 4))
+    dead = broker.consume(["in"], prefetch=2)
+    held = receive(dead, 2)
+    broker.publish([Letter("elsewhere", "other", "text/plain", b"x")])
+    with broker.consume(["in", "other"]) as reader:
+        first = receive(reader, 1)
+        assert [one.queue for one in first] == ["other"]
+        reader.ack(first)
+        assert reader.receive(0.1) == []
+        rest = receive(reader, 4)
+    assert [one.uid for one in rest[:2]] == [one.uid for one in held]
+    assert all(one.redelivered for one in rest[:2])
