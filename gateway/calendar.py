@@ -35,7 +35,7 @@ def eastern_day(moment: datetime) -> date:
 
 
 def _countable(day: date) -> date:
-    """Return the day, or the nearest from which days and months can be counted: a sender may write any calendar date."""
+    """Return the day, or the nearest from which days and months can be counted; a sender may write any date."""
     return min(max(day, date(2, 1, 1)), date(9998, 1, 1))
 
 

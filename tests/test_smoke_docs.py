@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -103,8 +104,12 @@ def test_ctrl_c_leaves_the_score_as_it_stands(tmp_path: Path) -> None:
     assert customs.stdout
     assert "waiting" in customs.stdout.readline()
     customs.stdout.readline()
-    customs.send_signal(signal.SIGINT)
-    said, _ = customs.communicate(timeout=60)
+    said = ""
+    for _ in range(12):  # a signal that comes while a library is busy may be swallowed there: a person presses again
+        customs.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            said, _ = customs.communicate(timeout=5)
+            break
     assert customs.returncode == 1
     assert "failed at stage 1: Connection and receipt" in said
     assert (tmp_path / "maple.html").read_text("utf-8").count("No such message came.") >= 1
