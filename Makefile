@@ -21,7 +21,7 @@ test: install
 
 # What takes seconds rather than milliseconds: processes started and killed, conformance kits, large hostile input.
 test-slow: install
-	$(BIN)/python -m pytest -n auto -m "slow and not chaos"
+	$(BIN)/python -m pytest -n auto -m "slow and not chaos" $(SLOW)
 
 # Kills, cuts and outages on brokers and databases of its own: reduced, as the build runs it, and at full size.
 chaos-ci: install
