@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.broker import Broker, Delivery, Letter, open_broker
+from gateway.cli import SUFFIXES
 from gateway.errors import BrokerUnavailable, GatewayError
 from gateway.journal import Journal
 from gateway.settings import HOME, Settings, from_environment
@@ -30,9 +31,6 @@ SAMPLES = HOME / "samples"
 
 # How long one message's answers may take; the run is for looking, the figures belong to `make bench`.
 PATIENCE_SECONDS = 30.0
-
-# The suffix of an answer's file.
-SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
 
 
 @dataclass(frozen=True, slots=True)
