@@ -14,7 +14,7 @@ install: .venv/installed
 	@touch $@
 
 run: install
-	@$(BIN)/python -m gateway.demo
+	@$(BIN)/python -m gateway.cli.demo
 
 test: install
 	$(BIN)/python -m pytest -n auto

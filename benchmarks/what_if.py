@@ -16,7 +16,8 @@ from pathlib import Path
 import click
 import psutil
 
-from gateway import pipeline, replay
+from gateway import pipeline
+from gateway.desk import replay
 from gateway.journal import Journal, Recorded, Selection, inbox_id
 from gateway.logs import configure
 from tests.house import settings_in

@@ -1,5 +1,5 @@
 """`python -m gateway`: the command line without an installed script."""
 
-from gateway.cli import main
+from gateway.cli.main import main
 
 main()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli import main
+from gateway.cli.main import main
 from gateway.journal import Journal
 from tests.house import house, settings_in
 from tests.way import SAMPLES, rows

@@ -10,8 +10,8 @@ from datetime import date
 from pathlib import Path
 
 from gateway.model import Declaration, MessageType, Partner, Syntax, Value
-from gateway.samples import Maker, Sample, Step, play, write
 from gateway.specs import Specs
+from gateway.trade.samples import Maker, Sample, Step, play, write
 from routing.partners import load_partners
 
 HOME = Path(__file__).parents[1]

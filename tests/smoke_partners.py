@@ -14,10 +14,10 @@ import msgspec
 
 from gateway.broker import open_broker
 from gateway.model import Partner, Syntax
-from gateway.scenario import KIT, Scenario, Step, load_scenario
-from gateway.smoke import Result, blank
-from gateway.smoke_broker import Mailbox, Sender, Sent
-from gateway.smoke_customs import attend
+from gateway.trade.scenario import KIT, Scenario, Step, load_scenario
+from gateway.trade.smoke import Result, blank
+from gateway.trade.smoke_broker import Mailbox, Sender, Sent
+from gateway.trade.smoke_customs import attend
 from routing.partners import inbound_queue
 from tests.way import PARTNERS, SPECS
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli import main
+from gateway.cli.main import main
 from gateway.journal import Journal
 from tests.house import House, house, settings_in
 from tests.way import HOME, SAMPLES
@@ -236,7 +236,7 @@ def test_a_file_that_cannot_be_read_is_one_line(run: Run, tmp_path: Path, monkey
 
     monkeypatch.setattr(Path, "read_bytes", denied)
     monkeypatch.setattr("gateway.pipeline.prepare", lambda _: None)
-    monkeypatch.setattr("gateway.cli.load_partners", lambda _: {})
+    monkeypatch.setattr("gateway.cli.main.load_partners", lambda _: {})
     assert "Permission denied" in one_line(run("check", tmp_path / "secret"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.diff import fitting
+from gateway.desk.diff import fitting
 from gateway.model import Amounts, Declaration, Envelope, Nature
 from parsers.writer import write_edifact, write_xml
 from routing.engine import NIL

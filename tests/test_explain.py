@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway import pipeline
-from gateway.explain import LINES_SHOWN, Explained, amount_in_words, day_in_words, excerpt, explain
+from gateway.desk.explain import LINES_SHOWN, Explained, amount_in_words, day_in_words, excerpt, explain
 from gateway.model import Envelope, Facts, Place, Received
 from parsers.writer import write_edifact, write_xml
 from tests.builders import DECLARATION, NOW, facts, valid_declaration, with_lines

@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner
 from lxml import html
 
-from gateway.cli import main
-from gateway.guide import build
+from gateway.cli.main import main
 from gateway.model import Commodity, Declaration, Invoice, MessageType, Value
 from gateway.pipeline import prepare
 from gateway.specs import Element, Pack, Specs
+from gateway.trade.guide import build
 from routing.partners import load_partners
 from tests.packs import HOME, ROOT, copy, rewrite
 from validators.elements import check_elements

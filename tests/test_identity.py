@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from gateway import service
 from gateway.broker import Delivery, Intake, Letter, open_broker
-from gateway.cli import main
+from gateway.cli.main import main
 from gateway.errors import GatewayError
 from gateway.journal import Journal
 from gateway.model import Envelope, Outcome, Partner, Period, Received, Verdict

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from gateway import service
 from gateway.audit import GENESIS, Link, link_hash, walk
-from gateway.cli import main
+from gateway.cli.main import main
 from gateway.retention import load_retention, months_before
 from tests.house import House, house
 from tests.way import SAMPLES

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.cli import main
+from gateway.cli.main import main
 from gateway.errors import SpecError
 from gateway.model import Declaration, MessageType, Syntax
 from gateway.pipeline import prepare
-from gateway.samples import Maker, play, write
 from gateway.specs import Specs
+from gateway.trade.samples import Maker, play, write
 from tests.packs import BOTH, DAY, PARTNER, ROOT, Row, copy, edit, judged, original, rewrite, sent, set_field
 
 OURS = prepare(ROOT)

@@ -148,7 +148,7 @@ def test_by_id_or_the_start_of_it(run: Run, journal: Journal) -> None:
 
 
 def test_a_day_means_the_whole_day_in_eastern_time(journal: Journal) -> None:
-    from gateway.desk import Moment
+    from gateway.cli.shared import Moment
 
     start, end = (Moment(end=end).convert("2026-11-01", None, None) for end in (False, True))
     assert start.isoformat() == "2026-11-01T00:00:00-04:00"

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import cli_replay, pipeline, replay
+from gateway import pipeline
+from gateway.cli import replay as cli_replay
+from gateway.desk import replay
 from gateway.journal import Journal, Selection
 from gateway.settings import Settings
 from tests.desk import runner

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.catalogue import listed_rules
-from gateway.cli import main
+from gateway.cli.main import main
 from gateway.model import Severity, Syntax, Verdict
 from gateway.pipeline import prepare
-from gateway.samples import RECIPES, Maker, Sample, faults, faulty, play, write
+from gateway.trade.samples import RECIPES, Maker, Sample, faults, faulty, play, write
 from routing.partners import load_partners
 
 HOME = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ from lxml import etree
 
 from gateway.model import Envelope, Facts, Finding, Received
 from gateway.pipeline import handle, prepare
-from gateway.samples import Maker
+from gateway.trade.samples import Maker
 from parsers import xml
 from parsers.writer import write_xml
 from tests.packs import PARTNER, ROOT

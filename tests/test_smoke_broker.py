@@ -18,12 +18,12 @@ from click.testing import CliRunner
 
 from gateway import engine_loop
 from gateway.broker import open_broker
-from gateway.cli_smoke import smoke
+from gateway.cli.smoke import smoke
 from gateway.errors import GatewayError
 from gateway.model import Syntax
-from gateway.scenario import KIT, Scenario, load_scenario, unmet_codes
-from gateway.smoke import Result, process
-from gateway.smoke_broker import Sender, play
+from gateway.trade.scenario import KIT, Scenario, load_scenario, unmet_codes
+from gateway.trade.smoke import Result, process
+from gateway.trade.smoke_broker import Sender, play
 from routing.engine import assess
 from routing.routes import for_tests, load_routes
 from tests.house import House, house, settings_in
@@ -329,7 +329,7 @@ def test_codes_are_met_by_beginning_and_by_alternative() -> None:
     ],
 )
 def test_what_cannot_run_is_one_clear_line_and_exit_code_2(tmp_path: Path, options: list[str], says: str) -> None:
-    from gateway.cli import main
+    from gateway.cli.main import main
 
     done = CliRunner().invoke(main, ["smoke", *(each.format(tmp_path) for each in options)])
     assert (done.exit_code, says in done.output) == (2, True), done.output

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.scenario import KIT, load_scenario
+from gateway.trade.scenario import KIT, load_scenario
 from tests.house import settings_in
 from tests.way import HOME
 

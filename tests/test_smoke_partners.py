@@ -13,9 +13,9 @@ import pytest
 
 from gateway.broker import Broker, open_broker
 from gateway.model import Envelope
-from gateway.scenario import Scenario
-from gateway.smoke import Result
-from gateway.smoke_broker import Sender
+from gateway.trade.scenario import Scenario
+from gateway.trade.smoke import Result
+from gateway.trade.smoke_broker import Sender
 from parsers.writer import write_edifact
 from tests import smoke_partners as partners
 from tests.builders import DECLARATION

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from gateway.cli_smoke import smoke
-from gateway.scenario import Words
-from gateway.smoke import Result, canonical, digest
-from gateway.smoke_report import write_html, write_junit
+from gateway.cli.smoke import smoke
+from gateway.trade.scenario import Words
+from gateway.trade.smoke import Result, canonical, digest
+from gateway.trade.smoke_report import write_html, write_junit
 from tests import smoke_partners as partners
 from tests import test_guide_browser
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from gateway import limits
 from gateway.broker import Delivery
-from gateway.cli import main
+from gateway.cli.main import main
 from gateway.health import Figures
 from tests.house import House, house, kinds, settings_in
 from tests.way import SAMPLES

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 from rich.console import Console
 
-from gateway import demo, service
+from gateway import service
 from gateway.broker import open_broker
+from gateway.cli import demo
 from gateway.journal import Journal
 from gateway.serve import queues
 from tests.house import House, house, settings_in

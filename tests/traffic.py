@@ -14,7 +14,7 @@ from gateway import service
 from gateway.calendar import eastern_day
 from gateway.journal import Delivery, Journal, inbox_id
 from gateway.model import Declaration, MessageType, Syntax
-from gateway.samples import Maker, write
+from gateway.trade.samples import Maker, write
 from parsers import sniff
 from tests.way import HOME, PARTNERS, SPECS
 from validators.rules import check_digit_of

@@ -17,11 +17,11 @@ from gateway.broker import Broker, Delivery, Intake, Letter
 from gateway.calendar import eastern_day
 from gateway.errors import GatewayError
 from gateway.model import Bilingual, Envelope, MessageType, Partner, Syntax, stable_id
-from gateway.replies import Reply, read_reply
-from gateway.samples import Draft, Maker
-from gateway.scenario import Scenario, Step, remark_on, unmet_codes
-from gateway.smoke import Line, Result, StageResult, blank, words
 from gateway.specs import Specs
+from gateway.trade.replies import Reply, read_reply
+from gateway.trade.samples import Draft, Maker
+from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
+from gateway.trade.smoke import Line, Result, StageResult, blank, words
 from parsers.writer import write_edifact, write_xml
 from routing.partners import inbound_queue
 from validators.rules import check_digit_of

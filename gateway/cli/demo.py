@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.broker import Broker, Delivery, Letter, open_broker
-from gateway.cli import SUFFIXES
+from gateway.cli.main import SUFFIXES
 from gateway.errors import BrokerUnavailable, GatewayError
 from gateway.journal import Journal
 from gateway.settings import HOME, Settings, from_environment

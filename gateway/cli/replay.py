@@ -18,14 +18,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from gateway import pages, pipeline, replay
-from gateway.desk import FORMAT, HTML, LANGUAGE, OPERATOR, Moment, files_with_facts, open_journal, out
+from gateway import pages, pipeline
+from gateway.cli.shared import FORMAT, HTML, LANGUAGE, OPERATOR, Moment, files_with_facts, open_journal, out
+from gateway.desk import replay
+from gateway.desk.trial import differences, play, read_expectations
 from gateway.errors import GatewayError
 from gateway.journal import Execution, Journal, Recorded, Selection
 from gateway.model import Bilingual, Outcome, Verdict
 from gateway.settings import Settings, from_environment
 from gateway.specs import Specs
-from gateway.trial import differences, play, read_expectations
 from routing.partners import load_partners
 from validators.explain import PLACEHOLDER, text_of
 

@@ -18,9 +18,9 @@ from gateway import pipeline, service
 from gateway.broker import Broker, Intake, Letter
 from gateway.journal import Delivery, Journal
 from gateway.model import Bilingual, Message, MessageType, Partner, Received, Verdict, stable_id
-from gateway.scenario import Scenario, Step, remark_on, unmet_codes
-from gateway.smoke import Line, Result, blank, words
 from gateway.specs import Specs
+from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
+from gateway.trade.smoke import Line, Result, blank, words
 from responses.business import printable
 from routing.assessment import read_request, write_result
 from routing.engine import assess, load_rates

@@ -15,15 +15,16 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from gateway import logs, pipeline, smoke_broker, smoke_customs
+from gateway import logs, pipeline
 from gateway.broker import mask, open_broker
 from gateway.errors import GatewayError
 from gateway.model import Bilingual, Partner
-from gateway.scenario import KIT, Scenario, load_scenario
 from gateway.settings import Settings, from_environment
-from gateway.smoke import START_SECONDS, Result, blank, check_report, digest, folder, gateway_of_our_own, process
-from gateway.smoke_report import table, write_html, write_junit
 from gateway.specs import Specs
+from gateway.trade import smoke_broker, smoke_customs
+from gateway.trade.scenario import KIT, Scenario, load_scenario
+from gateway.trade.smoke import START_SECONDS, Result, blank, check_report, digest, folder, gateway_of_our_own, process
+from gateway.trade.smoke_report import table, write_html, write_junit
 from routing.partners import inbound_queue, load_partners
 
 WAIT = "As customs: end after so many seconds in which nothing comes and nothing is read."

@@ -18,9 +18,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import cli_diff, cli_explain, cli_ops, cli_replay, cli_smoke, cli_spec, limits, logs, pipeline, serve
+from gateway import limits, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
-from gateway.desk import files_in, named_partner, read_file
+from gateway.cli import diff, explain, ops, replay, smoke, spec
+from gateway.cli.shared import files_in, named_partner, read_file
 from gateway.errors import GatewayError
 from gateway.journal import Journal
 from gateway.model import (
@@ -34,7 +35,7 @@ from gateway.model import (
     Verdict,
     VersionFact,
 )
-from gateway.settings import Settings, from_environment
+from gateway.settings import HOME, Settings, from_environment
 from routing.partners import inbound_queue, load_partners
 
 out = Console(highlight=False, soft_wrap=True)
@@ -434,11 +435,10 @@ def _examine_packages(_settings: Settings, _declare: bool) -> str:
     import responses
     import validators
 
-    home = Path(__file__).resolve().parent.parent
     for package in (responses, validators):
-        if Path(package.__file__ or "").resolve().parent.parent != home:
+        if Path(package.__file__ or "").resolve().parent.parent != HOME:
             raise GatewayError(f"{package.__name__} is another project's: {package.__file__}; use a .venv of its own")
-    return str(home)
+    return str(HOME)
 
 
 def _examine_specs(settings: Settings, _declare: bool) -> str:
@@ -471,13 +471,13 @@ def _examine_journal(settings: Settings, declare: bool) -> str:
     return journal.url
 
 
-main.add_command(cli_smoke.smoke)
-main.add_command(cli_spec.rules)
-main.add_command(cli_spec.samples)
-main.add_command(cli_spec.guide)
-main.add_command(cli_replay.replay_command)
-main.add_command(cli_replay.parked)
-main.add_command(cli_explain.explain_command)
-main.add_command(cli_diff.diff_command)
-for command in cli_ops.COMMANDS:
+main.add_command(smoke.smoke)
+main.add_command(spec.rules)
+main.add_command(spec.samples)
+main.add_command(spec.guide)
+main.add_command(replay.replay_command)
+main.add_command(replay.parked)
+main.add_command(explain.explain_command)
+main.add_command(diff.diff_command)
+for command in ops.COMMANDS:
     main.add_command(command)

@@ -15,12 +15,12 @@ from rich.console import Console
 
 from gateway import pipeline
 from gateway.calendar import EASTERN
+from gateway.desk.trial import Trial
 from gateway.errors import GatewayError
 from gateway.journal import Journal
 from gateway.model import Declaration, Envelope, Facts, Parsed, Partner, Period, Received
 from gateway.settings import Settings
 from gateway.specs import Specs
-from gateway.trial import Trial
 from routing.partners import load_partners
 
 LANGUAGE = click.option(

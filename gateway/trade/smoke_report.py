@@ -13,7 +13,7 @@ from rich.text import Text
 from gateway.errors import GatewayError
 from gateway.model import Bilingual
 from gateway.pages import render, write
-from gateway.smoke import Line, Result, canonical, digest
+from gateway.trade.smoke import Line, Result, canonical, digest
 from responses.business import printable
 
 STATES = {

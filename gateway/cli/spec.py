@@ -1,4 +1,4 @@
-"""The commands that show the specification: rules, samples, guide; `gateway/cli.py` puts them on the command line."""
+"""The commands that show the specification: rules, samples, guide."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from gateway import pipeline
 from gateway.calendar import eastern_day
 from gateway.catalogue import Listed, as_json, listed_rules, place_in_words
 from gateway.errors import GatewayError
-from gateway.guide import build
 from gateway.model import MessageType, Severity, Syntax
-from gateway.samples import Maker, Sample, faults, faulty, play, write
 from gateway.settings import HOME, from_environment
 from gateway.specs import Specs
+from gateway.trade.guide import build
+from gateway.trade.samples import Maker, Sample, faults, faulty, play, write
 from routing.partners import load_partners
 
 out = Console(highlight=False, soft_wrap=True)

@@ -12,11 +12,12 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from gateway import pages, pipeline, replay
+from gateway import pages, pipeline
 from gateway.catalogue import listed_rules
-from gateway.desk import HTML, LANGUAGE, files_with_facts, open_journal, out
+from gateway.cli.shared import HTML, LANGUAGE, files_with_facts, open_journal, out
+from gateway.desk import replay
+from gateway.desk.explain import Explained, Remark, explain, where
 from gateway.errors import GatewayError
-from gateway.explain import Explained, Remark, explain, where
 from gateway.model import Bilingual, Judged, Partner, Severity, Verdict
 from gateway.settings import Settings, from_environment
 from gateway.specs import FindingText, Specs

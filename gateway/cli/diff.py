@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import calendar, pipeline
-from gateway.desk import FORMAT, LANGUAGE, named_partner, open_journal, out, read_file
-from gateway.diff import Diff, compare, effect_of, line_differences
+from gateway.cli.shared import FORMAT, LANGUAGE, named_partner, open_journal, out, read_file
+from gateway.desk.diff import Diff, compare, effect_of, line_differences
 from gateway.errors import GatewayError
 from gateway.model import (
     Bilingual,

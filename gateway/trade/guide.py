@@ -28,8 +28,8 @@ from gateway.model import (
     Syntax,
     VersionFact,
 )
-from gateway.samples import faults
 from gateway.specs import CodeList, Element, FindingText, Pack, Rule, Specs
+from gateway.trade.samples import faults
 from parsers.places import edifact_place
 from validators.elements import WITHDRAW, in_words, usage_of
 

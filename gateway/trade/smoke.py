@@ -20,8 +20,8 @@ import msgspec
 from gateway.broker import open_broker
 from gateway.errors import BrokerUnavailable, GatewayError
 from gateway.model import Bilingual
-from gateway.scenario import Scenario, Step, Words
 from gateway.settings import HOME, Settings
+from gateway.trade.scenario import Scenario, Step, Words
 
 # How long a gateway of our own may take to start.
 START_SECONDS = 60.0
