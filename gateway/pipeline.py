@@ -38,7 +38,7 @@ from gateway.model import (
     stable_id,
 )
 from gateway.specs import Pack, Specs, choose_pack, load
-from parsers import cad, edifact, sniff, xml
+from parsers import cad_edifact, cad_xml, edifact, sniff, xml
 from parsers.places import check_edifact_places
 from parsers.xml_paths import check_xml_paths
 from responses.answers import answer
@@ -67,9 +67,9 @@ def prepare(root: Path) -> Specs:
     for pack in loaded.packs:
         xml.schema(pack.schema)
         check_xml_paths(pack)
-        cad.xml_plan(pack)
+        cad_xml.xml_plan(pack)
         check_edifact_places(pack, loaded.directories)
-        cad.edifact_plan(pack)
+        cad_edifact.edifact_plan(pack)
         check_rules(pack, loaded)
     return loaded
 
@@ -116,7 +116,7 @@ def _parse_xml(received: Received, specs: Specs) -> Message:
     if pack is None:
         fault = Fault("GTW-0002", address=Address("function_code"), value=code)
         return Message(1, Syntax.XML, MessageType.UNKNOWN, envelope, None, None, (fault,), locator)
-    declaration, unread = cad.read_xml(node, pack)
+    declaration, unread = cad_xml.read_xml(node, pack)
     faults: list[Fault] = []
     if version and version != pack.version:
         place = xml.place_in_envelope(root, pack.xml_envelope["version"], locator)
@@ -162,20 +162,19 @@ def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs
     table = specs.directories.structure(text.identifier, syntax_version)
     ours = [pack for pack in specs.packs if text.identifier[:5] == pack.edifact_message[:5]]
     code = next(filter(None, (_function_code(text, pack) for pack in ours)), None)
-    version = text.value(0, 3) or None
+    version = text.first("UNH", 3) or None
     pack = choose_pack(ours, code, version, calendar.eastern_day(received.received_at))
     other_version = pack is not None and version not in (None, pack.version)
     profile = _profile(pack, table) if pack and table and not other_version else None
     faults = list(structure.check(text, table, profile=profile))
     declaration, type_ = None, MessageType.UNKNOWN
-    top = table.tree(text.tags) if table else None
     locator: Locator = _WholeText(received.body)
-    if pack and top:
-        locator = cad.EdifactLocator(received.body, text.interchange.encoding, text, top, pack)
-    if pack and top:
+    if pack and table:
+        locator = cad_edifact.EdifactLocator(received.body, text.interchange.encoding, text, table, pack)
+    if pack and table:
         # What is refused for its syntax is read as far as it goes: the sender's number belongs into the journal.
         type_ = pack.types[code or ""]
-        declaration, unread = cad.read_edifact(text.segments, top, pack)
+        declaration, unread = cad_edifact.read_edifact(text, table, pack, sound=not faults)
         if other_version:
             faults.append(_no_such_version(version or "", ours, code, text.place(1, 4, 1)))
         elif not any(fault.syntax_error for fault in faults):
@@ -206,8 +205,8 @@ def _acknowledgement(text: edifact.MessageText) -> Acknowledgement | None:
 
 def _function_code(text: edifact.MessageText, pack: Pack) -> str | None:
     """Return the function code of a message as the pack's dictionary places it; None if it is not there."""
-    tag, element, component = cad.function_code_place(pack)
-    return next((text.value(i, element, component) for i, each in enumerate(text.tags) if each == tag), None)
+    tag, element, component = cad_edifact.function_code_place(pack)
+    return text.first(tag, element, component)
 
 
 def _no_such_version(version: str, packs: Iterable[Pack], code: str | None, place: Place) -> Fault:

@@ -312,6 +312,11 @@ class MessageText:
         return (plain[:-1] if plain.endswith("'") else plain).split("'")
 
     @property
+    def repeats(self) -> bool:
+        """Whether an element is repeated, which syntax 4 can."""
+        return bool(self.service.repetition) and "*" in self.plain
+
+    @property
     def tags(self) -> list[str]:
         """The tags in order; an explicit nesting (`LIN:1`) is left out."""
         return [segment[:3] for segment in self.split()]
@@ -332,7 +337,7 @@ class MessageText:
         if self._segments is None:
             plain = self.plain
             texts = self.split()
-            if self.service.repetition and "*" in plain:
+            if self.repeats:
                 texts = [text.replace("*", "+") for text in texts]
             self._segments = segments = [[element.split(":") for element in text.split("+")] for text in texts]
             if not plain.isascii():
@@ -347,6 +352,20 @@ class MessageText:
             return self.segments[index][element][component - 1]
         except IndexError:
             return ""
+
+    def first(self, tag: str, element: int, component: int = 1) -> str | None:
+        """Return a component of the first segment with the tag, by position from 1.
+
+        "" if the segment does not go so far, None if there is none.
+        """
+        plain = self.plain
+        at = 0 if plain.startswith(f"{tag}+") else plain.find(f"'{tag}+") + 1
+        if not at and not plain.startswith(f"{tag}+"):
+            return None
+        end = plain.find("'", at)
+        elements = plain[at : None if end < 0 else end].replace("*", "+" if self.repeats else "*").split("+")
+        components = elements[element].split(":") if element < len(elements) else []
+        return resolve(components[component - 1]) if component <= len(components) else ""
 
     def start_of(self, segment: int) -> int:
         """Return where a segment (from 1) begins in `text`, the last one if there are not so many."""

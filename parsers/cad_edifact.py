@@ -1,0 +1,399 @@
+"""EDIFACT to a `Declaration`, by the pack's dictionary; what it does not know is told, not dropped."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from operator import itemgetter
+from typing import NamedTuple, Protocol, cast
+
+from gateway.directory import Occurrence, Structure
+from gateway.errors import SpecError
+from gateway.model import Address, Declaration, Place, Unreadable, Value
+from gateway.specs import Element, Format, Pack
+from gateway.written import resolve
+from parsers.places import Condition, EdifactPlace, Position, edifact_place, group_parents, group_triggers
+from parsers.shapes import LEVELS, SHAPES, Note, Readings, Shapes, Step, follow, plain, steps
+
+Segment = Sequence[Sequence[str]]  # elements of components; element 0 is the tag
+
+# All that is not a separator in canonical form, and the separator that ends a segment.
+DATA, TERMINATOR = bytes(set(range(256)) - set(b"+:'")), ord("'")
+
+
+class Slot(NamedTuple):
+    """An element's position in a segment, and how to read it."""
+
+    position: Position
+    name: str
+    readings: Readings
+
+
+class Reading(NamedTuple):
+    """One way to read a segment: where its qualifiers stand, and the slots for each combination of their values."""
+
+    positions: tuple[Position, ...]
+    slots: dict[tuple[str, ...], list[Slot]]
+
+
+class Binding:
+    """What a segment group means once its trigger's qualifiers are known."""
+
+    __slots__ = ("groups", "known", "readings")
+
+    def __init__(self) -> None:
+        self.readings: dict[str, list[Reading]] = {}
+        self.groups: dict[int, GroupPlan] = {}
+        self.known: set[str] = set()  # segments that carry no element but belong: constants and triggers
+
+
+class GroupPlan:
+    """A segment group: the positions of its trigger's qualifiers and the binding for each combination of values."""
+
+    __slots__ = ("bindings", "level", "positions")
+
+    def __init__(self, positions: tuple[Position, ...], level: int) -> None:
+        self.positions, self.level = positions, level
+        self.bindings: dict[tuple[str, ...], Binding] = {}
+
+
+@functools.cache
+def edifact_plan(pack: Pack) -> Binding:
+    """Compile the dictionary's EDIFACT places; raises SpecError for a place outside the pack's profile."""
+    parents, triggers = group_parents(pack), group_triggers(pack)
+    levels = {number: LEVELS.index(level) for level, number in pack.edifact_levels.items()}
+    held = {(row.group, row.tag) for row in pack.profile}
+    top = Binding()
+    for element in pack.elements.values():
+        if not element.edifact_place or element.direction != "in":
+            continue
+        place = edifact_place(element)
+        binding = top
+        for number, conditions in _way(place, parents, element):
+            positions = tuple(condition.position for condition in conditions)
+            group = binding.groups.setdefault(number, GroupPlan(positions, levels.get(number, 0)))
+            if group.positions != positions:
+                raise SpecError(*element.origin, f"group {number} is told apart by different qualifiers elsewhere")
+            binding = group.bindings.setdefault(tuple(c.value for c in conditions), Binding())
+            binding.known.add(triggers[number])
+        if (place.groups[-1].number, place.tag) not in held:
+            raise SpecError(*element.origin, f"{place.tag} in group {place.groups[-1].number} is not in the profile")
+        _plan_slot(binding, place, element)
+    _know_constants(top, 0, pack)
+    return top
+
+
+def _way(
+    place: EdifactPlace, parents: Mapping[int, int], element: Element
+) -> Iterator[tuple[int, tuple[Condition, ...]]]:
+    """Yield (group, its trigger's conditions) from outside in, with the groups that the place leaves unsaid."""
+    named = {step.number: step.conditions for step in place.groups}
+    way, number = [], place.groups[-1].number
+    while number:
+        if number not in parents:
+            raise SpecError(*element.origin, f"the segment group {number} is not in the profile")
+        way.append(number)
+        number = parents[number]
+    for number in reversed(way):
+        yield number, named.get(number, ())
+
+
+def _plan_slot(binding: Binding, place: EdifactPlace, element: Element) -> None:
+    """Add an element to the reading of its segment."""
+    readings = binding.readings.setdefault(place.tag, [])
+    positions = tuple(condition.position for condition in place.conditions)
+    reading = next((r for r in readings if r.positions == positions), None)
+    if reading is None:
+        readings.append(reading := Reading(positions, {}))
+    slots = reading.slots.setdefault(tuple(condition.value for condition in place.conditions), [])
+    if taken := next((slot for slot in slots if slot.position == place.position), None):
+        raise SpecError(*element.origin, f"{element.name} and {taken.name} are in one place: {element.edifact_place}")
+    slots.append(Slot(place.position, element.name, Readings(element.format, _read)))
+
+
+def _know_constants(binding: Binding, number: int, pack: Pack) -> None:
+    """Let every binding know the segments of its group that carry no element."""
+    binding.known |= {row.tag for row in pack.profile if row.group == number and row.constant}
+    if not number:
+        binding.known |= {"UNH", "UNT"}
+    for inner, group in binding.groups.items():
+        for below in group.bindings.values():
+            _know_constants(below, inner, pack)
+
+
+@functools.cache
+def function_code_place(pack: Pack) -> tuple[str, int, int]:
+    """Return the segment, element and component in which the pack has the function code; it stands outside groups."""
+    place = edifact_place(pack.elements["function_code"])
+    return place.tag, *place.position
+
+
+def _read(form: Format, text: str) -> Value | None:
+    """Return the value of a component in canonical form, None for blanks."""
+    written = plain(resolve(text))
+    if not written:
+        return None
+    value = form.read(written)
+    if type(value) is Unreadable and form.kind == "number":
+        comma = form.read(written.replace(",", "."))  # EDIFACT's other decimal mark
+        return value if type(comma) is Unreadable else comma
+    return value
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+class Where(NamedTuple):
+    """A component of a message: the segment's index, and the position in it."""
+
+    segment: int
+    element: int
+    component: int
+
+
+class Walk:
+    """What a walk through a message meets, in the order of its segments."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self.segments = segments
+        self.notes: list[Note[Where]] = []
+        self.choosing: list[Where] = []  # the qualifiers that were looked at
+        self.unread: list[int] = []  # the segments that the dictionary has not
+
+    def through(self, here: Occurrence, binding: Binding, level: int) -> Walk:
+        """Walk through a segment group and those below it."""
+        for index in here.segments:
+            tag = self.segments[index][0][0]
+            known = tag in binding.known
+            for reading in binding.readings.get(tag, ()):
+                slots = reading.slots.get(self._chosen(index, reading.positions))
+                if slots is not None:
+                    known = True
+                    self.notes += [
+                        Note(level, Where(index, *position), name, readings)
+                        for position, name, readings in slots
+                        if _has(self.segments[index], position)
+                    ]
+            if not known:
+                self.unread.append(index)
+        for child in here.children:
+            trigger = child.segments[0]
+            group = binding.groups.get(child.number)
+            below = group and group.bindings.get(self._chosen(trigger, group.positions))
+            if not group or not below:
+                self.unread.append(trigger)
+                continue
+            if group.level:
+                self.notes.append(Note(group.level, Where(trigger, 0, 1), "", None))
+            self.through(child, below, group.level or level)
+        return self
+
+    def _chosen(self, index: int, positions: tuple[Position, ...]) -> tuple[str, ...]:
+        """Return the values of the qualifiers at the positions of a segment."""
+        self.choosing += [Where(index, *each) for each in positions if _has(self.segments[index], each)]
+        return _key(self.segments[index], positions)
+
+
+def _has(segment: Segment, position: Position) -> bool:
+    """Tell whether a segment goes as far as a position."""
+    element, component = position
+    return element < len(segment) and component <= len(segment[element])
+
+
+def read_edifact(
+    message: EdifactText, structure: Structure, pack: Pack, *, sound: bool
+) -> tuple[Declaration, list[int]]:
+    """Return the declaration that a message holds, and the indices of the segments that the dictionary has not.
+
+    `structure` is its UN table. `sound` tells that nothing is wrong with it: then to know its shape is enough.
+    """
+    shapes, runs = _shapes(pack), _runs(message, structure, pack) if sound else []
+    cut = [_shape(run, number > 0) for number, run in enumerate(runs)]
+    known = [shapes.find(shape, components) for shape, components in cut]
+    if known and None not in known:
+        return follow(zip(cast("list[tuple[Step, ...]]", known), (each for _, each in cut), strict=True)), []
+    segments = message.segments
+    walk = Walk(segments).through(structure.tree(message.tags), edifact_plan(pack), 0)
+    if runs and not walk.unread:
+        _learn(shapes, runs, walk)
+    texts = [segments[where.segment][where.element][where.component - 1] for _, where, *_ in walk.notes]
+    return follow([(steps(note.at(index) for index, note in enumerate(walk.notes)), texts)]), walk.unread
+
+
+def _runs(message: EdifactText, structure: Structure, pack: Pack) -> list[str]:
+    """Return a message's canonical text cut where each line's first segment has its first data element.
+
+    With repeated elements it is not read by shape: the list is empty.
+    """
+    if message.repeats:
+        return []
+    tag = _line_tag(structure, pack)
+    return message.plain.split(f"'{tag}+") if tag else [message.plain]
+
+
+@functools.cache
+def _line_tag(structure: Structure, pack: Pack) -> str | None:
+    """Return the tag that begins a line; None if the message has other places for it, too."""
+    tag = group_triggers(pack)[pack.edifact_levels["commodity"]]
+    return tag if sum(row.tag == tag for row in structure.rows) == 1 else None
+
+
+def _shape(run: str, of_line: bool) -> tuple[Hashable, list[str]]:
+    """Return a run's shape, which is its separators and its tags, and its components."""
+    separators = run.encode("utf-8", "surrogatepass").translate(None, DATA)
+    components = run.replace("+", ":").replace("'", ":").split(":")
+    return (of_line, separators, _tags(separators)(components)), components
+
+
+@functools.lru_cache(maxsize=SHAPES)
+def _tags(separators: bytes) -> Callable[[Sequence[str]], object]:
+    """Return what takes the tags, which follow terminators, out of a run's components."""
+    found = [index + 1 for index, sign in enumerate(separators) if sign == TERMINATOR]
+    return itemgetter(*found) if found else lambda _: ()
+
+
+@functools.cache
+def _shapes(pack: Pack) -> Shapes:
+    """Return the pack's memory of shapes."""
+    return Shapes()
+
+
+def _learn(shapes: Shapes, runs: Sequence[str], walk: Walk) -> None:
+    """Remember what a walk has found as the steps of each run."""
+    places: list[tuple[int, list[int]]] = []  # of each segment: its run, and where in it each element begins
+    for number, run in enumerate(runs):
+        at = -1 if number else 0  # of a line's first tag nothing is left
+        for segment in (f"+{run}" if number else run).split("'"):
+            begins = []
+            for element in segment.split("+"):
+                begins.append(at)
+                at += 1 + element.count(":")
+            places.append((number, begins))
+    notes: list[list[Note[int]]] = [[] for _ in runs]
+    choosing: list[list[int]] = [[] for _ in runs]
+    for note in walk.notes:
+        number, begins = places[note.where.segment]
+        notes[number].append(note.at(begins[note.where.element] + note.where.component - 1))
+    for where in walk.choosing:
+        number, begins = places[where.segment]
+        choosing[number].append(begins[where.element] + where.component - 1)
+    for number, run in enumerate(runs):
+        shape, components = _shape(run, number > 0)
+        shapes.keep(shape, choosing[number], components, steps(notes[number]))
+
+
+def _key(segment: Segment, positions: tuple[Position, ...]) -> tuple[str, ...]:
+    """Return the values that stand at the positions, "" where nothing stands."""
+    try:
+        return tuple([segment[element][component - 1] for element, component in positions])
+    except IndexError:
+        return tuple(
+            segment[element][component - 1] if element < len(segment) and component <= len(segment[element]) else ""
+            for element, component in positions
+        )
+
+
+def find_edifact(
+    segments: Sequence[Segment], top: Occurrence, pack: Pack, address: Address
+) -> tuple[int, Position | None]:
+    """Return where an address stands: the segment's index and the position in it.
+
+    For what is missing, the nearest segment above it that is present (position None where it is not that segment's).
+    """
+    levels = pack.edifact_levels
+    wanted = {levels["invoice"]: address.invoice, levels["commodity"]: address.line}
+    here = top
+    for number in (levels["invoice"], levels["commodity"]):
+        if wanted[number]:
+            found = [child for child in here.children if child.number == number]
+            if wanted[number] > len(found):
+                return _first(here), None
+            here = found[wanted[number] - 1]
+    element = pack.elements.get(address.element)
+    if not element or not element.edifact_place:
+        return _first(here), None
+    place = edifact_place(element)
+    parents = group_parents(pack)
+    groups = [here]
+    for number, conditions in _way(place, parents, element):
+        if wanted.get(number):
+            continue
+        below = [
+            child
+            for group in groups
+            for child in group.children
+            if child.number == number and _meets(segments[child.segments[0]], conditions)
+        ]
+        if not below:
+            return _first(groups[0]), None
+        groups = below
+    found_at = [
+        index
+        for group in groups
+        for index in group.segments
+        if segments[index][0][0] == place.tag and _meets(segments[index], place.conditions)
+    ]
+    if not found_at:
+        return _first(groups[0]), None
+    return found_at[min(address.occurrence, len(found_at)) - 1], place.position
+
+
+def _meets(segment: Segment, conditions: Iterable[Condition]) -> bool:
+    """Tell whether a segment has the qualifiers."""
+    return all(_key(segment, (position,)) == (value,) for position, value in conditions)
+
+
+def _first(group: Occurrence) -> int:
+    """Return the index of a group's first segment."""
+    return group.segments[0]
+
+
+class EdifactText(Protocol):
+    """What reading, and finding a place, needs of a message's text."""
+
+    @property
+    def plain(self) -> str:
+        """The text in canonical form."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether an element is repeated."""
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """The tags in order."""
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """The segments, split."""
+
+    def place(self, segment: int, element: int | None = None, component: int | None = None) -> Place:
+        """Return the place of a segment (UNH = 1), element (tag = 1) and component (from 1)."""
+
+
+class EdifactLocator:
+    """Finds addresses of the declaration in an EDIFACT message."""
+
+    def __init__(self, body: bytes, charset: str, message: EdifactText, structure: Structure, pack: Pack) -> None:
+        self._body, self._charset, self._message, self._pack = body, charset, message, pack
+        self._structure = structure
+
+    @functools.cached_property
+    def _top(self) -> Occurrence:
+        """The message's segments in the occurrences of their groups."""
+        return self._structure.tree(self._message.tags)
+
+    def text(self) -> str:
+        """Return the transmission as text."""
+        return self._body.decode(self._charset, errors="replace").lstrip("\ufeff")
+
+    def locate(self, address: Address) -> Place:
+        """Return the place of an address, or of the nearest segment above it that is present."""
+        index, position = find_edifact(self._message.segments, self._top, self._pack, address)
+        place = (
+            self._message.place(index + 1, position.element + 1, position.component)
+            if position
+            else self._message.place(index + 1)
+        )
+        return replace(place, pointer=self._pack.pointer(address))

@@ -1,0 +1,130 @@
+"""Reads by shape: what one run of tags means is worked out once, and serves every later run that is written alike.
+
+Nearly all lines of nearly all declarations have a few shapes: the same tags, qualifiers and attributes in the same
+order. Both readers cut a message into runs at the start of each line and look up each run's steps; only a run of a new
+shape is walked node by node or segment by segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from gateway.model import Commodity, Declaration, Invoice, Value
+from gateway.specs import Format
+
+Where = TypeVar("Where")
+
+LEVELS = ("declaration", "invoice", "commodity")
+
+# How many shapes, and how many texts of an element, are remembered; they come from senders.
+SHAPES, TEXTS, TEXT = 512, 256, 64
+
+
+def plain(text: str) -> str:
+    """Return a text as both syntaxes mean it: without blanks around it, and with plain ones for all others inside."""
+    if text.isalnum():
+        return text
+    text = text.strip()
+    return text if text.isprintable() else " ".join(text.split())
+
+
+class Readings(dict[str, "Value | None"]):
+    """An element's texts with the values they read as (None: blank); what is asked for anew is read and kept."""
+
+    __slots__ = ("_form", "_read")
+
+    def __init__(self, form: Format, read: Callable[[Format, str], Value | None]) -> None:
+        self._form, self._read = form, read
+
+    def __missing__(self, text: str) -> Value | None:
+        value = self._read(self._form, text)
+        if len(text) <= TEXT:
+            if len(self) >= TEXTS:
+                self.clear()
+            self[text] = value
+        return value
+
+
+class Note(NamedTuple, Generic[Where]):
+    """One thing met on a walk through a message: the start of a level (no name), or an element and where it stands."""
+
+    level: int  # 0 the declaration, 1 an invoice, 2 a line
+    where: Where
+    name: str
+    readings: Readings | None
+    attribute: str = ""  # of XML: the value stands in this attribute
+
+    def at(self, index: int) -> Note[int]:
+        """Return the note with the index of the text that it is about."""
+        return Note(self.level, index, self.name, self.readings)
+
+
+# What to do with the texts of a run: (level, whether it begins here, the elements as (text's index, name, readings)).
+Read = tuple[int, str, Readings]
+Step = tuple[int, bool, tuple[Read, ...]]
+
+
+def steps(notes: Iterable[Note[int]]) -> tuple[Step, ...]:
+    """Return the steps that notes ask for, in their order; `where` is the index of the text in its run."""
+    found: list[tuple[int, bool, list[Read]]] = []
+    for level, index, name, readings, _ in notes:
+        if readings is None:
+            found.append((level, True, []))
+        elif found and found[-1][0] == level:
+            found[-1][2].append((index, name, readings))
+        else:
+            found.append((level, False, [(index, name, readings)]))
+    return tuple((level, begins, tuple(reads)) for level, begins, reads in found)
+
+
+class Shapes:
+    """The steps of the shapes met so far: by how a run is written, and by the texts in it that choose a meaning."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[tuple[int, ...], dict[tuple[str, ...], tuple[Step, ...]]]] = {}
+
+    def find(self, shape: Hashable, texts: Sequence[str]) -> tuple[Step, ...] | None:
+        """Return the steps of a run that is written in this shape and has these texts, None if it is new."""
+        known = self._known.get(shape)
+        if known is None:
+            return None
+        choosing, meanings = known
+        return meanings.get(tuple([texts[index] for index in choosing]))
+
+    def keep(self, shape: Hashable, choosing: Iterable[int], texts: Sequence[str], run: tuple[Step, ...]) -> None:
+        """Remember the steps of a run; `choosing` are the indices of the texts that its walk has looked at."""
+        if len(self._known) >= SHAPES:
+            self._known.clear()
+        before, meanings = self._known.get(shape, ((), {}))
+        at = tuple(sorted({*before, *choosing}))
+        if at != before or len(meanings) >= SHAPES:  # which texts choose may depend on what others have chosen
+            meanings = {}
+        meanings[tuple([texts[index] for index in at])] = run
+        self._known[shape] = at, meanings
+
+
+def follow(runs: Iterable[tuple[Sequence[Step], Sequence[str]]]) -> Declaration:
+    """Return the declaration that the runs of a message hold, each given by its steps and its texts."""
+    here: list[tuple[dict[str, Value], dict[str, tuple[Value, ...]]]] = [({}, {}), ({}, {}), ({}, {})]
+    invoices: list[tuple[Invoice, list[Commodity]]] = []
+    for run, texts in runs:
+        for level, begins, reads in run:
+            if begins:
+                values, more = here[level] = {}, {}
+                if level == 1:
+                    invoices.append((Invoice(values, more), []))
+                else:
+                    invoices[-1][1].append(Commodity(values, more))
+            else:
+                values, more = here[level]
+            for index, name, readings in reads:
+                value = readings[texts[index]]
+                if value is None:
+                    continue
+                if name in values:
+                    more[name] = (*more.get(name, ()), value)
+                else:
+                    values[name] = value
+    values, more = here[0]
+    return Declaration(values, more, tuple([Invoice(one.values, one.more, tuple(lines)) for one, lines in invoices]))
