@@ -108,8 +108,9 @@ def _parse_xml(received: Received, specs: Specs) -> Message:
     ]
     if not known:
         raise Malformed("GTW-0002", root.tag if node is None else node.tag, place=xml.start_of(root), value=root.tag)
-    code = next(filter(None, (xml.child_text(node, xml.path_of(pack, "function_code")) for pack in known)), None)
-    version = next(filter(None, (xml.child_text(root, pack.xml_envelope["version"]) for pack in known)), None)
+    codes = (xml.text_at(node, xml.path_of(pack, "function_code"), pack.namespace) for pack in known)
+    versions = (xml.text_at(root, pack.xml_envelope["version"], pack.metadata_namespace) for pack in known)
+    code, version = next(filter(None, codes), None), next(filter(None, versions), None)
     pack = choose_pack(known, code, version, calendar.eastern_day(received.received_at))
     envelope = xml.envelope(root, pack or known[0])
     locator = xml.XmlLocator(received.body, root, pack or known[0], envelope)
@@ -259,12 +260,12 @@ def repeats(parsed: Parsed, facts: Facts) -> str | None:
 def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
     """Validate every message and answer: a message sees what those before it in the transmission have changed."""
     judged: list[Judged] = []
-    histories = dict(facts.histories)
+    histories = facts.histories
     packs = {pack.key: pack for pack in specs.packs}
     envelope_faults = _envelope_faults(parsed)
     for message in parsed.messages:
         pack = packs[message.pack] if message.pack else None
-        seen = replace(facts, histories=histories)
+        seen = facts if histories is facts.histories else replace(facts, histories=histories)
         if facts.unproven:  # who this is not, is told nothing of what is right or wrong or on file
             faults = [Fault(facts.unproven, address=Address(""))]
         else:
@@ -272,7 +273,7 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
         findings = to_findings(faults, message, pack, specs)
         one = _verdict(message, findings, seen, specs)
         if one.effect and one.nature is not Nature.WITHDRAWAL and (number := one.effect.declaration.transaction_number):
-            histories[number] = (*histories.get(number, ()), one.effect)
+            histories = {**histories, number: (*histories.get(number, ()), one.effect)}
         judged.append(one)
     told = tuple(
         replace(one.message.acknowledges, queue=facts.partner.answer_queue)

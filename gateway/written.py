@@ -398,7 +398,8 @@ class MessageText:
 
 
 _SIGNS = {
-    version: str.maketrans({sign: f"?{sign}" for sign in signs}) for version, signs in (("3", "?:+'"), ("4", "?:+*'"))
+    version: (re.compile(f"[{re.escape(signs)}]"), str.maketrans({sign: f"?{sign}" for sign in signs}))
+    for version, signs in (("3", "?:+'"), ("4", "?:+*'"))
 }
 
 
@@ -408,18 +409,19 @@ def serialised(segments: Iterable[Sequence[str | Sequence[str]]], version: str) 
     A segment is its tag, then its data elements, each a text or the texts of a composite's components, of which those
     that are empty at its end are left out.
     """
-    signs = _SIGNS[version]
+    sign, released = _SIGNS[version]
+    found = sign.search
     written = [f"UNA:+.?{'*' if version == '4' else ' '}"]
     for segment in segments:
         elements = []
         for each in segment:
             if isinstance(each, str):
-                elements.append(each if each.isalnum() else each.translate(signs))
+                elements.append(each.translate(released) if found(each) else each)
                 continue
-            used = len(each)
-            while used and not each[used - 1]:
-                used -= 1
-            elements.append(":".join([part if part.isalnum() else part.translate(signs) for part in each[:used]]))
+            parts = [part.translate(released) if found(part) else part for part in each]
+            while parts and not parts[-1]:
+                parts.pop()
+            elements.append(":".join(parts))
         written.append("+".join(elements))
     return "'".join([*written, ""])
 

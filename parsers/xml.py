@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -97,14 +97,27 @@ def child_text(node: etree._Element | None, path: str) -> str | None:
     return text or None
 
 
+def text_at(node: etree._Element | None, path: str, namespace: str) -> str | None:
+    """Return the text at a path of names of a namespace below a node; None if it is absent or blank."""
+    text = "" if node is None else _text_at(path, namespace)(node).strip()
+    return text or None
+
+
+@functools.cache
+def _text_at(path: str, namespace: str) -> Callable[[etree._Element], str]:
+    """Return what finds the text at a path of the specification's."""
+    steps = "/".join(f"n:{name}" for name in path.split("/"))
+    return cast("Callable[[etree._Element], str]", etree.XPath(f"string({steps})", namespaces={"n": namespace}))
+
+
 def envelope(root: etree._Element, pack: Pack) -> Envelope:
     """Return what the metadata wrapper says of the message."""
-    said = {part: child_text(root, path) for part, path in pack.xml_envelope.items()}
+    said = {part: text_at(root, path, pack.metadata_namespace) for part, path in pack.xml_envelope.items()}
     return Envelope(
         sender=said.get("sender"),
         recipient=said.get("recipient"),
         reference=said.get("reference"),
-        message=child_text(declaration_of(root), "FunctionalReferenceID"),
+        message=text_at(declaration_of(root), "FunctionalReferenceID", pack.namespace),
         test=said.get("test") in ("1", "true"),
     )
 

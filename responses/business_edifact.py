@@ -162,4 +162,6 @@ def _in_latin(answer: Business) -> Business:
 
 def _latin(text: str) -> str:
     """Write typographic characters plainly and what else ISO 8859-1 lacks as backslash escapes."""
-    return text.translate(LATIN).encode("iso-8859-1", "backslashreplace").decode("iso-8859-1")
+    return (
+        text if text.isascii() else text.translate(LATIN).encode("iso-8859-1", "backslashreplace").decode("iso-8859-1")
+    )
