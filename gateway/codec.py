@@ -11,12 +11,15 @@ from typing import Any
 from gateway.model import Commodity, Declaration, Envelope, Finding, Invoice, Level, Unreadable, Value
 
 
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def dump(value: object) -> str:
     """Return the one JSON text of a value made of dicts, lists, texts, integers, booleans and None.
 
     ASCII, so that every text that Python can hold can be stored, NUL and lone surrogates included.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _JSON.encode(value)
 
 
 def encode_declaration(declaration: Declaration) -> str:
@@ -84,7 +87,9 @@ def _finding(finding: Finding) -> dict[str, object]:
 
 def _level(level: Level) -> dict[str, object]:
     """Return the elements of one level as JSON values."""
-    content: dict[str, object] = {"values": {name: _value(value) for name, value in level.values.items()}}
+    content: dict[str, object] = {
+        "values": {name: value if type(value) is str else _value(value) for name, value in level.values.items()}
+    }
     if level.more:
         content["more"] = {name: [_value(value) for value in values] for name, values in level.more.items()}
     return content

@@ -37,7 +37,9 @@ def _harmless(_logger: Any, _method: str, event: structlog.types.EventDict) -> s
 
 def _clean(text: str) -> str:
     """Return a text with control characters escaped and the middle of business numbers left out, bounded."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:LONGEST])
+    shown = text[:LONGEST]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
     return BUSINESS_NUMBER.sub(r"\1***\2", shown)
 
 
