@@ -1,0 +1,139 @@
+"""What is read by its shape is what a walk reads: the second reading of a document equals the first."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+from gateway import pipeline
+from gateway.model import Declaration, Message, Received
+from gateway.specs import Pack
+from parsers import cad_edifact, cad_xml, shapes
+from parsers.writer import write_edifact, write_xml
+from tests.builders import DECLARATION, NOW, SPECS, valid_declaration
+from tests.test_way_both_syntaxes import SAID, declarations, written
+from tests.way import SAMPLES
+
+GOOD = sorted(path for path in SAMPLES.rglob("*") if path.suffix in {".edi", ".xml"} and path.stat().st_size < 100_000)
+MEMORIES = (cad_xml._shapes, cad_edifact._shapes)
+
+
+def forget() -> None:
+    for memory in MEMORIES:
+        memory.cache_clear()
+
+
+def read(body: bytes) -> list[Message]:
+    return list(pipeline.parse(Received("r", "broker-a", body, NOW), SPECS).messages)
+
+
+def alike(body: bytes) -> Declaration | None:
+    """Read a transmission by walking, then by what was learned on the walk; return the declaration of both."""
+    forget()
+    walked, known = read(body), read(body)
+    assert [one.declaration for one in walked] == [one.declaration for one in known]
+    assert [one.faults for one in walked] == [one.faults for one in known]
+    return walked[0].declaration if walked else None
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_sample_is_read_alike_twice(path: object) -> None:
+    alike(path.read_bytes())  # type: ignore[attr-defined]
+
+
+@settings(max_examples=40)
+@given(declarations(), declarations())
+def test_what_was_learned_of_one_does_not_mislead_about_another(
+    one: tuple[Pack, Declaration], other: tuple[Pack, Declaration]
+) -> None:
+    for body, reference in zip(written(one[1], one[0]), written(other[1], other[0]), strict=True):
+        forget()
+        fresh = [each.declaration for each in read(reference)]
+        forget()
+        read(body)
+        assert [each.declaration for each in read(reference)] == fresh
+
+
+XML = write_xml(valid_declaration(vendor_name="Smith & Sons <West>", lines=3), DECLARATION, SAID)
+
+
+def test_a_known_shape_is_not_walked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without this the readers would be right, and slow."""
+    other = valid_declaration(vendor_name="Another", lines=3)
+    edifact = write_edifact([valid_declaration(lines=3)], DECLARATION, SAID, prepared=NOW)
+    read(XML), read(edifact)
+    monkeypatch.setattr(cad_xml.Walk, "through", None)
+    monkeypatch.setattr(cad_edifact.Walk, "through", None)
+    for body in (write_xml(other, DECLARATION, SAID), write_edifact([other], DECLARATION, SAID, prepared=NOW)):
+        assert read(body)[0].declaration == other
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"Smith &amp; Sons &lt;West&gt;", b"<![CDATA[Smith & Sons <West>]]>"),
+        (b"Smith &amp; Sons &lt;West&gt;", b"Smith <!-- not seen -->&#38; Sons &#60;West>"),
+        (b"Smith &amp; Sons &lt;West&gt;", b"Smith &amp; Sons <?not seen?>&lt;West&gt;"),
+        (b"Smith &amp; Sons &lt;West&gt;", b"\r\n Smith &amp; Sons &lt;West&gt;\t"),
+        (b">\n  ", b">"),
+    ],
+)
+def test_another_way_of_writing_the_same(change: tuple[bytes, bytes]) -> None:
+    assert change[0] in XML
+    assert alike(XML.replace(*change)) == alike(XML)
+
+
+def test_with_prefixes() -> None:
+    text = XML.decode()
+    head, _, rest = text.partition("<Declaration")
+    body, _, tail = rest.partition("</Declaration>")
+    prefixed = body.replace("</", "</d:").replace("<", "<d:").replace("<d:/d:", "</d:").replace(" xmlns=", " xmlns:d=")
+    whole = f"{head}<d:Declaration{prefixed}</d:Declaration>{tail}"
+    assert alike(whole.encode()) == alike(XML)
+
+
+def test_a_value_that_chooses_is_looked_at_each_time() -> None:
+    """Two lines of one shape, but the type code says that the second one's duty is another."""
+    first = valid_declaration(lines=1)
+    same = XML.replace(b"<TypeCode>CUD</TypeCode>", b"<TypeCode>GST</TypeCode>", 1)
+    forget()
+    read(XML)
+    (declaration,) = (one.declaration for one in read(same))
+    assert declaration is not None
+    line = declaration.invoices[0].commodities[0]
+    assert line.text("tariff_treatment") is None
+    assert line.text("gst_code") == first.invoices[0].commodities[0].text("tariff_treatment")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"<Classification>", b'<Classification xmlns="urn:another">'),  # a class of another namespace in between
+        (b"<GoodsShipment>", b"<Stray><GovernmentAgencyGoodsItem/></Stray><GoodsShipment>"),
+        (b"<GovernmentAgencyGoodsItem>", b"<GovernmentAgencyGoodsItem><GovernmentAgencyGoodsItem/>"),
+        (b"<SequenceNumeric>1<", b"<Unknown>1</Unknown><SequenceNumeric>1<"),
+        (b"<SequenceNumeric>1</SequenceNumeric>", b"<SequenceNumeric/>"),
+    ],
+)
+def test_what_is_not_written_plainly_is_walked(old: bytes, new: bytes) -> None:
+    assert old in XML
+    forget()
+    read(XML)
+    learned = [one.declaration for one in read(XML.replace(old, new, 1))]
+    forget()
+    assert learned == [one.declaration for one in read(XML.replace(old, new, 1))]
+
+
+def test_the_memory_is_bounded() -> None:
+    memory = shapes.Shapes()
+    for number in range(3 * shapes.SHAPES):
+        memory.keep(number, [0], [str(number)], ())
+        memory.keep("one shape", [0], [str(number)], ())
+    assert len(memory._known) <= shapes.SHAPES
+    assert len(memory._known["one shape"][1]) <= shapes.SHAPES
+    readings = shapes.Readings(DECLARATION.elements["vendor_name"].format, lambda form, text: form.read(text))
+    for number in range(3 * shapes.TEXTS):
+        assert readings[str(number)] == str(number)
+    assert len(readings) <= shapes.TEXTS
+    assert readings["x" * 70] == "x" * 70
+    assert "x" * 70 not in readings
