@@ -142,7 +142,7 @@ def _mask_one(url: str) -> str:
 def open_broker(url: str) -> Broker:
     """Return the broker behind a URL; nothing is connected yet.
 
-    `sqlite:///run/queue.db` is the embedded queue; `?lease=seconds`: how long a killed reader's messages stay away.
+    `sqlite:///run/queue.db` is the embedded queue; `?lease=seconds`: how long a hanging reader's messages stay away.
     `amqp://user:password@host:port/vhost` is RabbitMQ, several nodes are separated by semicolons. `amqps://` checks the
     certificate against the machine's authorities, or `?ssl_ca_certs=file`; `ssl_certfile` and `ssl_keyfile` are ours.
     Raises GatewayError for a URL that cannot be one of these.

@@ -1,11 +1,13 @@
 """The embedded queue: a kombu transport on SQLite in which a message is gone only when it is acknowledged.
 
 kombu's own SQL transport takes a message off when it is fetched, so a killed reader loses what it had in hand. Here
-fetching leases the row for a time; acknowledging deletes it; rejecting, closing or the end of the lease gives it back.
+fetching leases the row for a time; acknowledging deletes it; rejecting, closing, the reader's death or the end of the
+lease gives it back.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sqlite3
@@ -26,13 +28,15 @@ from gateway.errors import GatewayError
 
 virtual: Any = untyped  # kombu's own types say neither what its methods take nor what its attributes may be
 
-# A killed reader's messages stay away this long; a living one acknowledges milliseconds after the journal's commit.
+# A reader that hangs keeps its messages this long, a killed one until the next look; a living one acknowledges
+# milliseconds after the journal's commit.
 LEASE_SECONDS = 30.0
 
 # How long one statement waits for another process's transaction; below the publisher's deadline.
 BUSY_SECONDS = 7.0
 
-# An idle reader asks this often whether anything has changed, and looks itself this often, for leases that have ended.
+# An idle reader asks this often whether anything has changed; and every reader looks this often for leases that have
+# ended and for dead readers.
 POLL_SECONDS = 0.05
 LOOK_SECONDS = 1.0
 
@@ -58,6 +62,8 @@ _message = sa.Table(
     # Counts the leases and never falls; part of the delivery tag, so that a late acknowledgement finds nothing.
     sa.Column("version", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("deliveries", sa.Integer, nullable=False, server_default=sa.text("0")),
+    # Who leased it last.
+    sa.Column("reader", sa.String),
     sa.Column("properties", sa.String, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Index("message_in_order", "queue", "id"),
@@ -70,7 +76,11 @@ _mine = sa.and_(_message.c.id == sa.bindparam("row"), _message.c.version == sa.b
 _ANYTHING = sa.select(1).where(_message.c.queue.in_(sa.bindparam("queues", expanding=True)), _visible).limit(1)
 _CANDIDATES = (
     sa.select(
-        _message.c.id, _message.c.deliveries, sa.func.length(_message.c.body).label("size"), _message.c.visible_at
+        _message.c.id,
+        _message.c.deliveries,
+        sa.func.length(_message.c.body).label("size"),
+        _message.c.visible_at,
+        _message.c.reader,
     )
     .where(_message.c.queue == sa.bindparam("name"))
     .order_by(_message.c.id)
@@ -79,11 +89,21 @@ _CANDIDATES = (
 _LEASE = (
     sa.update(_message)
     .where(_message.c.id.in_(sa.bindparam("rows", expanding=True)))
-    .values(visible_at=sa.bindparam("until"), version=_message.c.version + 1, deliveries=_message.c.deliveries + 1)
+    .values(
+        visible_at=sa.bindparam("until"),
+        version=_message.c.version + 1,
+        deliveries=_message.c.deliveries + 1,
+        reader=sa.bindparam("by"),
+    )
     .returning(_message)
 )
 _FORGET = sa.delete(_message).where(_mine)
 _RETURN = sa.update(_message).where(_mine).values(visible_at=0)
+_INHERIT = (
+    sa.update(_message)
+    .where(_message.c.reader.in_(sa.bindparam("dead", expanding=True)), _message.c.visible_at > sa.bindparam("now"))
+    .values(visible_at=0)
+)
 _BURY = sa.update(_message).where(_mine).values(queue=sa.bindparam("dead"), visible_at=0, deliveries=0)
 _NAMES = sa.select(_queue.c.name)
 
@@ -137,6 +157,43 @@ def _open(path: Path) -> sa.Engine:
     return engine
 
 
+class Presence(NamedTuple):
+    """A reader's sign of life: a file that it holds locked; the kernel lets go of the lock when the process dies."""
+
+    path: Path
+    handle: int
+
+
+def _appear(folder: Path) -> Presence:
+    """Show other readers that this one lives; nobody sees the file before it is locked."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / uuid.uuid4().hex
+    new = path.with_name(f".{path.name}")
+    handle = os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    new.rename(path)
+    return Presence(path, handle)
+
+
+def _dead(folder: Path) -> list[Path]:
+    """Return the files of the readers that have died."""
+    return [path for path in folder.glob("[!.]*") if not _locked(path)]
+
+
+def _locked(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:  # closed meanwhile, in order
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 class QoS(virtual.QoS):  # type: ignore[misc]
     """Remembers what is in hand; the rows themselves know that they are leased."""
 
@@ -172,7 +229,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]
         self._engine: sa.Engine = connection.engine
         self._watch: Any = None
         self._seen: int | None = None
-        self._looked = 0.0
+        self._looked = self._buried = float("-inf")
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
@@ -259,19 +316,22 @@ class Channel(virtual.Channel):  # type: ignore[misc]
 
     def _take(self, queues: list[str], limit: int) -> list[dict[str, Any]]:
         """Lease at most `limit` messages, oldest first, and at least one however large."""
+        if time.monotonic() - self._buried >= LOOK_SECONDS:
+            self._inherit()
+            self._buried = time.monotonic()
         now = time.time()
         with self._read() as connection:  # a reader without work must not take the writer's place
             if connection.scalar(_ANYTHING, {"queues": queues, "now": now}) is None:
                 return []
-        mine = {_key(tag)["row"] for tag in self.qos._delivered}
+        me = self.connection.presence().path.name
         with self._engine.begin() as connection:
             candidates: list[Any] = []
             for queue in queues:  # one by one: the index then gives each in order, without sorting a backlog
-                room = limit + len(mine)
+                room = limit + len(self.qos._delivered)
                 for row in connection.execute(_CANDIDATES, {"name": queue, "room": room}):
                     if row.visible_at <= now:
                         candidates.append(row)
-                    elif row.id not in mine:
+                    elif row.reader != me:
                         # In another reader's hand: what stands behind it waits, or a correction would overtake its
                         # original when that reader is killed.
                         break
@@ -286,8 +346,16 @@ class Channel(virtual.Channel):  # type: ignore[misc]
                 if ids and size > FETCH_BYTES:
                     break
                 ids.append(row.id)
-            leased = connection.execute(_LEASE, {"rows": ids, "until": now + self._lease}).all()
+            leased = connection.execute(_LEASE, {"rows": ids, "until": now + self._lease, "by": me}).all()
         return [_raw(row) for row in sorted(leased, key=lambda row: row.id)]
+
+    def _inherit(self) -> None:
+        """Make what dead readers had in hand visible at once."""
+        if dead := _dead(self.connection.readers):
+            with self._engine.begin() as connection:
+                connection.execute(_INHERIT, {"dead": [path.name for path in dead], "now": time.time()})
+            for path in dead:
+                path.unlink(missing_ok=True)
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """Delete one message."""
@@ -359,25 +427,53 @@ class Transport(virtual.Transport):  # type: ignore[misc]
     channel_errors = (ChannelError,)
 
     engine: sa.Engine | None = None
+    _presence: Presence | None = None
 
     def driver_version(self) -> str:
         """Tell SQLite's version."""
         return sqlite3.sqlite_version
 
+    @property
+    def readers(self) -> Path:
+        """The folder of the readers' signs of life, beside the queue's own file, which only SQLite may open."""
+        path: Path = self.client.transport_options["store"].path
+        return path.with_name(f"{path.name}.readers")
+
+    def presence(self) -> Presence:
+        """Return this reader's sign of life, given before it first leases anything."""
+        if self._presence is None:
+            self._presence = _appear(self.readers)
+        return self._presence
+
     def establish_connection(self) -> Any:
         """Open the file and make its tables where they are missing."""
         self.engine = _open(self.client.transport_options["store"].path)
         with self.engine.connect().execution_options(reads=True) as connection:
-            ready = sa.inspect(connection).has_table("message")
+            ready = _complete(connection)
         if not ready:
             with self.engine.begin() as connection:  # two processes may start at once: the second waits, then finds it
                 _metadata.create_all(connection)
+                if not _complete(connection):  # made before there were signs of life
+                    connection.exec_driver_sql("ALTER TABLE message ADD COLUMN reader VARCHAR")
                 name = self.client.transport_options["dead_queue"]
                 connection.execute(sa.insert(_queue).prefix_with("OR IGNORE"), {"name": name})
         return super().establish_connection()
 
     def close_connection(self, connection: Any) -> None:
         """Give back what is in hand and close the file."""
-        super().close_connection(connection)
-        if self.engine is not None:
-            self.engine.dispose()
+        try:
+            super().close_connection(connection)
+            if self._presence:
+                self._presence.path.unlink(missing_ok=True)
+        finally:  # what could not be given back is a dead reader's
+            if self._presence:
+                os.close(self._presence.handle)
+                self._presence = None
+            if self.engine is not None:
+                self.engine.dispose()
+
+
+def _complete(connection: sa.Connection) -> bool:
+    """Tell whether the tables are there, as this version wants them."""
+    found = sa.inspect(connection)
+    return found.has_table("message") and any(one["name"] == "reader" for one in found.get_columns("message"))

@@ -432,9 +432,9 @@ class Run:
 
 
 def embedded(folder: Path) -> dict[str, str]:
-    """Return the URLs of a gateway on one disk; a killed reader's messages come back after a second."""
+    """Return the URLs of a gateway on one disk."""
     return {
-        "broker_url": f"sqlite:///{folder}/queue.db?lease=1",
+        "broker_url": f"sqlite:///{folder}/queue.db",
         "database_url": f"sqlite:///{folder}/gateway.sqlite3",
     }
 

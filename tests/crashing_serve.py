@@ -51,7 +51,7 @@ STEPS: tuple[tuple[type[Any], str], ...] = (
     (Journal, "mark_sent"),
 )
 
-# How long a killed reader's letters and a killed worker's messages stay away; a real gateway's are longer.
+# How long a killed worker's messages stay away; a real gateway's stay longer.
 LEASE = 0.2
 
 # Longer than any run; what takes longer stands still.
@@ -103,7 +103,7 @@ def serve(folder: Path) -> None:
     end = time.monotonic() + PATIENCE
     journal = Journal.open(settings.database_url)
     inbound = [*(inbound_queue(name) for name in PARTNERS), RESULTS]
-    with open_broker(f"{settings.broker_url}?lease={LEASE}") as broker, broker.consume(inbound) as intake:
+    with open_broker(settings.broker_url) as broker, broker.consume(inbound) as intake:
         while time.monotonic() < end:
             busy = service.receive(intake, journal, PARTNERS, 0.0)
             busy += service.work(journal, SPECS, PARTNERS, f"worker-{os.getpid()}")

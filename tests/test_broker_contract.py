@@ -27,7 +27,7 @@ from gateway.errors import BrokerUnavailable, GatewayError
 @pytest.fixture(params=["sqlite", pytest.param("rabbitmq", marks=pytest.mark.broker)])
 def broker_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'queue.db'}?lease=1"
+        return f"sqlite:///{tmp_path / 'queue.db'}"
     return str(request.getfixturevalue("shared_rabbitmq_url"))
 
 
@@ -267,7 +267,6 @@ with open_broker(sys.argv[1]).consume([sys.argv[2]], prefetch=7) as intake:
 
 def test_writers_and_readers_at_once(broker_url: str, broker: Broker, queue: str) -> None:
     start = [sys.executable, "-c"]
-    broker_url = broker_url.replace("lease=1", "lease=30")  # a busy machine may hold a reader up for a second
     writers = [subprocess.Popen([*start, WRITER, broker_url, queue, name]) for name in "ab"]
     readers = [subprocess.Popen([*start, COMPETITOR, broker_url, queue], stdout=subprocess.PIPE) for _ in range(3)]
     assert [writer.wait() for writer in writers] == [0, 0]
@@ -403,13 +402,13 @@ def test_an_idle_reader_sees_a_new_message_and_the_end_of_a_lease(tmp_path: Path
         assert receive(holder, 1)[0].redelivered
 
 
-def test_nothing_overtakes_what_a_killed_reader_holds(tmp_path: Path) -> None:
+def test_nothing_overtakes_what_a_hanging_reader_holds(tmp_path: Path) -> None:
     """What stands behind it waits for the end of its lease; other queues do not, nor the reader's own next messages."""
     broker = open_broker(f"sqlite:///{tmp_path}/queue.db?lease=1.5")
     broker.declare(["in", "other"])
     broker.publish(letters("in", 4))
-    dead = broker.consume(["in"], prefetch=2)
-    held = receive(dead, 2)
+    hanging = broker.consume(["in"], prefetch=2)
+    held = receive(hanging, 2)
     broker.publish([Letter("elsewhere", "other", "text/plain", b"x")])
     with broker.consume(["in", "other"]) as reader:
         first = receive(reader, 1)
@@ -419,3 +418,48 @@ def test_nothing_overtakes_what_a_killed_reader_holds(tmp_path: Path) -> None:
         rest = receive(reader, 4)
     assert [one.uid for one in rest[:2]] == [one.uid for one in held]
     assert all(one.redelivered for one in rest[:2])
+
+
+def test_nothing_overtakes_what_another_took_after_it_was_given_back(tmp_path: Path) -> None:
+    broker = open_broker(f"sqlite:///{tmp_path}/queue.db")
+    broker.declare(["in"])
+    broker.publish(letters("in", 3))
+    with broker.consume(["in"]) as first, broker.consume(["in"], prefetch=1) as second:
+        first.reject(receive(first, 3), requeue=True)
+        held = receive(second, 1)
+        assert first.receive(0.1) == []
+        second.ack(held)
+        assert [one.message_id for one in receive(first, 2)] == ["id-1", "id-2"]
+
+
+def test_a_killed_readers_messages_come_back_at_once_and_in_order(tmp_path: Path) -> None:
+    """Long before its lease ends, to a reader that waits already; a living one keeps its own."""
+    url = f"sqlite:///{tmp_path}/queue.db?lease=600"
+    broker = open_broker(url)
+    broker.declare(["in", "other"])
+    broker.publish([*letters("in", 7), *letters("other", 2, start=7)])
+    with broker.consume(["other"]) as living, broker.consume(["in", "other"]) as waiting:
+        kept = receive(living, 2)
+        reader = subprocess.Popen([sys.executable, "-c", READER, url, "in"], stdout=subprocess.PIPE)
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"ready\n"
+        assert waiting.receive(1.5) == []
+        reader.kill()
+        reader.wait()
+        reader.stdout.close()
+        assert [one.message_id for one in receive(waiting, 7)] == [f"id-{n}" for n in range(7)]
+        assert waiting.receive(1.5) == []
+        living.ack(kept)
+    assert os.listdir(tmp_path / "queue.db.readers") == []
+
+
+def test_a_queue_file_of_before_gets_what_it_lacks(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/queue.db"
+    with open_broker(url) as broker:
+        broker.declare(["in"])
+        broker.publish(letters("in", 1))
+    with closing(sqlite3.connect(tmp_path / "queue.db")) as connection:
+        connection.execute("ALTER TABLE message DROP COLUMN reader")
+    taken = open_broker(url).take("in", 5)
+    assert taken is not None
+    assert taken.message_id == "id-0"
