@@ -7,6 +7,7 @@ outside at any time. `Run.figures` counts what was sent, recorded, delivered and
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -31,6 +32,7 @@ from gateway import broker, journal, limits, pipeline, serve, service
 from gateway.broker import Intake, Letter, open_broker
 from gateway.errors import BrokerUnavailable, GatewayError
 from gateway.journal import Journal
+from gateway.model import stable_id
 from gateway.settings import HOME, Settings
 from routing.partners import load_partners
 from validators.rules import check_digit_of
@@ -313,8 +315,11 @@ class Run:
         """Stop them in order."""
         if self._process:
             self._process.terminate()
-            self._process.wait(40)
-            self._process = None
+            try:
+                self._process.wait(40)
+            finally:
+                self._process.kill()  # what it has started ends by itself then
+                self._process = None
 
     def pids(self) -> list[int]:
         """Return the gateway's processes, its supervisor first."""
@@ -358,6 +363,18 @@ class Run:
             self.seen[one.message_id or ""].append(one.body)
             self.order[one.queue].append(one.message_id or "")
         return len(got)
+
+    def recovers(self) -> float:
+        """Return after how many seconds a declaration that is sent now has its receipt; a minute at most."""
+        (probe,) = traffic(1, first=10_000_000 + 10 * len(self.letters))
+        started = time.monotonic()
+        self.send([probe])
+        user = "" if self.broker_url.startswith("sqlite:") else urlsplit(self.broker_url).username or "guest"
+        uid = stable_id(probe.queue, user, probe.id, hashlib.sha256(probe.body).hexdigest())
+        receipt = stable_id(journal.inbox_id(uid), "receipt")
+        while receipt not in self.seen and time.monotonic() < started + 60:
+            self.read(0.1)
+        return round(time.monotonic() - started, 1)
 
     def settle(self, patience: float) -> None:
         """Read until nothing is left to be done, at most `patience` seconds."""

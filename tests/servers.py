@@ -44,7 +44,11 @@ class _Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -204,13 +208,16 @@ class Postgres(_Server):
 
 
 class Proxy:
-    """Stands between a client and a server: cuts, stalls either direction, delays, or leaves connections half open."""
+    """Stands between a client and a server: cuts, stalls either direction, delays, or leaves connections half open.
+
+    `struck` counts the connections cut or left half open, and the reads that were held up.
+    """
 
     def __init__(self, port: int) -> None:
         self.target = port
         self.delay = 0.0
         self.stalled: set[str] = set()
-        self.refusing = False
+        self.struck = 0
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
@@ -224,8 +231,6 @@ class Proxy:
             while True:
                 near, _ = self._server.accept()
                 try:
-                    if self.refusing:
-                        raise ConnectionRefusedError
                     far = socket.create_connection(("127.0.0.1", self.target), 2)
                 except OSError:
                     near.close()
@@ -239,6 +244,7 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket, way: str, pair: Any) -> None:
         with suppress(OSError):
             while data := source.recv(65_536):
+                self.struck += bool(self.delay) or way in self.stalled
                 if self.delay:
                     time.sleep(self.delay)
                 while way in self.stalled:
@@ -258,12 +264,14 @@ class Proxy:
     def cut(self) -> None:
         """End every connection; new ones are let through."""
         for pair in list(self._pairs):
+            self.struck += 1
             self._close(pair)
 
     def strand(self) -> None:
         """Leave every open connection silent for ever on the client's side; new ones are let through."""
         self.stalled.add("half")
         for _, far in list(self._pairs):
+            self.struck += 1
             with suppress(OSError):
                 far.shutdown(socket.SHUT_RDWR)
         time.sleep(0.1)

@@ -1,43 +1,85 @@
-"""`make soak MINUTES=30`: a steady flow while brokers, connections and processes are struck at random.
+"""`make soak MINUTES=30`: a steady flow while brokers, connections and databases are struck at random.
 
-Prints every strike and, each minute, memory and open files of the gateway; ends with what was lost or doubled.
+Prints every strike and, at regular times, memory and open files of the gateway; ends with a table, and 0 if nothing was
+lost or doubled and both stayed flat. Ctrl-C or SIGTERM ends it early; either way nothing of it is left.
 """
 
 from __future__ import annotations
 
 import random
+import signal
+import statistics
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from tests.chaos import Run, traffic
+from tests.chaos import Figures, Run, traffic
 from tests.servers import Postgres, Proxy, Rabbit
 
 PACE = 10  # declarations a second: the machine is not to be full, the strikes are what counts
 QUIET = (20.0, 60.0)  # seconds between two strikes
+SAMPLES = 30  # at most one a minute
+FLAT = 1.1  # the last third of the samples beside the middle one; the first is for warming up
+
+Sample = tuple[float, int, int]
 
 
 def watch(run: Run) -> tuple[int, int, int]:
     """Return resident bytes, open files and number of the gateway's processes."""
     resident = files = count = 0
-    for pid in run.pids():
-        try:
+    with suppress(psutil.Error):
+        for pid in run.pids():
             one = psutil.Process(pid)
             resident, files, count = resident + one.memory_info().rss, files + one.num_fds(), count + 1
-        except psutil.Error:
-            continue
     return resident, files, count
 
 
+def growth(samples: list[Sample], column: int) -> float | None:
+    """Return how the last third of the samples stands to the middle third; None if they are too few to tell."""
+    third = len(samples) // 3
+    if third < 3:
+        return None
+    middle, last = samples[third : 2 * third], samples[2 * third :]
+    return statistics.median(one[column] for one in last) / statistics.median(one[column] for one in middle)
+
+
+def table(struck: dict[str, int], samples: list[Sample], figures: Figures | None) -> int:
+    """Print what there is to know at the end; return 0 if all is well."""
+    print("\nstrikes")
+    for name, count in struck.items():
+        print(f"  {name:30} {count:4}")
+    grown = {"memory": growth(samples, 1), "open files": growth(samples, 2)}
+    if samples:
+        (_, before, opened), (_, after, still) = samples[0], samples[-1]
+        print(f"memory      {before / 1e6:.0f} -> {after / 1e6:.0f} MB\nopen files  {opened} -> {still}")
+    for name, factor in grown.items():
+        print(f"growth of {name}: {'too short to tell' if factor is None else f'{factor:.2f} (at most {FLAT})'}")
+    if figures is None:
+        print("interrupted: nothing is known of what was still on its way")
+        return 130
+    print(figures)
+    print(f"lost or doubled: {figures.wrong() or 'nothing'}")
+    steady = all(factor is None or factor <= FLAT for factor in grown.values())
+    return 0 if steady and sum(struck.values()) and not figures.wrong() else 1
+
+
 def soak(minutes: float, seed: int, folder: Path) -> int:
-    """Run for so long; return 0 if nothing was lost or doubled."""
+    """Run for so long; return the exit code."""
     for name in ("rabbit", "postgres", "run"):
         (folder / name).mkdir()
     dice = random.Random(seed)
-    with Rabbit(folder / "rabbit") as rabbit, Postgres(folder / "postgres") as postgres:
+    samples: list[Sample] = []
+    struck: dict[str, int] = {}
+    figures = None
+    with (
+        suppress(KeyboardInterrupt),
+        Rabbit(folder / "rabbit") as rabbit,
+        Postgres(folder / "postgres") as postgres,
+    ):
         to_broker, to_database = Proxy(rabbit.port), Proxy(postgres.port)
         through = rabbit.url(to_broker.port), postgres.url(to_database.port)
 
@@ -56,8 +98,7 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
             "broker's network stalled": stall,
             "broker's network half open": to_broker.strand,
         }
-        struck = dict.fromkeys(strikes, 0)
-        samples: list[tuple[float, int, int]] = []
+        struck |= dict.fromkeys(strikes, 0)
         with Run(folder / "run", rabbit.url(), postgres.url(), through, workers=2, batch=50) as run:
             begun = sampled = time.monotonic()
             end, strike, sent = begun + minutes * 60, begun + QUIET[0], 0
@@ -70,7 +111,7 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
                     struck[name] += 1
                     print(f"{now - begun:6.0f} s  {name}", flush=True)
                     strike = time.monotonic() + dice.uniform(*QUIET)
-                if now > sampled + 60:
+                if now > sampled + min(60, minutes * 60 / SAMPLES):
                     sampled = now
                     resident, files, count = watch(run)
                     samples.append((now - begun, resident, files))
@@ -83,17 +124,10 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
                     run.read(left)
             run.settle(180)
             figures = run.figures()
-        to_broker.close()
-        to_database.close()
-    print(f"strikes {struck}")
-    print(figures)
-    if len(samples) > 1:
-        (_, before, opened), (_, after, still) = samples[0], samples[-1]
-        print(f"memory {before / 1e6:.0f} -> {after / 1e6:.0f} MB, open files {opened} -> {still}")
-    print(f"lost or doubled: {figures.wrong() or 'nothing'}")
-    return 1 if figures.wrong() or not any(struck.values()) else 0
+    return table(struck, samples, figures)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
         sys.exit(soak(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1, Path(scratch)))

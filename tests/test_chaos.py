@@ -7,6 +7,7 @@ killed or cut nothing is no pass.
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import tempfile
 import threading
@@ -40,8 +41,10 @@ def size(full: int, reduced: int) -> int:
 def _server(kind: type[Rabbit] | type[Postgres]) -> Iterator[Rabbit | Postgres]:
     if kind.program is None:
         _absent(f"{kind.name} is not installed")
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the run lets it clean up
     with tempfile.TemporaryDirectory(prefix="gateway-") as folder, kind(Path(folder)) as one:
         yield one
+    signal.signal(signal.SIGTERM, former)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +99,13 @@ def check(run: Run, kills: int, patience: float = 120, parked: int = 0) -> None:
     assert sum(figures.kills.values()) >= kills
 
 
+def recovered(seconds: list[float], strikes: int, full: int) -> None:
+    """Hold against its target how long it took to answer again after each strike; a build's machine is not alone."""
+    print(f"{len(seconds)} strikes, answers again after {seconds} s")
+    assert len(seconds) == strikes
+    assert max(seconds) < size(full, max(full, 30))
+
+
 def send_slowly(run: Run, count: int, parts: int, between: Callable[[int], None]) -> None:
     """Send in parts, with something happening after each."""
     letters = list(traffic(count))
@@ -131,32 +141,26 @@ class TestServers:
             check(run, kills=size(300, 30), patience=size(1800, 240))
 
     def test_broker_killed_under_load(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
-        recovered = []
+        seconds: list[float] = []
         with Run(tmp_path, rabbit.url(), postgres.url(), workers=2, batch=20) as run:
 
             def strike(part: int) -> None:
                 if part < 3:
                     run.read(0.3)
                     rabbit.restart()
-                    back = time.monotonic()
-                    while not run.read(0.1) and time.monotonic() < back + 60:
-                        pass
-                    recovered.append(round(time.monotonic() - back, 1))
+                    seconds.append(run.recovers())
 
             send_slowly(run, size(3000, 200), 4, strike)
             check(run, kills=0)
-        print(f"broker killed {len(recovered)} times, answers again after {recovered} s")
-        assert len(recovered) == 3
+        recovered(seconds, 3, full=10)
 
     @pytest.mark.parametrize("what", ["cut", "stall in", "stall out", "latency", "half open"])
     def test_network_to_the_broker(self, what: str, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
         proxy = Proxy(rabbit.port)
         through = (rabbit.url(proxy.port), postgres.url())
-        hits = 0
+        seconds: list[float] = []
 
         def trouble(part: int) -> None:
-            nonlocal hits
-            hits += 1
             run.read(0.5)
             if what == "cut":
                 proxy.cut()
@@ -169,26 +173,34 @@ class TestServers:
                 time.sleep(size(12, 10))  # longer than a confirmation may take
                 proxy.stalled.clear()
                 proxy.cut()
-            run.read(0.5)
+            seconds.append(run.recovers())
 
         with Run(tmp_path, rabbit.url(), postgres.url(), through, batch=20) as run:
             send_slowly(run, size(1000, 60), 3 if "stall" not in what else 2, trouble)
             check(run, kills=0)
         proxy.close()
-        print(f"{what}: {hits} times")
-        assert hits
+        print(f"{what}: {proxy.struck} connections or reads")
+        assert proxy.struck >= (4 if what in {"cut", "half open"} else 2)
+        # The silence of a half-open connection is noticed after two heartbeats.
+        recovered(seconds, 2 if "stall" in what else 3, full=60 if what == "half open" else 10)
 
     def test_network_to_the_database(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
         proxy = Proxy(postgres.port)
         through = (rabbit.url(), postgres.url(proxy.port))
 
+        seconds: list[float] = []
+
         def trouble(part: int) -> None:
             run.read(0.5)
             proxy.cut()
+            seconds.append(run.recovers())
 
         with Run(tmp_path, rabbit.url(), postgres.url(), through, batch=20) as run:
             send_slowly(run, size(1000, 100), 5, trouble)
             check(run, kills=0)
+        print(f"{proxy.struck} connections cut")
+        assert proxy.struck >= 5
+        recovered(seconds, 5, full=5)
         proxy.close()
 
     def test_broker_blocked_by_its_memory_alarm(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
@@ -216,22 +228,20 @@ class TestServers:
             check(run, kills=0)
 
     def test_database_stopped_under_load(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
-        stops = 0
+        seconds: list[float] = []
 
         def strike(part: int) -> None:
-            nonlocal stops
             if part < 2:
                 run.read(0.5)
                 postgres.kill()
-                stops += 1
                 time.sleep(3)
                 postgres.start()
+                seconds.append(run.recovers())
 
         with Run(tmp_path, rabbit.url(), postgres.url(), workers=2, batch=20) as run:
             send_slowly(run, size(2000, 150), 3, strike)
             check(run, kills=0)
-        print(f"database killed {stops} times")
-        assert stops
+        recovered(seconds, 2, full=5)
 
     def test_partner_without_a_queue(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
         _dead_partner(Run(tmp_path, rabbit.url(), postgres.url(), failures=3, batch=20))
@@ -274,7 +284,11 @@ def test_database_file_locked(tmp_path: Path) -> None:
             connection.execute("BEGIN IMMEDIATE")
             run.send(list(traffic(20, first=20)))
             time.sleep(size(30, 13))
+            held_up = len(run.letters) - run.figures().recorded
             connection.execute("ROLLBACK")
+        print(f"locked: {held_up} letters were held up")
+        assert held_up >= 20
+        recovered([run.recovers()], 1, full=5)
         check(run, kills=0)
 
 
