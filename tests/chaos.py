@@ -31,7 +31,7 @@ import sqlalchemy
 from gateway import broker, journal, limits, pipeline, serve, service
 from gateway.broker import Intake, Letter, open_broker
 from gateway.errors import BrokerUnavailable, GatewayError
-from gateway.journal import Journal
+from gateway.journal import Journal, outbox
 from gateway.model import stable_id
 from gateway.settings import HOME, Settings
 from routing.partners import load_partners
@@ -134,7 +134,7 @@ def supervise(plan: Plan) -> None:
     way.play()  # what is compiled at first use, the forks need not compile again
     pipeline.prepare = lambda _root: way.SPECS
     service.BATCH, service.LEASE_SECONDS = plan.batch, 10
-    journal.FAILURES, limits.MESSAGE_SECONDS = plan.failures, plan.hang_seconds
+    outbox.FAILURES, limits.MESSAGE_SECONDS = plan.failures, plan.hang_seconds
     pipeline.parse = _poisonous(pipeline.parse)
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: told.append(number))

@@ -19,7 +19,8 @@ from gateway import limits, service
 from gateway.broker import Delivery as Letterbox
 from gateway.broker import Letter, Published
 from gateway.errors import BrokerUnavailable, GatewayError, JournalUnavailable
-from gateway.journal import Case, Claimed, Claims, Conflict, Delivery, Due, Known, Settlement, inbox_id, ready
+from gateway.journal import Case, Claimed, Claims, Conflict, Delivery, Due, Known, Settlement, inbox_id
+from gateway.journal.inbox import ready
 from gateway.model import (
     Declaration,
     Envelope,

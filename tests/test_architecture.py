@@ -26,15 +26,15 @@ HOMES: dict[str, set[str]] = {
     "kombu": {"gateway/broker.py", "gateway/transports.py"},
     "amqp": {"gateway/broker.py"},
     "sqlalchemy": {
-        "gateway/journal.py",
+        "gateway/journal/*.py",
         "gateway/tables.py",
         "gateway/transports.py",
         "gateway/migrations/*.py",
         "gateway/migrations/versions/*.py",
     },
-    "alembic": {"gateway/journal.py", "gateway/migrations/*.py", "gateway/migrations/versions/*.py"},
+    "alembic": {"gateway/journal/database.py", "gateway/migrations/*.py", "gateway/migrations/versions/*.py"},
     "psycopg": set(),
-    "sqlite3": {"gateway/journal.py", "gateway/transports.py"},
+    "sqlite3": {"gateway/transports.py"},
     "lxml": {"parsers/xml*.py", "parsers/cad_xml.py", "parsers/writer.py"},
     "xmlschema": {"validators/schema.py", "parsers/writer.py"},
     "pydifact": {"parsers/writer.py"},
@@ -107,13 +107,11 @@ def test_the_way_is_pure() -> None:
             parts = imported.split(".")
             assert parts[0] not in {"kombu", "sqlalchemy", "sqlite3", "socket", "subprocess", "threading", "time"}, name
             assert parts[0] not in {"random", "uuid", "secrets"}, f"{name}: the same bytes give the same outcome"
-            for depth in (1, 2):
-                path = "/".join(parts[:depth]) + ".py"
-                if path in NAMES:
-                    todo.append(path)
+            paths = ["/".join(parts[:depth]) for depth in (1, 2)]
+            todo += [each for path in paths for each in (f"{path}.py", f"{path}/__init__.py") if each in NAMES]
         text = (HOME / name).read_text("utf-8")
         assert not [each for each in (".now(", "today()") if each in text], f"{name} asks the clock"
-    assert not {"gateway/journal.py", "gateway/broker.py", "gateway/service.py", "gateway/logs.py"} & seen
+    assert not {"gateway/journal/__init__.py", "gateway/broker.py", "gateway/service.py", "gateway/logs.py"} & seen
     assert {
         "parsers/cad_xml.py",
         "parsers/cad_edifact.py",
@@ -125,11 +123,15 @@ def test_the_way_is_pure() -> None:
 
 def test_only_the_service_sees_both_worlds() -> None:
     """Nobody but the edge knows the way and the queue at once: what calls the pipeline does not also fetch letters."""
-    for name in ("journal", "broker", "transports", "tables", "audit", "codec"):
-        for imported in imports(HOME / f"gateway/{name}.py"):
-            assert not imported.startswith(("parsers", "validators", "responses", "gateway.pipeline")), (name, imported)
-    for imported in imports(HOME / "gateway/journal.py"):
-        assert not imported.startswith(("gateway.broker", "gateway.transports"))
+    journal = sorted((HOME / "gateway/journal").glob("*.py"))
+    others = [HOME / f"gateway/{name}.py" for name in ("broker", "transports", "tables", "audit", "codec")]
+    assert journal
+    for path in (*journal, *others):
+        for imported in imports(path):
+            assert not imported.startswith(("parsers", "validators", "responses", "gateway.pipeline")), (path, imported)
+    for path in journal:
+        for imported in imports(path):
+            assert not imported.startswith(("gateway.broker", "gateway.transports")), (path, imported)
     for imported in imports(HOME / "gateway/broker.py"):
         assert not imported.startswith(("gateway.journal", "gateway.tables"))
 

@@ -21,7 +21,9 @@ from alembic.migration import MigrationContext
 
 from gateway import limits
 from gateway.errors import GatewayError, JournalUnavailable
-from gateway.journal import FAILURES, WINDOW, Claimed, Conflict, Delivery, Journal, Settlement, inbox_id
+from gateway.journal import Claimed, Conflict, Delivery, Journal, Settlement, inbox_id
+from gateway.journal.inbox import WINDOW
+from gateway.journal.outbox import FAILURES
 from gateway.model import (
     Bilingual,
     Declaration,
@@ -210,7 +212,7 @@ def test_missing_tables_and_foreign_files_are_told(url: str, tmp_path: Path) -> 
 
 
 def test_a_held_lock_is_told_and_work_goes_on_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.journal.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.journal.database.LOCK_SECONDS", 0.1)
     journal = Journal.open(f"sqlite:///{tmp_path}/journal.sqlite3")
     journal.migrate()
     with closing(sqlite3.connect(tmp_path / "journal.sqlite3", isolation_level=None)) as other:

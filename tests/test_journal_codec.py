@@ -21,7 +21,8 @@ from gateway.codec import (
     encode_envelope,
     encode_findings,
 )
-from gateway.journal import LONGEST_PAUSE, pause, ready
+from gateway.journal.inbox import ready
+from gateway.journal.outbox import LONGEST_PAUSE, pause
 from gateway.model import (
     Bilingual,
     Commodity,

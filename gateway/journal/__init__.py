@@ -1,0 +1,184 @@
+"""The journal: every transmission, verdict, effect and answer in one database; each method is one transaction.
+
+Receive commits before the queue is acknowledged; a claim counts an attempt before the work; finish writes a verdict
+with its effects and answers at once; dispatch marks what was confirmed. So every step may be repeated after a crash.
+
+`Journal` is the list of all that can be asked of it; each step is a function of the module that it names, which takes
+the transaction's connection first. The statements of the common way are built once: building costs more than running.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from gateway.audit import AuditReport, walk
+from gateway.journal import database, desk, evidence, inbox, outbox, replays, results, retention, verdicts
+from gateway.journal.rows import inbox_id
+from gateway.journal.values import (
+    Case,
+    Claimed,
+    Claims,
+    Conflict,
+    Delivery,
+    Due,
+    Event,
+    Execution,
+    Known,
+    Recorded,
+    Selection,
+    Settlement,
+    Told,
+)
+
+__all__ = [
+    "Case", "Claimed", "Claims", "Conflict", "Delivery", "Due", "Event", "Execution", "Journal", "Known", "Recorded",
+    "Selection", "Settlement", "Told", "inbox_id",
+]  # fmt: skip
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _reads(step: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Journal, P], T]:
+    """Make a method of a step that only reads."""
+
+    @wraps(step)
+    def method(journal: Journal, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with journal._read() as connection:
+            return step(connection, *args, **kwargs)
+
+    return method
+
+
+def _writes(step: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Journal, P], T]:
+    """Make a method of a step that writes: all of it or nothing."""
+
+    @wraps(step)
+    def method(journal: Journal, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with journal._write() as connection:
+            return step(connection, *args, **kwargs)
+
+    return method
+
+
+class Journal:
+    """The journal on SQLite or PostgreSQL; safe to share between threads, not across a fork."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reading = engine.execution_options(gateway_reading=True)
+
+    @classmethod
+    def open(cls, url: str | None = None) -> Journal:
+        """Return the journal at a database URL (default: GATEWAY_DATABASE_URL, else a SQLite file under run/).
+
+        Connects when first used. Raises JournalUnavailable for a URL that is not of SQLite or PostgreSQL.
+        """
+        return cls(database.open_engine(url or os.environ.get("GATEWAY_DATABASE_URL") or database.DEFAULT_URL))
+
+    @property
+    def url(self) -> str:
+        """The database's URL without secrets, for logs."""
+        return database.masked(self._engine.url)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads."""
+        with database.transaction(self._reading) as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """Open a transaction that writes: all of it or nothing."""
+        with database.transaction(self._engine) as connection:
+            yield connection
+
+    check = _reads(evidence.check)
+
+    def migrate(self) -> None:
+        """Bring the tables to this version's state; safe to repeat and to run in several processes at once."""
+        with database.one_thread, self._write() as connection:
+            database.migrate(connection)
+
+    # What comes in, and the work on it.
+    receive = _writes(inbox.receive)
+
+    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime) -> Claims:
+        """Lease the oldest transmissions that wait for nothing, and count the attempt, before any work on them.
+
+        `worker` must be unique to the running process. What was tried before is claimed alone, so that a message
+        that kills its worker does not use up the attempts of others.
+        """
+        with self._read() as connection:
+            tried, fresh = inbox.find_work(connection, limit, now)
+        for chosen, most in ((tried, 1), (fresh, limit)):
+            if chosen:
+                with self._write() as connection:
+                    claims = inbox.lease(connection, chosen, worker, most, lease_seconds, now)
+                if claims:
+                    return claims
+        return Claims()
+
+    release = _writes(inbox.release)
+    give_back = _writes(inbox.give_back)
+    disown = _writes(inbox.disown)
+    workers = _reads(inbox.workers)
+    park = _writes(inbox.park)
+    facts = _reads(verdicts.facts)
+    facts_of = _reads(verdicts.facts_of)
+    finish = _writes(verdicts.finish)
+    answer_again = _writes(verdicts.answer_again)
+    case = _reads(results.case)
+    settle = _writes(results.settle)
+
+    # What goes out.
+    due = _reads(outbox.due)
+    mark_sent = _writes(outbox.mark_sent)
+    postpone = _writes(outbox.postpone)
+    unpark = _writes(outbox.unpark)
+    destinations = _reads(outbox.destinations)
+    resend = _writes(outbox.resend)
+
+    # Evidence.
+    head = _reads(evidence.head)
+    events = _reads(evidence.events)
+
+    def verify(self, head: tuple[int, str] | None = None) -> AuditReport:
+        """Walk the audit chain and name the first row that is missing, changed or moved.
+
+        `head` (number, hash), as exported earlier, also shows rows taken off the end and a chain written anew.
+        """
+        return walk(evidence.links(self._read), head)
+
+    # At the desk.
+    list_messages = _reads(desk.list_messages)
+    show = _reads(desk.show)
+    unacknowledged = _reads(desk.unacknowledged)
+    counts = _reads(desk.counts)
+    release_parked = _writes(desk.release_parked)
+    refuse_parked = _writes(desk.refuse_parked)
+
+    # Replays.
+    selected = _reads(replays.selected)
+    count_selected = _reads(replays.count_selected)
+    sequence_of = _reads(replays.sequence_of)
+    recorded = _reads(replays.recorded)
+    facts_then = _reads(replays.facts_then)
+    keep_execution = _writes(replays.keep_execution)
+    send_execution = _writes(replays.send_execution)
+    execution = _reads(replays.execution_of)
+
+    def purge(self, before: Mapping[str, datetime], *, now: datetime, rehearse: bool = False) -> dict[str, int]:
+        """Delete what is older than its kind may be, page by page; `rehearse` only counts. See `retention.purge`."""
+        return retention.purge(self._read if rehearse else self._write, before, now=now, rehearse=rehearse)

@@ -1,0 +1,140 @@
+"""SQLite and PostgreSQL: connections that are durable and fail in time, transactions, locks, the schema."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+from sqlalchemy import BigInteger, Connection, Engine, bindparam, create_engine, event, func, make_url, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from gateway.errors import JournalUnavailable
+
+DEFAULT_URL = "sqlite:///run/gateway.sqlite3"
+
+# Seconds that SQLite waits for the writer before us, and PostgreSQL for a lock: longer means something is stuck.
+LOCK_SECONDS = 10
+
+# PostgreSQL advisory locks: transmissions are numbered in the order of their commits, and so is the audit chain.
+RECEIVING, CHAINING, MIGRATING = 7_305_001, 7_305_002, 7_305_003
+
+# Alembic keeps its context in module globals: one thread at a time.
+one_thread = threading.Lock()
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+
+# Opens a transaction.
+Transaction = Callable[[], AbstractContextManager[Connection]]
+
+LOCK = select(func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger)))
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Turn the database's own errors into JournalUnavailable, one line, no password."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (DataError, IntegrityError):
+        raise  # a fault of this program, not of the database
+    except (DBAPIError, PoolTimeout) as error:
+        if isinstance(error, ProgrammingError) and "does not exist" not in str(error.orig):
+            raise
+        raise JournalUnavailable(reason(engine.url, error)) from error
+
+
+def lock(connection: Connection, key: int) -> None:
+    """Let one transaction at a time go on; SQLite has but one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(LOCK, {"key": key})
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the tables to this version's state; safe to repeat and to run in several processes at once.
+
+    In one process only one at a time, under the lock `one_thread`.
+    """
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    lock(connection, MIGRATING)
+    config.attributes["connection"] = connection
+    alembic.command.upgrade(config, "head")
+
+
+def open_engine(url: str) -> Engine:
+    """Return the engine for a database URL, set up for durability and for failing in time."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise JournalUnavailable(
+            "the database URL must be sqlite:///<file> or postgresql://<host>/<database>"
+        ) from None
+    kind = parsed.drivername.partition("+")[0]
+    if kind in {"postgresql", "postgres"}:
+        options = f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout=60s"
+        options += " -c idle_in_transaction_session_timeout=60s"  # a stalled worker must not hold the chain's lock
+        given = parsed.query.get("options", "")
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            connect_args={
+                "connect_timeout": 5,
+                "options": f"{given} {options}" if isinstance(given, str) else options,
+                "keepalives_idle": 5,
+                "tcp_user_timeout": LOCK_SECONDS * 1000,
+            },
+        )
+    if kind != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        raise JournalUnavailable(f"{masked(parsed)}: the journal needs a SQLite file or PostgreSQL")
+    engine = create_engine(parsed.set(drivername="sqlite+pysqlite"), connect_args={"timeout": LOCK_SECONDS})
+    event.listen(engine, "do_connect", lambda *_: _make_file(parsed))
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Make a SQLite connection durable; transactions begin where we say."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Take the write lock at once where there will be writing: a lock taken halfway can only fail."""
+    reading = connection.get_execution_options().get("gateway_reading")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _make_file(url: URL) -> None:
+    """Make a SQLite file that only its owner may read, if there is none yet."""
+    path = Path(url.database or "")
+    if path.exists():
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise JournalUnavailable(f"{masked(url)}: {error.strerror}") from error
+
+
+def masked(url: URL) -> str:
+    """Return a URL without secrets."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def reason(url: URL, error: SQLAlchemyError) -> str:
+    """Return the one line that tells what is wrong with the database."""
+    cause = str(getattr(error, "orig", None) or error)
+    line = " ".join(cause.split())[:300]
+    if url.password:
+        line = line.replace(url.password, "***")
+    if "no such table" in line or ("relation" in line and "does not exist" in line):
+        line = "it has no tables yet: the schema must be migrated first"
+    return f"journal {masked(url)}: {line}"

@@ -1,0 +1,74 @@
+"""The audit chain: its events, its head, and the walk that finds what was changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, insert, select
+
+from gateway.audit import GENESIS, Link, link_hash
+from gateway.codec import dump
+from gateway.journal.database import CHAINING, Transaction, lock
+from gateway.journal.values import Event
+from gateway.tables import audit, inbox
+
+LINK = insert(audit)
+
+HEAD = select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)
+
+
+def chain(connection: Connection, events: Sequence[tuple[datetime, str, int | None, object]]) -> None:
+    """Append events to the audit chain; always a transaction's last step, since the chain is locked to its end."""
+    if not events:
+        return
+    lock(connection, CHAINING)
+    n, previous = head(connection)
+    rows = []
+    for at, event_name, subject, content in events:
+        n += 1
+        moment, detail = at.astimezone(UTC).isoformat(timespec="microseconds"), dump(content)
+        previous = link_hash(previous, n, moment, event_name, subject, detail)
+        rows.append(Link(n, moment, event_name, subject, detail, previous)._asdict())
+    connection.execute(LINK, rows)
+
+
+def head(connection: Connection) -> tuple[int, str]:
+    """Return number and hash of the newest audit link."""
+    row = connection.execute(HEAD).one_or_none()
+    return (row.n, row.hash) if row else (0, GENESIS)
+
+
+def check(connection: Connection) -> None:
+    """Raise JournalUnavailable unless the database answers and has its tables."""
+    connection.execute(select(audit.c.n).limit(1)).all()
+
+
+def links(reading: Transaction, page: int = 10_000) -> Iterator[tuple[int, str, str, int | None, str, str]]:
+    """Yield the chain page by page: no long transaction, no memory that grows with the archive."""
+    columns = [audit.c[name] for name in Link._fields]
+    after: int | None = None
+    while True:
+        rows = select(*columns).order_by(audit.c.n).limit(page)
+        with reading() as connection:
+            found = connection.execute(rows if after is None else rows.where(audit.c.n > after)).all()
+        yield from found
+        if len(found) < page:
+            return
+        after = found[-1].n
+
+
+def events(connection: Connection, after: int, limit: int) -> list[Event]:
+    """Return the audit links after a number, in order, each with what the inbox knows of its transmission."""
+    rows = (
+        select(audit.c.n, audit.c.at, audit.c.event, audit.c.detail, inbox.c.received_at, inbox.c.attempts)
+        .outerjoin(inbox, inbox.c.sequence == audit.c.subject)
+        .where(audit.c.n > after)
+        .order_by(audit.c.n)
+        .limit(limit)
+    )
+    return [
+        Event(row.n, datetime.fromisoformat(row.at), row.event, json.loads(row.detail), *row[4:])
+        for row in connection.execute(rows)
+    ]

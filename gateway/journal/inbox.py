@@ -1,0 +1,257 @@
+"""What came in: received once, claimed in order of its lanes, held under a lease, finished or parked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, tuple_, update
+
+from gateway import limits
+from gateway.codec import dump
+from gateway.journal.database import RECEIVING, lock
+from gateway.journal.evidence import chain
+from gateway.journal.outbox import send
+from gateway.journal.rows import AnyRow, claimed_of, key_of, outgoing_row, sent_detail, storable
+from gateway.journal.values import Claimed, Claims, Delivery
+from gateway.model import Outgoing, stable_id
+from gateway.tables import inbox
+
+# The lane of a transmission that holds several declarations: it waits for all before it, all after it wait for it.
+EVERY_LANE = "*"
+
+# Unfinished transmissions looked at in one go when work is claimed: so many for each one wanted, at most all these.
+WINDOW_EACH, WINDOW = 8, 500
+
+TRANSMISSION = insert(inbox)
+
+SEEN = select(inbox.c.uid).where(inbox.c.uid.in_(bindparam("uids", expanding=True)))
+
+LAST = select(func.max(inbox.c.sequence))
+
+UNFINISHED = (
+    select(inbox.c.sequence, inbox.c.channel, inbox.c.partner, inbox.c.lane, inbox.c.lease_until, inbox.c.attempts)
+    .where(inbox.c.finished_at.is_(None), inbox.c.sequence > bindparam("after"))
+    .order_by(inbox.c.sequence)
+    .limit(bindparam("size"))
+)
+
+STILL_FREE = (
+    select(inbox.c.sequence)
+    .where(
+        inbox.c.sequence.in_(bindparam("chosen", expanding=True)),
+        inbox.c.finished_at.is_(None),
+        or_(inbox.c.lease_until.is_(None), inbox.c.lease_until <= bindparam("now")),
+    )
+    .order_by(inbox.c.sequence)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
+LEASE = (
+    update(inbox)
+    .where(inbox.c.sequence.in_(bindparam("mine", expanding=True)))
+    .values(state="working", attempts=inbox.c.attempts + 1, worker=bindparam("by"), lease_until=bindparam("until"))
+    .returning(*inbox.c)
+)
+
+HELD = (
+    select(inbox.c.sequence, inbox.c.worker, inbox.c.attempts)
+    .where(
+        inbox.c.sequence.in_(bindparam("mine", expanding=True)),
+        inbox.c.finished_at.is_(None),
+        inbox.c.lease_until.is_not(None),
+    )
+    .order_by(inbox.c.sequence)
+    .with_for_update()
+)
+
+CLOSE = (
+    update(inbox)
+    .where(inbox.c.sequence.in_(bindparam("mine", expanding=True)))
+    .values(state=bindparam("how"), note=bindparam("why"), finished_at=bindparam("at"), lease_until=None)
+)
+
+
+def receive(connection: Connection, deliveries: Sequence[Delivery]) -> list[bool]:
+    """Write transmissions as they came in, with their receipts; tell which were new (the others: redelivered)."""
+    if not deliveries:
+        return []
+    keys = [key_of(delivery.uid) for delivery in deliveries]
+    new: list[bool] = []
+    # Numbered in the order of commits: no worker can see a number while a lower one is still to come.
+    lock(connection, RECEIVING)
+    seen = set(connection.scalars(SEEN, {"uids": keys}))
+    last = connection.scalar(LAST) or 0
+    rows, receipts, events = [], [], []
+    for key, delivery in zip(keys, deliveries, strict=True):
+        new.append(key not in seen)
+        if key in seen:
+            continue
+        seen.add(key)
+        last += 1
+        digest = hashlib.sha256(delivery.body).hexdigest()
+        partner = key_of(delivery.partner or "")
+        rows.append(
+            {
+                "sequence": last,
+                "id": stable_id(key),
+                "uid": key,
+                "channel": delivery.channel,
+                "partner": partner,
+                "received_at": delivery.received_at,
+                "body": delivery.body,
+                "digest": digest,
+                "headers": dump(dict(delivery.headers)),
+                "lane": key_of(delivery.lane),
+                "state": "received",
+                "attempts": 0,
+            }
+        )
+        if delivery.receipt:
+            receipts.append(outgoing_row(delivery.receipt, last, delivery.received_at, None))
+        detail = {
+            "id": stable_id(key),
+            "uid": key,
+            "channel": delivery.channel,
+            "partner": partner,
+            "bytes": len(delivery.body),
+            "digest": digest,
+        }
+        events.append((delivery.received_at, "received", last, detail))
+    if rows:
+        connection.execute(TRANSMISSION, rows)
+        send(connection, receipts)
+        chain(connection, events)
+    return new
+
+
+def ready(rows: Iterable[AnyRow], lanes: dict[tuple[str, str], set[str]], now: datetime) -> list[int]:
+    """Return the sequences that may be worked on, of unfinished rows in order; `lanes` remembers what stands before.
+
+    A row waits for every earlier unfinished row of its channel and partner in its lane, and where either is in every
+    lane; it is free when nobody holds it or the lease has run out.
+    """
+    free = []
+    for row in rows:
+        before = lanes[row.channel, row.partner]
+        waits = bool(before) if row.lane == EVERY_LANE else row.lane in before or EVERY_LANE in before
+        before.add(row.lane)
+        if not waits and (row.lease_until is None or row.lease_until <= now):
+            free.append(row.sequence)
+    return free
+
+
+def find_work(connection: Connection, limit: int, now: datetime) -> tuple[list[int], list[int]]:
+    """Return the oldest transmissions that wait for nothing: those tried before, and those that were not."""
+    lanes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    fresh: list[int] = []
+    tried: list[int] = []
+    after, size = 0, min(WINDOW_EACH * limit, WINDOW)
+    while True:
+        window = UNFINISHED
+        if barred := [sender for sender, before in lanes.items() if EVERY_LANE in before]:
+            window = window.where(tuple_(inbox.c.channel, inbox.c.partner).not_in(barred))
+        rows = connection.execute(window, {"after": after, "size": size}).all()
+        free = set(ready(rows, lanes, now))
+        fresh += [row.sequence for row in rows if row.sequence in free and not row.attempts]
+        tried += [row.sequence for row in rows if row.sequence in free and row.attempts]
+        if free or len(rows) < size:
+            return tried, fresh
+        after, size = rows[-1].sequence, WINDOW
+
+
+def lease(
+    connection: Connection, chosen: list[int], worker: str, most: int, lease_seconds: float, now: datetime
+) -> Claims:
+    """Lease up to `most` of the chosen rows that nobody else took meanwhile."""
+    mine = list(connection.scalars(STILL_FREE, {"chosen": chosen, "now": now, "most": most}))
+    if not mine:
+        return Claims()
+    until = now + timedelta(seconds=lease_seconds)
+    rows = connection.execute(LEASE, {"mine": mine, "by": worker, "until": until}).all()
+    claimed = [claimed_of(row) for row in sorted(rows, key=lambda row: row.sequence)]
+    return Claims(
+        tuple(row for row in claimed if row.attempts <= limits.ATTEMPTS),
+        tuple(row for row in claimed if row.attempts > limits.ATTEMPTS),
+    )
+
+
+def release(connection: Connection, rows: Sequence[Claimed]) -> None:
+    """Give leased transmissions back untouched: an orderly stop is not an attempt."""
+    mine = still_held(connection, rows)
+    connection.execute(
+        update(inbox)
+        .where(inbox.c.sequence.in_(mine))
+        .values(state="received", attempts=inbox.c.attempts - 1, worker=None, lease_until=None)
+    )
+
+
+def give_back(connection: Connection, rows: Sequence[Claimed], until: datetime) -> None:
+    """Give leased transmissions back after a failure: the attempt counts, and they rest until that time."""
+    mine = still_held(connection, rows)
+    connection.execute(
+        update(inbox).where(inbox.c.sequence.in_(mine)).values(state="received", worker=None, lease_until=until)
+    )
+
+
+def disown(connection: Connection, worker: str, now: datetime) -> int:
+    """Let others take at once what a dead worker held, given how its name begins; return how many there were.
+
+    What was claimed alone (tried before) is most likely what killed it, and rests until its lease ends.
+    """
+    mine = (
+        inbox.c.finished_at.is_(None),
+        inbox.c.lease_until > now,
+        inbox.c.attempts <= 1,
+        inbox.c.worker.startswith(worker, autoescape=True),
+    )
+    return connection.execute(update(inbox).where(*mine).values(lease_until=now)).rowcount
+
+
+def workers(connection: Connection) -> list[str]:
+    """Return the names of those who hold transmissions, whether they still live or not."""
+    held = select(inbox.c.worker).where(inbox.c.finished_at.is_(None), inbox.c.worker.is_not(None))
+    return sorted(set(connection.scalars(held)))
+
+
+def still_held(connection: Connection, rows: Sequence[Claimed]) -> set[int]:
+    """Return the sequences of the rows whose lease is still this worker's, and lock them.
+
+    A lease that ran out but that nobody took is still held.
+    """
+    mine = {row.sequence: (row.worker, row.attempts) for row in rows}
+    found = connection.execute(HELD, {"mine": list(mine)})
+    return {row.sequence for row in found if mine[row.sequence] == (row.worker, row.attempts)}
+
+
+def close(connection: Connection, rows: Iterable[tuple[Claimed, str, str | None]], now: datetime) -> None:
+    """End the work on rows, with state and note."""
+    alike: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+    for row, state, note in rows:
+        alike[state, note].append(row.sequence)
+    for (state, note), sequences in alike.items():
+        connection.execute(CLOSE, {"mine": sequences, "how": state, "why": note, "at": now})
+
+
+def park(
+    connection: Connection, rows: Sequence[tuple[Claimed, str, Sequence[Outgoing]]], *, now: datetime
+) -> list[bool]:
+    """Take transmissions out of the way, each with the reason and its answers; False where the lease was lost."""
+    held = still_held(connection, [row for row, _, _ in rows])
+    kept = [(row, storable(why)[:500], answers) for row, why, answers in rows if row.sequence in held]
+    send(
+        connection,
+        [outgoing_row(item, row.sequence, now, item.ordinal) for row, _, items in kept for item in items],
+    )
+    close(connection, [(row, "parked", why) for row, why, _ in kept], now)
+    chain(
+        connection,
+        [
+            (now, "parked", row.sequence, {"why": why, "outgoing": [sent_detail(item) for item in items]})
+            for row, why, items in kept
+        ],
+    )
+    return [row.sequence in held for row, _, _ in rows]

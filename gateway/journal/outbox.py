@@ -1,0 +1,163 @@
+"""What is to be sent: due, confirmed, postponed and parked by destination, or sent again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, or_, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.journal.evidence import chain
+from gateway.journal.rows import storable
+from gateway.journal.values import Due
+from gateway.tables import destination, inbox, outbox
+
+# A failing destination rests 1, 2, 4 ... seconds, at most five minutes, and is parked after some four hours.
+FIRST_PAUSE, LONGEST_PAUSE, FAILURES = timedelta(seconds=1), timedelta(minutes=5), 55
+
+# Both databases know inserts that give way to what is there, each in SQLAlchemy's dialect.
+INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+INTO_OUTBOX = {name: into(outbox).on_conflict_do_nothing(index_elements=[outbox.c.id]) for name, into in INSERT.items()}
+
+RESTING = select(destination.c.name).where(
+    or_(destination.c.paused_until > bindparam("now"), destination.c.parked_at.is_not(None))
+)
+
+NEXT = (
+    select(*(outbox.c[name] for name in Due.__dataclass_fields__ if name != "answers"), inbox.c.id.label("answers"))
+    .join(inbox, inbox.c.sequence == outbox.c.inbox)
+    .where(outbox.c.destination == bindparam("name"), outbox.c.sent_at.is_(None))
+    .order_by(outbox.c.position)
+    .limit(bindparam("share"))
+)
+
+# The destinations that something waits for, those that waited longest first: one step in the index for each of them.
+WAITING = text(
+    """
+    WITH RECURSIVE waiting (name) AS (
+        SELECT min(destination) FROM outbox WHERE sent_at IS NULL
+        UNION ALL
+        SELECT (SELECT min(destination) FROM outbox WHERE sent_at IS NULL AND destination > waiting.name)
+        FROM waiting WHERE waiting.name IS NOT NULL
+    )
+    SELECT name, (SELECT min(position) FROM outbox WHERE sent_at IS NULL AND destination = waiting.name) AS first
+    FROM waiting WHERE name IS NOT NULL ORDER BY first
+    """
+)
+
+
+def pause(failures: int, fraction: float) -> timedelta:
+    """Return how long a destination rests after its n-th failure in a row: doubling, three quarters to all of it."""
+    longest: timedelta = min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
+    return longest * (0.75 + 0.25 * fraction)
+
+
+def send(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Put rows into the outbox; an id that is there already is the same thing, and stays."""
+    if rows:
+        connection.execute(INTO_OUTBOX[connection.dialect.name], rows)
+
+
+def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
+    """Return what is to be sent now: by destination, in order within one, each with a fair share of the limit.
+
+    Destinations that rest or are parked are left out. Reading holds nothing: run one dispatcher.
+    """
+    found: list[Due] = []
+    resting = set(connection.scalars(RESTING, {"now": now}))
+    waiting = [row.name for row in connection.execute(WAITING) if row.name not in resting]
+    for done, name in enumerate(waiting):
+        share = -(-(limit - len(found)) // (len(waiting) - done))  # rounded up
+        if not share:
+            break
+        rows = connection.execute(NEXT, {"name": name, "share": share})
+        found += [Due(**row) for row in rows.mappings()]
+    return found
+
+
+def mark_sent(connection: Connection, ids: Sequence[str], now: datetime) -> int:
+    """Mark as sent what the broker confirmed, and clear the failures of those destinations; return how many."""
+    if not ids:
+        return 0
+    rows = connection.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(ids), outbox.c.sent_at.is_(None))
+        .values(sent_at=now, attempts=outbox.c.attempts + 1, error=None)
+        .returning(outbox.c.position, outbox.c.id, outbox.c.inbox, outbox.c.destination)
+    ).all()
+    rows = sorted(rows, key=lambda row: row.position)
+    connection.execute(delete(destination).where(destination.c.name.in_({row.destination for row in rows})))
+    chain(connection, [(now, "sent", row.inbox, {"id": row.id, "destination": row.destination}) for row in rows])
+    return len(rows)
+
+
+def postpone(connection: Connection, name: str, ids: Sequence[str], error: str, now: datetime) -> datetime | None:
+    """Let a destination rest after a failure, and count the attempt on the items tried.
+
+    Returns the time when it is tried again; None when it is parked, that is until `unpark`. The whole destination
+    waits, in order; the others go on.
+    """
+    error = storable(error)[:500]
+    connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(attempts=outbox.c.attempts + 1, error=error))
+    first = INSERT[connection.dialect.name](destination).values(name=name, failures=1, paused_until=now, error=error)
+    again = first.on_conflict_do_update(
+        index_elements=[destination.c.name], set_={"failures": destination.c.failures + 1, "error": error}
+    )
+    row = connection.execute(again.returning(destination.c.failures, destination.c.parked_at)).one()
+    # Jitter, so that many destinations of one broken broker do not come back in one instant.
+    until = now + pause(row.failures, random.random())  # noqa: S311
+    parked = row.parked_at or (now if row.failures >= FAILURES else None)
+    connection.execute(
+        update(destination).where(destination.c.name == name).values(paused_until=until, parked_at=parked)
+    )
+    if parked and not row.parked_at:
+        detail = {"destination": name, "failures": row.failures, "error": error}
+        chain(connection, [(now, "destination parked", None, detail)])
+    return None if parked else until
+
+
+def unpark(connection: Connection, name: str, now: datetime) -> int:
+    """Let a parked or resting destination be tried again at once; return how many items wait for it."""
+    if connection.execute(delete(destination).where(destination.c.name == name)).rowcount:
+        chain(connection, [(now, "destination unparked", None, {"destination": name})])
+    waiting = select(func.count()).where(outbox.c.destination == name, outbox.c.sent_at.is_(None))
+    return connection.scalar(waiting) or 0
+
+
+def destinations(connection: Connection) -> list[dict[str, Any]]:
+    """Return every destination that something waits for or that failed, with its backlog and state."""
+    backlog = connection.execute(
+        select(
+            outbox.c.destination.label("name"),
+            func.count().label("waiting"),
+            func.min(outbox.c.created_at, type_=outbox.c.created_at.type).label("oldest"),
+        )
+        .where(outbox.c.sent_at.is_(None))
+        .group_by(outbox.c.destination)
+    ).mappings()
+    found: dict[str, dict[str, Any]] = {row["name"]: dict(row) for row in backlog}
+    for row in connection.execute(select(destination)).mappings():
+        found.setdefault(row["name"], {"name": row["name"], "waiting": 0, "oldest": None}).update(row)
+    blank = {"failures": 0, "paused_until": None, "parked_at": None, "error": None}
+    return [blank | found[name] for name in sorted(found)]
+
+
+def resend(connection: Connection, first: str, now: datetime) -> int:
+    """Send the stored answers to a transmission (its inbox id) again, for the operator; return their number."""
+    return due_again(connection, first, None, now)
+
+
+def due_again(connection: Connection, first: str, resent: int | None, now: datetime) -> int:
+    """Make a transmission's answers due; the request to the engine is not an answer."""
+    sequence = connection.scalar(select(inbox.c.sequence).where(inbox.c.id == first))
+    again = (
+        update(outbox)
+        .where(outbox.c.inbox == sequence, outbox.c.kind != "request")
+        .values(sent_at=None, attempts=0, error=None)
+    )
+    count = connection.execute(again).rowcount
+    chain(connection, [(now, "resend", resent or sequence, {"first": first, "answers": count})])
+    return count

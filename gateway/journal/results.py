@@ -1,0 +1,148 @@
+"""What the engine said: the case behind its request, and what a result settles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, select, update
+
+from gateway.codec import decode_envelope
+from gateway.journal.evidence import chain
+from gateway.journal.inbox import close, still_held
+from gateway.journal.outbox import send
+from gateway.journal.rows import AnyRow, fact_of, outgoing_row, sent_detail, storable
+from gateway.journal.values import Case, Claimed, Settlement
+from gateway.model import Nature, Received, Syntax
+from gateway.tables import assessment_request, declaration_version, inbox, message
+
+
+def case(connection: Connection, request_id: str) -> Case | None:
+    """Return the message behind a request to the engine, None if there is no such request."""
+    row = connection.execute(
+        select(
+            declaration_version,
+            assessment_request.c.ordinal.label("asked_ordinal"),
+            assessment_request.c.nature.label("asked_nature"),
+            message.c.syntax,
+            message.c.envelope,
+            inbox.c.id,
+            inbox.c.partner.label("sender"),
+            inbox.c.body,
+            inbox.c.received_at,
+        )
+        .select_from(assessment_request)
+        .join(
+            declaration_version,
+            and_(
+                declaration_version.c.transaction_number == assessment_request.c.transaction_number,
+                declaration_version.c.version == assessment_request.c.version,
+            ),
+        )
+        .join(inbox, inbox.c.sequence == assessment_request.c.inbox)
+        .join(
+            message,
+            and_(
+                message.c.inbox == assessment_request.c.inbox,
+                message.c.ordinal == assessment_request.c.ordinal,
+            ),
+        )
+        .where(assessment_request.c.id == request_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Case(
+        row.transaction_number,
+        replace(fact_of(row), nature=Nature(row.asked_nature)),
+        Received(row.id, row.sender or None, row.body, row.received_at),
+        row.asked_ordinal,
+        Syntax(row.syntax),
+        decode_envelope(row.envelope),
+    )
+
+
+def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *, now: datetime) -> list[bool]:
+    """Write the engine's results with the answers they cause, and tell which took effect.
+
+    False for a repeat, an unknown request (noted, nothing is sent) or a lost lease. The result is kept as it
+    came. A request is settled once, a pending one again. A withdrawal that the engine does not grant leaves its
+    version as it was, and no later result brings a withdrawn version back.
+    """
+    applied: set[int] = set()
+    held = still_held(connection, [row for row, _ in done])
+    asked = [settlement.request_id for _, settlement in done]
+    requests = {
+        row.id: row
+        for row in connection.execute(
+            select(assessment_request)
+            .where(assessment_request.c.id.in_(asked))
+            .order_by(assessment_request.c.id)
+            .with_for_update()
+        )
+    }
+    status = {request: row.status for request, row in requests.items()}
+    outgoing: list[dict[str, Any]] = []
+    events: list[tuple[datetime, str, int | None, object]] = []
+    closed: list[tuple[Claimed, str, str | None]] = []
+    for row, settlement in done:
+        if row.sequence not in held:
+            continue
+        request = requests.get(settlement.request_id)
+        if request is None or not _may_settle(status[request.id], settlement.status):
+            note = "repeats a result" if request else "answers no request of ours"
+            closed.append((row, "done", note))
+            events.append((now, "ignored", row.sequence, {"request": settlement.request_id, "why": note}))
+            continue
+        status[request.id] = settlement.status
+        connection.execute(
+            update(assessment_request)
+            .where(assessment_request.c.id == request.id)
+            .values(
+                status=settlement.status,
+                result=storable(row.body.decode("utf-8", "replace")),
+                settled_at=now,
+            )
+        )
+        _settle_version(connection, request, settlement)
+        outgoing += [outgoing_row(item, request.inbox, now, request.ordinal) for item in settlement.outgoing]
+        closed.append((row, "done", None))
+        detail = {
+            "request": settlement.request_id,
+            "result": row.id,
+            "digest": row.digest,
+            "transaction_number": request.transaction_number,
+            "version": request.version,
+            "status": settlement.status,
+            "outgoing": [sent_detail(item) for item in settlement.outgoing],
+        }
+        events.append((now, "settled", request.inbox, detail))
+        applied.add(row.sequence)
+    send(connection, outgoing)
+    close(connection, closed, now)
+    chain(connection, events)
+    return [row.sequence in applied for row, _ in done]
+
+
+def _may_settle(status: str, wanted: str) -> bool:
+    """Tell whether a result still changes a request: the first does, and the one that ends a review."""
+    return status == "accepted" or (status == "pending" and wanted != "pending")
+
+
+def _settle_version(connection: Connection, request: AnyRow, settlement: Settlement) -> None:
+    """Set the version that a request was about to what the engine made of it."""
+    if request.nature == Nature.WITHDRAWAL and settlement.status != "withdrawn":
+        return
+    values: dict[str, Any] = {"status": settlement.status}
+    if settlement.payment_due:
+        values["payment_due"] = settlement.payment_due
+    connection.execute(
+        update(declaration_version)
+        .where(
+            declaration_version.c.transaction_number == request.transaction_number,
+            declaration_version.c.version == request.version,
+            declaration_version.c.status != "withdrawn",
+        )
+        .values(values)
+    )

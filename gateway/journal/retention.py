@@ -1,0 +1,125 @@
+"""The end: what is older than its kind may be goes, and the audit chain notes it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, delete, func, select, union
+
+from gateway.journal.database import Transaction
+from gateway.journal.evidence import chain
+from gateway.journal.rows import AnyRow, portions
+from gateway.journal.verdicts import RESEND_OF
+from gateway.model import Verdict
+from gateway.tables import (
+    assessment_request,
+    declaration_version,
+    execution,
+    execution_answer,
+    inbox,
+    interchange_reference,
+    message,
+    outbox,
+)
+
+# How many transmissions one transaction of a purge looks at: short enough that nobody waits for it.
+PURGE_PAGE = 500
+
+# The oldest transmissions; never the newest one, whose number the next counts from.
+OLDEST = (
+    select(*(inbox.c[name] for name in ("sequence", "channel", "state", "received_at", "finished_at", "note")))
+    .where(
+        inbox.c.sequence > bindparam("after"), inbox.c.sequence < select(func.max(inbox.c.sequence)).scalar_subquery()
+    )
+    .order_by(inbox.c.sequence)
+    .limit(bindparam("size"))
+)
+
+ABOUT = union(
+    *(
+        select(table.c.inbox, table.c.transaction_number).where(table.c.inbox.in_(bindparam("mine", expanding=True)))
+        for table in (declaration_version, assessment_request)
+    )
+)
+
+LAST_ACCEPTED = (
+    select(message.c.transaction_number, func.max(message.c.created_at, type_=message.c.created_at.type).label("last"))
+    .where(
+        message.c.transaction_number.in_(bindparam("numbers", expanding=True)),
+        message.c.verdict == Verdict.ACCEPTED.value,
+    )
+    .group_by(message.c.transaction_number)
+)
+
+UNSENT = select(outbox.c.inbox).where(outbox.c.inbox.in_(bindparam("mine", expanding=True)), outbox.c.sent_at.is_(None))
+
+
+def purge(transaction: Transaction, before: Mapping[str, datetime], *, now: datetime, rehearse: bool) -> dict[str, int]:
+    """Delete what is older than its kind may be, and return how many transmissions of each kind that were.
+
+    Kinds: declaration, refused, repeated, result. A declaration goes as a whole, by the last message accepted about
+    its number. What is unfinished, parked or not yet sent stays, and so does the audit chain, which notes each
+    transmission that went. `rehearse` counts only.
+    """
+    counts = dict.fromkeys(before, 0)
+    youngest, after = max(before.values()), 0
+    while True:
+        with transaction() as connection:
+            page = connection.execute(OLDEST, {"after": after, "size": PURGE_PAGE}).all()
+            old = [row for row in page if row.received_at < youngest]
+            gone, expired = _expired(connection, old, before)
+            for kind in gone.values():
+                counts[kind] += 1
+            if gone and not rehearse:
+                _delete(connection, sorted(gone), expired)
+                chain(connection, [(now, "purged", None, {"transmissions": sorted(gone)})])
+        # Numbers follow the time of receipt: after the first page of younger ones there is nothing old.
+        if len(page) < PURGE_PAGE or not old:
+            return counts
+        after = page[-1].sequence
+
+
+def _expired(
+    connection: Connection, rows: Sequence[AnyRow], before: Mapping[str, datetime]
+) -> tuple[dict[int, str], list[str]]:
+    """Return which of the rows may go, with their kinds, and the transaction numbers whose time is over."""
+    mine = {"mine": [row.sequence for row in rows if row.finished_at and row.state == "done"]}
+    about: dict[int, set[str]] = defaultdict(set)
+    for row in connection.execute(ABOUT, mine):
+        about[row.inbox].add(row.transaction_number)
+    numbers = {number for some in about.values() for number in some}
+    last = {
+        row.transaction_number: row.last
+        for part in portions(numbers)
+        for row in connection.execute(LAST_ACCEPTED, {"numbers": part})
+    }
+    expired = {number for number in numbers if number in last and last[number] < before["declaration"]}
+    unsent = set(connection.scalars(UNSENT, mine))
+    gone = {}
+    for row in rows:
+        if row.sequence not in mine["mine"] or row.sequence in unsent:
+            continue
+        kind = "refused"
+        if about[row.sequence]:
+            kind = "declaration"
+        elif row.channel == "assessment":
+            kind = "result"
+        elif (row.note or "").startswith(RESEND_OF):
+            kind = "repeated"
+        over = about[row.sequence] <= expired if kind == "declaration" else row.received_at < before[kind]
+        if over:
+            gone[row.sequence] = kind
+    return gone, sorted(expired)
+
+
+def _delete(connection: Connection, sequences: list[int], numbers: list[str]) -> None:
+    """Delete transmissions with all that hangs on them, and every version of the declarations."""
+    for part in portions(numbers):
+        connection.execute(delete(declaration_version).where(declaration_version.c.transaction_number.in_(part)))
+    replays = select(execution.c.number).where(execution.c.inbox.in_(sequences))
+    connection.execute(delete(execution_answer).where(execution_answer.c.execution.in_(replays)))
+    for table in (execution, assessment_request, message, interchange_reference, outbox):
+        connection.execute(delete(table).where(table.c.inbox.in_(sequences)))
+    connection.execute(delete(inbox).where(inbox.c.sequence.in_(sequences)))

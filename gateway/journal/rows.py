@@ -1,0 +1,173 @@
+"""Values to rows of the tables and back, and texts and keys that every database can hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Row
+
+from gateway.codec import decode_declaration, encode_declaration, encode_envelope, encode_findings
+from gateway.journal.values import Claimed, Recorded
+from gateway.model import Judged, Nature, Outcome, Outgoing, Syntax, VersionFact, stable_id
+
+AnyRow = Row[*tuple[Any, ...]]
+
+T = TypeVar("T", str, tuple[str, str])
+
+# Characters of a sender's reference or lane that are kept as they are: an index row has its limit on PostgreSQL.
+KEY_CHARACTERS = 200
+
+# Keys that one statement asks for: SQLite takes 32,766 parameters, and a key may have two.
+IN_ONE_STATEMENT = 5_000
+
+
+def inbox_id(uid: str) -> str:
+    """Return the id that a transmission with this transport id has in the journal."""
+    return stable_id(key_of(uid))
+
+
+def storable(value: str) -> str:
+    """Return a text that every database can hold: PostgreSQL takes no NUL, nobody lone surrogates."""
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def key_of(value: str) -> str:
+    """Return a text fit for an index: what is too long is told apart by its hash."""
+    clean = storable(value)
+    if len(clean) <= KEY_CHARACTERS:
+        return clean
+    return f"{clean[: KEY_CHARACTERS - 65]}#{hashlib.sha256(clean.encode()).hexdigest()}"
+
+
+def portions(keys: Iterable[T]) -> Iterator[list[T]]:
+    """Yield the keys in portions, sorted, that a statement can take as parameters."""
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), IN_ONE_STATEMENT):
+        yield ordered[start : start + IN_ONE_STATEMENT]
+
+
+def reference_keys(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return the parameters of `THESE_REFERENCES`."""
+    return {"keys": pairs, "owners": sorted({owner for owner, _ in pairs}), "names": [name for _, name in pairs]}
+
+
+def claimed_of(row: AnyRow) -> Claimed:
+    """Return the leased transmission of an inbox row."""
+    return Claimed(
+        row.sequence,
+        row.id,
+        row.uid,
+        row.channel,
+        row.partner or None,
+        row.received_at,
+        row.body,
+        row.digest,
+        json.loads(row.headers),
+        row.lane,
+        row.attempts,
+        row.worker,
+    )
+
+
+def fact_of(row: AnyRow) -> VersionFact:
+    """Return the accepted version of a row."""
+    return VersionFact(
+        row.version,
+        row.partner,
+        Nature(row.nature),
+        row.status,
+        decode_declaration(row.declaration),
+        row.accepted_at,
+        row.payment_due,
+        row.created_by_cbsa,
+    )
+
+
+def message_row(row: Claimed | Recorded, judged: Judged, syntax: Syntax, specs: str, now: datetime) -> dict[str, Any]:
+    """Return the row of one judged message."""
+    subject = judged.message
+    declaration, envelope = subject.declaration, subject.envelope
+    number = declaration.transaction_number if declaration else None
+    version = declaration.version if declaration else None
+    return {
+        "inbox": row.sequence,
+        "ordinal": subject.ordinal,
+        "syntax": (subject.syntax or syntax).value,
+        "type": subject.type.value,
+        "sender": storable(envelope.sender) if envelope.sender else None,
+        "reference": storable(envelope.reference) if envelope.reference else None,
+        "message_reference": storable(envelope.message) if envelope.message else None,
+        "envelope": encode_envelope(envelope),
+        "transaction_number": key_of(number) if number else None,
+        "version": storable(version) if version else None,
+        "verdict": judged.verdict.value,
+        "findings": encode_findings(judged.findings),
+        "nature": judged.nature.value if judged.nature else None,
+        "pack": subject.pack,
+        "specs": specs,
+        "created_at": now,
+    }
+
+
+def version_row(row: Claimed, judged: Judged, effect: VersionFact) -> dict[str, Any]:
+    """Return the row of an accepted version."""
+    given = judged.message.declaration or effect.declaration
+    number = given.transaction_number or effect.declaration.transaction_number
+    if number is None:
+        raise ValueError("an effect without a transaction number")
+    return {
+        "transaction_number": key_of(number),
+        "version": effect.version,
+        "partner": effect.partner,
+        "inbox": row.sequence,
+        "ordinal": judged.message.ordinal,
+        "nature": effect.nature.value,
+        "status": effect.status,
+        "declaration": encode_declaration(effect.declaration),
+        "accepted_at": effect.accepted_at,
+        "payment_due": effect.payment_due,
+        "created_by_cbsa": effect.created_by_cbsa,
+    }
+
+
+def outgoing_row(item: Outgoing, sequence: int, now: datetime, ordinal: int | None) -> dict[str, Any]:
+    """Return the outbox row of something to be sent."""
+    return {
+        "id": item.id,
+        "inbox": sequence,
+        "ordinal": ordinal,
+        "kind": item.kind,
+        "destination": item.destination,
+        "content_type": item.content_type,
+        "body": item.body,
+        "created_at": now,
+        "attempts": 0,
+        "acknowledgement": "awaited" if item.awaited else None,
+    }
+
+
+def sent_detail(item: Outgoing) -> dict[str, object]:
+    """Return what the audit chain keeps of something to be sent."""
+    return {"id": item.id, "kind": item.kind, "digest": hashlib.sha256(item.body).hexdigest()}
+
+
+def judged_detail(outcome: Outcome, specs: str) -> dict[str, object]:
+    """Return what the audit chain keeps of a verdict."""
+    messages = []
+    for judged in outcome.judged:
+        declaration = judged.message.declaration
+        messages.append(
+            {
+                "ordinal": judged.message.ordinal,
+                "transaction_number": declaration.transaction_number if declaration else None,
+                "version": declaration.version if declaration else None,
+                "verdict": judged.verdict.value,
+                "nature": judged.nature.value if judged.nature else None,
+                "findings": sorted({finding.code for finding in judged.findings}),
+            }
+        )
+    return {"messages": messages, "outgoing": [sent_detail(item) for item in outcome.outgoing], "specs": specs}

@@ -1,0 +1,200 @@
+"""What the journal takes and gives: transmissions, claims, results, selections, replays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from gateway.errors import GatewayError
+from gateway.model import Envelope, Outcome, Outgoing, Received, Syntax, VersionFact
+
+
+class Conflict(GatewayError):
+    """Another worker took a version or reference first; nothing was written: judge again with fresh facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One transmission handed over by a transport, not yet in the journal.
+
+    `uid` is the transport's id, the same at every redelivery; `channel` is partner or assessment; `lane` the
+    transaction number, `EVERY_LANE` for several, any unique text for none; `receipt` is sent when it is new.
+    """
+
+    uid: str
+    channel: str
+    partner: str | None
+    body: bytes
+    headers: Mapping[str, str]
+    received_at: datetime
+    lane: str
+    receipt: Outgoing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One transmission leased to a worker; `attempts` counts this one."""
+
+    sequence: int
+    id: str
+    uid: str
+    channel: str
+    partner: str | None
+    received_at: datetime
+    body: bytes
+    digest: str
+    headers: Mapping[str, str]
+    lane: str
+    attempts: int
+    worker: str
+
+    @property
+    def received(self) -> Received:
+        """The transmission as the pipeline takes it."""
+        return Received(self.id, self.partner, self.body, self.received_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a worker got: transmissions to work on, and those whose attempts are used up, which are to be parked."""
+
+    work: tuple[Claimed, ...] = ()
+    exhausted: tuple[Claimed, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.work or self.exhausted)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the journal knows for judging, as model.Facts wants it.
+
+    `first` gives the inbox id of the transmission that a reference belongs to, `free` the references under which
+    nothing was accepted: they belong to the last transmission that carried them, until one of another's is accepted.
+    """
+
+    histories: Mapping[str, tuple[VersionFact, ...]] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+    first: Mapping[str, str] = field(default_factory=dict)
+    free: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The engine's word on one request (assessed, pending, refused, withdrawn), and the answers that tell the sender.
+
+    `payment_due` None leaves the day as it is.
+    """
+
+    request_id: str
+    status: str
+    outgoing: tuple[Outgoing, ...] = ()
+    payment_due: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The message behind a request to the engine: the version that it is about, and where the request came from.
+
+    `fact.nature` is what was asked for; a withdrawal's `received` and `ordinal` are the withdrawal's own.
+    """
+
+    transaction_number: str
+    fact: VersionFact
+    received: Received
+    ordinal: int
+    syntax: Syntax
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of the partners' transmissions to replay; None selects by nothing. `until` is not included.
+
+    `finding` is a code that one of its messages was given.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    partner: str | None = None
+    verdict: str | None = None
+    finding: str | None = None
+    transaction_number: str | None = None
+
+
+class Told(NamedTuple):
+    """What the journal holds of one judged message: its verdict, and the codes of its findings in order."""
+
+    ordinal: int
+    type: str
+    verdict: str
+    codes: tuple[str, ...]
+    transaction_number: str | None
+    reference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One transmission as the journal keeps it, and what was made of it; `judged_at` None: it was given no verdict."""
+
+    sequence: int
+    id: str
+    partner: str | None
+    received_at: datetime
+    body: bytes
+    digest: str
+    headers: Mapping[str, str]
+    channel: str
+    state: str
+    note: str | None
+    judged_at: datetime | None
+    specs: str | None
+    messages: tuple[Told, ...]
+
+    @property
+    def received(self) -> Received:
+        """The transmission as the pipeline takes it."""
+        return Received(self.id, self.partner, self.body, self.received_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One replay: of what (an inbox sequence, or None for a file), by whom, by which specification, with which result.
+
+    The outcome's id is the execution's own, so its answers have ids of their own.
+    """
+
+    inbox: int | None
+    source: str
+    operator: str
+    specs: str
+    outcome: Outcome
+    agrees: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One thing to be sent now; `answers` is our id of the transmission that caused it."""
+
+    id: str
+    kind: str
+    destination: str
+    content_type: str
+    body: bytes
+    created_at: datetime
+    attempts: int
+    answers: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One audit link: number, time, what happened, details; and of its transmission the receipt and the attempts."""
+
+    n: int
+    at: datetime
+    event: str
+    detail: Any
+    received_at: datetime | None
+    attempts: int | None

@@ -1,0 +1,260 @@
+"""What was made of it: the facts to judge by, and verdicts with all their effects."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Insert, bindparam, exists, insert, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.journal.evidence import chain
+from gateway.journal.inbox import close, still_held
+from gateway.journal.outbox import due_again, send
+from gateway.journal.rows import (
+    AnyRow,
+    fact_of,
+    judged_detail,
+    key_of,
+    message_row,
+    outgoing_row,
+    portions,
+    reference_keys,
+    storable,
+    version_row,
+)
+from gateway.journal.values import Claimed, Conflict, Known
+from gateway.model import Acknowledgement, Nature, Outcome, Verdict, VersionFact
+from gateway.tables import assessment_request, declaration_version, inbox, interchange_reference, message, outbox
+
+# What a partner's CONTRL may say of it (0083): rejected, acknowledged, received.
+ACTIONS = ("4", "7", "8")
+
+# What we give an answer's interchange as its control reference: so many characters of the answer's id.
+CONTROL_REFERENCE = re.compile("[0-9a-f]{14}")
+
+# How the note of a resend begins.
+RESEND_OF = "resend of "
+
+MESSAGE, VERSION = insert(message), insert(declaration_version)
+REQUEST, REFERENCE = insert(assessment_request), insert(interchange_reference)
+
+VERSIONS = (
+    select(declaration_version)
+    .where(declaration_version.c.transaction_number.in_(bindparam("numbers", expanding=True)))
+    .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
+)
+
+VERSION_ON_FILE = select(declaration_version.c.version).where(
+    declaration_version.c.transaction_number == bindparam("wanted"),
+    declaration_version.c.version == bindparam("number"),
+)
+
+# SQLite looks a list of pairs up by going through the whole table; with the two plain lists it finds the index.
+THESE_REFERENCES = (
+    interchange_reference.c.partner.in_(bindparam("owners", expanding=True)),
+    interchange_reference.c.reference.in_(bindparam("names", expanding=True)),
+    tuple_(interchange_reference.c.partner, interchange_reference.c.reference).in_(bindparam("keys", expanding=True)),
+)
+
+USED = (
+    select(
+        interchange_reference.c.partner,
+        interchange_reference.c.reference,
+        interchange_reference.c.digest,
+        interchange_reference.c.inbox,
+        inbox.c.id,
+        exists()
+        .where(message.c.inbox == interchange_reference.c.inbox, message.c.verdict == Verdict.ACCEPTED.value)
+        .label("accepted"),
+    )
+    .join(inbox, inbox.c.sequence == interchange_reference.c.inbox)
+    .where(*THESE_REFERENCES)
+)
+
+
+def facts(
+    connection: Connection, partner: str | None, transaction_numbers: Iterable[str], references: Iterable[str]
+) -> Known:
+    """Return the accepted versions of the transaction numbers and the earlier uses of the partner's references."""
+    return facts_of(connection, [(partner, transaction_numbers, references)])[0]
+
+
+def facts_of(connection: Connection, asked: Sequence[tuple[str | None, Iterable[str], Iterable[str]]]) -> list[Known]:
+    """Return `facts` for several transmissions at once: on PostgreSQL the round trips are what takes the time."""
+    numbers = [{key_of(number): number for number in wanted} for _, wanted, _ in asked]
+    given = [
+        {(key_of(partner or ""), key_of(reference)): reference for reference in wanted} for partner, _, wanted in asked
+    ]
+    histories: dict[str, list[VersionFact]] = defaultdict(list)
+    used: dict[tuple[str, str], AnyRow] = {}
+    for part in portions({key for wanted in numbers for key in wanted}):
+        for row in connection.execute(VERSIONS, {"numbers": part}):
+            histories[row.transaction_number].append(fact_of(row))
+    for pairs in portions({key for wanted in given for key in wanted}):
+        used |= {(row.partner, row.reference): row for row in connection.execute(USED, reference_keys(pairs))}
+    return [
+        Known(
+            {number: tuple(histories[key]) for key, number in ours.items() if key in histories},
+            {reference: used[key].digest for key, reference in theirs.items() if key in used},
+            {reference: used[key].id for key, reference in theirs.items() if key in used},
+            frozenset(reference for key, reference in theirs.items() if key in used and not used[key].accepted),
+        )
+        for ours, theirs in zip(numbers, given, strict=True)
+    ]
+
+
+def finish(connection: Connection, done: Sequence[tuple[Claimed, Outcome]], *, specs: str, now: datetime) -> list[bool]:
+    """Write verdicts with all their effects and answers at once; False where the lease was lost: no effect.
+
+    `specs` is the digest of the specification data that judged. Raises Conflict, with nothing written, when
+    another worker took a version or reference that these outcomes rely on; since two outcomes of one call can
+    also collide, the caller then judges and finishes them one at a time.
+    """
+    held = still_held(connection, [row for row, _ in done])
+    kept = [(row, outcome) for row, outcome in done if row.sequence in held]
+    messages, outgoing = [], []
+    events: list[tuple[datetime, str, int | None, object]] = []
+    for row, outcome in kept:
+        messages += [message_row(row, judged, outcome.syntax, specs, now) for judged in outcome.judged]
+        outgoing += [outgoing_row(item, row.sequence, now, item.ordinal) for item in outcome.outgoing]
+        events.append((now, "judged", row.sequence, judged_detail(outcome, specs)))
+    if messages:
+        connection.execute(MESSAGE, messages)
+    _take_versions(connection, kept)
+    _take_references(connection, kept)
+    send(connection, outgoing)
+    notes: dict[int, str] = {}
+    for row, outcome in kept:
+        if outcome.acknowledged:
+            told = [_acknowledge(connection, row, each, now, events) for each in outcome.acknowledged]
+            notes[row.sequence] = "; ".join(told)[:500]
+    close(connection, [(row, "done", notes.get(row.sequence)) for row, _ in kept], now)
+    chain(connection, events)
+    return [row.sequence in held for row, _ in done]
+
+
+def _acknowledge(
+    connection: Connection,
+    row: Claimed,
+    said: Acknowledgement,
+    now: datetime,
+    events: list[tuple[datetime, str, int | None, object]],
+) -> str:
+    """Record what a partner's CONTRL says of an answer in its own queue, add the event, return the note.
+
+    The last word counts: who rejected an answer may acknowledge it once it was sent again.
+    """
+    reference = said.reference.lower()
+    ours = select(outbox.c.id, outbox.c.inbox, outbox.c.acknowledgement).where(
+        outbox.c.id.between(reference, reference + "g"),
+        outbox.c.destination == said.queue,
+        outbox.c.content_type == "application/edifact",
+        outbox.c.kind != "contrl",
+    )
+    answer = connection.execute(ours).first() if CONTROL_REFERENCE.fullmatch(reference) else None
+    action, error = storable(said.action), storable(said.error) if said.error else None
+    if answer is None or action not in ACTIONS:
+        note = "acknowledges no answer of ours" if answer is None else "says nothing that we know of our answer"
+        events.append((now, "ignored", row.sequence, {"reference": storable(said.reference), "why": note}))
+        return note
+    rejected = action == "4"
+    if answer.acknowledgement != action:
+        values = {"acknowledgement": action, "acknowledged_at": now}
+        connection.execute(update(outbox).where(outbox.c.id == answer.id).values(values))
+        detail = {"answer": answer.id, "by": row.id, "digest": row.digest, "action": action, "error": error}
+        events.append((now, "answer rejected" if rejected else "acknowledged", answer.inbox, detail))
+    return f"{'rejects' if rejected else 'acknowledges'} {answer.id}"
+
+
+def _take_versions(connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
+    """Write the effects on declarations and the requests; a withdrawal of a version on file is a request only."""
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    requests = []
+    for row, outcome in kept:
+        asked = {item.ordinal: item.id for item in outcome.outgoing if item.kind == "request"}
+        for judged in outcome.judged:
+            if judged.effect is None:
+                continue
+            values = version_row(row, judged, judged.effect)
+            if judged.message.ordinal in asked:
+                shared = ("transaction_number", "version", "inbox", "ordinal", "nature", "status")
+                requests.append({name: values[name] for name in shared} | {"id": asked[judged.message.ordinal]})
+            key = values["transaction_number"], values["version"]
+            if judged.effect.nature is Nature.WITHDRAWAL:
+                on_file = {"wanted": key[0], "number": key[1]}
+                if key in rows or connection.execute(VERSION_ON_FILE, on_file).first():
+                    continue
+            if key in rows:
+                raise Conflict("two messages of the batch make one version")
+            rows[key] = values
+    if rows:
+        # Always in the same order, so that two workers wait for each other in one direction only.
+        ordered = [rows[key] for key in sorted(rows)]
+        _claim_keys(connection, VERSION, ordered, "a version of these declarations")
+    if requests:
+        connection.execute(REQUEST, requests)
+
+
+def _take_references(connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
+    """Remember the references used; one that is taken matters only when a message was accepted under it."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    accepted = set()
+    for row, outcome in kept:
+        for judged in outcome.judged:
+            if not judged.message.envelope.reference or judged.message.acknowledges:
+                continue  # a CONTRL may be repeated: it uses up nothing
+            key = key_of(row.partner or ""), key_of(judged.message.envelope.reference)
+            mine = {"partner": key[0], "reference": key[1], "inbox": row.sequence, "digest": row.digest}
+            first = rows.setdefault(key, mine)
+            if judged.verdict is Verdict.ACCEPTED:
+                accepted.add(key)
+                if first["inbox"] != row.sequence:
+                    raise Conflict("two transmissions of the batch carry one reference")
+    if not rows:
+        return
+    used = {
+        (row.partner, row.reference): row
+        for part in portions(rows)
+        for row in connection.execute(USED, reference_keys(part))
+    }
+    for key in sorted(used):
+        # What refused messages used passes on to who comes after them; what an accepted one used does not.
+        passed = not used[key].accepted and _pass_reference(connection, used[key], rows[key])
+        if key in accepted and not passed:
+            raise Conflict("another transmission took the reference")
+    fresh = [rows[key] for key in sorted(rows) if key not in used]
+    if fresh:
+        _claim_keys(connection, REFERENCE, fresh, "a reference of these transmissions")
+
+
+def _pass_reference(connection: Connection, used: AnyRow, values: dict[str, Any]) -> bool:
+    """Let a reference belong to another transmission, unless it does already; tell whether that was done."""
+    passing = update(interchange_reference).where(
+        interchange_reference.c.partner == used.partner,
+        interchange_reference.c.reference == used.reference,
+        interchange_reference.c.inbox == used.inbox,
+    )
+    return connection.execute(passing.values(inbox=values["inbox"], digest=values["digest"])).rowcount == 1
+
+
+def _claim_keys(connection: Connection, statement: Insert, rows: Sequence[dict[str, Any]], what: str) -> None:
+    """Insert rows whose keys only one worker may have."""
+    try:
+        connection.execute(statement, rows)
+    except IntegrityError as error:
+        raise Conflict(f"{what} was taken by another worker") from error
+
+
+def answer_again(connection: Connection, row: Claimed, first: str, now: datetime) -> int:
+    """Answer a resend with the stored answers to its first transmission (its inbox id); return their number.
+
+    Same ids, same bytes; the resend itself has no effect. 0 also when the lease was lost.
+    """
+    if not still_held(connection, [row]):
+        return 0
+    close(connection, [(row, "done", f"{RESEND_OF}{first}")], now)
+    return due_again(connection, first, row.sequence, now)
