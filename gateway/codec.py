@@ -10,7 +10,6 @@ from typing import Any
 
 from gateway.model import Commodity, Declaration, Envelope, Finding, Invoice, Level, Unreadable, Value
 
-
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 

@@ -397,7 +397,8 @@ class VersionFact:
     """One accepted version of a declaration, as the journal remembers it.
 
     `payment_due` is the day until whose end (Eastern Time) a change is a correction. `status` is one of accepted,
-    assessed, pending, refused (by the engine), withdrawn.
+    assessed, pending, refused (by the engine), withdrawn. `withdrawal` tells that a request to withdraw it is with the
+    engine, which has not decided yet.
     """
 
     version: int
@@ -408,6 +409,7 @@ class VersionFact:
     accepted_at: datetime
     payment_due: date | None
     created_by_cbsa: bool = False
+    withdrawal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,8 +272,13 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
             faults = [*envelope_faults.get(message.ordinal, ()), *_validate(message, pack, seen, parsed, specs)]
         findings = to_findings(faults, message, pack, specs)
         one = _verdict(message, findings, seen, specs)
-        if one.effect and one.nature is not Nature.WITHDRAWAL and (number := one.effect.declaration.transaction_number):
-            histories = {**histories, number: (*histories.get(number, ()), one.effect)}
+        if one.effect and (number := one.effect.declaration.transaction_number):
+            history = histories.get(number, ())
+            if one.nature is Nature.WITHDRAWAL and history:  # it makes no version, it stands in the way of the next
+                history = (*history[:-1], replace(history[-1], withdrawal=True))
+            else:
+                history = (*history, one.effect)
+            histories = {**histories, number: history}
         judged.append(one)
     told = tuple(
         replace(one.message.acknowledges, queue=facts.partner.answer_queue)
@@ -341,6 +346,8 @@ def _verdict(message: Message, findings: tuple[Finding, ...], facts: Facts, spec
         due = calendar.payment_due(accounted, specs.billing)
     version = history[-1].version if nature is Nature.WITHDRAWAL and history else int(declaration.version or "1")
     effect = VersionFact(version, facts.partner.id, nature, "accepted", declaration, facts.now, due)
+    if nature is Nature.WITHDRAWAL:
+        effect = replace(effect, withdrawal=True)
     return Judged(message, Verdict.ACCEPTED, findings, nature, effect)
 
 

@@ -582,9 +582,17 @@ def test_a_withdrawal_counts_when_it_is_granted(journal: Journal) -> None:
         assert journal.settle([(result(journal, uid), Settlement(request, status))], now=NOW) == [True]
         return [(fact.nature, fact.status) for fact in journal.facts("P1", [NUMBER], []).histories[NUMBER]]
 
+    def waits() -> list[bool]:
+        return [fact.withdrawal for fact in journal.facts("P1", [NUMBER], []).histories[NUMBER]]
+
+    assert waits() == [True]
     assert settle("r1", refused, "refused") == [(Nature.ORIGINAL, "accepted")]
+    assert waits() == [True], "the other one"
+    assert settle("r1a", granted, "pending") == [(Nature.ORIGINAL, "accepted")]
+    assert waits() == [True]
     assert settle("r2", granted, "withdrawn") == [(Nature.ORIGINAL, "withdrawn")]
     assert settle("r3", original, "assessed") == [(Nature.ORIGINAL, "withdrawn")]
+    assert waits() == [False]
 
 
 def test_a_withdrawal_in_the_same_breath_as_its_original(journal: Journal) -> None:

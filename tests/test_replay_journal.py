@@ -77,6 +77,19 @@ def test_a_withdrawal_that_is_not_granted_leaves_the_version_and_one_that_is_end
     judge(journal, "after", 10, accepted=False)
     assert statuses(journal, "between") == [(1, "assessed")]
     assert statuses(journal, "after") == [(1, "withdrawn")]
+    assert [waiting(journal, uid) for uid in ("wish", "between", "after")] == [False, True, False]
+    another = judge(journal, "another", 12, version=2, nature=Nature.CORRECTION)
+    settle(journal, stable_id("request", another.id), "assessed", 13)
+    again = judge(journal, "again", 14, version=2, nature=Nature.WITHDRAWAL)
+    settle(journal, stable_id("request", again.id), "refused", 16)
+    judge(journal, "last", 18, accepted=False)
+    assert [waiting(journal, uid) for uid in ("again", "last")] == [False, False]
+
+
+def waiting(journal: Journal, uid: str) -> bool:
+    """Tell whether the latest version was waiting for the engine's word on its withdrawal."""
+    (known,) = journal.facts_then([(rows(journal)[uid], [NUMBER], [])])
+    return known.histories[NUMBER][-1].withdrawal
 
 
 def test_what_was_parked_and_came_late_was_not_known_before(journal: Journal) -> None:

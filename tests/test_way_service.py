@@ -226,6 +226,31 @@ def test_the_messages_of_one_interchange_see_each_other(gateway: House) -> None:
     ]
 
 
+WISH = (SAMPLES / "changes/v-withdraw.edi").read_bytes().replace(b":00002+1", b":00001+1")
+
+
+def together(*bodies: bytes) -> bytes:
+    """Put the one message of each transmission into one interchange."""
+    parts = [body[body.index(b"UNH") : body.index(b"UNZ")].strip() for body in bodies]
+    inside = [
+        part.replace(b"UNH+1+", b"UNH+%d+" % n).rpartition(b"+")[0] + b"+%d'" % n for n, part in enumerate(parts, 1)
+    ]
+    header = b"UNB+UNOC:3+MAPLEBROKER+CARMGATEWAY+260115:1030+TOGETHER'"
+    return header + b"".join(inside) + b"UNZ+%d+TOGETHER'" % len(parts)
+
+
+@pytest.mark.parametrize("way", ["one interchange", "one after the other"])
+def test_a_withdrawal_that_waits_for_the_engine_stands_in_the_way_of_a_change(gateway: House, way: str) -> None:
+    sent = [ORIGINAL, WISH, CHANGE, WISH.replace(b"MB000010", b"MB000099")]
+    if way == "one interchange":
+        gateway.send("maple", together(*sent))
+    else:
+        gateway.send("maple", *sent)
+    gateway.settle_down()
+    rows = sorted(messages(gateway), key=lambda row: (row["received_at"], row["ordinal"]))
+    assert [row["verdict"] for row in rows] == ["accepted", "accepted", "refused", "refused"]
+
+
 # ------------------------------------------------------------------------------------------------ collisions
 
 

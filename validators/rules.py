@@ -430,8 +430,8 @@ def _version(declaration: Declaration, case: Case, bound: Bound, wrong: Callable
 
 @check()
 def withdrawn_before(declaration: Declaration, case: Case, bound: Bound) -> Iterable[Hit]:
-    """Forbid another change of a withdrawn declaration."""
-    gone = case.former and (case.former.status == "withdrawn" or case.former.nature is Nature.WITHDRAWAL)
+    """Forbid another change of a declaration that is withdrawn, or whose withdrawal the engine has yet to decide on."""
+    gone = case.former and (case.former.status == "withdrawn" or case.former.withdrawal)
     return (Hit(bound.element),) if gone else OK
 
 

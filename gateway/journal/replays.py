@@ -28,7 +28,7 @@ from gateway.journal.rows import (
     storable,
 )
 from gateway.journal.values import Execution, Known, Recorded, Selection, Told
-from gateway.journal.verdicts import THESE_REFERENCES
+from gateway.journal.verdicts import THESE_REFERENCES, WITHDRAWAL_ASKED
 from gateway.model import Judged, Nature, Outgoing, Verdict, VersionFact
 from gateway.tables import (
     assessment_request,
@@ -51,13 +51,30 @@ TOLD = (
 
 # When a version was judged, not received: what was released from parking came late.
 VERSIONS_WITH_TIME = (
-    select(declaration_version, message.c.created_at.label("judged_at"))
+    select(declaration_version, message.c.created_at.label("judged_at"), WITHDRAWAL_ASKED)
     .join(
         message,
         and_(message.c.inbox == declaration_version.c.inbox, message.c.ordinal == declaration_version.c.ordinal),
     )
     .where(declaration_version.c.transaction_number.in_(bindparam("numbers", expanding=True)))
     .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
+)
+
+WITHDRAWALS = (
+    select(
+        assessment_request.c.id,
+        assessment_request.c.transaction_number,
+        assessment_request.c.version,
+        message.c.created_at.label("asked_at"),
+    )
+    .join(
+        message,
+        and_(message.c.inbox == assessment_request.c.inbox, message.c.ordinal == assessment_request.c.ordinal),
+    )
+    .where(
+        message.c.transaction_number.in_(bindparam("numbers", expanding=True)),
+        message.c.nature == Nature.WITHDRAWAL.value,
+    )
 )
 
 SETTLEMENTS = (
@@ -182,6 +199,7 @@ def facts_then(connection: Connection, asked: Sequence[tuple[Recorded, Iterable[
     ]
     versions: dict[str, list[AnyRow]] = defaultdict(list)
     settled: dict[tuple[str, int], list[AnyRow]] = defaultdict(list)
+    asked_for: dict[tuple[str, int], list[AnyRow]] = defaultdict(list)
     taken: dict[tuple[str, str], AnyRow] = {}
     for part in portions({key for each in wanted for key in each}):
         for row in connection.execute(VERSIONS_WITH_TIME, {"numbers": part}):
@@ -198,6 +216,8 @@ def facts_then(connection: Connection, asked: Sequence[tuple[Recorded, Iterable[
             detail = json.loads(row.detail)
             if row.request_id == detail["request"]:
                 settled[row.transaction_number, row.version].append(row)
+        for row in connection.execute(WITHDRAWALS, {"numbers": part}):
+            asked_for[row.transaction_number, row.version].append(row)
     for pairs in portions({key for each in given for key in each}):
         taken |= {(row.partner, row.reference): row for row in connection.execute(TAKEN, reference_keys(pairs))}
     known = []
@@ -206,7 +226,7 @@ def facts_then(connection: Connection, asked: Sequence[tuple[Recorded, Iterable[
         for key, number in ours.items():
             seen = [version for version in versions[key] if _before(version.judged_at, asking.judged_at)]
             if seen:
-                histories[number] = tuple(_as_of(each, settled, asking.judged_at) for each in seen)
+                histories[number] = tuple(_as_of(each, settled, asked_for, asking.judged_at) for each in seen)
         used = {
             reference: taken[key].digest
             for key, reference in theirs.items()
@@ -225,19 +245,27 @@ def _before(moment: datetime | None, judged_at: datetime | None) -> bool:
 
 
 def _as_of(
-    version: AnyRow, settled: Mapping[tuple[str, int], Sequence[AnyRow]], judged_at: datetime | None
+    version: AnyRow,
+    settled: Mapping[tuple[str, int], Sequence[AnyRow]],
+    withdrawals: Mapping[tuple[str, int], Sequence[AnyRow]],
+    judged_at: datetime | None,
 ) -> VersionFact:
     """Return a version with the status that it had when something was judged."""
     fact = fact_of(version)
     if judged_at is None:
         return fact
-    status = "accepted"
-    for row in settled.get((version.transaction_number, version.version), ()):
+    status, key = "accepted", (version.transaction_number, version.version)
+    waiting = {row.id for row in withdrawals.get(key, ()) if _before(row.asked_at, judged_at)}
+    for row in settled.get(key, ()):
+        if datetime.fromisoformat(row.at) >= judged_at:
+            continue
         became = json.loads(row.detail)["status"]
         granted = row.nature != Nature.WITHDRAWAL.value or became == "withdrawn"
-        if datetime.fromisoformat(row.at) < judged_at and granted and status != "withdrawn":
+        if granted and status != "withdrawn":
             status = became
-    return replace(fact, status=status)
+        if became != "pending":
+            waiting.discard(row.request_id)
+    return replace(fact, status=status, withdrawal=bool(waiting))
 
 
 def keep_execution(connection: Connection, done: Execution, now: datetime) -> str:

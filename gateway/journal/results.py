@@ -15,6 +15,7 @@ from gateway.journal.inbox import close, still_held
 from gateway.journal.outbox import send
 from gateway.journal.rows import AnyRow, fact_of, outgoing_row, sent_detail, storable
 from gateway.journal.values import Case, Claimed, Settlement
+from gateway.journal.verdicts import WITHDRAWAL_ASKED
 from gateway.model import Nature, Received, Syntax
 from gateway.tables import assessment_request, declaration_version, inbox, message
 
@@ -24,6 +25,7 @@ def case(connection: Connection, request_id: str) -> Case | None:
     row = connection.execute(
         select(
             declaration_version,
+            WITHDRAWAL_ASKED,
             assessment_request.c.ordinal.label("asked_ordinal"),
             assessment_request.c.nature.label("asked_nature"),
             message.c.syntax,

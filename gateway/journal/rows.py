@@ -84,6 +84,7 @@ def fact_of(row: AnyRow) -> VersionFact:
         row.accepted_at,
         row.payment_due,
         row.created_by_cbsa,
+        bool(row.withdrawal),
     )
 
 

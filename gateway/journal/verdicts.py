@@ -42,8 +42,22 @@ RESEND_OF = "resend of "
 MESSAGE, VERSION = insert(message), insert(declaration_version)
 REQUEST, REFERENCE = insert(assessment_request), insert(interchange_reference)
 
+# Whether a request to withdraw a version waits for the engine; by way of the message, whose number has an index.
+WITHDRAWAL_ASKED = (
+    exists()
+    .where(
+        message.c.transaction_number == declaration_version.c.transaction_number,
+        message.c.nature == Nature.WITHDRAWAL.value,
+        assessment_request.c.inbox == message.c.inbox,
+        assessment_request.c.ordinal == message.c.ordinal,
+        assessment_request.c.version == declaration_version.c.version,
+        assessment_request.c.status.in_(("accepted", "pending")),
+    )
+    .correlate(declaration_version)
+    .label("withdrawal")
+)
 VERSIONS = (
-    select(declaration_version)
+    select(declaration_version, WITHDRAWAL_ASKED)
     .where(declaration_version.c.transaction_number.in_(bindparam("numbers", expanding=True)))
     .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
 )
