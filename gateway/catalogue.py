@@ -12,7 +12,7 @@ from gateway.specs import Element, FindingText, Pack, Rule, Specs
 DICTIONARY = "CAD-00"
 
 # Findings about who sends, with what right, under which reference and which version of the specification.
-SENDER = ("GTW-0003", "GTW-0004", "GTW-0005", "GTW-0006", "GTW-0009", "GTW-0011")
+SENDER = ("GTW-0003", "GTW-0004", "GTW-0005", "GTW-0006", "GTW-0009", "GTW-0011", "GTW-0015", "GTW-0016")
 
 
 class Listed(NamedTuple):

@@ -247,6 +247,19 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """What this gateway agrees with its partners about envelopes: deployment data; what is empty is not checked.
+
+    `ids` are the gateway's own, as partners name their recipient; `tests` whether test messages are taken; `days` how
+    many days ago an EDIFACT interchange may have been prepared.
+    """
+
+    ids: tuple[str, ...] = ()
+    tests: bool = True
+    days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Partner:
     """A sender that the gateway knows: deployment data.
 
@@ -264,6 +277,7 @@ class Partner:
     contrl: bool = False
     active: bool = True
     user: str = ""
+    agreement: Agreement = Agreement()
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +372,8 @@ class Interchange:
     """What a CONTRL must repeat of its subject, and the faults of the envelope itself.
 
     The three composites (sender, recipient, and for messages S009) are kept as the components that were written.
-    `messages` are the ordinals of the messages inside, by functional group (None: no group).
+    `messages` are the ordinals of the messages inside, by functional group (None: no group). `prepared` is the day in
+    UNB 0017, `places` where UNB's elements stand, by their number as CONTRL counts.
     """
 
     syntax_id: str
@@ -370,6 +385,8 @@ class Interchange:
     acknowledge: str | None
     groups: tuple[Group, ...]
     faults: tuple[Fault, ...] = ()
+    prepared: date | None = None
+    places: Mapping[int, Place] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,9 +147,8 @@ def _parse_edifact(received: Received, specs: Specs) -> Parsed:
             interchanges.append(structure.check_interchange(found))
     for interchange in interchanges:
         if not any(group.messages for group in interchange.groups):
-            faults = (*interchange.faults, *(fault for group in interchange.groups for fault in group.faults))
             said = Envelope(next(iter(interchange.sender), None), None, interchange.reference, test=interchange.test)
-            messages.append(_nothing(Syntax.EDIFACT, said, faults, received.body, len(messages) + 1))
+            messages.append(_nothing(Syntax.EDIFACT, said, (), received.body, len(messages) + 1))
     return Parsed(received, Syntax.EDIFACT, tuple(messages), tuple(interchanges))
 
 
@@ -178,7 +177,7 @@ def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs
         declaration, unread = cad_edifact.read_edifact(text, table, pack, sound=not faults)
         if other_version:
             faults.append(_no_such_version(version or "", ours, code, text.place(1, 4, 1)))
-        elif not any(fault.syntax_error for fault in faults):
+        elif text.interchange.supported and not any(fault.syntax_error for fault in faults):
             faults += [
                 Fault("CAD-0007", place=text.place(i + 1), value="+".join(":".join(e) for e in text.segments[i]))
                 for i in unread
@@ -262,6 +261,7 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
     judged: list[Judged] = []
     histories = facts.histories
     packs = {pack.key: pack for pack in specs.packs}
+    parsed = _agreed(parsed, facts)
     envelope_faults = _envelope_faults(parsed)
     for message in parsed.messages:
         pack = packs[message.pack] if message.pack else None
@@ -269,7 +269,9 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
         if facts.unproven:  # who this is not, is told nothing of what is right or wrong or on file
             faults = [Fault(facts.unproven, address=Address(""))]
         else:
-            faults = [*envelope_faults.get(message.ordinal, ()), *_validate(message, pack, seen, parsed, specs)]
+            around = envelope_faults.get(message.ordinal, ())
+            halted = any(_stops(fault, specs) for fault in around)
+            faults = [*around, *(message.faults if halted else _validate(message, pack, seen, parsed, specs))]
         findings = to_findings(faults, message, pack, specs)
         one = _verdict(message, findings, seen, specs)
         if one.effect and (number := one.effect.declaration.transaction_number):
@@ -288,14 +290,51 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
     return Outcome(parsed.received, parsed.syntax, tuple(judged), tuple(_respond(parsed, judged, facts, specs)), told)
 
 
+def _agreed(parsed: Parsed, facts: Facts) -> Parsed:
+    """Return the transmission, its interchanges with what they say against the agreement with their sender.
+
+    A CONTRL may be repeated: it uses up no reference.
+    """
+    partner, used = facts.partner, dict(facts.references)
+    if partner is None or facts.unproven or not partner.active:
+        return parsed
+    today = calendar.eastern_day(parsed.received.received_at)
+    interchanges = []
+    for interchange in parsed.interchanges:
+        duplicate, reference = False, interchange.reference
+        if reference and not _only_contrl(interchange):
+            duplicate = used.get(reference, parsed.received.digest) != parsed.received.digest
+            used[reference] = "by this transmission"
+        found = structure.check_agreement(interchange, partner, today, duplicate=duplicate)
+        interchanges.append(replace(interchange, faults=(*interchange.faults, *found)))
+    return replace(parsed, interchanges=tuple(interchanges))
+
+
+def _only_contrl(interchange: Interchange) -> bool:
+    """Tell whether there is nothing but CONTRL in an interchange."""
+    headers = [header for group in interchange.groups for header in group.messages]
+    return bool(headers) and all(header.identifier[:1] == ("CONTRL",) for header in headers)
+
+
+def _inside(parsed: Parsed) -> list[tuple[Interchange, list[int]]]:
+    """Return each interchange with the ordinals of its messages; of an empty one that of the message in its stead."""
+    inside = [
+        (each, [header.ordinal for group in each.groups for header in group.messages]) for each in parsed.interchanges
+    ]
+    held = {ordinal for _, ordinals in inside for ordinal in ordinals}
+    others = (message.ordinal for message in parsed.messages if message.ordinal not in held)
+    return [(each, ordinals or [next(others)]) for each, ordinals in inside]
+
+
 def _envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:
     """Return the faults of interchange and group that each message inside shares, by ordinal."""
-    return {
-        header.ordinal: (*interchange.faults, *group.faults)
-        for interchange in parsed.interchanges
-        for group in interchange.groups
-        for header in group.messages
-    }
+    found: dict[int, tuple[Fault, ...]] = {}
+    for interchange, ordinals in _inside(parsed):
+        every = tuple(fault for group in interchange.groups for fault in group.faults)
+        found |= dict.fromkeys(ordinals, (*interchange.faults, *every))
+        for group in interchange.groups:
+            found |= {header.ordinal: (*interchange.faults, *group.faults) for header in group.messages}
+    return found
 
 
 def _validate(message: Message, pack: Pack | None, facts: Facts, parsed: Parsed, specs: Specs) -> Iterator[Fault]:
@@ -304,8 +343,8 @@ def _validate(message: Message, pack: Pack | None, facts: Facts, parsed: Parsed,
     if message.declaration is None or pack is None or any(_stops(fault, specs) for fault in message.faults):
         return
     reference = message.envelope.reference
-    known = facts.references.get(reference) if reference else None
-    if known is not None and known != parsed.received.digest:
+    known = facts.references.get(reference) if reference and message.syntax is Syntax.XML else None
+    if known is not None and known != parsed.received.digest:  # in EDIFACT a fault of the interchange
         yield Fault("GTW-0009", address=Address(""), value=reference)
     day = calendar.eastern_day(parsed.received.received_at)
     if not pack.valid.covers(day):
@@ -370,8 +409,7 @@ def _respond(parsed: Parsed, judged: list[Judged], facts: Facts, specs: Specs) -
         for header in group.messages
         if header.identifier[:1] == ("CONTRL",)
     }
-    for number, interchange in enumerate(() if facts.unproven else parsed.interchanges, 1):
-        inside = [header.ordinal for group in interchange.groups for header in group.messages]
+    for number, (interchange, inside) in enumerate(() if facts.unproven else _inside(parsed), 1):
         mine = {one.message.ordinal: one for one in judged if one.message.ordinal in inside}
         syntax_faults = {
             ordinal: [finding for finding in one.findings if finding.syntax_error] for ordinal, one in mine.items()

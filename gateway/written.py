@@ -28,9 +28,16 @@ ENCODINGS: Mapping[str, str] = {
     "UNOL": "iso8859-15",
     "UNOW": "utf-8",
 }
+# Syntax versions by UNB 0002, X being that of ISO 9735-11; those before 4 know the character sets of levels A to F.
+VERSIONS = ("1", "2", "3", "4", "X")
 STEP = 1 << 16
 CONTINUATION = bytes(range(0x80, 0xC0))  # in UTF-8 these begin no character
 RELEASED = 0xD800  # a released character c is kept as chr(RELEASED + ord(c)): no decoder ever yields these
+
+
+def charset_known(syntax_id: str, version: str) -> bool:
+    """Tell whether a character set (UNB 0001) can be read here and exists in a syntax version (UNB 0002)."""
+    return syntax_id in ENCODINGS and (syntax_id <= "UNOF" or version not in ("1", "2", "3"))
 
 
 class Service(NamedTuple):
@@ -144,8 +151,13 @@ class InterchangeText:
 
     @property
     def charset_known(self) -> bool:
-        """Whether UNB 0001 names a character set that can be read here."""
-        return self.syntax_id in ENCODINGS
+        """Whether UNB 0001 names a character set that can be read here and that the syntax version knows."""
+        return charset_known(self.syntax_id, self.syntax_version)
+
+    @property
+    def supported(self) -> bool:
+        """Whether the syntax can be read here: without it nothing can be said about what is inside."""
+        return self.charset_known and self.syntax_version in VERSIONS
 
     @cached_property
     def default(self) -> bool:
@@ -154,8 +166,8 @@ class InterchangeText:
 
     @cached_property
     def encoding(self) -> str:
-        """The Python name of the character set."""
-        return ENCODINGS.get(self.syntax_id, "latin-1")
+        """The Python name of the character set; one that is not known is read so that every byte comes back."""
+        return ENCODINGS[self.syntax_id] if self.charset_known else "latin-1"
 
     def decode(self, data: bytes) -> str:
         """Return the text of bytes; what the character set cannot read stays as surrogate escapes."""

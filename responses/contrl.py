@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.model import Fault, Finding, Group, Interchange, MessageHeader
-from gateway.written import ENCODINGS, serialised
+from gateway.written import ENCODINGS, charset_known, serialised
 
 Wrong = Fault | Finding
-REJECTED, ACKNOWLEDGED = "4", "7"
+REJECTED, ACKNOWLEDGED, RECEIVED = "4", "7", "8"
 # The codes of 0085 that only one of the two syntaxes knows; elsewhere they become 18, unspecified.
 ONLY_3 = frozenset(("19", "27", "31", "34", "38", "41", "42", "43"))
 ONLY_4 = frozenset(("45", "46", "47", "48"))
 UCS_MAX, UCD_MAX = 999, 99
+# The codes of 0085 that make what CONTRL would have to repeat of its subject unfit to stand in a valid CONTRL.
+UNFIT = frozenset(("13", "16", "21", "37", "39", "40"))
 
 
 def contrl(
@@ -29,9 +31,11 @@ def contrl(
 
     `faults` are those of each message by its ordinal; only those with a `syntax_error` count. `own_id` (at most 35
     characters) becomes the common access reference, `reference` (at most 14) the control reference. None where none
-    may be sent (the subject is a CONTRL) or none can be built (what it must repeat is missing).
+    may be sent (the subject is a CONTRL) or none can be built (what it must repeat is missing or unfit).
     """
     if not interchange.reference or not _first(interchange.sender) or not _first(interchange.recipient):
+        return None
+    if _unfit(interchange.faults, "UNB", 3, 4, 6):
         return None
     headers = [header for group in interchange.groups for header in group.messages]
     if headers and all(_is_contrl(header) for header in headers):
@@ -41,8 +45,8 @@ def contrl(
     if any(segment is None for segment in body):
         return None
     segments = [segment for segment in body if segment is not None]
-    known = interchange.syntax_id in ENCODINGS
-    charset, declared = (interchange.syntax_id if known else "UNOC"), (interchange.syntax_version or "3")
+    known = charset_known(interchange.syntax_id, interchange.syntax_version)
+    charset, declared = (interchange.syntax_id if known else "UNOC"), interchange.syntax_version
     if declared not in ("1", "2", "3", "4"):
         declared = "3"
     day = f"{now:%Y%m%d}" if version == "4" else f"{now:%y%m%d}"
@@ -70,13 +74,23 @@ def _body(interchange: Interchange, faults: Mapping[int, Sequence[Wrong]], versi
     """Yield UCI and what stands below it; None for a message that the syntax gives no means to name."""
     error = _refusing(interchange.faults)
     opening: Written = ["UCI", interchange.reference or "", list(interchange.sender), list(interchange.recipient)]
-    yield [*opening, *_verdict(error, version, ("UNA", "UNB", "UNZ"))]
     if error:
+        yield [*opening, *_verdict(error, version, ("UNA", "UNB", "UNZ"))]
         return
+    below = list(_below(interchange, faults, version))
+    # Who asks for no more than an indication of receipt (0031 = 2) is told no more when nothing is wrong.
+    yield [*opening, RECEIVED if interchange.acknowledge == "2" and not below else ACKNOWLEDGED]
+    yield from below
+
+
+def _below(interchange: Interchange, faults: Mapping[int, Sequence[Wrong]], version: str) -> Iterator[Written | None]:
+    """Yield what stands below an UCI that does not reject; nothing if all is accepted."""
     for group in interchange.groups:
         if group.reference is None:
             yield from _messages(group, faults, version)
     for group in interchange.groups:
+        if _unfit(group.faults, "UNG", 3, 4, 6):
+            yield None
         if group.reference is None:
             continue
         wrong = _refusing(group.faults)
@@ -92,12 +106,14 @@ def _messages(group: Group, faults: Mapping[int, Sequence[Wrong]], version: str)
         found = [fault for fault in faults.get(header.ordinal, ()) if fault.syntax_error]
         if not found or _is_contrl(header):
             continue
-        if version == "3" and (not header.reference or len(header.identifier) < 4 or not all(header.identifier[:4])):
+        if version == "3" and _unfit(found, "UNH", 2, 3):
             yield None
             continue
         error = _refusing([fault for fault in found if fault.service_segment])
         verdict = _verdict(error, version, ("UNH", "UNT")) if error else [REJECTED]
-        yield ["UCM", header.reference or "", list(header.identifier), *verdict]
+        # Syntax 4 names a message as far as it can be named.
+        reference = "" if _unfit(found, "UNH", 2) else header.reference or ""
+        yield ["UCM", reference, [] if _unfit(found, "UNH", 3) else list(header.identifier), *verdict]
         yield from _segments([fault for fault in found if not fault.service_segment], version)
 
 
@@ -121,6 +137,14 @@ def _segments(found: Sequence[Wrong], version: str) -> Iterator[Written]:
                 yield ["UCS", str(number)]
                 for fault in parts[:UCD_MAX]:
                     yield ["UCD", _code(fault, version), _position(fault)]
+
+
+def _unfit(faults: Sequence[Wrong], tag: str, *elements: int) -> bool:
+    """Tell whether what stands at some elements of a service segment cannot be repeated in a valid CONTRL."""
+    return any(
+        fault.service_segment == tag and fault.syntax_error in UNFIT and fault.place and fault.place.element in elements
+        for fault in faults
+    )
 
 
 def _refusing(faults: Sequence[Wrong]) -> Wrong | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from gateway.errors import GatewayError
-from gateway.model import Partner, Period
+from gateway.model import Agreement, Partner, Period
 
 # A partner's id becomes part of a queue's name, here and on every broker.
 PartnerId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
@@ -42,10 +42,19 @@ class _Partner(msgspec.Struct, forbid_unknown_fields=True):
     authority: list[_Authority] = []
 
 
+class _Gateway(msgspec.Struct, forbid_unknown_fields=True):
+    """The `[gateway]` table: what is agreed with every partner about envelopes; a missing key is not checked."""
+
+    ids: list[Text] = []
+    tests: bool = True
+    max_age_days: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     """The whole file."""
 
     partner: list[_Partner]
+    gateway: _Gateway = msgspec.field(default_factory=_Gateway)
 
 
 def load_partners(path: Path) -> dict[str, Partner]:
@@ -67,7 +76,8 @@ def load_partners(path: Path) -> dict[str, Partner]:
     ):
         if twice := _first_repeated(values):
             raise GatewayError(f"{path}: {key}: {twice!r} is used twice")
-    return {row.id: _partner(path, row) for row in file.partner}
+    agreement = Agreement(tuple(file.gateway.ids), file.gateway.tests, file.gateway.max_age_days)
+    return {row.id: _partner(path, row, agreement) for row in file.partner}
 
 
 def inbound_queue(partner_id: str) -> str:
@@ -75,7 +85,7 @@ def inbound_queue(partner_id: str) -> str:
     return f"in.{partner_id}"
 
 
-def _partner(path: Path, row: _Partner) -> Partner:
+def _partner(path: Path, row: _Partner, agreement: Agreement) -> Partner:
     """Turn a checked table into a Partner."""
     if not re.fullmatch(r"out\.[a-z0-9.-]+", row.answer_queue):
         raise GatewayError(f"{path}: partner {row.id}: answer_queue: {row.answer_queue!r} does not begin with 'out.'")
@@ -97,6 +107,7 @@ def _partner(path: Path, row: _Partner) -> Partner:
         contrl=row.contrl,
         active=row.active,
         user=row.user or row.id,
+        agreement=agreement,
     )
 
 

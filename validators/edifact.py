@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from decimal import Decimal
 
 from gateway import limits
 from gateway.directory import Part, Segment, Slot, Structure
-from gateway.model import Fault, Group, Interchange
+from gateway.model import Fault, Group, Interchange, Partner
 from gateway.written import (
     RELEASED,
     GroupText,
@@ -32,6 +32,8 @@ _FORBIDDEN = {
 _FORBIDDEN_ELSE = re.compile(f"[{_CONTROL}]")
 _NUMBER = re.compile(r"-?([0-9]+)(?:([.,])([0-9]+))?(?:E-?[0-9]+)?")
 _UNFINISHED = re.compile(r"-?([0-9]*)[.,]([0-9]*)")
+# Separators from the tag of UNH to S009 or 0068: what comes behind, S010 and on, is left to the explaining checks.
+TO_S009 = 3
 # Interactive transfers, packages, security: not supported.
 _SERVICE_TAGS = re.compile("U(?:I[BHTZ]|N[OP]|S[ABCDEFHLRTUXY])")
 
@@ -291,6 +293,8 @@ def check(message: MessageText, structure: Structure | None, *, profile: Structu
     `structure` is its UN table (None: its type is not known here), `profile` the subset that is agreed on.
     `syntax_error` is set on the faults that refuse, and on no others.
     """
+    if not message.interchange.supported:
+        return ()  # the interchange is refused for it, and what is in it cannot be told
     table = profile or structure
     return () if table and decide(message, table) else tuple(explain(message, table, thorough=False))
 
@@ -301,6 +305,8 @@ def decide(message: MessageText, structure: Structure) -> bool:
     if message.anomalies or message.reference is None:
         return False
     if message.group and message.group.header and list(_group_differences(message)):
+        return False
+    if message.text.count(of.service.element, 0, message.text.find(of.service.terminator)) > TO_S009:
         return False
     syntax = "4" if of.syntax_version == "4" else "3"
     bare = message.bare  # blanks between segments, which it may have, are left to the explaining checks
@@ -324,11 +330,11 @@ def explain(message: MessageText, structure: Structure | None, *, thorough: bool
         return [early]
     report = _Report(message)
     rows: list[int] = []
-    if structure is None:
-        report.tell("EDI-0305", "14", 0, 3, 1, ":".join(message.identifier), envelope="UNH")
-    else:
+    if structure is not None:
         rows = _explain_structure(report, structure)
     _explain_segments(report, structure, thorough)
+    if structure is None and 0 not in report.unsound:
+        report.tell("EDI-0305", "14", 0, 3, 1, ":".join(message.identifier), envelope="UNH")
     _explain_ends(report)
     if structure:
         _explain_sections(report, structure)
@@ -487,6 +493,9 @@ def _explain_ends(report: _Report) -> None:
     """Check UNH and UNT against each other, the group and the other messages of the interchange."""
     message, last = report.message, report.last
     kinds = {anomaly.kind for anomaly in message.anomalies}
+    transfer = message.value(0, 4)
+    if transfer.isdecimal() and not int(transfer) and 0 not in report.unsound:
+        report.tell("EDI-0313", "12", 0, 5, 1, transfer, envelope="UNH")
     if "repeated" in kinds:
         report.tell("EDI-0304", "26", 0, 2, 0, message.reference, envelope="UNH")
     if "no UNT" in kinds:
@@ -540,21 +549,39 @@ def _explain_totals(report: _Report, structure: Structure, rows: Sequence[int]) 
 # ------------------------------------------------------------------------------------------------ the envelopes
 
 
-def check_interchange(
-    written: InterchangeText,
-    *,
-    senders: Collection[str] = (),
-    recipients: Collection[str] = (),
-    duplicate: bool = False,
-    tests: bool = True,
-    oldest: date | None = None,
-) -> Interchange:
-    """Return the interchange as a value with the faults of its envelope and of its groups.
+def check_agreement(interchange: Interchange, partner: Partner, today: date, *, duplicate: bool) -> Iterator[Fault]:
+    """Yield what an interchange's envelope says against the agreement with its sender; one cause, one finding.
 
-    `senders` are the ids that the partner may use, `recipients` our own (empty: not checked); `duplicate` says that
-    the reference was used before; `tests` whether test interchanges are taken; `oldest` the earliest date agreed.
+    `duplicate` says that its reference was used before, for other content.
     """
-    faults = tuple(_envelope(written, senders, recipients, duplicate, tests, oldest))
+    wrong = {fault.place.element for fault in interchange.faults if fault.place and fault.service_segment == "UNB"}
+
+    def fault(code: str, error: str, element: int, value: str | None, expected: str | None = None) -> Iterator[Fault]:
+        if element not in wrong:
+            yield Fault(code, None, interchange.places[element], value, expected, {}, error, "UNB")
+
+    sender, recipient = next(iter(interchange.sender), ""), next(iter(interchange.recipient), "")
+    ours = partner.agreement
+    if sender and sender not in partner.envelopes:
+        yield from fault("EDI-0109", "23", 3, sender, ", ".join(partner.envelopes))
+    if recipient and ours.ids and recipient not in ours.ids:
+        yield from fault("EDI-0110", "7", 4, recipient, ", ".join(ours.ids))
+    oldest = today - timedelta(days=ours.days) if ours.days is not None else None
+    if oldest and interchange.prepared and interchange.prepared < oldest:
+        yield from fault("EDI-0112", "24", 5, interchange.prepared.isoformat(), oldest.isoformat())
+    if duplicate:
+        yield from fault("EDI-0111", "26", 6, interchange.reference)
+    if interchange.test and not ours.tests:
+        yield from fault("EDI-0113", "25", 12, "1")
+
+
+# The elements of UNB that an agreement is about, by their number as CONTRL counts.
+_AGREED = {3: 1, 4: 1, 5: 1, 6: None, 12: None}
+
+
+def check_interchange(written: InterchangeText) -> Interchange:
+    """Return the interchange as a value with the faults of its envelope and of its groups."""
+    faults = tuple(_envelope(written))
     groups = tuple(
         Group(
             group.header.value(5) or None if group.header else None,
@@ -575,6 +602,8 @@ def check_interchange(
         written.acknowledge,
         groups,
         faults,
+        _prepared(written.header.value(4, 1)),
+        {number: written.place(written.header, number, component) for number, component in _AGREED.items()},
     )
 
 
@@ -608,14 +637,7 @@ def _lift(value: str) -> str:
     return value
 
 
-def _envelope(
-    written: InterchangeText,
-    senders: Collection[str],
-    recipients: Collection[str],
-    duplicate: bool,
-    tests: bool,
-    oldest: date | None,
-) -> Iterator[Fault]:
+def _envelope(written: InterchangeText) -> Iterator[Fault]:
     header, trailer = written.header, written.trailer
 
     def fault(
@@ -636,12 +658,12 @@ def _envelope(
 
     for anomaly in written.anomalies:
         if anomaly.kind == "unreadable":
-            yield fault("EDI-0115", "18", None, value=anomaly.text, at=anomaly.offset)
+            yield fault("EDI-0115", "33", None, value=anomaly.text, at=anomaly.offset)
             return
     signs = written.una_signs
     if signs and written.syntax_version != "4" and signs[2] not in ".,":
         yield fault("EDI-0102", "19", None, value=signs[2], expected=". ,", at=written.offset, tag="UNA")
-    supported = written.charset_known and written.syntax_version in ("1", "2", "3", "4", "X")
+    supported = written.supported
     if written.syntax_id and written.syntax_version and not supported:
         component = 1 if not written.charset_known else 2
         yield fault("EDI-0101", "2", header, 2, component, header.value(1, component))
@@ -650,28 +672,8 @@ def _envelope(
     yield from inside
     wrong = {found.place.element for found in inside if found.place}
     if 5 not in wrong and supported:
-        day = _prepared(header.value(4, 1))
-        if day is None:
-            yield fault(
-                "EDI-0511",
-                "12",
-                header,
-                5,
-                1,
-                header.value(4, 1),
-                "CCYYMMDD" if written.syntax_version == "4" else "YYMMDD",
-            )
-        elif oldest and day < oldest:
-            yield fault("EDI-0112", "24", header, 5, 1, header.value(4, 1), oldest.isoformat())
-        if not is_date(header.value(4, 2), "hhmm"):
-            yield fault("EDI-0511", "12", header, 5, 2, header.value(4, 2), "HHMM")
-    if senders and written.sender and header.value(2) and header.value(2) not in senders:
-        yield fault("EDI-0109", "23", header, 3, 1, header.value(2))
-    if recipients and written.recipient and header.value(3) and header.value(3) not in recipients:
-        yield fault("EDI-0110", "7", header, 4, 1, header.value(3))
-    if duplicate:
-        yield fault("EDI-0111", "26", header, 6, None, written.reference)
-    if written.test and not tests:
+        yield from _prepared_faults(written, header, 4)
+    if written.test and 12 not in wrong and header.value(11) != "1":
         yield fault("EDI-0113", "25", header, 12, None, header.value(11))
     for anomaly in written.anomalies:
         if anomaly.kind == "stray" and _SERVICE_TAGS.fullmatch(anomaly.text):
@@ -680,7 +682,7 @@ def _envelope(
         elif anomaly.kind == "stray":
             yield fault("EDI-0108", "33", None, value=anomaly.text, at=anomaly.offset)
         elif anomaly.kind == "unterminated":
-            yield fault("EDI-0116", "33", None, value=anomaly.text, at=anomaly.offset)
+            yield fault("EDI-0116", "13", None, value=anomaly.text, at=anomaly.offset, tag="UNZ")
     grouped = [group for group in written.groups if group.header]
     mixed = bool(grouped) and len(grouped) < len(written.groups)
     if mixed:
@@ -699,6 +701,17 @@ def _envelope(
         yield fault("EDI-0105", "29", trailer, 2, None, trailer.value(1), str(actual))
     if 3 not in wrong and written.reference and trailer.value(2) != written.reference:
         yield fault("EDI-0104", "28", trailer, 3, None, trailer.value(2), written.reference)
+
+
+def _prepared_faults(written: InterchangeText, header: ServiceSegment, element: int) -> Iterator[Fault]:
+    """Yield what is wrong with the date and the time in S004 of UNB or UNG."""
+    picture = "CCYYMMDD" if written.syntax_version == "4" else "YYMMDD"
+    day, time = header.value(element, 1), header.value(element, 2)
+    wrong = [(1, day, picture)] if _prepared(day) is None else []
+    wrong += [] if is_date(time, "hhmm") else [(2, time, "HHMM")]
+    for component, value, expected in wrong:
+        place = written.place(header, element + 1, component)
+        yield Fault("EDI-0511", None, place, value, expected, {}, "12", header.elements[0][0])
 
 
 def _count(text: str) -> int:
@@ -723,6 +736,8 @@ def _group_faults(written: InterchangeText, group: GroupText) -> Iterator[Fault]
         return
     inside = list(_service_faults(written, header))
     yield from inside
+    if header.value(4) and not any(found.place and found.place.element == 5 for found in inside):
+        yield from _prepared_faults(written, header, 4)
     if group.repeated:
         yield Fault(
             "EDI-0205", None, written.place(header, 6), header.value(5), syntax_error="26", service_segment="UNG"

@@ -12,12 +12,14 @@ from gateway.specs import Specs
 ANONYMOUS, SOMEBODY_ELSE = "GTW-0012", "GTW-0013"
 
 UNKNOWN, OTHER_ENVELOPE, NO_AUTHORITY, CLOSED = "GTW-0003", "GTW-0004", "GTW-0005", "GTW-0006"
+OTHER_RECIPIENT, NO_TESTS = "GTW-0015", "GTW-0016"
 
 
 def check_sender(envelope: Envelope, declaration: Declaration, facts: Facts, specs: Specs) -> list[Fault]:
     """Return the faults of who sends: unknown, closed, not whom the envelope names, or without authority that day.
 
-    The transport says who the sender is; the message must agree with it. Authority is exact, BN15 by BN15, on the day
+    And of what the envelope says against the agreement; an EDIFACT interchange is held to both before (see
+    `validators.edifact.check_agreement`). The transport says who the sender is; the message must agree with it. Authority is exact, BN15 by BN15, on the day
     of receipt in Eastern Time (TCC24-144: "Broker or Agent not authorized to submit declaration").
     """
     partner = facts.partner
@@ -28,6 +30,11 @@ def check_sender(envelope: Envelope, declaration: Declaration, facts: Facts, spe
     if envelope.sender is not None and envelope.sender not in partner.envelopes:
         expected = ", ".join(partner.envelopes)
         return [Fault(OTHER_ENVELOPE, Address(""), value=envelope.sender, expected=expected)]
+    ours = partner.agreement
+    if ours.ids and envelope.recipient is not None and envelope.recipient not in ours.ids:
+        return [Fault(OTHER_RECIPIENT, Address(""), value=envelope.recipient, expected=", ".join(ours.ids))]
+    if envelope.test and not ours.tests:
+        return [Fault(NO_TESTS, Address(""))]
     return list(_unauthorized(partner, declaration, facts))
 
 

@@ -74,6 +74,7 @@ class Step:
     spoil: Callable[[bytes, Syntax], bytes] | None = None
     sender: str | None = None
     reference: str | None = None
+    test: bool = False
 
 
 @dataclass(frozen=True)
@@ -608,6 +609,18 @@ def _same_reference(sample: Sample, maker: Maker) -> Sample:
     return replace(sample, steps=(Step(MessageType.DECLARATION, other.freeze(), reference="TWICE"), last))
 
 
+def _other_recipient(sample: Sample, _maker: Maker) -> Sample:
+    agreement = replace(sample.partner.agreement, ids=("ANOTHERGATEWAY",))
+    transport = replace(sample.partner, agreement=agreement)
+    return replace(sample, transport=transport, note="the gateway must go by another id")
+
+
+def _no_tests(sample: Sample, _maker: Maker) -> Sample:
+    transport = replace(sample.partner, agreement=replace(sample.partner.agreement, tests=False))
+    steps = (*sample.steps[:-1], replace(sample.steps[-1], test=True))
+    return replace(sample, transport=transport, steps=steps, note="the gateway must not take tests")
+
+
 def _closed_pack(sample: Sample, maker: Maker) -> Sample:
     yesterday = maker.day - timedelta(days=1)
     packs = tuple(replace(pack, valid=Period(pack.valid.start, yesterday)) for pack in sample.specs.packs)
@@ -759,13 +772,15 @@ RECIPES: Mapping[str, Recipe] = {
     "GTW-0001": Recipe(spoil=_noise),
     "GTW-0002": _original(function_code="5"),
     "GTW-0003": Recipe(world=_unknown_sender),
-    "GTW-0004": Recipe(world=_other_envelope),
+    "GTW-0004": Recipe(world=_other_envelope, instead={Syntax.EDIFACT: "EDI-0109"}),
     "GTW-0005": _original(importer_bn=Maker.business_number),
     "GTW-0006": Recipe(world=_inactive),
     "GTW-0007": Recipe(spoil=_too_large),
     "GTW-0008": Recipe(spoil=_nothing),
-    "GTW-0009": Recipe(world=_same_reference),
+    "GTW-0009": Recipe(world=_same_reference, instead={Syntax.EDIFACT: "EDI-0111"}),
     "GTW-0011": Recipe(world=_closed_pack),
+    "GTW-0015": Recipe(world=_other_recipient, instead={Syntax.EDIFACT: "EDI-0110"}),
+    "GTW-0016": Recipe(world=_no_tests, instead={Syntax.EDIFACT: "EDI-0113"}),
 }  # fmt: skip
 
 
@@ -786,9 +801,10 @@ def write(sample: Sample, syntax: Syntax, day: date, name: str) -> list[bytes]:
         reference = step.reference or f"{name}{number}"
         envelope = Envelope(
             sender=step.sender or sample.partner.envelopes[0],
-            recipient="CADGATEWAY",
+            recipient=next(iter(sample.partner.agreement.ids), "CADGATEWAY"),
             reference=reference,
             message=None if syntax is Syntax.XML else "1",
+            test=step.test,
         )
         if syntax is Syntax.XML:
             body = write_xml(step.declaration, pack, envelope)

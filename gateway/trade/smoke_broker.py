@@ -177,7 +177,8 @@ class Sender:
         if draft.top["function_code"] in self._codes(MessageType.CORRECTION):
             type_ = MessageType.CORRECTION
         pack = self._maker.pack(type_)
-        envelope = Envelope(self._partner.envelopes[0], "CADGATEWAY", reference, message="1", test=True)
+        recipient = next(iter(self._partner.agreement.ids), "CADGATEWAY")
+        envelope = Envelope(self._partner.envelopes[0], recipient, reference, message="1", test=True)
         if syntax is Syntax.XML:
             body = write_xml(draft.freeze(), pack, envelope)
             damaged = body.replace(b"VersionID>", b"VersionNo>")
