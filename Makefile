@@ -17,11 +17,11 @@ run: install
 	@$(BIN)/python -m gateway.cli.demo
 
 test: install
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # What takes seconds rather than milliseconds: processes started and killed, conformance kits, large hostile input.
 test-slow: install
-	$(BIN)/python -m pytest -n auto -m "slow and not chaos" $(SLOW)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not chaos" $(SLOW)
 
 # Kills, cuts and outages on brokers and databases of its own: reduced, as the build runs it, and at full size.
 chaos-ci: install

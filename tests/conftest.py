@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import kombu
 import pytest
 import sqlalchemy
-from hypothesis import settings
 
-# No test is judged by its time: machines differ. In CI the same examples in every run; at night many, and new ones.
-settings.register_profile("dev", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-settings.register_profile("night", deadline=None, max_examples=2_000, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+from gateway import pipeline
+from gateway.settings import HOME
+from gateway.specs import Specs
+from tests import effort as _effort  # noqa: F401  (loads the Hypothesis profile)
 
 BROKER = os.environ.get("GATEWAY_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//")
 DATABASE = os.environ.get("GATEWAY_TEST_DATABASE_URL", "postgresql+psycopg://127.0.0.1:5432/test")
+
+OURS = (HOME / "eccrd_specs").resolve()
+_prepare = pipeline.prepare
+_ours = functools.cache(lambda: _prepare(OURS))
+
+
+def _prepared(root: Path) -> Specs:
+    """Prepare the project's own specification once for all tests of a process, commands run in it included."""
+    return _ours() if root.resolve() == OURS else _prepare(root)
+
+
+pipeline.prepare = _prepared
 
 
 def _absent(reason: str) -> None:

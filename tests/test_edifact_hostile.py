@@ -16,6 +16,7 @@ from responses.contrl import contrl
 from tests.edifact_cases import CUSDEC, GOVCBR, UNB, interchange, judge, message
 from tests.test_edifact_contrl import NOW
 from tests.test_edifact_fast import mutant
+from validators.edifact import check
 
 HEAD = f"{UNB}'".encode()
 UNH = b"UNH+1+GOVCBR:D:13A:UN'"
@@ -26,7 +27,7 @@ EVIL = "X?'UNA?:?+.?? ?'UNB?+UNOC?:3?+EVIL?+X?+240101?:0000?+1?'"
 def outcome(body: bytes) -> tuple[int, set[str]]:
     """Return how many faults there are and their codes; everything that can be asked of the outcome is asked."""
     try:
-        faults, interchanges = judge(body)
+        faults, interchanges = judge(body, check)
     except Malformed as error:
         return 1, {error.code}
     for each in interchanges:
@@ -54,7 +55,7 @@ CASES = {
     "100,000 empty messages": (empty(100_000), "EDI-0006"),
     "as many empty messages as may be": (empty(limits.MESSAGES), "EDI-0403"),
     "as many messages without end as may be": (HEAD + UNH * limits.MESSAGES, "EDI-0301"),
-    "a fault in every segment": (HEAD + (UNH + b"XYZ+1'" * 1_500 + END[:8]) * min(limits.MESSAGES, 1_000), "EDI-0312"),
+    "a fault in every segment": (HEAD + (UNH + b"XYZ+1'" * 1_500 + END[:8]) * 100, "EDI-0312"),
     "five million terminators": (HEAD + b"'" * 5_000_000, "EDI-0108"),
     "five million terminators in a message": (HEAD + UNH + b"'" * 5_000_000, "EDI-0307"),
     "200,000 groups": (HEAD + b"UNG+A'" * 200_000, "EDI-0006"),

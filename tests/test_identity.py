@@ -249,6 +249,7 @@ def town(rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         yield Town(rabbitmq_url, vhost, path, suffix)
 
 
+@pytest.mark.slow
 @pytest.mark.broker
 def test_the_brokers_word_decides_on_rabbitmq(town: Town, tmp_path: Path) -> None:
     partners = town.partners

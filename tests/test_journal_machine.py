@@ -26,6 +26,7 @@ from gateway.model import (
     VersionFact,
     stable_id,
 )
+from tests.effort import times
 
 LEASE = 60
 START = datetime(2026, 5, 4, tzinfo=UTC)
@@ -149,5 +150,5 @@ class JournalMachine(RuleBasedStateMachine):
         return Outgoing(stable_id("answer", row.id), "accepted", f"out.{row.partner}", "text/plain", b"answer", 1)
 
 
-JournalMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+JournalMachine.TestCase.settings = settings(max_examples=times(0.2), stateful_step_count=30)
 TestJournalMachine = JournalMachine.TestCase

@@ -18,6 +18,7 @@ from gateway.model import Severity, Syntax, Verdict
 from gateway.pipeline import prepare
 from gateway.trade.samples import RECIPES, Maker, Sample, faults, faulty, play, write
 from routing.partners import load_partners
+from tests.effort import times
 
 HOME = Path(__file__).parents[1]
 SPECS = prepare(HOME / "eccrd_specs")
@@ -83,7 +84,7 @@ def test_valid_messages_of_every_type_are_accepted_without_a_finding(cad_type: s
         assert found(story, syntax) == [set()] * len(story.steps)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(0.6))
 @given(st.randoms(use_true_random=False), st.sampled_from(TYPES), st.sampled_from(BOTH), st.integers(0, 1200))
 def test_any_draw_on_any_day_is_accepted(rng: random.Random, cad_type: str, syntax: Syntax, later: int) -> None:
     day = date(2025, 11, 1) + timedelta(days=later)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -17,9 +16,10 @@ from gateway.pipeline import handle, prepare
 from gateway.trade.samples import Maker
 from parsers import xml
 from parsers.writer import write_xml
+from tests.effort import PROFILE
 from tests.packs import PARTNER, ROOT
 
-DOCUMENTS = 10_000 if os.environ.get("GATEWAY_NIGHTLY") else 500
+DOCUMENTS = {"dev": 100, "ci": 500, "night": 10_000}[PROFILE]
 SPECS = prepare(ROOT)
 PACK = SPECS.packs[0]
 TYPES = sorted(SPECS.code_lists["cad_type"].codes)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gateway import pipeline
 from gateway.model import Facts, Outcome, Received, Severity, Verdict
+from tests.effort import times
 from tests.way import HOME, NOW, PARTNERS, SAMPLES, SPECS, play, rows
 
 BODIES = [(SAMPLES / row["file"]).read_bytes() for row in rows()]
@@ -44,7 +45,7 @@ def ends_well(body: bytes) -> None:
         assert pipeline.respond_technical(outcome.received, PARTNERS[partner], SPECS).body
 
 
-@settings(max_examples=150)
+@settings(max_examples=times(1.5))
 @given(st.binary(max_size=200))
 @example(b"")
 @example(b"UNA")
@@ -58,7 +59,6 @@ def test_any_bytes_end_in_a_verdict(body: bytes) -> None:
     ends_well(body)
 
 
-@settings(max_examples=100)
 @given(
     st.sampled_from([b"UNB+", b"UNA:+.? 'UNB+UNOC:3+", b"<", b"<?xml version='1.0'", b"<MetaData "]),
     st.binary(max_size=120),
@@ -98,13 +98,13 @@ def mutants(draw: st.DrawFn, originals: list[bytes]) -> bytes:
     return body
 
 
-@settings(max_examples=200)
+@settings(max_examples=times(2))
 @given(mutants(EDIFACT))
 def test_spoilt_edifact_ends_in_a_verdict(body: bytes) -> None:
     ends_well(body)
 
 
-@settings(max_examples=150)
+@settings(max_examples=times(1.5))
 @given(mutants(XML))
 def test_spoilt_xml_ends_in_a_verdict(body: bytes) -> None:
     ends_well(body)

@@ -29,6 +29,7 @@ from tests.builders import (
     valid_declaration,
     with_lines,
 )
+from tests.effort import times
 
 SAID = Envelope(sender="BROKERA", recipient="GATEWAY", reference="REF1", message="1")
 
@@ -113,7 +114,7 @@ def written(declaration: Declaration, pack: Pack, *, syntax: tuple[str, str] = (
     return edifact, write_xml(declaration, pack, SAID)
 
 
-@settings(max_examples=60)
+@settings(max_examples=times(0.6))
 @given(declarations())
 def test_what_is_written_in_either_syntax_is_read_as_the_same_value(drawn: tuple[Pack, Declaration]) -> None:
     pack, declaration = drawn
@@ -125,7 +126,7 @@ def test_what_is_written_in_either_syntax_is_read_as_the_same_value(drawn: tuple
         assert again == write_xml(declaration, pack, SAID)
 
 
-@settings(max_examples=15)
+@settings(max_examples=times(0.15))
 @given(
     declarations(), st.sampled_from([("UNOC", "4"), ("UNOW", "3"), ("UNOW", "4")]), st.sampled_from(["UTF-16", "UTF-8"])
 )
@@ -141,7 +142,7 @@ def test_the_way_of_writing_does_not_matter(
 
 
 @given(st.text(st.characters(max_codepoint=0xFF, exclude_categories=["Cc"]), min_size=1, max_size=35))
-@settings(max_examples=60)
+@settings(max_examples=times(0.6))
 def test_any_text_reads_alike_in_both(text: str) -> None:
     """Blanks around it, unbreakable ones, soft hyphens: whatever a text is made of, both readers see the same."""
     declaration = valid_declaration(vendor_street=text)
@@ -150,7 +151,7 @@ def test_any_text_reads_alike_in_both(text: str) -> None:
 
 
 @given(st.lists(declarations(), min_size=2, max_size=3))
-@settings(max_examples=10)
+@settings(max_examples=times(0.1))
 def test_the_messages_of_an_interchange_are_read_each_by_itself(drawn: list[tuple[Pack, Declaration]]) -> None:
     pack = drawn[0][0]
     assume(all(each is pack for each, _ in drawn))
@@ -260,7 +261,7 @@ def test_a_code_that_is_not_in_its_list(element: Element) -> None:
     same_in_both(declaration)
 
 
-@settings(max_examples=80)
+@settings(max_examples=times(0.8))
 @given(st.data())
 def test_a_text_that_does_not_have_its_format(data: st.DataObject) -> None:
     """Whatever EDIFACT's own directory lets pass is found by the dictionary, in both syntaxes alike."""

@@ -1,6 +1,6 @@
 """The service's own steps in any order: redelivery, reordering, crashes, stalls, outages, a clock that jumps.
 
-500 runs; GATEWAY_MACHINE_RUNS asks for another number (`make chaos`: 20,000).
+500 runs in the build; GATEWAY_MACHINE_RUNS asks for another number (`make chaos`: 20,000).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway import service
+from tests.effort import times
 from tests.fakes import PARTNERS, World, body_of
 
 SENDERS = st.sampled_from(sorted(PARTNERS))
@@ -126,6 +127,6 @@ class WayMachine(RuleBasedStateMachine):
 
 
 WayMachine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("GATEWAY_MACHINE_RUNS", "500")), stateful_step_count=30, deadline=None
+    max_examples=int(os.environ.get("GATEWAY_MACHINE_RUNS") or times(5)), stateful_step_count=30
 )
 TestWayMachine = WayMachine.TestCase
