@@ -1,5 +1,18 @@
-"""`python -m gateway`: the command line without an installed script."""
+"""The program `gateway`, also as `python -m gateway`."""
 
-from gateway.cli.main import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it with one line and exit code 130, also while its modules are loading."""
+    try:
+        from gateway.cli.main import main as command
+
+        command()
+    except KeyboardInterrupt:
+        sys.stderr.write("gateway: interrupted\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

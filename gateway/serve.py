@@ -59,7 +59,7 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     context = multiprocessing.get_context("spawn")
     multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
     running: dict[str, BaseProcess] = {}
-    with _stop_signals() as stopping:
+    with stop_signals() as stopping:
         logger().info("serving", count=len(names))
         while not stopping():
             for name in names:
@@ -90,7 +90,7 @@ def run(name: str, settings: Settings, parent: int) -> None:
     """Run one loop until told to stop, or until the process that started it is gone."""
     configure(settings.log)
     kind = name.partition("-")[0]
-    with _stop_signals() as told:
+    with stop_signals() as told:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while this process was started
 
         def stopping() -> bool:
@@ -211,8 +211,12 @@ def _journal(settings: Settings) -> Iterator[Journal]:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM and SIGINT into a question that a loop asks between two steps."""
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn SIGTERM and SIGINT into a question that a loop asks between two steps.
+
+    An exception, Python's own way, is lost where it comes inside a library's callback; and a program that a script
+    started in the background inherits a SIGINT that is ignored.
+    """
     asked: list[int] = []
     former = {
         number: signal.signal(number, lambda received, _frame: asked.append(received))

@@ -202,6 +202,16 @@ def test_numbers_are_fresh_and_their_check_digits_right() -> None:
     assert all(re.fullmatch(r"54321\d{9}", number) and check_digit_of(number[:13]) == number[13] for number in numbers)
 
 
+def test_accents_stand_only_where_a_step_asks_for_them() -> None:
+    """By the chance of a name with an accent, a partner with a wrong encoding failed at stage 1 instead of 2."""
+    for seconds in range(20):
+        sender = Sender(SPECS, MAPLE, "12345", NOW + timedelta(seconds=seconds))
+        for step in SCENARIO.steps():
+            if step.send == "declaration":
+                (sent,) = sender.make(step, None, SCENARIO)
+                assert sent.letter.body.isascii() is not bool(step.carries), step.id
+
+
 def test_daily_runs_do_not_meet_while_numbers_are_remembered() -> None:
     days = range(1, int(7.25 * 366) + 1)
     distance = [min(d * 864_000 % 10**8, -d * 864_000 % 10**8) for d in days]

@@ -7,11 +7,12 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+import time
 from pathlib import Path
 
 import pytest
 
+from gateway.broker import open_broker
 from gateway.trade.scenario import KIT, load_scenario
 from tests.house import settings_in
 from tests.way import HOME
@@ -98,18 +99,33 @@ def test_a_scenario_of_ones_own(tmp_path: Path) -> None:
     assert "passed" in run(tmp_path, command(r".*--scenario.*"))
 
 
-def test_ctrl_c_leaves_the_score_as_it_stands(tmp_path: Path) -> None:
-    waiting = command(r".*--role customs --wait.*").split()
-    customs = subprocess.Popen(waiting, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("ignored", [False, True], ids=["from a terminal", "from a script's background"])
+def test_ctrl_c_leaves_the_score_as_it_stands(tmp_path: Path, ignored: bool) -> None:
+    """What a script starts in the background inherits a SIGINT that is ignored: it was swallowed for good."""
+    waiting = f"exec {command(r'.*--role customs --wait.*')}"
+    if ignored:
+        waiting = f"trap '' INT; {waiting}"
+    customs = subprocess.Popen(["sh", "-c", waiting], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     assert customs.stdout
     assert "waiting" in customs.stdout.readline()
-    customs.stdout.readline()
-    said = ""
-    for _ in range(12):  # a signal that comes while a library is busy may be swallowed there: a person presses again
-        customs.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            said, _ = customs.communicate(timeout=5)
-            break
+    customs.send_signal(signal.SIGINT)
+    said, _ = customs.communicate(timeout=60)
     assert customs.returncode == 1
     assert "failed at stage 1: Connection and receipt" in said
     assert (tmp_path / "maple.html").read_text("utf-8").count("No such message came.") >= 1
+
+
+def test_ctrl_c_ends_the_senders_side(tmp_path: Path) -> None:
+    """Nobody answers it; it ends at once all the same, with one line."""
+    url = f"sqlite:///{tmp_path}/queue.db"
+    with open_broker(url) as broker:
+        broker.declare(["in.maple", "out.maple"])
+        sending = subprocess.Popen(
+            ["gateway", "smoke", "--broker", url, "--as", "maple"],
+            env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        while not broker.depth("in.maple") and sending.poll() is None:
+            time.sleep(0.05)
+    sending.send_signal(signal.SIGINT)
+    _, said = sending.communicate(timeout=20)
+    assert (sending.returncode, said) == (2, "gateway: interrupted\n")

@@ -39,7 +39,7 @@ from gateway.settings import HOME, Settings, from_environment
 from routing.partners import inbound_queue, load_partners
 
 out = Console(highlight=False, soft_wrap=True)
-CANNOT = 2
+CANNOT, INTERRUPTED = 2, 130
 
 # The suffix of an answer's file.
 SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
@@ -52,13 +52,16 @@ SHOWN = 100
 
 
 class _OneLine(click.Group):
-    """Turns whatever the operator can mend into one line on stderr and exit code 2."""
+    """Turns whatever the operator can mend into one line on stderr and exit code 2, and Ctrl-C into one and 130."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except GatewayError as error:
             _stop(str(error))
+        except KeyboardInterrupt:
+            click.echo("gateway: interrupted", err=True)
+            sys.exit(INTERRUPTED)
         except BrokenPipeError:
             sys.exit(0)
 

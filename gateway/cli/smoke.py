@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from gateway import logs, pipeline
 from gateway.broker import mask, open_broker
 from gateway.errors import GatewayError
 from gateway.model import Bilingual, Partner
+from gateway.serve import stop_signals
 from gateway.settings import Settings, from_environment
 from gateway.specs import Specs
 from gateway.trade import smoke_broker, smoke_customs
@@ -65,7 +65,9 @@ def smoke(
 
     Without --broker it starts an embedded gateway of its own (as customs: a partner, which is our own sender).
 
-    Exit code: 0 passed, 1 failed, 2 could not run.
+    Ctrl-C ends it: as customs with the score as it stands.
+
+    Exit code: 0 passed, 1 failed, 2 could not run (or, as the broker, interrupted).
     """
     if verify:
         found, same = check_report(verify)
@@ -94,9 +96,9 @@ def smoke(
             write_junit(result, junit)
 
     keep()  # a file that cannot be written is told before the run, not after
-    with _interrupts():
+    with stop_signals() as stopping:
         if role == "broker":
-            with _gateway(settings, url) as used, open_broker(used.broker_url) as broker:
+            with _gateway(settings, url, stopping) as used, open_broker(used.broker_url) as broker:
                 smoke_broker.play(
                     scenario,
                     broker,
@@ -107,6 +109,7 @@ def smoke(
                     started=started,
                     say=say,
                     grace=0.0 if url else START_SECONDS,
+                    stopping=stopping,
                 )
         else:
             with (
@@ -116,7 +119,7 @@ def smoke(
             ):
                 smoke_customs.attend(
                     scenario, broker, partner, specs, result,
-                    home=home, patience=wait, say=say, changed=keep, gone=gone,
+                    home=home, patience=wait, say=say, changed=keep, gone=gone, stopping=stopping,
                 )  # fmt: skip
     keep()
     _close(result, Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140), lang)
@@ -149,12 +152,12 @@ def _blank(role: str, partner: Partner, url: str | None, scenario: Scenario, spe
 
 
 @contextmanager
-def _gateway(settings: Settings, url: str | None) -> Iterator[Settings]:
+def _gateway(settings: Settings, url: str | None, stopping: Callable[[], bool]) -> Iterator[Settings]:
     """Give the gateway to be tested: the one at the URL, else one of our own."""
     if url:
         yield replace(settings, broker_url=url)
         return
-    with gateway_of_our_own(settings) as own:
+    with gateway_of_our_own(settings, stopping) as own:
         yield own
 
 
@@ -175,18 +178,6 @@ def _partners_side(
     ]  # fmt: skip
     with process(command, own, home / "partner.log") as sender:
         yield own, lambda: sender.poll() is not None
-
-
-@contextmanager
-def _interrupts() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does."""
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise GatewayError("interrupted") from None
-    finally:
-        signal.signal(signal.SIGTERM, former)
 
 
 def _close(result: Result, told: Console, lang: str) -> None:

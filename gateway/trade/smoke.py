@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -125,8 +125,11 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def gateway_of_our_own(settings: Settings) -> Iterator[Settings]:
-    """Run an embedded gateway with the reference engine for the block; raises GatewayError if it does not start."""
+def gateway_of_our_own(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> Iterator[Settings]:
+    """Run an embedded gateway with the reference engine for the block.
+
+    Raises GatewayError if it does not start, and when `stopping` tells that it is not to.
+    """
     from gateway.serve import queues
 
     with folder() as home:
@@ -138,6 +141,8 @@ def gateway_of_our_own(settings: Settings) -> Iterator[Settings]:
             with open_broker(own.broker_url) as broker:
                 deadline = time.monotonic() + START_SECONDS
                 while True:
+                    if stopping():
+                        raise GatewayError("interrupted")
                     if service.poll() is not None or time.monotonic() > deadline:
                         raise GatewayError(f"the gateway did not start: {_last_line(home / 'gateway.log')}")
                     try:

@@ -6,6 +6,7 @@ import copy
 import random
 import re
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -141,6 +142,7 @@ class Sender:
         shape = (2,) if step.send != "many" else (self._maker.rng.randint(1, 5),)
         draft = self._maker.draft(cad_type, accounted=accounted, share=0, plain=True, shape=shape)
         draft.top["transaction_number"] = self.number()
+        _without_accents(draft)
         self._put(draft, step.carries)
         return draft
 
@@ -215,6 +217,14 @@ class Sender:
         return Letter(self._letter_id(), inbound_queue(self._partner.id), "application/octet-stream", body)
 
 
+def _without_accents(draft: Draft) -> None:
+    """Leave letters of ASCII only: accents are tried where a step asks for them, not by the chance of a name."""
+    for level in (draft.top, *(each for invoice, lines in draft.invoices for each in (invoice, *lines))):
+        for name, value in level.items():
+            if isinstance(value, str):
+                level[name] = unicodedata.normalize("NFKD", value).encode("ascii", "ignore").decode()
+
+
 def _base36(number: int) -> str:
     digits = ""
     for _ in range(6):
@@ -226,8 +236,10 @@ def _base36(number: int) -> str:
 class Mailbox:
     """A partner's answer queue: hands every answer to the transmission that it answers."""
 
-    def __init__(self, broker: Broker, queue: str, specs: Specs) -> None:
-        self._broker, self._queue, self._specs = broker, queue, specs
+    def __init__(
+        self, broker: Broker, queue: str, specs: Specs, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._broker, self._queue, self._specs, self._stopping = broker, queue, specs, stopping
         self._by_reference: dict[str, Sent] = {}
         self._foreign: list[Delivery] = []
         self._open: list[Sent] = []
@@ -265,10 +277,12 @@ class Mailbox:
             self._by_reference[each.reference] = self._by_reference[each.letter.id] = each
 
     def collect(self, within: float) -> None:
-        """Read answers until nothing more is to be waited for, or for so many seconds."""
+        """Read answers until nothing more is to be waited for, or for so many seconds; GatewayError if interrupted."""
         deadline = time.monotonic() + within
         while (left := deadline - time.monotonic()) > 0 and not all(each.settled() for each in self._open):
-            self.read(min(left, 1.0))
+            if self._stopping():
+                raise GatewayError("interrupted")
+            self.read(min(left, 0.5))
 
     def read(self, seconds: float) -> None:
         """Read the answers that come within so many seconds, and acknowledge those that are ours."""
@@ -299,8 +313,11 @@ def play(
     started: datetime,
     say: Say,
     grace: float = 0.0,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Play every step in order and fill the result; raises GatewayError when the broker cannot be used.
+    """Play every step in order and fill the result.
+
+    Raises GatewayError when the broker cannot be used, and when `stopping` tells that the run is to end.
 
     `grace` is how many seconds more the first step has, with a gateway that is only starting.
     A step whose subject failed is not tried, and nothing is after one to which no answer at all came.
@@ -311,7 +328,7 @@ def play(
     dead = False
     result.stages = blank(scenario)
     lines = {line.id: line for line in result.lines()}
-    with Mailbox(broker, partner.answer_queue, specs) as mailbox:
+    with Mailbox(broker, partner.answer_queue, specs, stopping) as mailbox:
         for stage in scenario.stage:
             say(stage.title.both())
             for step in stage.step:

@@ -570,14 +570,15 @@ def attend(
     say: Say,
     changed: Callable[[], None],
     gone: Callable[[], bool] = lambda: False,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> None:
     """Attend to the partner until every stage is done, or for `patience` seconds nothing comes and nothing is read.
 
-    It also ends soon after `gone` tells that the partner's program has ended.
+    It also ends soon after `gone` tells that the partner's program has ended, and with the score as it stands when
+    `stopping` tells so, which is asked between two looks at the queue.
 
     Journal and engine are this run's own, so nothing reaches an assessment engine; no other gateway may read the
-    partner's queue meanwhile. `changed` is called whenever the score may have changed. Ctrl-C ends it with the score
-    as it stands.
+    partner's queue meanwhile. `changed` is called whenever the score may have changed.
     """
     queue = inbound_queue(partner.id)
     broker.declare([queue, partner.answer_queue])
@@ -586,28 +587,28 @@ def attend(
         en, fr = "waiting at {}; answers go to {}", "à l'écoute de {}; réponses dans {}"
         say(Bilingual(en.format(queue, partner.answer_queue), fr.format(queue, partner.answer_queue)))
         told, stage, reminded = _states(result), -1, time.monotonic()
-        try:
-            while not desk.over and time.monotonic() - desk.active < (GONE_SECONDS if gone() else patience):
-                idle = time.monotonic() - reminded > REMIND_SECONDS
-                if desk.stage != stage or idle:
-                    for each in desk.to_do():
-                        say(each)
-                    stage, reminded = desk.stage, time.monotonic()
-                if not desk.turn(intake):
-                    continue
-                states, reminded = _states(result), time.monotonic()
-                for line in result.lines():
-                    if line.state == "passed" != told[line.id]:
-                        say(Bilingual(f"  {line.id:5} ok: {line.title.en}", f"  {line.id:5} ok : {line.title.fr}"))
-                for why in desk.unmet:
-                    say(Bilingual(f"  meets no step: {why.en}", f"  ne répond à aucune étape : {why.fr}"))
-                if not desk.over and desk.stage == stage and (desk.unmet or states != told):
-                    say(desk.missing())
-                desk.unmet.clear()
-                told = states
-                changed()
-        except KeyboardInterrupt:
-            say(Bilingual("stopped", "arrêté"))
+        while not desk.over and time.monotonic() - desk.active < (GONE_SECONDS if gone() else patience):
+            if stopping():
+                say(Bilingual("stopped", "arrêté"))
+                break
+            idle = time.monotonic() - reminded > REMIND_SECONDS
+            if desk.stage != stage or idle:
+                for each in desk.to_do():
+                    say(each)
+                stage, reminded = desk.stage, time.monotonic()
+            if not desk.turn(intake):
+                continue
+            states, reminded = _states(result), time.monotonic()
+            for line in result.lines():
+                if line.state == "passed" != told[line.id]:
+                    say(Bilingual(f"  {line.id:5} ok: {line.title.en}", f"  {line.id:5} ok : {line.title.fr}"))
+            for why in desk.unmet:
+                say(Bilingual(f"  meets no step: {why.en}", f"  ne répond à aucune étape : {why.fr}"))
+            if not desk.over and desk.stage == stage and (desk.unmet or states != told):
+                say(desk.missing())
+            desk.unmet.clear()
+            told = states
+            changed()
         desk.close()
 
 
