@@ -34,6 +34,11 @@ def eastern_day(moment: datetime) -> date:
     return moment.astimezone(EASTERN).date()
 
 
+def eastern(moment: datetime) -> str:
+    """Return an aware moment as people read it: 2026-11-27 09:05:00 EST."""
+    return f"{moment.astimezone(EASTERN):%Y-%m-%d %H:%M:%S %Z}"
+
+
 def _countable(day: date) -> date:
     """Return the day, or the nearest from which days and months can be counted; a sender may write any date."""
     return min(max(day, date(2, 1, 1)), date(9998, 1, 1))

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gateway.model import Bilingual
 from gateway.specs import Element, FindingText, Pack, Rule, Specs
+from validators.explain import PLACEHOLDER
 
 # Findings that every declaration is held to by the dictionary, whatever the pack's rule table says.
 DICTIONARY = "CAD-00"
 
 # Findings about who sends, with what right, under which reference and which version of the specification.
 SENDER = ("GTW-0003", "GTW-0004", "GTW-0005", "GTW-0006", "GTW-0009", "GTW-0011", "GTW-0015", "GTW-0016")
+
+
+# What stands in a finding where its text leaves a place open.
+PLACEHOLDERS: Mapping[str, Bilingual] = {
+    "value": Bilingual("value", "valeur"),
+    "expected": Bilingual("expected", "attendu"),
+    "expected_en": Bilingual("format", "format"),
+    "expected_fr": Bilingual("format", "format"),
+    "name_en": Bilingual("element", "élément"),
+    "name_fr": Bilingual("element", "élément"),
+    "list": Bilingual("list", "liste"),
+    "count": Bilingual("number", "nombre"),
+    "day": Bilingual("day", "jour"),
+    "digit": Bilingual("digit", "chiffre"),
+    "latest": Bilingual("latest version", "dernière version"),
+    "line": Bilingual("line", "ligne"),
+    "origin": Bilingual("origin", "origine"),
+    "place": Bilingual("place", "lieu"),
+    "classification": Bilingual("classification", "classement"),
+    "treatment_en": Bilingual("treatment", "traitement"),
+    "treatment_fr": Bilingual("treatment", "traitement"),
+    "accounted": Bilingual("day of accounting", "jour de la déclaration"),
+    "first": Bilingual("first reason", "premier motif"),
+    "reason": Bilingual("reason", "raison"),
+    "periods": Bilingual("periods", "périodes"),
+    "segment": Bilingual("segment", "segment"),
+    "group": Bilingual("group", "groupe"),
+    "data_element": Bilingual("data element", "élément de données"),
+    "counted": Bilingual("what is counted", "ce qui est compté"),
+}
 
 
 class Listed(NamedTuple):
@@ -70,3 +101,17 @@ def as_json(listed: Listed) -> dict[str, Any]:
 def place_in_words(element: Element | None) -> Bilingual:
     """Return the element that a rule is about, for people."""
     return element.title if element else Bilingual("any element, or the whole message", "tout élément, ou le message")
+
+
+def in_words(text: Bilingual, element: Element | None) -> Bilingual:
+    """Return a finding's text for people who see no message: its element by name, what else it leaves open in <>."""
+
+    def fill(language: str) -> str:
+        def word(name: str) -> str:
+            if name.startswith("name_") and element:
+                return element.title.speak(language)
+            return f"<{PLACEHOLDERS[name].speak(language) if name in PLACEHOLDERS else name}>"
+
+        return PLACEHOLDER.sub(lambda found: word(found[1]), text.speak(language))
+
+    return Bilingual(fill("en"), fill("fr"))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from gateway.model import Fault, Finding, Group, Interchange, MessageHeader
 from gateway.written import ENCODINGS, charset_known, serialised
+
+EASTERN = ZoneInfo("America/Toronto")
 
 Wrong = Fault | Finding
 REJECTED, ACKNOWLEDGED, RECEIVED = "4", "7", "8"
@@ -49,6 +52,7 @@ def contrl(
     charset, declared = (interchange.syntax_id if known else "UNOC"), interchange.syntax_version
     if declared not in ("1", "2", "3", "4"):
         declared = "3"
+    now = now.astimezone(EASTERN)  # as in every answer
     day = f"{now:%Y%m%d}" if version == "4" else f"{now:%y%m%d}"
     unb: Written = [
         "UNB",

@@ -13,11 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import pages, pipeline
-from gateway.catalogue import listed_rules
+from gateway.calendar import eastern
+from gateway.catalogue import in_words, listed_rules
 from gateway.cli.shared import HTML, LANGUAGE, files_with_facts, open_journal, out
 from gateway.desk import replay
 from gateway.desk.explain import Explained, Remark, explain, where
 from gateway.errors import GatewayError
+from gateway.journal import RESEND_OF, Journal, Recorded
 from gateway.model import Bilingual, Judged, Partner, Severity, Verdict
 from gateway.settings import Settings, from_environment
 from gateway.specs import FindingText, Specs
@@ -57,14 +59,16 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
         for code in what:
             _print_code(code, specs, lang)
         return
-    explained = [explain(one, partner, specs, lang) for one, partner in judge_all(what, settings, specs, partner_id)]
+    explained = [
+        explain(one, partner, specs, lang) for one, partner in judge_all(what, settings, specs, partner_id, lang)
+    ]
     if html:
         page = pages.render(
             "explain.html",
             lang,
             files=[Path(each).name for each in what],
             messages=explained,
-            made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            made_at=eastern(datetime.now(UTC)),
             words={name: text.speak(lang) for name, text in WORDS.items()},
             where=lambda place: where(place, lang),
         )
@@ -77,7 +81,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
 
 
 def judge_all(
-    what: Iterable[str], settings: Settings, specs: Specs, partner_id: str | None
+    what: Iterable[str], settings: Settings, specs: Specs, partner_id: str | None, lang: str
 ) -> list[tuple[Judged, Partner | None]]:
     """Return every message of the files or recorded transmissions, judged; raises GatewayError for what is neither."""
     given = list(what)
@@ -101,12 +105,29 @@ def judge_all(
             sequences.append(sequence)
         judged = []
         for sequence in sequences:
-            rows = journal.recorded([sequence])
+            rows = [_first(row, journal, lang) for row in journal.recorded([sequence])]
             for row, carried in replay.judge_again(rows, journal, specs, partners, lambda row: row.id):
                 if isinstance(carried, Exception):
                     raise GatewayError(f"{row.id} cannot be carried: {replay.reason_of(carried)}")
                 judged += [(one, partners.get(row.partner or "")) for one in carried.judged]
         return judged
+
+
+def _first(row: Recorded, journal: Journal, lang: str) -> Recorded:
+    """Return the transmission whose bytes a recorded one repeats, and say so; it was answered as that one was."""
+    if not (row.note or "").startswith(RESEND_OF):
+        return row
+    first = (row.note or "").removeprefix(RESEND_OF)
+    said = Bilingual(
+        f"{row.id[:12]} repeats {first[:12]} and got its answers again; this is what was said to {first[:12]}.",
+        f"{row.id[:12]} répète {first[:12]} et en a reçu de nouveau les réponses; voici ce qui a été dit à celui-ci.",
+    )
+    click.echo(said.speak(lang), err=True)
+    sequence = journal.sequence_of(first)
+    if sequence is None:
+        raise GatewayError(f"{row.id} repeats {first}, which is no longer kept")
+    (found,) = journal.recorded([sequence])
+    return found
 
 
 def _print_explained(one: Explained, lang: str) -> None:
@@ -163,8 +184,9 @@ def _print_code(code: str, specs: Specs, lang: str) -> None:
         "refuse le message" if refuses else "avertit; le message est accepté",
     )
     out.print(Text(code, "bold").append(f"  {facts.speak(lang)}", "red" if refuses else "yellow"))
-    out.print(Text(f"  {finding.text.en}"))
-    out.print(Text(f"  {finding.text.fr}"))
+    text = in_words(finding.text, listed.element if listed else None)
+    out.print(Text(f"  {text.en}"))
+    out.print(Text(f"  {text.fr}"))
     table = Table(show_header=False, box=None)
     if listed and listed.element:
         element = listed.element

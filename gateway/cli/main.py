@@ -20,21 +20,13 @@ from rich.text import Text
 
 from gateway import limits, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
+from gateway.calendar import eastern
 from gateway.cli import diff, explain, ops, replay, smoke, spec
-from gateway.cli.shared import files_in, named_partner, read_file
+from gateway.cli.shared import VERDICTS, files_with_facts, open_journal, plain, read_file
+from gateway.desk.explain import where
 from gateway.errors import GatewayError
 from gateway.journal import Journal
-from gateway.model import (
-    Facts,
-    Finding,
-    Judged,
-    MessageType,
-    Outgoing,
-    Received,
-    Severity,
-    Verdict,
-    VersionFact,
-)
+from gateway.model import Bilingual, Finding, Judged, MessageType, Outgoing, Severity, Verdict
 from gateway.settings import HOME, Settings, from_environment
 from routing.partners import inbound_queue, load_partners
 
@@ -46,6 +38,15 @@ SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application
 
 # The width of a table in a file or pipe.
 WIDE = 240
+
+# A message's type and a finding's severity in words.
+TYPES = {
+    MessageType.DECLARATION: Bilingual("declaration", "déclaration"),
+    MessageType.CORRECTION: Bilingual("correction", "modification"),
+    MessageType.WITHDRAW: Bilingual("withdraw", "retrait"),
+    MessageType.UNKNOWN: Bilingual("unknown", "message inconnu"),
+}
+SEVERITIES = {Severity.REFUSE: Bilingual("refuse", "refus"), Severity.WARN: Bilingual("warn", "avis")}
 
 # How many characters of an offending line are shown around the place.
 SHOWN = 100
@@ -99,27 +100,14 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
     Exit code: 0 all accepted, 1 something refused, 2 unreadable file or bad usage.
     """
     settings = from_environment()
-    loaded, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
-    if partner_id and partner_id not in partners:
-        _stop(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
-    histories: dict[str, tuple[VersionFact, ...]] = {}
+    loaded = pipeline.prepare(settings.specs)
     shown: list[dict[str, Any]] = []
     refused = False
-    for path in files_in(paths):
-        received = Received(path.name, partner_id, read_file(path), datetime.now(UTC))
-        parsed = pipeline.parse(received, loaded)
-        # Two files with the same number are two tries at one original, not a number used twice.
-        fresh = {m.declaration.transaction_number for m in parsed.messages if m.declaration and _is_original(m.type)}
-        known = {number: facts for number, facts in histories.items() if number not in fresh}
-        first = parsed.messages[0]
-        partner = (
-            partners[partner_id] if partner_id else named_partner(first.envelope, first.declaration, partners.values())
-        )
-        outcome = pipeline.judge(parsed, Facts(received.received_at, partner, known), loaded)
+    for path, parsed, facts, trial in files_with_facts(paths, settings, loaded, partner_id):
+        outcome = pipeline.judge(parsed, facts, loaded)
+        trial.remember(outcome)
         for one in outcome.judged:
             refused |= one.verdict is Verdict.REFUSED
-            if one.effect and (number := one.effect.declaration.transaction_number):
-                histories[number] = (*known.get(number, ()), one.effect)
             if form == "json":
                 shown.append(_as_json(path, one))
             else:
@@ -129,10 +117,6 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
     if form == "json":
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
     sys.exit(1 if refused else 0)
-
-
-def _is_original(message_type: MessageType) -> bool:
-    return message_type is MessageType.DECLARATION
 
 
 def _as_json(path: Path, one: Judged) -> dict[str, Any]:
@@ -170,8 +154,13 @@ def _print_judged(path: Path, one: Judged, lang: str) -> None:
     message, declaration = one.message, one.message.declaration
     number = f" {declaration.transaction_number or '?'} version {declaration.version or '?'}" if declaration else ""
     style = "green" if one.verdict is Verdict.ACCEPTED else "bold red"
-    heading = Text(f"{path}: {message.syntax} {message.type}{number} from {message.envelope.sender or 'unknown'}: ")
-    out.print(heading.append(f"{one.verdict}", style), soft_wrap=True)
+    kind, sender, verdict = TYPES[message.type].speak(lang), message.envelope.sender, VERDICTS[str(one.verdict)]
+    heading = Text(
+        f"{path} : {kind} {message.syntax}{number} de {sender or 'inconnu'} : "
+        if lang == "fr"
+        else f"{path}: {message.syntax} {kind}{number} from {sender or 'unknown'}: "
+    )
+    out.print(heading.append(verdict.speak(lang), style), soft_wrap=True)
     text = message.locator.text().splitlines() if one.findings else []
     for finding in one.findings:
         _print_finding(finding, text, lang)
@@ -179,17 +168,13 @@ def _print_judged(path: Path, one: Judged, lang: str) -> None:
 
 def _print_finding(finding: Finding, lines: Sequence[str], lang: str) -> None:
     """Print a finding and the offending line with a caret under the place."""
-    place = finding.place
-    where = [
-        f"line {place.line}, column {place.column}" if place.line else "",
-        f"segment {place.segment}" if place.segment else "",
-        f"element {place.element}" if place.element else "",
-        place.pointer or "",
-    ]
+    place, french = finding.place, lang == "fr"
+    facts = ", ".join(filter(None, (where(place, lang), place.pointer)))
     style = "red" if finding.severity is Severity.REFUSE else "yellow"
-    out.print(Text(f"  {finding.severity} {finding.code}", style).append(f"  {finding.text.speak(lang)}", "default"))
-    if any(where):
-        out.print(Text("    at " + ", ".join(filter(None, where)), "dim"))
+    severity = SEVERITIES[finding.severity].speak(lang)
+    out.print(Text(f"  {severity} {finding.code}", style).append(f"  {finding.text.speak(lang)}", "default"))
+    if facts:
+        out.print(Text(f"    {'à' if french else 'at'} {facts}", "dim"))
     if place.line and place.line <= len(lines):
         line, column = lines[place.line - 1], (place.column or 1) - 1
         start = max(0, column - SHOWN // 2) if len(line) > SHOWN else 0
@@ -197,7 +182,7 @@ def _print_finding(finding: Finding, lines: Sequence[str], lang: str) -> None:
         out.print(Text(f"    | {visible}"))
         out.print(Text(f"    | {' ' * (column - start)}^", style))
     if finding.expected:
-        out.print(Text(f"    expected: {finding.expected}", "dim"))
+        out.print(Text(f"    {'attendu : ' if french else 'expected: '}{finding.expected}", "dim"))
 
 
 def _as_text(body: bytes) -> str:
@@ -298,13 +283,6 @@ def _rejects(control: bytes) -> bool:
 # ------------------------------------------------------------------------------------------------ list, show, doctor
 
 
-def _open_journal(settings: Settings) -> Journal:
-    """Open the journal, its schema brought up to date."""
-    journal = Journal.open(settings.database_url)
-    journal.migrate()
-    return journal
-
-
 def _table(*headings: str) -> Table:
     """Return a table that folds what does not fit rather than hide it."""
     table = Table(box=None)
@@ -326,18 +304,19 @@ def _print_table(table: Table) -> None:
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def list_command(form: str, **filters: Any) -> None:
-    """List the partners' messages, newest first; alerts about our answers on standard error.
+    """List the partners' messages, newest first, times in Eastern Time; alerts about our answers on standard error.
 
     An alert is an answer that its partner rejected by CONTRL, or was to acknowledge and did not in time.
 
-    Exit code: 0, or 2 when the journal cannot be read.
+    Exit code: 0, or 2 when there is no journal or it cannot be read.
     """
-    journal = _open_journal(from_environment())
-    rows = journal.list_messages(channel="partner", **filters)
-    for alert in journal.unacknowledged(datetime.now(UTC), filters["partner"]):
+    with open_journal(from_environment()) as journal:
+        rows = journal.list_messages(channel="partner", **filters)
+        alerts = journal.unacknowledged(datetime.now(UTC), filters["partner"])
+    for alert in alerts:
         click.echo(_alert(alert), err=True)
     if form == "json":
-        click.echo(json.dumps(rows, default=str, indent=2))
+        click.echo(json.dumps(rows, default=plain, indent=2))
         return
     headings = ("id", "received", "partner", "sender", "type", "transaction", "version", "verdict", "findings", "state")
     table = _table(*headings)
@@ -345,7 +324,7 @@ def list_command(form: str, **filters: Any) -> None:
         codes = " ".join(finding["code"] for finding in row["findings"])
         cells = [
             row["id"][:12],
-            f"{row['received_at']:%Y-%m-%d %H:%M:%S}",
+            eastern(row["received_at"]),
             *(row[name] or "" for name in ("partner", "sender", "type", "transaction_number", "version", "verdict")),
             codes,
             row["state"],
@@ -358,8 +337,8 @@ def _alert(row: dict[str, Any]) -> str:
     """Return the line about an answer that its partner rejected, or did not acknowledge in time."""
     what = f"ALERT: {row['kind']} {row['id'][:12]} to {row['destination']}, answer to {row['transmission'][:12]}"
     if row["acknowledgement"] == "awaited":
-        return f"{what}: sent {row['sent_at']:%Y-%m-%d %H:%M:%S}, no CONTRL in {limits.ACKNOWLEDGEMENT_HOURS} hours"
-    return f"{what}: rejected by CONTRL {row['acknowledged_at']:%Y-%m-%d %H:%M:%S}"
+        return f"{what}: sent {eastern(row['sent_at'])}, no CONTRL in {limits.ACKNOWLEDGEMENT_HOURS} hours"
+    return f"{what}: rejected by CONTRL {eastern(row['acknowledged_at'])}"
 
 
 @main.command()
@@ -370,19 +349,14 @@ def show(id_: str, form: str) -> None:
 
     Exit code: 0 shown, 2 unknown.
     """
-    journal = _open_journal(from_environment())
-    life = journal.show(id_) or journal.execution(id_)
+    with open_journal(from_environment()) as journal:
+        life = journal.show(id_) or journal.execution(id_)
     if life is None:
         _stop(f"no message has an id that starts with {id_!r}")
     if form == "json":
-        click.echo(json.dumps(life, default=_plain, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(life, default=plain, ensure_ascii=False, indent=2))
     else:
         _print_life(life)
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON has no form for as text."""
-    return value.decode("utf-8", errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _print_life(value: Any, indent: int = 0) -> None:
@@ -401,11 +375,20 @@ def _print_life(value: Any, indent: int = 0) -> None:
                 else:
                     click.echo(f"{pad}  {item}")
         else:
-            text = _plain(each) if isinstance(each, bytes) else "" if each is None else str(each)
+            text = _in_words(key, each)
             first, *rest = text.splitlines() or [""]
             click.echo(f"{pad}{key}: {first}")
             for line in rest:
                 click.echo(f"{pad}  | {line}")
+
+
+def _in_words(key: str, value: Any) -> str:
+    """Return a fact as people read it; the audit keeps its times as text."""
+    if key == "at":
+        return eastern(datetime.fromisoformat(value))
+    if isinstance(value, datetime):
+        return eastern(value)
+    return "" if value is None else str(plain(value)) if isinstance(value, bytes) else str(value)
 
 
 @main.command()

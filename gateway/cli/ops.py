@@ -7,8 +7,8 @@ import re
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.broker import INTAKE_EXCHANGE
+from gateway.calendar import eastern
+from gateway.cli.shared import open_journal
 from gateway.errors import GatewayError
 from gateway.journal import Journal
 from gateway.model import Partner
@@ -28,14 +30,9 @@ from routing.routes import load_routes
 out = Console(highlight=False, soft_wrap=True)
 
 
-@contextmanager
-def _journal() -> Iterator[Journal]:
-    """Open the journal that the environment names."""
-    journal = Journal.open(from_environment().database_url)
-    try:
-        yield journal
-    finally:
-        journal.close()
+def _journal() -> AbstractContextManager[Journal]:
+    """Open the journal that the environment names; raises GatewayError where there is none."""
+    return open_journal(from_environment())
 
 
 # ------------------------------------------------------------------------------------------------ evidence
@@ -114,7 +111,7 @@ def destinations() -> None:
         rows = journal.destinations()
     table = Table("destination", "waiting", "oldest", "failures", "state", "error", box=None)
     for row in rows:
-        oldest = f"{row['oldest']:%Y-%m-%d %H:%M:%S}" if row["oldest"] else ""
+        oldest = eastern(row["oldest"]) if row["oldest"] else ""
         state = "parked" if row["parked_at"] else "paused" if row["failures"] else "well"
         cells = row["name"], row["waiting"], oldest, row["failures"], state, row["error"] or ""
         table.add_row(*(str(cell) for cell in cells))

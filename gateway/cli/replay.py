@@ -19,29 +19,34 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import pages, pipeline
-from gateway.cli.shared import FORMAT, HTML, LANGUAGE, OPERATOR, Moment, files_with_facts, open_journal, out
+from gateway.calendar import eastern
+from gateway.catalogue import in_words
+from gateway.cli.shared import (
+    FORMAT,
+    HTML,
+    LANGUAGE,
+    OPERATOR,
+    VERDICTS,
+    Moment,
+    files_with_facts,
+    open_journal,
+    out,
+    plain,
+)
 from gateway.desk import replay
 from gateway.desk.trial import differences, play, read_expectations
 from gateway.errors import GatewayError
-from gateway.journal import Execution, Journal, Recorded, Selection
-from gateway.model import Bilingual, Outcome, Verdict
+from gateway.journal import RESEND_OF, Execution, Journal, Recorded, Selection
+from gateway.model import Outcome, Verdict
 from gateway.settings import Settings, from_environment
 from gateway.specs import Specs
 from routing.partners import load_partners
-from validators.explain import PLACEHOLDER, text_of
+from validators.explain import text_of
 
 DIFFERENT, CANNOT = 1, 2
 
 # Transmissions for which another process is worth its start.
 FEW = 1_000
-
-# Verdicts in words; "" is a message that is not there.
-VERDICTS: Mapping[str, Bilingual] = {
-    "accepted": Bilingual("accepted", "accepté"),
-    "refused": Bilingual("refused", "refusé"),
-    "": Bilingual("not there", "absent"),
-}
-
 
 # ------------------------------------------------------------------------------------------------ replay
 
@@ -147,7 +152,7 @@ def _executions(
     chosen = iter([some]) if some else replay.pages(journal, wanted)
     for page in chosen:
         rows = [row for row in journal.recorded(page) if row.channel == "partner"]
-        repeats = [row for row in rows if (row.note or "").startswith("resend of ")]
+        repeats = [row for row in rows if (row.note or "").startswith(RESEND_OF)]
         for row in repeats:
             yield row, Repeat(row.note or "")
         again = [row for row in rows if row not in repeats]
@@ -230,7 +235,7 @@ def _again_files(paths: tuple[Path, ...], settings: Settings, partner_id: str | 
     """Replay files in order, each remembered for the next, and keep what came of them; tell whether any is refused."""
     specs = pipeline.prepare(settings.specs)
     shown: list[dict[str, Any]] = []
-    with open_journal(settings) as journal:
+    with open_journal(settings, make=True) as journal:
         for path, outcome in _outcomes(paths, settings, specs, partner_id):
             journal.keep_execution(Execution(None, str(path), operator, specs.digest, outcome, True), datetime.now(UTC))
             shown.append({"file": str(path), "execution": outcome.received.id, "after": _verdicts(outcome)})
@@ -331,7 +336,7 @@ def _meaning(code: str, specs: Specs, present: Specs, lang: str) -> str:
     for each in (specs, present):
         for pack in each.packs:
             if found := text_of(code, each, pack):
-                return PLACEHOLDER.sub("…", found.text.speak(lang))
+                return in_words(found.text, None).speak(lang)
     return ""
 
 
@@ -378,14 +383,14 @@ def _page(result: replay.WhatIf, specs: Specs, wanted: Selection, lang: str, mea
     """Return the what-if's page."""
     chosen = {"partner": wanted.partner, "verdict": wanted.verdict, "finding": wanted.finding,
               "transaction": wanted.transaction_number}  # fmt: skip
-    span = [f"{moment:%Y-%m-%d %H:%M %Z}" for moment in (wanted.since, wanted.until) if moment]
+    span = [eastern(moment) for moment in (wanted.since, wanted.until) if moment]
     return pages.render(
         "whatif.html",
         lang,
         specs_name=specs.root.name or str(specs.root),
         digest=result.digest,
         selection=", ".join([" / ".join(span)] * bool(span) + [f"{k} {v}" for k, v in chosen.items() if v]),
-        made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        made_at=eastern(datetime.now(UTC)),
         tally=result.tally,
         verdicts=sorted(result.tally.verdicts.items()),
         words={name: text.speak(lang) for name, text in VERDICTS.items()},
@@ -459,12 +464,13 @@ def parked_list(limit: int, form: str) -> None:
     with open_journal(from_environment()) as journal:
         rows = journal.list_messages(state="parked", limit=limit)
     if form == "json":
-        click.echo(json.dumps(rows, default=str, indent=2))
+        click.echo(json.dumps(rows, default=plain, indent=2))
         return
     table = Table("id", "received", "channel", "sender", "why", box=None)
     for row in rows:
-        received = f"{row['received_at']:%Y-%m-%d %H:%M:%S}"
-        table.add_row(row["id"][:12], received, row["channel"], row["partner"] or "", Text(row["note"] or ""))
+        table.add_row(
+            row["id"][:12], eastern(row["received_at"]), row["channel"], row["partner"] or "", Text(row["note"] or "")
+        )
     out.print(table)
     click.echo(f"{len(rows)} parked")
 
@@ -484,12 +490,11 @@ def parked_show(id_: str, lang: str) -> None:
         life = journal.show(row.id) or {}
         sender = row.partner or "a sender that is not known" if row.channel == "partner" else "the assessment engine"
         out.print(Text(f"{row.id} from {sender}"))
-        at = f"{row.received_at:%Y-%m-%d %H:%M:%S %Z}"
-        out.print(Text(f"  received {at}, {len(row.body)} bytes, {life['attempts']} attempts"))
+        out.print(Text(f"  received {eastern(row.received_at)}, {len(row.body)} bytes, {life['attempts']} attempts"))
         out.print(Text(f"  parked because: {row.note}", "yellow"))
         for link in life["audit"]:
             by = f" by {link['detail']['operator']}" if "operator" in link["detail"] else ""
-            out.print(Text(f"  {link['at'][:19]}  {link['event']}{by}", "dim"))
+            out.print(Text(f"  {eastern(datetime.fromisoformat(link['at']))}  {link['event']}{by}", "dim"))
         if row.channel == "partner":
             ((_, outcome),) = replay.judge_again([row], journal, specs, partners, lambda row: row.id)
             if isinstance(outcome, Exception):

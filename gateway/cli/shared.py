@@ -5,10 +5,11 @@ from __future__ import annotations
 import getpass
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -18,7 +19,7 @@ from gateway.calendar import EASTERN
 from gateway.desk.trial import Trial
 from gateway.errors import GatewayError
 from gateway.journal import Journal
-from gateway.model import Declaration, Envelope, Facts, Parsed, Partner, Period, Received
+from gateway.model import Bilingual, Declaration, Envelope, Facts, MessageType, Parsed, Partner, Period, Received
 from gateway.settings import Settings
 from gateway.specs import Specs
 from routing.partners import load_partners
@@ -34,6 +35,13 @@ OPERATOR = click.option(
     "--operator", metavar="NAME", default=lambda: _user(), help="Who does this, for the audit; without it the user."
 )
 
+
+# Verdicts in words; "" is a message that is not there.
+VERDICTS: Mapping[str, Bilingual] = {
+    "accepted": Bilingual("accepted", "accepté"),
+    "refused": Bilingual("refused", "refusé"),
+    "": Bilingual("not there", "absent"),
+}
 
 # Tables are cut to the terminal; in a file or a pipe they are as wide as a screen may be.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -71,10 +79,17 @@ class Moment(click.ParamType[datetime]):
 
 
 @contextmanager
-def open_journal(settings: Settings) -> Iterator[Journal]:
-    """Open the journal, its schema brought up to date, for a block."""
+def open_journal(settings: Settings, *, make: bool = False) -> Iterator[Journal]:
+    """Open the journal, its schema brought up to date, for a block.
+
+    Raises GatewayError where there is none, unless it may be made.
+    """
     journal = Journal.open(settings.database_url)
     try:
+        if not make and not journal.exists():
+            raise GatewayError(
+                f"there is no journal at {journal.url}: `gateway serve` makes one; GATEWAY_DATABASE_URL names another"
+            )
         journal.migrate()
         yield journal
     finally:
@@ -108,7 +123,10 @@ def named_partner(envelope: Envelope, declaration: Declaration | None, partners:
 def files_with_facts(
     paths: Iterable[Path], settings: Settings, specs: Specs, partner_id: str | None
 ) -> Iterator[tuple[Path, Parsed, Facts, Trial]]:
-    """Yield each file read, with the facts to judge it on: what was accepted before it, if its number is not new."""
+    """Yield each file read, with the facts to judge it on: what was accepted before it.
+
+    Two files with the same number are two tries at one original, not a number used twice.
+    """
     partners = load_partners(settings.partners)
     if partner_id and partner_id not in partners:
         raise GatewayError(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
@@ -119,4 +137,14 @@ def files_with_facts(
         partner = (
             partners[partner_id] if partner_id else named_partner(first.envelope, first.declaration, partners.values())
         )
+        for message in parsed.messages:
+            if message.type is MessageType.DECLARATION and message.declaration:
+                trial.forget(message.declaration.transaction_number)
         yield path, parsed, trial.facts(parsed, partner), trial
+
+
+def plain(value: Any) -> str:
+    """Return what JSON has no form for as text; times in ISO 8601 with their offset."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="backslashreplace")
+    return value.isoformat() if isinstance(value, date) else str(value)

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from gateway import pipeline
 from gateway.calendar import eastern_day
-from gateway.catalogue import Listed, as_json, listed_rules, place_in_words
+from gateway.catalogue import Listed, as_json, in_words, listed_rules, place_in_words
+from gateway.desk.trial import TABLES
 from gateway.errors import GatewayError
 from gateway.model import MessageType, Severity, Syntax
 from gateway.settings import HOME, from_environment
@@ -46,18 +47,18 @@ def rules(form: str) -> None:
         click.echo("\n".join(_markdown(listed)))
     else:
         for each in listed:
-            finding = each.finding
+            finding, text = each.finding, in_words(each.finding.text, each.element)
             style = "red" if finding.severity is Severity.REFUSE else "yellow"
-            out.print(Text(f"{finding.code}  ").append(f"{finding.severity:6}", style).append(f"  {finding.text.en}"))
+            out.print(Text(f"{finding.code}  ").append(f"{finding.severity:6}", style).append(f"  {text.en}"))
 
 
 def _markdown(listed: list[Listed]) -> list[str]:
     """Return the rules as a Markdown table."""
     rows = ["| id | severity | about | English | French | source | confidence |", "|---|---|---|---|---|---|---|"]
     for each in listed:
-        finding = each.finding
+        finding, text = each.finding, in_words(each.finding.text, each.element)
         cells = (
-            finding.code, finding.severity, place_in_words(each.element).en, finding.text.en, finding.text.fr,
+            finding.code, finding.severity, place_in_words(each.element).en, text.en, text.fr,
             finding.source, finding.confidence,
         )  # fmt: skip
         rows.append("| " + " | ".join(str(cell).replace("|", r"\|") for cell in cells) + " |")
@@ -91,9 +92,10 @@ def make(
     day: datetime | None,
     folder: Path,
 ) -> None:
-    """Write valid declarations, changes and withdraw requests, or faulty ones; print a CSV of what to expect of each.
+    """Write valid declarations, changes and withdraw requests, or faulty ones, and what to expect of each.
 
-    What must be sent first stands in the same sample under a lower number. Each sample is judged as it is made.
+    The table of what to expect is printed, and written beside them as expected.csv, which `gateway replay --samples`
+    reads. What must be sent first stands in the same sample under a lower number. Each sample is judged as it is made.
 
     Exit code: 0 made, 1 a sample was not judged as expected, 2 cannot be made.
     """
@@ -115,9 +117,10 @@ def make(
             made, good = _write(sample, Syntax(syntax), on, folder, len(rows), f"{seed % 10_000:04}{len(rows):06}")
             rows += made
             wrong += not good
-    table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(("file", "partner", "type", "verdict", "findings", "note"))
-    table.writerows(rows)
+    with (folder / TABLES[-1]).open("w", encoding="utf-8", newline="") as beside:
+        for table in (csv.writer(sys.stdout, lineterminator="\n"), csv.writer(beside, lineterminator="\n")):
+            table.writerow(("file", "partner", "type", "verdict", "findings", "note"))
+            table.writerows(rows)
     if wrong:
         raise click.exceptions.Exit(1)
 

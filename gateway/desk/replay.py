@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 from gateway import pipeline
 from gateway.errors import GatewayError, JournalUnavailable
-from gateway.journal import Journal, Recorded, Selection, Told
+from gateway.journal import RESEND_OF, Journal, Recorded, Selection, Told
 from gateway.model import Bilingual, Facts, Outcome, Partner, Received, Verdict
 from gateway.settings import Settings
 from gateway.specs import Specs
@@ -257,7 +257,7 @@ def tally(rows: Sequence[Recorded], journal: Journal, specs: Specs, partners: Pa
     sums, changes = Tally(), []
     judged = [row for row in rows if row.messages]
     sums.transmissions = len(rows)
-    sums.resends = sum(1 for row in rows if not row.messages and (row.note or "").startswith("resend of "))
+    sums.resends = sum(1 for row in rows if not row.messages and (row.note or "").startswith(RESEND_OF))
     sums.unjudged = len(rows) - len(judged) - sums.resends
     for row, outcome in judge_again(judged, journal, specs, partners, lambda row: row.id):
         if isinstance(outcome, Exception):

@@ -115,6 +115,10 @@ class Trial:
             if judged.effect:
                 self._record(judged.effect)
 
+    def forget(self, number: str | None) -> None:
+        """Forget a declaration: what comes next of it is another try at its original."""
+        self._histories.pop(number or "", None)
+
     def _assess(self, outcome: Outcome, ordinal: int, request: bytes) -> tuple[str | None, Decimal | None]:
         """Let the reference engine speak; return the kind of answer (None: it stays silent) and the total."""
         result = assess(read_request(request), self._rates).result

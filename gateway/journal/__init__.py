@@ -106,6 +106,13 @@ class Journal:
 
     check = _reads(evidence.check)
 
+    def exists(self) -> bool:
+        """Tell whether the database holds a journal; asking makes no file."""
+        if not database.has_file(self._engine.url):
+            return False
+        with self._read() as connection:
+            return database.has_tables(connection)
+
     def migrate(self) -> None:
         """Bring the tables to this version's state; safe to repeat and to run in several processes at once."""
         with database.one_thread, self._write() as connection:

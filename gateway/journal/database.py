@@ -10,12 +10,13 @@ from typing import Any
 
 import alembic.command
 import alembic.config
-from sqlalchemy import BigInteger, Connection, Engine, bindparam, create_engine, event, func, make_url, select
+from sqlalchemy import BigInteger, Connection, Engine, bindparam, create_engine, event, func, inspect, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.errors import JournalUnavailable
+from gateway.tables import audit
 
 DEFAULT_URL = "sqlite:///run/gateway.sqlite3"
 
@@ -110,6 +111,16 @@ def _begin_sqlite(connection: Connection) -> None:
     """Take the write lock at once where there will be writing: a lock taken halfway can only fail."""
     reading = connection.get_execution_options().get("gateway_reading")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def has_file(url: URL) -> bool:
+    """Tell whether there is something to connect to: for SQLite its file."""
+    return not url.drivername.startswith("sqlite") or Path(url.database or "").exists()
+
+
+def has_tables(connection: Connection) -> bool:
+    """Tell whether the journal's tables are there."""
+    return inspect(connection).has_table(audit.name)
 
 
 def _make_file(url: URL) -> None:

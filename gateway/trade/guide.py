@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from gateway import pipeline
-from gateway.catalogue import listed_rules
+from gateway.catalogue import PLACEHOLDERS, listed_rules
 from gateway.errors import GatewayError
 from gateway.model import (
     Bilingual,
@@ -54,36 +54,6 @@ AREAS: Mapping[str, Bilingual] = {
     "EDI": Bilingual("EDIFACT syntax", "Syntaxe EDIFACT"),
     "XML": Bilingual("XML syntax", "Syntaxe XML"),
     "GTW": Bilingual("Gateway and sender", "Passerelle et expéditeur"),
-}
-
-
-# What stands in a finding where its text leaves a place open.
-PLACEHOLDERS: Mapping[str, Bilingual] = {
-    "value": Bilingual("value", "valeur"),
-    "expected": Bilingual("expected", "attendu"),
-    "expected_en": Bilingual("format", "format"),
-    "expected_fr": Bilingual("format", "format"),
-    "name_en": Bilingual("element", "élément"),
-    "name_fr": Bilingual("element", "élément"),
-    "list": Bilingual("list", "liste"),
-    "count": Bilingual("number", "nombre"),
-    "day": Bilingual("day", "jour"),
-    "digit": Bilingual("digit", "chiffre"),
-    "latest": Bilingual("latest version", "dernière version"),
-    "line": Bilingual("line", "ligne"),
-    "origin": Bilingual("origin", "origine"),
-    "place": Bilingual("place", "lieu"),
-    "classification": Bilingual("classification", "classement"),
-    "treatment_en": Bilingual("treatment", "traitement"),
-    "treatment_fr": Bilingual("treatment", "traitement"),
-    "accounted": Bilingual("day of accounting", "jour de la déclaration"),
-    "first": Bilingual("first reason", "premier motif"),
-    "reason": Bilingual("reason", "raison"),
-    "periods": Bilingual("periods", "périodes"),
-    "segment": Bilingual("segment", "segment"),
-    "group": Bilingual("group", "groupe"),
-    "data_element": Bilingual("data element", "élément de données"),
-    "counted": Bilingual("what is counted", "ce qui est compté"),
 }
 
 

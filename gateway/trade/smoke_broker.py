@@ -236,9 +236,7 @@ def _base36(number: int) -> str:
 class Mailbox:
     """A partner's answer queue: hands every answer to the transmission that it answers."""
 
-    def __init__(
-        self, broker: Broker, queue: str, specs: Specs, stopping: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, broker: Broker, queue: str, specs: Specs, stopping: Callable[[], bool] = lambda: False) -> None:
         self._broker, self._queue, self._specs, self._stopping = broker, queue, specs, stopping
         self._by_reference: dict[str, Sent] = {}
         self._foreign: list[Delivery] = []
