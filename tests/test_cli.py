@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway.calendar import eastern
 from gateway.cli.main import main
 from gateway.journal import Journal
 from tests.house import House, house, settings_in
@@ -344,7 +346,26 @@ def test_list_shows_the_partners_messages_with_sender_and_findings(run: Run, gat
     assert json.loads(run("list", "--state", "parked", "--format", "json").stdout) == []
 
 
-def test_list_of_nothing_is_nothing(run: Run) -> None:
+def test_check_speaks_french_throughout(run: Run) -> None:
+    result = run("check", FAULTY["edi"], FAULTY["xml"], "--lang", "fr")
+    assert " : déclaration edifact " in result.stdout
+    assert " : refusé" in result.stdout
+    said = "\n".join(line for line in result.stdout.splitlines() if not line.startswith("    |"))
+    assert "\n    ligne 4, colonne 12, segment 2, élément 3, composant 1, " in said
+    for word in (": refused", "refuse ", "warn ", " from ", " at ", " line ", "column ", "expected"):
+        assert word not in said, word
+
+
+def test_ctrl_c_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gateway.cli.main.files_with_facts", pressed)
+    result = run("check", ORIGINAL)
+    assert (result.exit_code, result.stderr) == (130, "gateway: interrupted\n")
+
+
+def test_list_of_nothing_is_nothing(run: Run, gateway: House) -> None:
     result = run("list", "--format", "json")
     assert (result.exit_code, json.loads(result.stdout)) == (0, [])
 
@@ -370,7 +391,33 @@ def test_show_tells_the_whole_life(run: Run, gateway: House) -> None:
     assert "BGM+" in text
 
 
-def test_show_of_what_is_unknown_is_one_line(run: Run) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list",), ("show", "feedbeef"), ("parked", "list"), ("parked", "show", "feedbeef"), ("destinations",),
+        ("parked", "release", "feedbeef"), ("verify-audit",), ("export-audit-head",), ("purge", "--dry-run"),
+        ("explain", "feedbeef"), ("diff", "feedbeef", "feed"), ("replay", "--id", "feedbeef"),
+        ("replay", "--specs", str(HOME / "eccrd_specs")),
+    ],
+)  # fmt: skip
+def test_where_there_is_no_journal_none_is_made(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert "there is no journal at sqlite:///" in one_line(run(*arguments))
+    assert not list(tmp_path.iterdir())
+
+
+def test_people_read_eastern_time_and_programs_an_offset(run: Run, gateway: House) -> None:
+    gateway.send("maple", Path(ORIGINAL).read_bytes())
+    gateway.settle_down()
+    (row,) = gateway.journal.list_messages(channel="partner")
+    shown = eastern(row["received_at"])
+    assert shown[-3:] in ("EST", "EDT")
+    assert shown in run("list").stdout
+    assert f"received_at: {shown}" in run("show", row["id"]).stdout
+    (listed,) = json.loads(run("list", "--format", "json").stdout)
+    assert datetime.fromisoformat(listed["received_at"]) == row["received_at"]
+
+
+def test_show_of_what_is_unknown_is_one_line(run: Run, gateway: House) -> None:
     assert "no message" in one_line(run("show", "feedbeef"))
 
 

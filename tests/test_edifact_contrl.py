@@ -38,14 +38,14 @@ def four(body: bytes) -> bytes:
 def test_a_good_interchange_is_acknowledged_as_a_whole() -> None:
     body = answer(interchange(message("GOVCBR", GOVCBR, "1")))
     assert body is not None
-    assert body.startswith(b"UNA:+.? 'UNB+UNOB:3+CBSA:14+SENDER:14+240302:0830+C1'UNH+1+CONTRL:D:3:UN+id-1'")
+    assert body.startswith(b"UNA:+.? 'UNB+UNOB:3+CBSA:14+SENDER:14+240302:0330+C1'UNH+1+CONTRL:D:3:UN+id-1'")
     assert lines(body)[1:-1] == ["UCI+REF1+SENDER:14+CBSA:14+7"]
 
 
 def test_syntax_4_is_answered_in_syntax_4() -> None:
     body = answer(four(interchange(message("GOVCBR", GOVCBR, "1"))))
     assert body is not None
-    assert body.startswith(b"UNA:+.?*'UNB+UNOB:4+CBSA:14+SENDER:14+20240302:0830+C1'UNH+1+CONTRL:4:1:UN+id-1'")
+    assert body.startswith(b"UNA:+.?*'UNB+UNOB:4+CBSA:14+SENDER:14+20240302:0330+C1'UNH+1+CONTRL:4:1:UN+id-1'")
 
 
 def test_faults_are_told_by_segment_element_and_component() -> None:

@@ -51,11 +51,11 @@ def test_differences_stand_side_by_side(run: Run, tmp_path: Path) -> None:
     assert [each["passed"] for each in shown] == [False, False]
 
 
-def test_what_samples_make_prints_is_such_a_table(run: Run, tmp_path: Path) -> None:
+def test_what_samples_make_writes_is_such_a_table(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "made"
     made = run("samples", "make", "--seed", "7", "--count", "6", "--as", "maple", "--out", folder)
     assert made.exit_code == 0, made.output
-    (folder / "expected.csv").write_text(made.stdout, "utf-8")
+    assert (folder / "expected.csv").read_text("utf-8") == made.stdout
     result = run("replay", "--samples", folder)
     assert result.exit_code == 0, result.output
 

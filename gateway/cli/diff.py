@@ -152,7 +152,7 @@ def _side(what: str, settings: Settings, specs: Specs) -> Side:
         first = parsed.messages[0]
         partner: Partner | None = named_partner(first.envelope, first.declaration, partners.values())
         return Side(what, parsed, _message(what, parsed, ordinal), Facts(received.received_at, partner))
-    with open_journal(settings) as journal:
+    with open_journal(settings, otherwise=f"there is no file {name!r}, and ") as journal:
         sequence = journal.sequence_of(name)
         if sequence is None:
             raise GatewayError(f"there is no file {name!r}, and no message with an id that starts so")

@@ -96,7 +96,7 @@ def judge_all(
     if files:
         raise GatewayError("name files or recorded messages, not both")
     partners = load_partners(settings.partners)
-    with open_journal(settings) as journal:
+    with open_journal(settings, otherwise=f"there is no file {given[0]!r}, and ") as journal:
         sequences = []
         for each in given:
             sequence = journal.sequence_of(each)

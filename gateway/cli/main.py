@@ -174,7 +174,7 @@ def _print_finding(finding: Finding, lines: Sequence[str], lang: str) -> None:
     severity = SEVERITIES[finding.severity].speak(lang)
     out.print(Text(f"  {severity} {finding.code}", style).append(f"  {finding.text.speak(lang)}", "default"))
     if facts:
-        out.print(Text(f"    {'à' if french else 'at'} {facts}", "dim"))
+        out.print(Text(f"    {'' if french else 'at '}{facts}", "dim"))
     if place.line and place.line <= len(lines):
         line, column = lines[place.line - 1], (place.column or 1) - 1
         start = max(0, column - SHOWN // 2) if len(line) > SHOWN else 0
@@ -384,10 +384,10 @@ def _print_life(value: Any, indent: int = 0) -> None:
 
 def _in_words(key: str, value: Any) -> str:
     """Return a fact as people read it; the audit keeps its times as text."""
-    if key == "at":
-        return eastern(datetime.fromisoformat(value))
     if isinstance(value, datetime):
         return eastern(value)
+    if key == "at":
+        return eastern(datetime.fromisoformat(value))
     return "" if value is None else str(plain(value)) if isinstance(value, bytes) else str(value)
 
 

@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 
 from gateway import pipeline
+from gateway.broker import mask
 from gateway.calendar import EASTERN
 from gateway.desk.trial import Trial
 from gateway.errors import GatewayError
@@ -79,16 +80,17 @@ class Moment(click.ParamType[datetime]):
 
 
 @contextmanager
-def open_journal(settings: Settings, *, make: bool = False) -> Iterator[Journal]:
+def open_journal(settings: Settings, *, make: bool = False, otherwise: str = "") -> Iterator[Journal]:
     """Open the journal, its schema brought up to date, for a block.
 
-    Raises GatewayError where there is none, unless it may be made.
+    Raises GatewayError where there is none, unless it may be made; `otherwise` is what else was looked for in vain.
     """
     journal = Journal.open(settings.database_url)
     try:
         if not make and not journal.exists():
             raise GatewayError(
-                f"there is no journal at {journal.url}: `gateway serve` makes one; GATEWAY_DATABASE_URL names another"
+                f"{otherwise}there is no journal at {mask(settings.database_url)}: `gateway serve` makes one,"
+                " GATEWAY_DATABASE_URL says where"
             )
         journal.migrate()
         yield journal
