@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import alembic.command
-import alembic.config
 from sqlalchemy import BigInteger, Connection, Engine, bindparam, create_engine, event, func, inspect, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
@@ -62,6 +60,9 @@ def migrate(connection: Connection) -> None:
 
     In one process only one at a time, under the lock `one_thread`.
     """
+    import alembic.command  # an eighth of a program's start; the loops of `serve` never need it
+    import alembic.config
+
     config = alembic.config.Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     lock(connection, MIGRATING)
