@@ -39,8 +39,22 @@ from gateway.journal.values import (
 from gateway.journal.verdicts import RESEND_OF
 
 __all__ = [
-    "Case", "Claimed", "Claims", "Conflict", "Delivery", "Due", "Event", "Execution", "Journal", "Known", "RESEND_OF",
-    "Recorded", "Selection", "Settlement", "Told", "inbox_id",
+    "RESEND_OF",
+    "Case",
+    "Claimed",
+    "Claims",
+    "Conflict",
+    "Delivery",
+    "Due",
+    "Event",
+    "Execution",
+    "Journal",
+    "Known",
+    "Recorded",
+    "Selection",
+    "Settlement",
+    "Told",
+    "inbox_id",
 ]  # fmt: skip
 
 P = ParamSpec("P")
