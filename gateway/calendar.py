@@ -29,6 +29,7 @@ class BillingPeriod(NamedTuple):
 BILLING = Billing(period_start=18, period_end=17, statement_day=25, due_weekday=10)
 
 
+@lru_cache(maxsize=256)  # a message asks a dozen times about the moment it came
 def eastern_day(moment: datetime) -> date:
     """Return the calendar day in Eastern Time of an aware moment."""
     return moment.astimezone(EASTERN).date()

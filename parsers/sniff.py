@@ -11,7 +11,11 @@ LEAD = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\x00]*")
 
 # EDIFACT: the document number of a BGM; XML: the first ID that is a transaction number. A look, not a reading:
 # what it misses costs parallelism; only a sender that hides its number from it can upset the order, and only its own.
-NUMBER = re.compile(rb"BGM\+[^'+]{0,80}\+(\d{14})\b|<(?:[\w-]+:)?ID(?:\s[^>]{0,200})?>\s*(\d{14})\s*<")
+# Both begin with plain letters, for which the search runs through the bytes many times faster.
+NUMBER = {
+    Syntax.EDIFACT: re.compile(rb"BGM\+[^'+]{0,80}\+(\d{14})\b"),
+    Syntax.XML: re.compile(rb"ID(?<=[<:]ID)(?:\s[^>]{0,200})?>\s*(\d{14})\s*<"),
+}
 SEVERAL = "*"
 
 
@@ -29,6 +33,7 @@ def lane(body: bytes) -> str:
 
     Messages of one lane keep the order of their arrival; "*" keeps it towards everything of the same sender.
     """
-    numbers = {first or second for first, second in NUMBER.findall(body)}
+    number = NUMBER.get(syntax(body))
+    numbers = set(number.findall(body)) if number else set()
     single = len(numbers) == 1 and body.count(b"UNH+") <= 1
     return numbers.pop().decode() if single else SEVERAL

@@ -51,6 +51,9 @@ def refusal(answer: Business) -> bytes:
     return _canonical(content)
 
 
+_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
+
+
 def _canonical(content: Mapping[str, Any]) -> bytes:
     """Write JSON in one form: keys sorted, UTF-8, one line."""
-    return json.dumps(content, sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    return _JSON.encode(content).encode("utf-8", "backslashreplace") + b"\n"
