@@ -28,7 +28,7 @@ chaos-ci: install
 	$(BIN)/python -m pytest -m chaos -rP tests
 
 chaos: install
-	GATEWAY_MACHINE_RUNS=20000 $(BIN)/python -m pytest --timeout=7200 -rP tests/test_crash_simulation.py tests/test_way_machine.py tests/test_way_order.py
+	HYPOTHESIS_PROFILE=ci GATEWAY_MACHINE_RUNS=20000 $(BIN)/python -m pytest --timeout=7200 -rP tests/test_crash_simulation.py tests/test_way_machine.py tests/test_way_order.py
 	GATEWAY_CHAOS=full $(BIN)/python -m pytest -m "chaos or slow" --timeout=7200 -rP tests/test_chaos.py
 
 # A steady flow with strikes at random: brokers and databases killed, networks cut and stalled.

@@ -94,7 +94,6 @@ def as_json(listed: Listed) -> dict[str, Any]:
         "source": finding.source,
         "confidence": finding.confidence,
         "place": place,
-        "packs": list(listed.packs),
     }
 
 

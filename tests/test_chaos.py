@@ -398,6 +398,7 @@ def test_duplicates_on_eight_connections(tmp_path: Path) -> None:
     _duplicates(Run(tmp_path, **embedded(tmp_path), batch=50), size(100, 6))
 
 
+@pytest.mark.slow
 def test_harness_sees_what_is_lost(tmp_path: Path) -> None:
     """The test of the test: a letter that never reached the gateway, and an answer that nobody read, are seen."""
     with Run(tmp_path, **embedded(tmp_path)) as run:

@@ -1,5 +1,6 @@
 """Every crash and every pair of crashes, at every effect of the service's own steps: nothing lost, nothing twice.
 
+On a developer's machine single crashes only.
 The test of the test: four gateways that are wrong on purpose must each be caught.
 """
 
@@ -16,6 +17,7 @@ from gateway.broker import Delivery as Letterbox
 from gateway.broker import Letter
 from gateway.journal import Claimed, Due
 from gateway.model import Outcome, stable_id
+from tests.effort import PROFILE
 from tests.fakes import FakeIntake, FakeJournal, World, body_of
 
 Make = Callable[[list[int]], World]
@@ -67,10 +69,11 @@ def histories(make: Make, depth: int = 2) -> tuple[int, list[tuple[list[int], li
 
 
 def test_no_crash_and_no_pair_of_crashes_loses_or_doubles_anything() -> None:
-    runs, bad = histories(World)
+    pairs = PROFILE != "dev"
+    runs, bad = histories(World, 2 if pairs else 1)
     print(f"{runs} histories, {len(bad)} violations")
     assert not bad
-    assert runs >= 1_500
+    assert runs >= (1_500 if pairs else 50)
 
 
 class AckFirst(World):

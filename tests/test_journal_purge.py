@@ -16,6 +16,7 @@ from gateway import service
 from gateway.audit import GENESIS, Link, link_hash, walk
 from gateway.cli.main import main
 from gateway.retention import load_retention, months_before
+from tests.effort import times
 from tests.house import House, house
 from tests.way import SAMPLES
 
@@ -132,7 +133,7 @@ def test_whatever_is_done_to_any_of_ten_thousand_rows_is_found_at_the_row() -> N
     head = (ROWS, good[-1].hash)
     assert walk(good, head).bad is None
     draw = random.Random(19)
-    for n in [1, 2, ROWS - 1, ROWS, *draw.sample(range(3, ROWS - 1), 36)]:
+    for n in [1, 2, ROWS - 1, ROWS, *draw.sample(range(3, ROWS - 1), times(0.36))]:
         other = draw.choice([each for each in (n + 1, n + 2, ROWS) if n < each <= ROWS] or [n - 1])
         changed = [good[n - 1]._replace(detail="{}"), good[n - 1]._replace(subject=99), good[n - 1]._replace(event="x")]
         for link in changed:

@@ -64,7 +64,7 @@ def test_an_unknown_or_missing_cad_type_causes_no_follow_ups() -> None:
 def test_an_unreadable_element_gets_only_that_finding_with_the_format_in_words() -> None:
     (fault,) = check(with_lines(valid_declaration(), {}, {"currency": Unreadable("dollars")}))
     assert (fault.code, fault.address) == ("CAD-0002", Address("currency", 1, 2))
-    assert (fault.value, fault.expected) == ("dollars", "exactly 3 letters")
+    assert (fault.value, fault.expected) == ("dollars", "a3"), "a notation, in no language: the words are in the text"
     assert fault.details["expected_fr"] == "exactement 3 lettres"
 
 

@@ -239,9 +239,8 @@ def _unreadable(level: Level, pack: Pack, invoice: int, line: int) -> list[Fault
                 "expected_en": words.en,
                 "expected_fr": words.fr,
             }
-            faults.append(
-                Fault(UNREADABLE, Address(name, invoice, line), value=value, expected=words.en, details=details)
-            )
+            address, notation = Address(name, invoice, line), element.format.notation
+            faults.append(Fault(UNREADABLE, address, value=value, expected=notation, details=details))
     return faults
 
 

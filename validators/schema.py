@@ -170,7 +170,9 @@ def _fault(trouble: Trouble, pack: Pack, place_of: Callable[[Any], Place]) -> Fa
         "expected_en": words.en,
         "expected_fr": words.fr,
     }
-    return Fault(UNREADABLE, _address(trouble, pack), value=trouble.value, expected=words.en, details=details)
+    return Fault(
+        UNREADABLE, _address(trouble, pack), value=trouble.value, expected=element.format.notation, details=details
+    )
 
 
 # ------------------------------------------------------------------------------------------------ paths
