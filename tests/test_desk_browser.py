@@ -59,6 +59,7 @@ def test_an_explained_message(browser: webdriver.Chrome, run: Run, tmp_path: Pat
     assert all(each.is_displayed() for each in marked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_a_what_if(browser: webdriver.Chrome, run: Run, tmp_path: Path, language: str) -> None:  # noqa: F811
     recorded(tmp_path).close()

@@ -115,6 +115,7 @@ def test_a_finding_that_goes_is_told_as_gone(tmp_path: Path, monkeypatch: pytest
     assert (finding["code"], finding["gone"], finding["gone_accepted"]) == ("CAD-0003", 1, 1)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_one_line(
     traffic: tuple[Path, list[str], list[Template]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

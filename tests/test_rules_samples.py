@@ -54,7 +54,7 @@ def test_there_are_at_least_sixty_rules_and_each_has_its_samples() -> None:
 @pytest.mark.parametrize("syntax", BOTH)
 @pytest.mark.parametrize("code", sorted(RECIPES))
 def test_each_rule_has_a_message_that_passes_and_one_that_earns_it_alone(code: str, syntax: Syntax) -> None:
-    for seed in range(2):
+    for seed in range(times(0.02)):
         passing, failing = faulty(code, maker(f"{code} {seed}"))
         assert found(passing, syntax) == [set()] * len(passing.steps)
         *before, last = found(failing, syntax)
@@ -79,7 +79,7 @@ def test_both_syntaxes_find_the_same_at_the_same_pointer_with_the_same_words() -
 @pytest.mark.parametrize("syntax", BOTH)
 @pytest.mark.parametrize("cad_type", TYPES)
 def test_valid_messages_of_every_type_are_accepted_without_a_finding(cad_type: str, syntax: Syntax) -> None:
-    for seed in range(8):
+    for seed in range(times(0.08)):
         story = maker(f"{cad_type} {seed}").story(cad_type)
         assert found(story, syntax) == [set()] * len(story.steps)
 
