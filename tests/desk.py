@@ -32,8 +32,7 @@ def _played() -> Path:
 
 def recorded(folder: Path) -> Journal:
     """Put the journal and queue of the samples' run into a folder and open the journal."""
-    for path in _played().iterdir():
-        shutil.copy(path, folder / path.name)
+    shutil.copytree(_played(), folder, dirs_exist_ok=True)
     return Journal.open(settings_in(folder).database_url)
 
 
