@@ -20,7 +20,7 @@ class SpecError(GatewayError):
 class Malformed(GatewayError):
     """Bytes that cannot be read as what they claim to be; `code` is a row of the findings table.
 
-    `syntax_error` is the UN 0085 code where one applies.
+    `syntax_error` is the UN 0085 code where one applies, `reason_fr` the reason in French where senders read it.
     """
 
     def __init__(
@@ -31,8 +31,10 @@ class Malformed(GatewayError):
         place: Place | None = None,
         value: str | None = None,
         syntax_error: str | None = None,
+        reason_fr: str | None = None,
     ) -> None:
         super().__init__(reason)
+        self.reason_fr = reason_fr or reason
         self.code, self.reason, self.place, self.value, self.syntax_error = (
             code,
             reason,

@@ -91,7 +91,8 @@ def parse(received: Received, specs: Specs) -> Parsed:
             return Parsed(received, syntax, (_parse_xml(received, specs),))
         raise Malformed("GTW-0001", "neither EDIFACT nor XML", place=Place(line=1, column=1))
     except Malformed as error:
-        fault = Fault(error.code, place=error.place, value=error.value, details={"reason": error.reason})
+        details = {"reason": error.reason, "reason_fr": error.reason_fr}
+        fault = Fault(error.code, place=error.place, value=error.value, details=details)
         return Parsed(received, syntax, (_nothing(syntax, Envelope(), (fault,), received.body),))
 
 
@@ -128,9 +129,7 @@ def _parse_xml(received: Received, specs: Specs) -> Message:
         if not faults and not check_elements(declaration, pack, specs, pack.types[code or ""]):
             # What the schema refuses is never accepted, even where nothing else can say what is wrong with it.
             node = next(iter(misfits), root)
-            faults = [
-                Fault("XML-0004", place=locator.place_of(node), value=node.text, expected="what the schema allows")
-            ]
+            faults = [schema.unexplained(node, locator.place_of)]
     elif unread:
         faults = [Fault("CAD-0007", place=locator.place_of(each), value=each.tag.rpartition("}")[2]) for each in unread]
     return Message(1, Syntax.XML, pack.types[code or ""], envelope, pack.key, declaration, tuple(faults), locator)

@@ -22,8 +22,28 @@ from parsers.places import XmlStep, xml_path
 ENCODINGS = {"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII"}
 
 
+WHITE_SPACE = " \t\r\n"  # XML's own; Unicode knows more
+
 # Steps of the paths that libxml2 gives for a node.
 NAMED_STEP, ATTRIBUTE_STEP = re.compile(r"/([^/*\[]+)"), re.compile(r"/@[^/]*$")
+
+
+# Why a document is not well-formed, by libxml2's number of the error, in English and French; else as the last one says.
+NOT_WELL_FORMED = {
+    5: ("something follows the end of the document", "quelque chose suit la fin du document"),
+    9: ("a character that XML forbids", "un caractère que XML interdit"),
+    26: ("an entity that XML does not define", "une entité que XML ne définit pas"),
+    32: ("an encoding that is not known", "un codage inconnu"),
+    42: ("an attribute given twice", "un attribut donné deux fois"),
+    68: ("a sign < or & that begins nothing", "un signe < ou & qui ne commence rien"),
+    73: ("a tag without end", "une balise sans fin"),
+    76: ("an end tag of another name than the start tag", "une balise de fin d'un autre nom que celle de début"),
+    77: ("the document ends before its elements do", "le document finit avant ses éléments"),
+    81: ("bytes that are not of the declared encoding", "des octets étrangers au codage déclaré"),
+    114: ("nested too deeply, or a text too long", "une imbrication trop profonde ou un texte trop long"),
+    201: ("a prefix without namespace", "un préfixe sans espace de noms"),
+    0: ("something that XML does not allow here", "quelque chose que XML n'admet pas ici"),
+}
 
 
 def parse(body: bytes) -> etree._Element:
@@ -50,9 +70,11 @@ def parse(body: bytes) -> etree._Element:
     except etree.XMLSyntaxError as error:
         line, column = error.position
         place = Place(line=max(line, 1), column=max(column, 1))
-        raise Malformed("XML-0001", (error.msg or "not well-formed").split("\n")[0], place=place) from None
-    except ValueError as error:
-        raise Malformed("XML-0001", str(error)) from None
+        reason, reason_fr = NOT_WELL_FORMED.get(error.code, NOT_WELL_FORMED[0])
+        raise Malformed("XML-0001", reason, place=place, reason_fr=reason_fr) from None
+    except ValueError:
+        reason, reason_fr = NOT_WELL_FORMED[0]
+        raise Malformed("XML-0001", reason, place=Place(line=1, column=1), reason_fr=reason_fr) from None
     info = root.getroottree().docinfo
     if info.internalDTD is not None:
         raise Malformed("XML-0002", "a document type declaration", place=Place(line=1, column=1))
@@ -200,9 +222,10 @@ class XmlLocator:
             open_tags.pop()
 
         def characters(data: str) -> None:
-            if open_tags[-1] in textless and data.strip():
+            text = data.lstrip(WHITE_SPACE)
+            if open_tags[-1] in textless and text:
                 textless.remove(open_tags[-1])
-                blank = len(data) - len(data.lstrip())
+                blank = len(data) - len(text)
                 found[open_tags[-1]] = (parser.CurrentLineNumber, parser.CurrentColumnNumber + 1 + blank)
 
         parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters

@@ -153,7 +153,7 @@ SOMEBODY_IN_XML = write_xml(valid_declaration(), DECLARATION, Envelope("ERABLECO
     ("partner", "body", "code"),
     [
         (None, GOOD, "GTW-0003"),
-        (MAPLE, SOMEBODY, "GTW-0004"),
+        (MAPLE, SOMEBODY, "EDI-0109"),
         (MAPLE, SOMEBODY_IN_XML, "GTW-0004"),
         (delegated(), GOOD, "GTW-0005"),
         (delegated(Period(None, YESTERDAY)), GOOD, "GTW-0005"),

@@ -135,8 +135,18 @@ def test_what_lxml_alone_refuses_is_refused_with_a_place() -> None:
     body = next(good_documents(1))
     (finding,) = verdict(body.replace(b"<Importer>", "<Importer>\u00a0".encode(), 1))
     assert (finding.code, finding.place.xpath) == ("XML-0004", "/MetaData/Declaration/Importer")
+    assert "du texte sépare les éléments de Importer" in finding.text.fr
     (finding,) = verdict(re.sub(rb"<DateTimeString formatCode=.102.>", "\\g<0>\u2028".encode(), body, count=1))
     assert finding.code in ("XML-0004", "CAD-0002")
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u3000"])
+def test_a_strange_space_beside_a_number_is_told_at_that_number(space: str) -> None:
+    body = next(good_documents(1)).replace(b"<SequenceNumeric>1<", f"<SequenceNumeric>{space}1<".encode(), 1)
+    (finding,) = verdict(body)
+    assert (finding.code, finding.place.pointer) == ("CAD-0002", "42A/67A[1]/68A[1]/006")
+    lines = body.decode().split("\n")
+    assert lines[(finding.place.line or 0) - 1][(finding.place.column or 0) - 1 :].startswith(f"{space}1<")
 
 
 def verdict(body: bytes) -> tuple[Finding, ...]:

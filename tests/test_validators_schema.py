@@ -57,7 +57,8 @@ def test_what_does_not_belong_there_is_explained_at_its_place() -> None:
     assert fault.place
     assert fault.place.xpath
     assert fault.place.xpath.endswith("Surprise")
-    assert "does not belong here in Declaration" in fault.details["reason"]
+    assert "does not belong here in Declaration" in fault.details["reason_en"]
+    assert "n'a pas sa place ici dans Declaration" in fault.details["reason_fr"]
 
 
 def test_elements_out_of_order_are_explained() -> None:

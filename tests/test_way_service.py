@@ -162,6 +162,9 @@ def test_the_same_bytes_again_give_the_stored_answers_byte_for_byte(gateway: Hou
     assert messages(gateway, partner)[-1]["note"].startswith("resend of ")
 
 
+USED = {edifact: "EDI-0111", xml: "GTW-0009"}
+
+
 @pytest.mark.parametrize("write", [edifact, xml])
 def test_a_reference_used_by_something_accepted_is_not_for_other_bytes(gateway: House, write: Any) -> None:
     partner = "erable" if write is xml else "maple"
@@ -169,7 +172,7 @@ def test_a_reference_used_by_something_accepted_is_not_for_other_bytes(gateway: 
     gateway.settle_down()
     rows = messages(gateway, partner)
     assert [row["verdict"] for row in rows] == ["accepted", "refused", "accepted"]
-    assert codes(gateway, rows[1]) == ["GTW-0009"]
+    assert codes(gateway, rows[1]) == [USED[write]]
 
 
 @pytest.mark.parametrize("write", [edifact, xml])
@@ -193,7 +196,7 @@ def test_a_reference_of_something_refused_may_carry_the_mended_message(gateway: 
     gateway.settle_down()
     verdicts = [row["verdict"] for row in messages(gateway, partner)]
     assert verdicts == ["refused", None, "accepted", "refused", None]
-    assert codes(gateway, messages(gateway, partner)[3]) == ["GTW-0009"]
+    assert codes(gateway, messages(gateway, partner)[3]) == [USED[write]]
     bodies = [a.body for a in gateway.answers(partner)]
     assert all(each.body in bodies for each in accepted)
 
@@ -278,7 +281,7 @@ def test_one_reference_twice_in_a_batch_is_accepted_once(gateway: House) -> None
     assert gateway.work() == 3
     rows = messages(gateway)
     assert [row["verdict"] for row in rows] == ["accepted", "refused", "accepted"]
-    assert codes(gateway, rows[1]) == ["GTW-0009"]
+    assert codes(gateway, rows[1]) == ["EDI-0111"]
 
 
 # ------------------------------------------------------------------------------------------------ failures

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import xmlschema
 
 from gateway.limits import FINDINGS_LISTED
-from gateway.model import Address, Fault, MessageType, Place, Unreadable
+from gateway.model import Address, Bilingual, Fault, MessageType, Place, Unreadable
 from gateway.specs import Element, Pack
 from validators.elements import MISSING, UNREADABLE, details_of, in_words, usage_of
 
@@ -31,21 +31,26 @@ EXPLAINED_NODES, LIKE = 3_000, 5
 XML_SPACE = " \t\r\n"
 
 STEP = re.compile(r"(?P<name>[^\[]+)(?:\[(?P<attribute>@)?(?P<key>\w+)=(?P<value>[^\]]+)\])?")
-ATTRIBUTE = re.compile(r"(?:attribute|missing required attribute) '?(\w+)")
+# How xmlschema speaks of an attribute that is wrong, missing or not allowed.
+ATTRIBUTE = re.compile(
+    r"attribute '?(?P<wrong>\w+)|missing required attribute '?(?P<missing>\w+)|'(?P<odd>[^']+)' attribute"
+)
 
 
 class Trouble(NamedTuple):
     """One thing the schema refuses: the node, why, what stood there and what was expected.
 
-    `element` is the dictionary element that it concerns if the dictionary check is sure to report it, with its code.
+    `element` is the dictionary element that it concerns, if it is missing or not in its format, with the code for that;
+    `sure` tells whether the dictionary check will report it.
     """
 
     node: Any
-    reason: str
+    reason: Bilingual
     value: str
-    expected: str
+    expected: str | None = None
     element: Element | None = None
     code: str = STRUCTURE
+    sure: bool = True
 
 
 def explain(root: Any, pack: Pack, place_of: Callable[[Any], Place], misfits: Sequence[Any] = ()) -> list[Fault]:
@@ -62,10 +67,19 @@ def explain(root: Any, pack: Pack, place_of: Callable[[Any], Place], misfits: Se
         keep = {above for node in misfits for above in (node, *node.iterancestors())}
         looked_at = _excerpt(root, keep, originals)
     found = [each._replace(node=originals.get(each.node, each.node)) for each in _troubles(looked_at, pack)]
-    troubles = found or [_stray(root)]
-    if troubles and all(trouble.element for trouble in troubles):
+    told = {each.node for each in found}
+    blanks = [_blank(node, pack) for node in misfits if node not in told and _odd_blank(node)]
+    troubles = [*found, *blanks] or [_stray(root)]
+    if all(trouble.element and trouble.sure for trouble in troubles):
         return []
     return [_fault(trouble, pack, place_of) for trouble in troubles]
+
+
+def unexplained(node: Any, place_of: Callable[[Any], Place]) -> Fault:
+    """Return the fault at a node that the schema refuses, where nothing can tell why."""
+    name = _local(node.tag)
+    reason = _words(f"{name} is not what it allows", f"{name} n'est pas ce qu'il admet")
+    return Fault(STRUCTURE, place=place_of(node), value=node.text or name, details=reason)
 
 
 def _excerpt(node: Any, keep: Collection[Any], originals: dict[Any, Any]) -> Any:
@@ -101,13 +115,28 @@ def _troubles(root: Any, pack: Pack) -> list[Trouble]:
     for error in islice(_errors(root, pack), ERRORS_EXPLAINED):
         node, reason = error.elem if error.elem is not None else root, error.reason or str(error.message)
         attribute = ATTRIBUTE.match(reason)
-        key = attribute[1] if attribute else ""
+        key = next(filter(None, attribute.groups())) if attribute else ""
         if isinstance(error, xmlschema.XMLSchemaChildrenValidationError):
             trouble, key = _children(error, node, pack), "children"
         else:
-            trouble = _content(node, key, reason, pack)
+            trouble = _content(node, key, attribute.lastgroup if attribute else None, error, pack)
         found.setdefault((error.path or "", key), trouble)
     return list(found.values())
+
+
+def _odd_blank(node: Any) -> bool:
+    """Tell whether beside a value stands what is a space in Unicode but none in XML: xmlschema does not mind it."""
+    return not len(node) and bool(node.text) and node.text.strip(XML_SPACE) != node.text.strip()
+
+
+def _blank(node: Any, pack: Pack) -> Trouble:
+    """Return the trouble of a value with such a space beside it: it is not in its format."""
+    sign = next(each for each in (*node.text, *reversed(node.text)) if each.isspace() and each not in XML_SPACE)
+    name = f"U+{ord(sign):04X}"
+    reason = Bilingual(f"the blank {name} stands beside the value", f"l'espace {name} côtoie la valeur")
+    known = (each for each in pack.elements.values() if each.direction != "out" and _is_at(node, "", each, pack))
+    element = next(known, None)
+    return Trouble(node, reason, node.text.strip(XML_SPACE), None, element, UNREADABLE, sure=False)
 
 
 def _stray(root: Any) -> Trouble:
@@ -115,8 +144,14 @@ def _stray(root: Any) -> Trouble:
     for node in root.iter():
         texts = (node.text, *(child.tail for child in node)) if len(node) else ()
         if text := next((each for each in texts if each and each.strip(XML_SPACE)), None):
-            return Trouble(node, f"text stands between the elements of {_local(node.tag)}", text, "elements only")
-    return Trouble(root, "the document does not fit the schema", _local(root.tag), "a document that fits the schema")
+            return Trouble(node, _between(node), text.strip(XML_SPACE))
+    name = _local(root.tag)
+    return Trouble(root, Bilingual(f"{name} is not what it allows", f"{name} n'est pas ce qu'il admet"), name)
+
+
+def _between(node: Any) -> Bilingual:
+    name = _local(node.tag)
+    return Bilingual(f"text stands between the elements of {name}", f"du texte sépare les éléments de {name}")
 
 
 def _children(error: xmlschema.XMLSchemaChildrenValidationError, node: Any, pack: Pack) -> Trouble:
@@ -124,11 +159,13 @@ def _children(error: xmlschema.XMLSchemaChildrenValidationError, node: Any, pack
     expected = [_local(tag) for tag in error.expected_tags]
     child = error.invalid_child
     if child is None:
-        reason = f"{_local(node.tag)} lacks {' or '.join(expected)}"
+        en, fr = " or ".join(expected), " ou ".join(expected)
+        reason = Bilingual(f"{_local(node.tag)} lacks {en}", f"il manque {fr} dans {_local(node.tag)}")
         trouble = Trouble(node, reason, _local(node.tag), ", ".join(expected))
     else:
-        reason = f"{_local(child.tag)} does not belong here in {_local(node.tag)}"
-        trouble = Trouble(child, reason, _local(child.tag), ", ".join(expected) or f"not {_local(child.tag)}")
+        name, above = _local(child.tag), _local(node.tag)
+        reason = Bilingual(f"{name} does not belong here in {above}", f"{name} n'a pas sa place ici dans {above}")
+        trouble = Trouble(child, reason, name, ", ".join(expected) or None)
     known = child is None or any(_leads_to(child, element, pack) for element in pack.elements.values())
     for name in expected if known and len(expected) == 1 else ():
         if any(_local(each.tag) == name for each in node if isinstance(each.tag, str)):
@@ -140,10 +177,20 @@ def _children(error: xmlschema.XMLSchemaChildrenValidationError, node: Any, pack
     return trouble
 
 
-def _content(node: Any, attribute: str, reason: str, pack: Pack) -> Trouble:
-    """Return what is wrong with a node's text, or with one of its attributes."""
+def _content(node: Any, attribute: str, how: str | None, error: Any, pack: Pack) -> Trouble:
+    """Return what is wrong with a node's text, or with one of its attributes: wrong, missing or odd (not allowed)."""
     text = (node.get(attribute) or "") if attribute else (node.text or "")
-    trouble = Trouble(node, reason, text or _local(node.tag), reason)
+    name = _local(node.tag)
+    what = f"{name}/@{attribute}" if attribute else name
+    reason = Bilingual(f"{what} has a value that it does not allow", f"{what} a une valeur qu'il n'admet pas")
+    if how == "odd":
+        unknown = Bilingual(f"{what} does not belong here", f"{what} n'a pas sa place ici")
+        return Trouble(node, unknown, text or attribute)
+    if how == "missing":
+        reason = Bilingual(f"{name} lacks its attribute {attribute}", f"il manque l'attribut {attribute} à {name}")
+    elif not attribute and len(node):
+        return Trouble(node, _between(node), next(iter(text.split()), name))
+    trouble = Trouble(node, reason, text or name, _allowed(error.validator))
     for element in pack.elements.values():
         if element.direction != "out" and _is_at(node, attribute, element, pack):
             if not text.strip() and usage_of(element.name, pack, MessageType.DECLARATION, None) == "M":
@@ -154,11 +201,27 @@ def _content(node: Any, attribute: str, reason: str, pack: Pack) -> Trouble:
     return trouble
 
 
+def _allowed(validator: Any) -> str | None:
+    """Return what the part of a schema that refused a value allows, in no language; None if that is not so simple."""
+    for name, form in (("max_length", "an..{}"), ("min_length", "an{}.."), ("length", "an{}")):
+        if type(validator).__name__ == f"Xsd{name.title().replace('_', '')}Facet":
+            return form.format(validator.value)
+    if listed := getattr(validator, "enumeration", None):
+        return ", ".join(map(str, listed[:10]))
+    if patterns := getattr(validator, "regexps", None):
+        return " | ".join(patterns)
+    return getattr(validator, "local_name", None)
+
+
+def _words(en: str, fr: str) -> dict[str, str]:
+    return {"reason_en": en, "reason_fr": fr}
+
+
 def _fault(trouble: Trouble, pack: Pack, place_of: Callable[[Any], Place]) -> Fault:
     """Return the trouble as a fault: the dictionary's own at its address, any other at its place."""
     element = trouble.element
     if element is None:
-        details = {"reason": trouble.reason}
+        details = _words(*trouble.reason)
         place = place_of(trouble.node)
         return Fault(STRUCTURE, place=place, value=trouble.value, expected=trouble.expected, details=details)
     if trouble.code == MISSING:

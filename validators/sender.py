@@ -18,9 +18,10 @@ OTHER_RECIPIENT, NO_TESTS = "GTW-0015", "GTW-0016"
 def check_sender(envelope: Envelope, declaration: Declaration, facts: Facts, specs: Specs) -> list[Fault]:
     """Return the faults of who sends: unknown, closed, not whom the envelope names, or without authority that day.
 
-    And of what the envelope says against the agreement; an EDIFACT interchange is held to both before (see
-    `validators.edifact.check_agreement`). The transport says who the sender is; the message must agree with it. Authority is exact, BN15 by BN15, on the day
-    of receipt in Eastern Time (TCC24-144: "Broker or Agent not authorized to submit declaration").
+    Also what the envelope says against the agreement; an EDIFACT interchange is held to that before (see
+    `validators.edifact.check_agreement`). The transport says who the sender is; the message must agree with it.
+    Authority is exact, BN15 by BN15, on the day of receipt in Eastern Time (TCC24-144: "Broker or Agent not
+    authorized to submit declaration").
     """
     partner = facts.partner
     if partner is None:
