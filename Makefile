@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-slow lint install bench clean chaos chaos-ci soak bench-load what-if
+.PHONY: run test test-slow lint install bench clean chaos chaos-ci soak bench-load what-if fuzz
 
 install: .venv/installed
 
@@ -22,6 +22,11 @@ test: install
 # What takes seconds rather than milliseconds: processes started and killed, conformance kits, large hostile input.
 test-slow: install
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not chaos" $(SLOW)
+
+# Mutated EDIFACT and XML, side by side, for so many seconds: each has a verdict, whatever its bytes.
+FUZZ_SECONDS ?= 60
+fuzz: install
+	GATEWAY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n 2 -m slow -rP tests/test_fuzz.py
 
 # Kills, cuts and outages on brokers and databases of its own: reduced, as the build runs it, and at full size.
 chaos-ci: install

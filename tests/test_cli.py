@@ -192,7 +192,7 @@ def test_check_writes_the_answers(run: Run, tmp_path: Path) -> None:
 
 def test_check_as_a_partner_holds_the_message_to_it(run: Run) -> None:
     (message,) = json.loads(run("check", ORIGINAL, "--as", "erable", "--format", "json").stdout)
-    assert "GTW-0004" in [finding["code"] for finding in message["findings"]]
+    assert "EDI-0109" in [finding["code"] for finding in message["findings"]]
     assert "maple" in one_line(run("check", ORIGINAL, "--as", "nobody"))
 
 
