@@ -211,7 +211,9 @@ class XmlLocator:
         found: list[tuple[int, int]] = []
         open_tags: list[int] = []
         textless: set[int] = set()
-        parser = expat.ParserCreate()
+        # UTF-16 that says of itself that it is UTF-8: libxml2 goes by the bytes, expat would refuse it.
+        used = self._root.getroottree().docinfo.encoding or ""
+        parser = expat.ParserCreate("UTF-16" if used.startswith("UTF-16") else None)
 
         def start(_tag: str, _attributes: object) -> None:
             open_tags.append(len(found))

@@ -119,6 +119,17 @@ def test_every_truncation_is_refused(body: bytes) -> None:
         assert {judged.verdict for judged in outcome.judged} == {Verdict.REFUSED}
 
 
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("declared", ["UTF-8", "UTF-16"])
+def test_a_place_is_found_in_utf_16_whatever_it_says_of_itself(codec: str, declared: str) -> None:
+    """libxml2 goes by the bytes; expat, which looks the place up, ended in an error where it said UTF-8."""
+    text = XML[0].decode().replace("<FunctionCode>", "<Surprise/><FunctionCode>")
+    assert "encoding='UTF-8'" in text
+    (one,) = carried(text.replace("UTF-8", declared).encode(codec), "erable").judged
+    (finding,) = one.findings
+    assert (finding.code, finding.place.line, finding.place.column) == ("XML-0004", 20, 5)
+
+
 # ------------------------------------------------------------------------------------------------ the same again
 
 
