@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -391,21 +391,23 @@ class _AmqpPublisher:
     The library's own confirming publish takes any confirmation for the one it waits for; after a timeout it reported a
     lost message as kept. So here a channel that left anything unanswered is never used again.
 
+    Each queue has a channel of its own: a quorum queue without a leader stops the channel that publishes to it.
+
     Without heartbeat: nobody would send it between two batches, and the broker would cut the connection.
     """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._connection: Any = None
-        self._channel: Any = None
-        self._sent = 0
-        self._waiting: dict[int, str] = {}
+        self._channels: dict[str, Any] = {}
+        self._sent: Counter[str] = Counter()
+        self._waiting: dict[str, dict[int, str]] = {}
         self._returned: set[str] = set()
         self._confirmed: set[str] = set()
 
     def publish(self, batch: Sequence[Letter]) -> Published:
         end = time.monotonic() + CONFIRM_SECONDS
-        self._waiting, self._returned, self._confirmed = {}, set(), set()
+        self._waiting, self._returned, self._confirmed = defaultdict(dict), set(), set()
         failure: GatewayError | None = None
         try:
             with self._broker._clear_line():
@@ -413,20 +415,21 @@ class _AmqpPublisher:
                 for letter in batch:
                     if time.monotonic() > end:
                         break
-                    self._sent += 1
-                    self._waiting[self._sent] = letter.id
-                    self._channel.basic_publish(
-                        _message(self._channel, letter, self._connection.userid),  # which the broker checks
+                    channel = self._channel(letter.queue)
+                    self._sent[letter.queue] += 1
+                    self._waiting[letter.queue][self._sent[letter.queue]] = letter.id
+                    channel.basic_publish(
+                        _message(channel, letter, self._connection.userid),  # which the broker checks
                         exchange=INTAKE_EXCHANGE if _is_intake(letter.queue) else "",  # a filer may write there only
                         routing_key=letter.queue,
                         mandatory=True,
                     )
-                while self._waiting and (left := end - time.monotonic()) > 0:
+                while any(self._waiting.values()) and (left := end - time.monotonic()) > 0:
                     with suppress(TimeoutError):
                         self._connection.drain_events(timeout=min(left, 1.0))
         except GatewayError as error:
             failure = error
-        if self._waiting or failure:
+        if any(self._waiting.values()) or failure:
             self.close()
             if not self._confirmed and not self._returned:
                 raise failure or BrokerUnavailable(
@@ -446,17 +449,23 @@ class _AmqpPublisher:
             else:
                 return
         self._connection = self._broker._connect()
-        self._channel = self._connection.channel()
-        self._channel.confirm_select()
-        self._sent = 0
-        self._channel.events["basic_ack"].add(partial(self._answered, kept=True))
-        self._channel.events["basic_nack"].add(partial(self._answered, kept=False))
-        self._channel.events["basic_return"].add(self._came_back)
+        self._channels, self._sent = {}, Counter()
 
-    def _answered(self, tag: int, multiple: bool, *, kept: bool) -> None:
-        tags = [one for one in self._waiting if one <= tag] if multiple else [tag]
+    def _channel(self, queue: str) -> Any:
+        """Return the queue's channel, opened at its first letter."""
+        if queue not in self._channels:
+            channel = self._channels[queue] = self._connection.channel()
+            channel.confirm_select()
+            channel.events["basic_ack"].add(partial(self._answered, queue, kept=True))
+            channel.events["basic_nack"].add(partial(self._answered, queue, kept=False))
+            channel.events["basic_return"].add(self._came_back)
+        return self._channels[queue]
+
+    def _answered(self, queue: str, tag: int, multiple: bool, *, kept: bool) -> None:
+        waiting = self._waiting[queue]
+        tags = [one for one in waiting if one <= tag] if multiple else [tag]
         for one in tags:
-            letter = self._waiting.pop(one, None)
+            letter = waiting.pop(one, None)
             if kept and letter is not None and letter not in self._returned:
                 self._confirmed.add(letter)
 
@@ -467,7 +476,7 @@ class _AmqpPublisher:
     def close(self) -> None:
         if self._connection is not None:
             _drop(self._connection)
-        self._connection = self._channel = None
+        self._connection, self._channels = None, {}
 
 
 _Publisher = _SqlPublisher | _AmqpPublisher
@@ -496,12 +505,13 @@ class Intake:
                 self._channel.auto_decode = False  # else the library decodes a body as its sender's property tells
                 self._channel.basic_qos(0, prefetch, False)
                 for number, queue in enumerate(queues):
-                    self._channel.basic_consume(
-                        queue=queue,
-                        no_ack=False,
-                        callback=partial(self._arrive, queue),
-                        consumer_tag=f"gateway-{number}-{uuid.uuid4().hex}",
-                    )
+                    with _named(queue):
+                        self._channel.basic_consume(
+                            queue=queue,
+                            no_ack=False,
+                            callback=partial(self._arrive, queue),
+                            consumer_tag=f"gateway-{number}-{uuid.uuid4().hex}",
+                        )
         except BaseException:
             _drop(self._connection)
             raise
@@ -618,6 +628,15 @@ class Intake:
             self._connection.release()
         except Exception:  # gone already: the broker, or the end of the lease, gives the messages back
             _drop(self._connection)
+
+
+@contextmanager
+def _named(queue: str) -> Iterator[None]:
+    """Name the queue that does not answer: mostly a quorum queue that has no leader."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise TimeoutError(f"the queue {queue!r} does not answer, it may have no leader") from error
 
 
 def _text(value: object) -> str | None:

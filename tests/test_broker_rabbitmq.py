@@ -11,7 +11,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import amqp
 import kombu
@@ -20,6 +20,7 @@ import pytest
 import gateway.broker
 from gateway.broker import Broker, Letter, open_broker
 from gateway.errors import BrokerUnavailable, GatewayError
+from tests.conftest import _rabbitmqctl
 
 pytestmark = pytest.mark.broker
 
@@ -123,6 +124,34 @@ def test_a_reader_whose_queue_is_deleted_is_told(shared_rabbitmq_url: str, broke
             connection.channel().queue_delete(queue)
         with pytest.raises(BrokerUnavailable):
             intake.receive(5)
+
+
+@pytest.fixture
+def hanging(shared_rabbitmq_url: str, queue: str) -> Iterator[str]:
+    """Give a queue that does not answer, like one without a leader."""
+    vhost = unquote(urlsplit(shared_rabbitmq_url).path[1:]).replace("/", "%2F")
+    process = f"whereis('{vhost}_{queue}')"
+    if _rabbitmqctl("eval", f"ok = sys:suspend({process}).") is None:
+        pytest.skip("rabbitmqctl cannot be used here")
+    yield queue
+    _rabbitmqctl("eval", f"ok = sys:resume({process}).")
+
+
+def test_a_queue_that_hangs_holds_up_no_other(
+    shared_rabbitmq_url: str, hanging: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others' letters are confirmed in the same batch, wherever they stand; the reader is told which queue it is."""
+    monkeypatch.setattr(gateway.broker, "CONFIRM_SECONDS", 3.0)
+    monkeypatch.setattr(gateway.broker, "SOCKET_SECONDS", 3.0)
+    other = f"out.{uuid.uuid4().hex}"
+    with open_broker(shared_rabbitmq_url) as broker:
+        broker.declare([other])
+        batch = [Letter("a", hanging, "", b""), Letter("b", other, "", b""), Letter("c", hanging, "", b"")]
+        assert broker.publish(batch).confirmed == {"b"}
+        with pytest.raises(BrokerUnavailable, match=f"the queue '{hanging}' does not answer"):
+            broker.consume([other, hanging])
+    with kombu.Connection(shared_rabbitmq_url) as connection:
+        connection.channel().queue_delete(other)
 
 
 # ------------------------------------------------------------------------------------------------ the network
