@@ -140,7 +140,7 @@ def hanging(shared_rabbitmq_url: str, queue: str) -> Iterator[str]:
 def test_a_queue_that_hangs_holds_up_no_other(
     shared_rabbitmq_url: str, hanging: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others' letters are confirmed in the same batch, wherever they stand; the reader is told which queue it is."""
+    """The others' letters are confirmed in the same batch, wherever they stand; the reader is told which it is."""
     monkeypatch.setattr(gateway.broker, "CONFIRM_SECONDS", 3.0)
     monkeypatch.setattr(gateway.broker, "SOCKET_SECONDS", 3.0)
     other = f"out.{uuid.uuid4().hex}"
