@@ -100,6 +100,7 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
         }
         struck |= dict.fromkeys(strikes, 0)
         with Run(folder / "run", rabbit.url(), postgres.url(), through, workers=2, batch=50) as run:
+            print(f"the first answer after {run.recovers()} s", flush=True)
             begun = sampled = time.monotonic()
             end, strike, sent = begun + minutes * 60, begun + QUIET[0], 0
             while (now := time.monotonic()) < end:

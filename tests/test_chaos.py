@@ -24,6 +24,7 @@ import sqlalchemy
 from gateway import service
 from gateway.broker import open_broker
 from gateway.journal import Journal
+from gateway.tables import inbox
 from tests.chaos import Run, embedded, original, traffic
 from tests.conftest import _absent
 from tests.servers import Postgres, Proxy, Rabbit
@@ -320,6 +321,13 @@ def test_poison(tmp_path: Path) -> None:
         print(figures)
         assert not figures.wrong()
         assert figures.parked == 2
+        engine = sqlalchemy.create_engine(run.database_url)
+        with engine.connect() as connection:
+            times = connection.execute(sqlalchemy.select(inbox.c.received_at, inbox.c.finished_at, inbox.c.state)).all()
+        engine.dispose()
+        longest = max(row.finished_at - row.received_at for row in times if row.state == "done")
+        print(f"of the {len(times) - 2} others none took longer than {longest.total_seconds():.1f} s")
+        assert longest.total_seconds() < 60
         assert sum(b"technical" in body or b"GTW-0010" in body for bodies in run.seen.values() for body in bodies) >= 2
 
 

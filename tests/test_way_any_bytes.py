@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import example, given, settings
@@ -67,33 +68,35 @@ def test_any_bytes_behind_a_good_beginning_end_in_a_verdict(start: bytes, rest: 
     ends_well(start + rest)
 
 
+TOKENS = [
+    b"'",
+    b"+",
+    b":",
+    b"?",
+    b"UNH+",
+    b"UNT+",
+    b"<",
+    b">",
+    b"</",
+    b"&amp;",
+    b"\0",
+    b"\xff",
+    b"9" * 40,
+    b"\n",
+    b"",
+]
+
+
 @st.composite
 def mutants(draw: st.DrawFn, originals: list[bytes]) -> bytes:
     """A sample with pieces cut out, doubled, moved or overwritten."""
     body = draw(st.sampled_from(originals))
-    tokens = [
-        b"'",
-        b"+",
-        b":",
-        b"?",
-        b"UNH+",
-        b"UNT+",
-        b"<",
-        b">",
-        b"</",
-        b"&amp;",
-        b"\0",
-        b"\xff",
-        b"9" * 40,
-        b"\n",
-        b"",
-    ]
     for _ in range(draw(st.integers(1, 4))):
         if not body:
             break
         start = draw(st.integers(0, len(body) - 1))
         end = min(len(body), start + draw(st.integers(0, 60)))
-        piece = draw(st.one_of(st.sampled_from(tokens), st.binary(max_size=6), st.just(body[start:end] * 2)))
+        piece = draw(st.one_of(st.sampled_from(TOKENS), st.binary(max_size=6), st.just(body[start:end] * 2)))
         body = body[:start] + piece + body[end:]
     return body
 
@@ -108,6 +111,29 @@ def test_spoilt_edifact_ends_in_a_verdict(body: bytes) -> None:
 @given(mutants(XML))
 def test_spoilt_xml_ends_in_a_verdict(body: bytes) -> None:
     ends_well(body)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("originals", [EDIFACT, XML], ids=["edifact", "xml"])
+def test_fuzz_all_the_way_for_as_long_as_the_environment_says(originals: list[bytes]) -> None:
+    """Spoil samples for GATEWAY_FUZZ_SECONDS (default 2; 60 in the build, more at night)."""
+    seconds = float(os.environ.get("GATEWAY_FUZZ_SECONDS", "2"))
+    seed = int(os.environ.get("GATEWAY_FUZZ_SEED", "0")) or random.randrange(2**32)
+    dice = random.Random(seed)
+    runs, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        runs += 1
+        body = bytearray(dice.choice(originals))
+        other = dice.choice(originals)
+        for _ in range(dice.randint(1, 6)):
+            at, length, there = dice.randrange(len(body) + 1), dice.choice((0, 1, 3, 40)), dice.randrange(len(other))
+            body[at : at + length] = dice.choice((other[there : there + length], TOKENS[dice.randrange(len(TOKENS))]))
+        try:
+            ends_well(bytes(body))
+        except Exception as error:
+            raise AssertionError(f"seed {seed}, run {runs}: {bytes(body)!r}") from error
+    print(f"{runs} transmissions in {seconds:.0f} s, seed {seed}")
 
 
 @pytest.mark.parametrize("body", [EDIFACT[0], XML[0]], ids=["edifact", "xml"])
