@@ -70,7 +70,7 @@ def parse(body: bytes) -> etree._Element:
     except etree.XMLSyntaxError as error:
         line, column = error.position
         place = Place(line=max(line, 1), column=max(column, 1))
-        reason, reason_fr = NOT_WELL_FORMED.get(error.code, NOT_WELL_FORMED[0])
+        reason, reason_fr = NOT_WELL_FORMED.get(getattr(error, "code", 0), NOT_WELL_FORMED[0])
         raise Malformed("XML-0001", reason, place=place, reason_fr=reason_fr) from None
     except ValueError:
         reason, reason_fr = NOT_WELL_FORMED[0]

@@ -7,7 +7,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 
 import pytest
 from hypothesis import example, given, settings
@@ -111,29 +110,6 @@ def test_spoilt_edifact_ends_in_a_verdict(body: bytes) -> None:
 @given(mutants(XML))
 def test_spoilt_xml_ends_in_a_verdict(body: bytes) -> None:
     ends_well(body)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(0)
-@pytest.mark.parametrize("originals", [EDIFACT, XML], ids=["edifact", "xml"])
-def test_fuzz_all_the_way_for_as_long_as_the_environment_says(originals: list[bytes]) -> None:
-    """Spoil samples for GATEWAY_FUZZ_SECONDS (default 2; 60 in the build, more at night)."""
-    seconds = float(os.environ.get("GATEWAY_FUZZ_SECONDS", "2"))
-    seed = int(os.environ.get("GATEWAY_FUZZ_SEED", "0")) or random.randrange(2**32)
-    dice = random.Random(seed)
-    runs, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        runs += 1
-        body = bytearray(dice.choice(originals))
-        other = dice.choice(originals)
-        for _ in range(dice.randint(1, 6)):
-            at, length, there = dice.randrange(len(body) + 1), dice.choice((0, 1, 3, 40)), dice.randrange(len(other))
-            body[at : at + length] = dice.choice((other[there : there + length], TOKENS[dice.randrange(len(TOKENS))]))
-        try:
-            ends_well(bytes(body))
-        except Exception as error:
-            raise AssertionError(f"seed {seed}, run {runs}: {bytes(body)!r}") from error
-    print(f"{runs} transmissions in {seconds:.0f} s, seed {seed}")
 
 
 @pytest.mark.parametrize("body", [EDIFACT[0], XML[0]], ids=["edifact", "xml"])
