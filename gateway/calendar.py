@@ -35,9 +35,10 @@ def eastern_day(moment: datetime) -> date:
     return moment.astimezone(EASTERN).date()
 
 
-def eastern(moment: datetime) -> str:
-    """Return an aware moment as people read it: 2026-11-27 09:05:00 EST."""
-    return f"{moment.astimezone(EASTERN):%Y-%m-%d %H:%M:%S %Z}"
+def eastern(moment: datetime, language: str = "en") -> str:
+    """Return an aware moment as people read it: 2026-11-27 09:05:00 EST (in French HNE)."""
+    shown = f"{moment.astimezone(EASTERN):%Y-%m-%d %H:%M:%S %Z}"
+    return shown.replace("EST", "HNE").replace("EDT", "HAE") if language == "fr" else shown
 
 
 def _countable(day: date) -> date:

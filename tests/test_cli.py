@@ -356,6 +356,17 @@ def test_check_speaks_french_throughout(run: Run) -> None:
         assert word not in said, word
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "nofile"), ("check", ORIGINAL, "--lang", "de"), ("nonsense",), ("replay",), ("parked", "refuse"),
+        ("replay", "--since", "yesterday"), ("samples", "make", "--out", "/proc/x"), ("smoke", "--verify", ORIGINAL),
+    ],
+)  # fmt: skip
+def test_a_wrong_call_is_one_line(run: Run, arguments: tuple[str, ...]) -> None:
+    one_line(run(*arguments))
+
+
 def test_ctrl_c_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def pressed(*_: object) -> None:
         raise KeyboardInterrupt

@@ -68,7 +68,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
             lang,
             files=[Path(each).name for each in what],
             messages=explained,
-            made_at=eastern(datetime.now(UTC)),
+            made_at=eastern(datetime.now(UTC), lang),
             words={name: text.speak(lang) for name, text in WORDS.items()},
             where=lambda place: where(place, lang),
         )

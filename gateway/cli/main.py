@@ -60,6 +60,11 @@ class _OneLine(click.Group):
             return super().invoke(context)
         except GatewayError as error:
             _stop(str(error))
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            of = error.ctx.command_path if error.ctx else "gateway"
+            _stop(f"{error.format_message().rstrip('.')}; see `{of} --help`")
         except KeyboardInterrupt:
             click.echo("gateway: interrupted", err=True)
             sys.exit(INTERRUPTED)

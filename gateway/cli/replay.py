@@ -383,14 +383,14 @@ def _page(result: replay.WhatIf, specs: Specs, wanted: Selection, lang: str, mea
     """Return the what-if's page."""
     chosen = {"partner": wanted.partner, "verdict": wanted.verdict, "finding": wanted.finding,
               "transaction": wanted.transaction_number}  # fmt: skip
-    span = [eastern(moment) for moment in (wanted.since, wanted.until) if moment]
+    span = [eastern(moment, lang) for moment in (wanted.since, wanted.until) if moment]
     return pages.render(
         "whatif.html",
         lang,
         specs_name=specs.root.name or str(specs.root),
         digest=result.digest,
         selection=", ".join([" / ".join(span)] * bool(span) + [f"{k} {v}" for k, v in chosen.items() if v]),
-        made_at=eastern(datetime.now(UTC)),
+        made_at=eastern(datetime.now(UTC), lang),
         tally=result.tally,
         verdicts=sorted(result.tally.verdicts.items()),
         words={name: text.speak(lang) for name, text in VERDICTS.items()},

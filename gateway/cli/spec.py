@@ -107,7 +107,10 @@ def make(
     on = day.date() if day else eastern_day(datetime.now(UTC))
     types = _types(specs, cad_type)
     codes = faults(specs) if code == "all" else (code,) if code else (None,)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GatewayError(f"{folder}: cannot be written: {error.strerror}") from error
     rows: list[list[str]] = []
     wrong = 0
     for number in range(count):

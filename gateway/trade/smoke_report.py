@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
 from rich.table import Table
 from rich.text import Text
 
+from gateway.calendar import eastern
 from gateway.errors import GatewayError
 from gateway.model import Bilingual
 from gateway.pages import render, write
@@ -142,6 +144,7 @@ def _page(result: Result, language: str) -> str:
         states={name: text.speak(language) for name, text in STATES.items()},
         answers={name: text.speak(language) for name, text in ANSWERS.items()},
         number=lambda seconds: _seconds(seconds, language),
+        at=lambda text: eastern(datetime.fromisoformat(text), language) if text else "—",
     )
 
 
