@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -373,7 +373,7 @@ class Interchange:
 
     The three composites (sender, recipient, and for messages S009) are kept as the components that were written.
     `messages` are the ordinals of the messages inside, by functional group (None: no group). `prepared` is the day in
-    UNB 0017, `places` where UNB's elements stand, by their number as CONTRL counts.
+    UNB 0017, `locate` finds an element of UNB, by its number and component as CONTRL counts.
     """
 
     syntax_id: str
@@ -386,7 +386,7 @@ class Interchange:
     groups: tuple[Group, ...]
     faults: tuple[Fault, ...] = ()
     prepared: date | None = None
-    places: Mapping[int, Place] = field(default_factory=dict)
+    locate: Callable[[int, int | None], Place] = field(default=lambda *_: Place(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -304,8 +304,8 @@ def _agreed(parsed: Parsed, facts: Facts) -> Parsed:
         if reference and not _only_contrl(interchange):
             duplicate = used.get(reference, parsed.received.digest) != parsed.received.digest
             used[reference] = "by this transmission"
-        found = structure.check_agreement(interchange, partner, today, duplicate=duplicate)
-        interchanges.append(replace(interchange, faults=(*interchange.faults, *found)))
+        found = tuple(structure.check_agreement(interchange, partner, today, duplicate=duplicate))
+        interchanges.append(replace(interchange, faults=(*interchange.faults, *found)) if found else interchange)
     return replace(parsed, interchanges=tuple(interchanges))
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 
 from gateway import limits
 from gateway.directory import Part, Segment, Slot, Structure
@@ -549,6 +550,9 @@ def _explain_totals(report: _Report, structure: Structure, rows: Sequence[int]) 
 # ------------------------------------------------------------------------------------------------ the envelopes
 
 
+COMPOSITES = {3, 4, 5}  # the elements of UNB that have components: sender, recipient, date and time
+
+
 def check_agreement(interchange: Interchange, partner: Partner, today: date, *, duplicate: bool) -> Iterator[Fault]:
     """Yield what an interchange's envelope says against the agreement with its sender; one cause, one finding.
 
@@ -558,7 +562,8 @@ def check_agreement(interchange: Interchange, partner: Partner, today: date, *, 
 
     def fault(code: str, error: str, element: int, value: str | None, expected: str | None = None) -> Iterator[Fault]:
         if element not in wrong:
-            yield Fault(code, None, interchange.places[element], value, expected, {}, error, "UNB")
+            place = interchange.locate(element, 1 if element in COMPOSITES else None)
+            yield Fault(code, None, place, value, expected, {}, error, "UNB")
 
     sender, recipient = next(iter(interchange.sender), ""), next(iter(interchange.recipient), "")
     ours = partner.agreement
@@ -573,10 +578,6 @@ def check_agreement(interchange: Interchange, partner: Partner, today: date, *, 
         yield from fault("EDI-0111", "26", 6, interchange.reference)
     if interchange.test and not ours.tests:
         yield from fault("EDI-0113", "25", 12, "1")
-
-
-# The elements of UNB that an agreement is about, by their number as CONTRL counts.
-_AGREED = {3: 1, 4: 1, 5: 1, 6: None, 12: None}
 
 
 def check_interchange(written: InterchangeText) -> Interchange:
@@ -603,7 +604,7 @@ def check_interchange(written: InterchangeText) -> Interchange:
         groups,
         faults,
         _prepared(written.header.value(4, 1)),
-        {number: written.place(written.header, number, component) for number, component in _AGREED.items()},
+        partial(written.place, written.header),
     )
 
 
