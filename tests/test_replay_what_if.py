@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gateway import pipeline
@@ -12,7 +18,7 @@ from gateway.cli import replay as cli_replay
 from gateway.desk import replay
 from gateway.journal import Journal, Selection
 from gateway.settings import Settings
-from tests.desk import runner
+from tests.desk import recorded, runner
 from tests.house import settings_in
 from tests.traffic import Template, record, templates, uses, without
 from tests.way import HOME, SAMPLES
@@ -151,3 +157,25 @@ def test_settings_travel_to_other_processes() -> None:
     import pickle
 
     assert isinstance(pickle.loads(pickle.dumps(settings_in(Path("x")))), Settings)  # noqa: S301
+
+
+PRESSED = """
+import gateway.cli.replay as command
+command.FEW, command.replay.PAGE = 1, 1
+from gateway.__main__ import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_one_line_also_from_many_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal sends it to every process: those that judged each showed a traceback."""
+    recorded(tmp_path).close()
+    runner(tmp_path, monkeypatch)  # sets the environment
+    command = [sys.executable, "-c", PRESSED, "replay", "--specs", str(HOME / "eccrd_specs"), "--processes", "2"]
+    judging = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    while judging.poll() is None and len(psutil.Process(judging.pid).children()) < 3:  # the tracker and two that judge
+        time.sleep(0.02)
+    os.killpg(judging.pid, signal.SIGINT)
+    _, said = judging.communicate(timeout=60)
+    assert (judging.returncode, said.strip()) == (130, "gateway: interrupted")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
+import signal
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -377,14 +379,22 @@ def _in_processes(
 ) -> Iterator[tuple[Tally, list[Change]]]:
     """Yield what the pages give, in their order; only a few are under way, however long the archive is."""
     context = multiprocessing.get_context("spawn")
+    multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
     with ProcessPoolExecutor(processes, context, _start, (settings, root)) as pool:
         waiting: deque[Future[tuple[Tally, list[Change]]]] = deque()
-        for page in wanted:
-            waiting.append(pool.submit(_page, page))
-            if len(waiting) > 3 * processes:
+        try:
+            for page in wanted:
+                # Ctrl-C goes to every process of a terminal. These start with it blocked, and end with this one.
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+                waiting.append(pool.submit(_page, page))
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+                if len(waiting) > 3 * processes:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def processors() -> int:
