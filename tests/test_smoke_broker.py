@@ -82,6 +82,7 @@ def played(url: str, plan: Scenario) -> Result:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_gateway_of_our_own_is_healthy(tmp_path: Path) -> None:
     done = CliRunner().invoke(smoke, ["--junit", str(tmp_path / "smoke.xml"), "--report", str(tmp_path / "smoke.html")])
     assert done.exit_code == 0, done.output
@@ -91,6 +92,7 @@ def test_a_gateway_of_our_own_is_healthy(tmp_path: Path) -> None:
 
 @pytest.mark.broker
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_gateway_over_rabbitmq_is_healthy(rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     partners = tmp_path / "partners.toml"
     user = urlsplit(rabbitmq_url).username
