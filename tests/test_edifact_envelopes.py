@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -208,3 +209,74 @@ def test_each_fault_of_an_envelope_gives_one_finding_and_its_contrl(row: Row) ->
     accepted = (f"{UCI[:-1]}7", f"{UCF[:-1]}7")
     assert [line for line in lines(body)[1:-1] if line not in accepted] == [row.told]
     assert judge(body) == ({1: ()}, [replace(judge(body)[1][0], faults=())]), "it is valid itself"
+
+
+def sent(text: str, agreement: Agreement = OURS, references: dict[str, str] | None = None) -> Outcome:
+    facts = Facts(NOW, replace(PARTNERS["maple"], agreement=agreement), references=references or {})
+    return handle(Received("r", "maple", text.encode("latin-1"), NOW), facts, SPECS)
+
+
+def codes(outcome: Outcome) -> list[list[str]]:
+    return [[finding.code for finding in one.findings] for one in outcome.judged]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WHOLE,
+        GROUPED,
+        WHOLE4,
+        unb("UNT+49", "UNT+00049"),
+        unb("UNZ+1", "UNZ+01"),
+        unb(UNH, "UNH+1+GOVCBR:D:13A:UN:CAD+1.00+1:C'"),
+        "\ufeff".encode().decode("latin-1") + re.sub(r"(?<!\?)'", "'\r\n", WHOLE),
+    ],
+    ids=["plain", "group", "syntax 4", "zeros in UNT", "zeros in UNZ", "first transfer", "BOM and lines"],
+)
+def test_what_is_tolerated_has_no_finding(text: str) -> None:
+    assert codes(sent(text)) == [[]]
+
+
+def test_one_reference_twice_in_a_transmission_is_a_duplicate() -> None:
+    outcome = sent(WHOLE + WHOLE)
+    assert codes(outcome) == [[], ["EDI-0111"]]
+    second = [each.body for each in outcome.outgoing if each.kind == "contrl"][1]
+    assert lines(second)[1:-1] == [f"{UCI}+26+UNB+6"]
+
+
+def test_a_contrl_may_repeat_a_reference() -> None:
+    contrl = "UNH+1+CONTRL:D:3:UN'UCI+OURS+CARMGATEWAY+MAPLEBROKER+7'UNT+3+1'"
+    outcome = sent(f"{UNB}{contrl}{UNZ}", references={"REF1": "f" * 64})
+    assert codes(outcome) == [[]]
+    assert [each.reference for each in outcome.acknowledged] == ["OURS"]
+    assert outcome.outgoing == ()
+
+
+def test_who_asks_for_an_indication_of_receipt_gets_no_more() -> None:
+    asked = WHOLE4.replace("REF1'UNH", "REF1++++2'UNH")
+    told = {each.kind: each.body for each in sent(asked).outgoing}
+    assert lines(told["contrl"])[1:-1] == [f"{UCI[:-1]}8"]
+    told = {each.kind: each.body for each in sent(asked.replace("UNT+49", "UNT+48")).outgoing}
+    assert lines(told["contrl"])[1:-1] == [f"{UCI[:-1]}7", f"{UCM}+29+UNT+2"]
+
+
+def test_a_refused_interchange_is_answered_once() -> None:
+    assert [each.kind for each in sent(f"{UNB}UNZ+0+REF1'").outgoing] == ["contrl"]
+    assert [each.kind for each in sent(unb("MAPLEBROKER", "SOMEBODY")).outgoing] == ["contrl"]
+
+
+def test_what_a_contrl_would_have_to_repeat_is_answered_otherwise_and_the_others_are_not_touched() -> None:
+    other = TWO.replace("12345000000012", "12345000000023")
+    text = f"{UNB}{ONE.replace('UNH+1+', 'UNH++').replace('+1.00', '')}{other}UNZ+2+REF1'"
+    outcome = sent(text)
+    assert [one.verdict for one in outcome.judged] == [Verdict.REFUSED, Verdict.ACCEPTED]
+    assert [each.kind for each in outcome.outgoing] == ["refused", "accepted", "request"]
+
+
+def test_xml_is_held_to_the_same_agreement() -> None:
+    body = (SAMPLES / "originals/published-example.xml").read_bytes()
+    for agreement, code in ((Agreement(ids=("ICS",)), "GTW-0015"), (Agreement(tests=False), "GTW-0016")):
+        partner = replace(PARTNERS["erable"], agreement=agreement)
+        test = body.replace(b"<TestIndicator>false", b"<TestIndicator>true")
+        outcome = handle(Received("r", "erable", test, NOW), Facts(NOW, partner), SPECS)
+        assert codes(outcome) == [[code]]

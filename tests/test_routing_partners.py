@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.model import MessageType, Nature, Period
+from gateway.model import Agreement, MessageType, Nature, Period
 from routing.partners import inbound_queue, load_partners
 from routing.routes import destination, load_routes
 
@@ -125,3 +125,13 @@ def test_a_route_that_cannot_be_used(tmp_path, row, reason):
     table.write_text(f"message_type,nature,test,destination\n{row}\n")
     with pytest.raises(GatewayError, match=f"routes.csv, row .*{reason}"):
         load_routes(table)
+
+
+def test_the_agreement_is_every_partners(tmp_path: Path) -> None:
+    text = (SAMPLES / "partners.toml").read_text(encoding="utf-8")
+    file = tmp_path / "partners.toml"
+    file.write_text(f'[gateway]\nids = ["CARM"]\ntests = false\nmax_age_days = 30\n{text}', encoding="utf-8")
+    assert {partner.agreement for partner in load_partners(file).values()} == {Agreement(("CARM",), False, 30)}
+    file.write_text(f"[gateway]\nmax_age_days = -1\n{text}", encoding="utf-8")
+    with pytest.raises(GatewayError, match="max_age_days"):
+        load_partners(file)
