@@ -28,8 +28,8 @@ ENCODINGS: Mapping[str, str] = {
     "UNOL": "iso8859-15",
     "UNOW": "utf-8",
 }
-# Syntax versions by UNB 0002, X being that of ISO 9735-11; those before 4 know the character sets of levels A to F.
-VERSIONS = ("1", "2", "3", "4", "X")
+# Syntax versions by UNB 0002; those before 4 know the character sets of levels A to F.
+VERSIONS = ("1", "2", "3", "4")
 STEP = 1 << 16
 CONTINUATION = bytes(range(0x80, 0xC0))  # in UTF-8 these begin no character
 RELEASED = 0xD800  # a released character c is kept as chr(RELEASED + ord(c)): no decoder ever yields these
@@ -37,7 +37,7 @@ RELEASED = 0xD800  # a released character c is kept as chr(RELEASED + ord(c)): n
 
 def charset_known(syntax_id: str, version: str) -> bool:
     """Tell whether a character set (UNB 0001) can be read here and exists in a syntax version (UNB 0002)."""
-    return syntax_id in ENCODINGS and (syntax_id <= "UNOF" or version not in ("1", "2", "3"))
+    return syntax_id in ENCODINGS and (syntax_id <= "UNOF" or version not in VERSIONS[:3])
 
 
 class Service(NamedTuple):

@@ -69,6 +69,7 @@ ROWS = [
     Row("B2 no reference", unb("1200+REF1", "1200"), "13", ("UNB", 6, None), None),
     Row("B3 syntax identifier", unb("UNOB:3", "UNOQ:3"), "2", ("UNB", 2, 1), f"{UCI}+2+UNB+2:1"),
     Row("B3 syntax version", unb("UNOB:3", "UNOB:7"), "2", ("UNB", 2, 2), f"{UCI}+2+UNB+2:2"),
+    Row("B3 syntax version of part 11", unb("UNOB:3", "UNOB:X"), "2", ("UNB", 2, 2), f"{UCI}+2+UNB+2:2"),
     Row("B4 element in UNB", unb("1200+REF1", "1200+REF1+++++++X"), "16", ("UNB", 13, None), f"{UCI}+16+UNB+13"),
     Row("B4 component in UNB", unb("1200+REF1", "1200:X+REF1"), "16", ("UNB", 5, 3), f"{UCI}+16+UNB+5:3"),
     Row("B4 element in UNZ", unb(UNZ, "UNZ+1+REF1+X'"), "16", ("UNZ", 4, None), f"{UCI}+16+UNZ+4"),
