@@ -23,7 +23,7 @@ BLOCKS = re.findall(r"^```\n(.*?)^```", EXAMPLES.sub("", PAGE), re.S | re.M)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line]
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
-# Several programs at a time, each loading its modules: on a busy machine that is minutes. A limit for hangs, no measure.
+# Several programs at a time, each loading its modules: minutes on a busy machine. A limit for hangs, no measure.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
