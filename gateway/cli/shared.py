@@ -17,7 +17,7 @@ from rich.console import Console
 from gateway import pipeline
 from gateway.broker import mask
 from gateway.calendar import EASTERN
-from gateway.desk.trial import Trial
+from gateway.desk.trial import TABLES, Trial
 from gateway.errors import GatewayError
 from gateway.journal import Journal
 from gateway.model import Bilingual, Declaration, Envelope, Facts, MessageType, Parsed, Partner, Period, Received
@@ -99,9 +99,10 @@ def open_journal(settings: Settings, *, make: bool = False, otherwise: str = "")
 
 
 def files_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files, and those in the folders by name."""
+    """Yield the files, and those in the folders by name but for tables of expectations, which are no messages."""
     for path in paths:
-        yield from sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        inside = (each for each in path.rglob("*") if each.is_file() and each.name not in TABLES)
+        yield from sorted(inside) if path.is_dir() else [path]
 
 
 def read_file(path: Path) -> bytes:
