@@ -6,9 +6,8 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import xmlschema
 from lxml import etree
 from pydifact.control.characters import Characters
 from pydifact.segments import Segment
@@ -17,6 +16,9 @@ from pydifact.serializer import Serializer
 from gateway.model import Declaration, Envelope, Level, Unreadable
 from gateway.specs import Element, Pack
 from parsers.places import EdifactPlace, Position, XmlStep, edifact_place, group_parents, group_triggers, xml_path
+
+if TYPE_CHECKING:
+    import xmlschema
 
 # The character sets that a syntax identifier declares, as Python names them.
 CHARSETS = {"UNOA": "ascii", "UNOB": "ascii", "UNOC": "latin-1", "UNOW": "utf-8"}
@@ -125,6 +127,8 @@ def _choices(step: XmlStep) -> tuple[tuple[str, str], ...]:
 
 @functools.cache
 def _schema(pack: Pack) -> xmlschema.XMLSchema10:
+    import xmlschema  # an eighth of every program's start
+
     return xmlschema.XMLSchema10(pack.schema, allow="local", defuse="always")
 
 

@@ -9,14 +9,15 @@ from contextlib import suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import xmlschema
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.limits import FINDINGS_LISTED
 from gateway.model import Address, Bilingual, Fault, MessageType, Place, Unreadable
 from gateway.specs import Element, Pack
 from validators.elements import MISSING, UNREADABLE, details_of, in_words, usage_of
+
+if TYPE_CHECKING:
+    import xmlschema
 
 STRUCTURE = "XML-0004"
 
@@ -100,17 +101,23 @@ def _excerpt(node: Any, keep: Collection[Any], originals: dict[Any, Any]) -> Any
 @cache
 def _schema(path: Path) -> xmlschema.XMLSchema10:
     """Return the schema, built once, from local files only."""
+    import xmlschema  # only when there is something to explain: an eighth of every program's start
+
     return xmlschema.XMLSchema10(str(path), allow="local", defuse="always")
 
 
 def _errors(root: Any, pack: Pack) -> Iterator[Any]:
     """Yield xmlschema's errors, up to where it gives up itself (it raises at an unknown xsi:type)."""
+    import xmlschema
+
     with suppress(xmlschema.XMLSchemaException, LookupError):
         yield from _schema(pack.schema).iter_errors(root)
 
 
 def _troubles(root: Any, pack: Pack) -> list[Trouble]:
     """Return the schema's errors, each place once."""
+    import xmlschema
+
     found: dict[tuple[str, str], Trouble] = {}
     for error in islice(_errors(root, pack), ERRORS_EXPLAINED):
         node, reason = error.elem if error.elem is not None else root, error.reason or str(error.message)
