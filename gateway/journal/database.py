@@ -148,5 +148,5 @@ def reason(url: URL, error: SQLAlchemyError) -> str:
     if url.password:
         line = line.replace(url.password, "***")
     if "no such table" in line or ("relation" in line and "does not exist" in line):
-        line = "it has no tables yet: the schema must be migrated first"
+        line = "it has no tables yet: run `gateway doctor --declare` or `gateway serve`"
     return f"journal {masked(url)}: {line}"
