@@ -176,3 +176,12 @@ def test_what_cannot_be_compared_is_one_clear_line(run: Run, first: str, second:
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert said in line
+
+
+def test_a_difference_in_french_has_no_english_word(run: Run) -> None:
+    told = run(
+        "diff", str(SAMPLES / "originals/ab-two-lines.edi"), str(SAMPLES / "changes/ab-adjustment.edi"), "--lang", "fr"
+    ).stdout
+    assert "DDMC 12345000000012" in told
+    assert "(montant dû, élevée)" in told
+    assert "B : un rajustement" in told

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import calendar, pipeline
-from gateway.cli.shared import FORMAT, LANGUAGE, named_partner, open_journal, out, read_file
+from gateway.cli.shared import CONFIDENCES, FORMAT, LANGUAGE, named_partner, open_journal, out, read_file
 from gateway.desk.diff import Diff, compare, effect_of, line_differences
 from gateway.errors import GatewayError
 from gateway.model import (
@@ -46,6 +46,7 @@ WORDS = {
         "These are two declarations, not two versions of one",
         "Ce sont deux déclarations, non deux versions d'une seule",
     ),
+    "CAD": Bilingual("CAD", "DDMC"),
     "same": Bilingual("Nothing differs.", "Rien ne diffère."),
     "changed": Bilingual("What changed", "Ce qui a changé"),
     "itself": Bilingual("Of the message itself", "Du message lui-même"),
@@ -69,6 +70,14 @@ WORDS = {
     "after": Bilingual("after", "après"),
     "difference": Bilingual("difference", "différence"),
     "element": Bilingual("element", "élément"),
+}
+
+# What a reason code does with the amount, as its list says.
+KINDS = {
+    "refund": Bilingual("refund", "remboursement"),
+    "owing": Bilingual("owing", "montant dû"),
+    "neutral": Bilingual("neutral", "sans effet"),
+    "correction": Bilingual("correction", "correction"),
 }
 
 NATURES = {
@@ -272,15 +281,16 @@ def _print(found: Diff, judged: Judged, nature: Nature, before: Side, after: Sid
     def word(name: str) -> str:
         return WORDS[name].speak(lang)
 
-    first, second = _named(before), _named(after)
+    first, second, colon = _named(before), _named(after), " :" if lang == "fr" else ":"
     for letter, side in (("A", first), ("B", second)):
-        out.print(Text(f"{letter}  {side['name']}: CAD {side['transaction_number']} version {side['version']}"))
+        number = f"{word('CAD')} {side['transaction_number']} version {side['version']}"
+        out.print(Text(f"{letter}  {side['name']}{colon} {number}"))
     if first["transaction_number"] != second["transaction_number"]:
         out.print(Text(word("other"), "bold red"))
     if not found:
         out.print(word("same"))
         return
-    out.print(Text(f"B: {NATURES[nature].speak(lang)}"))
+    out.print(Text(f"B{colon} {NATURES[nature].speak(lang)}"))
     for heading, substance in (("changed", True), ("itself", False)):
         rows = [one for one in found.changed if one.substance is substance]
         if rows:
@@ -305,11 +315,12 @@ def _print(found: Diff, judged: Judged, nature: Nature, before: Side, after: Sid
     if found.calls:
         out.print(Text(f"\n{word('reasons')}", "bold"))
     for call in found.calls:
-        out.print(
-            Text(f"  {_where(call.invoice, call.line, lang)}: {word('given')} {' '.join(call.given) or word('none')}")
-        )
+        given = " ".join(call.given) or word("none")
+        out.print(Text(f"  {_where(call.invoice, call.line, lang)}{colon} {word('given')} {given}"))
         for code in call.fitting:
-            facts = f"{code.name.speak(lang)} ({code.row.get('kind', '')}, {code.confidence})"
+            sides = (KINDS.get(code.row.get("kind", "")), CONFIDENCES.get(code.confidence))
+            sure = ", ".join(side.speak(lang) for side in sides if side)
+            facts = f"{code.name.speak(lang)} ({sure})"
             out.print(Text(f"    {word('called')} {code.code}  ").append(facts, "dim"))
         if not call.fitting:
             out.print(Text(f"    {word('called')} {word('no code')}", "dim"))

@@ -15,7 +15,7 @@ from rich.text import Text
 from gateway import pages, pipeline
 from gateway.calendar import eastern
 from gateway.catalogue import in_words, listed_rules
-from gateway.cli.shared import HTML, LANGUAGE, files_with_facts, open_journal, out
+from gateway.cli.shared import CONFIDENCES, HTML, LANGUAGE, files_with_facts, open_journal, out
 from gateway.desk import replay
 from gateway.desk.explain import Explained, Remark, explain, where
 from gateway.errors import GatewayError
@@ -201,5 +201,6 @@ def _print_code(code: str, specs: Specs, lang: str) -> None:
     if finding.syntax_error:
         table.add_row("CONTRL (UN 0085)", Text(finding.syntax_error))
     table.add_row("source", Text(finding.source))
-    table.add_row("confidence" if lang == "en" else "confiance", Text(finding.confidence))
+    sure = CONFIDENCES.get(finding.confidence)
+    table.add_row("confidence" if lang == "en" else "confiance", sure.speak(lang) if sure else Text(finding.confidence))
     out.print(table)

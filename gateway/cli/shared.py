@@ -38,6 +38,12 @@ OPERATOR = click.option(
 
 
 # Verdicts in words; "" is a message that is not there.
+# How sure a row of the specification is, in words.
+CONFIDENCES: Mapping[str, Bilingual] = {
+    "high": Bilingual("high", "élevée"),
+    "medium": Bilingual("medium", "moyenne"),
+    "low": Bilingual("low", "faible"),
+}
 VERDICTS: Mapping[str, Bilingual] = {
     "accepted": Bilingual("accepted", "accepté"),
     "refused": Bilingual("refused", "refusé"),
