@@ -180,6 +180,17 @@ def test_check_speaks_french(run: Run) -> None:
         assert finding["text"]["fr"] not in english
 
 
+@pytest.mark.parametrize(
+    ("lang", "heading"),
+    [
+        ("en", "unknown message from an unknown sender: refused"),
+        ("fr", "message inconnu d'un expéditeur inconnu : refusé"),
+    ],
+)
+def test_check_says_once_that_it_knows_nothing_of_a_message(run: Run, lang: str, heading: str) -> None:
+    assert heading in run("check", str(SAMPLES / "refused/noise.bin"), "--lang", lang).stdout
+
+
 def test_check_writes_the_answers(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "some/answers"
     run("check", ORIGINAL, XML, FAULTY["xml"], "--answers", folder)
@@ -376,6 +387,13 @@ def test_ctrl_c_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result.exit_code, result.stderr) == (130, "gateway: interrupted\n")
 
 
+def test_list_names_what_a_resend_repeats(run: Run, gateway: House) -> None:
+    gateway.send("maple", Path(ORIGINAL).read_bytes(), Path(ORIGINAL).read_bytes())
+    gateway.settle_down()
+    first = json.loads(run("list", "--format", "json").stdout)[-1]["id"]
+    assert f"resend of {first[:12]} " in run("list").stdout
+
+
 def test_list_of_nothing_is_nothing(run: Run, gateway: House) -> None:
     result = run("list", "--format", "json")
     assert (result.exit_code, json.loads(result.stdout)) == (0, [])
@@ -490,6 +508,7 @@ def test_send_and_wait_for_nobody_ends(run: Run, gateway: House) -> None:
     result = run("send", ORIGINAL, "--as", "maple", "--wait", "--seconds", "0.2")
     assert result.exit_code == 1
     assert "no final answer" in result.stderr
+    assert "no receipt: does a gateway run" in result.stderr
 
 
 @pytest.mark.slow

@@ -25,8 +25,8 @@ from gateway.cli import diff, explain, ops, replay, smoke, spec
 from gateway.cli.shared import VERDICTS, files_with_facts, open_journal, plain, read_file
 from gateway.desk.explain import where
 from gateway.errors import GatewayError
-from gateway.journal import Journal
-from gateway.model import Bilingual, Finding, Judged, MessageType, Outgoing, Severity, Verdict
+from gateway.journal import RESEND_OF, Journal
+from gateway.model import Bilingual, Finding, Judged, MessageType, Outgoing, Severity, Syntax, Verdict
 from gateway.settings import HOME, Settings, from_environment
 from routing.partners import inbound_queue, load_partners
 
@@ -44,9 +44,13 @@ TYPES = {
     MessageType.DECLARATION: Bilingual("declaration", "déclaration"),
     MessageType.CORRECTION: Bilingual("correction", "modification"),
     MessageType.WITHDRAW: Bilingual("withdraw", "retrait"),
-    MessageType.UNKNOWN: Bilingual("unknown", "message inconnu"),
+    MessageType.UNKNOWN: Bilingual("message", "message"),
 }
+UNREAD = Bilingual("unknown", "inconnu")
 SEVERITIES = {Severity.REFUSE: Bilingual("refuse", "refus"), Severity.WARN: Bilingual("warn", "avis")}
+
+# How many characters of an id are listed.
+SHORT = 12
 
 # How many characters of an offending line are shown around the place.
 SHOWN = 100
@@ -160,11 +164,12 @@ def _print_judged(path: Path, one: Judged, lang: str) -> None:
     number = f" {declaration.transaction_number or '?'} version {declaration.version or '?'}" if declaration else ""
     style = "green" if one.verdict is Verdict.ACCEPTED else "bold red"
     kind, sender, verdict = TYPES[message.type].speak(lang), message.envelope.sender, VERDICTS[str(one.verdict)]
-    heading = Text(
-        f"{path} : {kind} {message.syntax}{number} de {sender or 'inconnu'} : "
-        if lang == "fr"
-        else f"{path}: {message.syntax} {kind}{number} from {sender or 'unknown'}: "
-    )
+    syntax = UNREAD.speak(lang) if message.syntax is Syntax.UNKNOWN else str(message.syntax)
+    if lang == "fr":
+        whose = f"de {sender}" if sender else "d'un expéditeur inconnu"
+        heading = Text(f"{path} : {kind} {syntax}{number} {whose} : ")
+    else:
+        heading = Text(f"{path}: {syntax} {kind}{number} from {sender or 'an unknown sender'}: ")
     out.print(heading.append(verdict.speak(lang), style), soft_wrap=True)
     text = message.locator.text().splitlines() if one.findings else []
     for finding in one.findings:
@@ -272,9 +277,12 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
                 sys.exit(1)
             if kind in ("assessed", "pending"):
                 return
-    click.echo(
-        f"gateway: no final answer within {seconds:g} s; does an assessment engine answer? see serve --help", err=True
+    why = (
+        "does an assessment engine answer? see `gateway serve --help`"
+        if ours
+        else "and no receipt: does a gateway run (`gateway serve`)? The message waits in its queue"
     )
+    click.echo(f"gateway: no final answer within {seconds:g} s; {why}", err=True)
     sys.exit(1)
 
 
@@ -327,8 +335,10 @@ def list_command(form: str, **filters: Any) -> None:
     table = _table(*headings)
     for row in rows:
         codes = " ".join(finding["code"] for finding in row["findings"])
+        if (note := row["note"] or "").startswith(RESEND_OF):
+            codes = note[: len(RESEND_OF) + SHORT]
         cells = [
-            row["id"][:12],
+            row["id"][:SHORT],
             eastern(row["received_at"]),
             *(row[name] or "" for name in ("partner", "sender", "type", "transaction_number", "version", "verdict")),
             codes,
@@ -347,7 +357,7 @@ def _alert(row: dict[str, Any]) -> str:
 
 
 @main.command()
-@click.argument("id_")
+@click.argument("id_", metavar="ID")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def show(id_: str, form: str) -> None:
     """Show the whole life of a message by its id or the start of it: bytes, digest, findings, answers, times.
