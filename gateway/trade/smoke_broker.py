@@ -377,7 +377,8 @@ def _publish(broker: Broker, sent: list[Sent]) -> None:
 def _judge(line: Line, step: Step, sent: list[Sent], of: Sent | None, scenario: Scenario) -> None:
     """Fill a step's line from what came back."""
     first = sent[0]
-    line.seconds = round(max((each.last - each.at for each in sent if each.replies), default=0.0), 3)
+    took = [each.last - each.at for each in sent if each.replies]
+    line.seconds = round(max(took), 3) if took else None  # nothing came: no time that it took
     line.subject = first.subject if len(sent) == 1 else ""
     line.answers = [kind for kind in _ORDER if any(kind in each.kinds() for each in sent)]
     line.codes = sorted({code for each in sent for code in each.codes()})
