@@ -118,12 +118,14 @@ def _parse_xml(received: Received, specs: Specs) -> Message:
     if pack is None:
         fault = Fault("GTW-0002", address=Address("function_code"), value=code)
         return Message(1, Syntax.XML, MessageType.UNKNOWN, envelope, None, None, (fault,), locator)
-    declaration, unread = cad_xml.read_xml(node, pack)
+    other_version = version not in (None, pack.version)
+    sound = not other_version and xml.fits(root, pack)
+    declaration, unread = cad_xml.read_xml(node, pack, sound=sound)
     faults: list[Fault] = []
-    if version and version != pack.version:
+    if other_version:
         place = xml.place_in_envelope(root, pack.xml_envelope["version"], locator)
-        faults = [_no_such_version(version, known, code, place)]
-    elif not xml.fits(root, pack):
+        faults = [_no_such_version(version or "", known, code, place)]
+    elif not sound:
         misfits = xml.misfits(root, pack, limits.FINDINGS_LISTED)
         faults = schema.explain(root, pack, locator.place_of, misfits)
         if not faults and not check_elements(declaration, pack, specs, pack.types[code or ""]):

@@ -119,14 +119,15 @@ class Walk:
         return self
 
 
-def read_xml(node: etree._Element | None, pack: Pack) -> tuple[Declaration, list[etree._Element]]:
+def read_xml(node: etree._Element | None, pack: Pack, *, sound: bool) -> tuple[Declaration, list[etree._Element]]:
     """Return the declaration that a Declaration node holds, and the nodes that the dictionary has not.
 
-    What stands below an unknown node is not looked at: the node itself is told.
+    What stands below an unknown node is not looked at: the node itself is told. `sound` tells that the document fits
+    the schema: then to know its shape is enough. Of others nothing is learned, since lines may stand anywhere in them.
     """
     if node is None:
         return Declaration({}), []
-    shapes, cut = _shapes(pack), _cut(node, pack)
+    shapes, cut = _shapes(pack), _cut(node, pack) if sound else []
     known = [shapes.find(shape, texts) for shape, texts in cut]
     if known and None not in known:
         return follow(zip(cast("list[tuple[Step, ...]]", known), (texts for _, texts in cut), strict=True)), []

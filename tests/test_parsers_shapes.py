@@ -137,3 +137,30 @@ def test_the_memory_is_bounded() -> None:
     assert len(readings) <= shapes.TEXTS
     assert readings["x" * 70] == "x" * 70
     assert "x" * 70 not in readings
+
+
+def test_lines_astray_in_a_refused_document_teach_nothing_about_lines() -> None:
+    """They once stood in a text, as many as there were lines: the next good declaration lost its own, and passed."""
+    forget()
+    (good,) = read(XML)
+    text = XML.decode()
+    first = text[text.index("<GovernmentAgencyGoodsItem>") :].partition("</GovernmentAgencyGoodsItem>")
+    line = "".join(first[:2])
+    start, end = text.index(line), text.rindex(first[1]) + len(first[1])
+    refused = (text[:start] + "<GovernmentAgencyGoodsItem/>" * 2 + text[end:]).replace(
+        "</FunctionalReferenceID>", f"{line} {line}</FunctionalReferenceID>", 1
+    )
+    assert read(refused.encode())[0].faults
+    assert read(XML)[0].declaration == good.declaration
+
+
+def test_a_text_that_was_not_there_is_read_when_it_is() -> None:
+    """A child in an element of text is a fault, but no reason to read another declaration than a fresh process does."""
+    empty = XML.replace(b"<FunctionalReferenceID>REF-1<", b"<FunctionalReferenceID><ID/><", 1)
+    filled = empty.replace(b"<ID/>", b"REF-1<ID/>", 1)
+    assert empty != XML
+    forget()
+    fresh = read(filled)[0].declaration
+    forget()
+    read(empty)
+    assert read(filled)[0].declaration == fresh
