@@ -21,6 +21,9 @@ Segment = Sequence[Sequence[str]]  # elements of components; element 0 is the ta
 # All that is not a separator in canonical form, and the separator that ends a segment.
 DATA, TERMINATOR = bytes(set(range(256)) - set(b"+:'")), ord("'")
 
+# Separators of a run up to which is remembered where its tags stand: ten times those of any usual run.
+SEPARATORS = 4_096
+
 
 class Slot(NamedTuple):
     """An element's position in a segment, and how to read it."""
@@ -243,7 +246,8 @@ def _shape(run: str, of_line: bool) -> tuple[Hashable, list[str]]:
     """Return a run's shape, which is its separators and its tags, and its components."""
     separators = run.encode("utf-8", "surrogatepass").translate(None, DATA)
     components = run.replace("+", ":").replace("'", ":").split(":")
-    return (of_line, separators, _tags(separators)(components)), components
+    tags = _tags if len(separators) <= SEPARATORS else _tags.__wrapped__
+    return (of_line, separators, tags(separators)(components)), components
 
 
 @functools.lru_cache(maxsize=SHAPES)

@@ -19,6 +19,9 @@ from parsers.shapes import LEVELS, Note, Readings, Shapes, Step, follow, plain, 
 # How the serialiser writes what it must not write as it is, beside &amp; &lt; and &gt;.
 ESCAPED = {"&quot;": '"', "&#13;": "\r", "&#10;": "\n", "&#9;": "\t"}
 
+# Characters of a Declaration's own tag, which is part of every shape: many namespaces, but not any number.
+HEAD = 4_096
+
 
 class XmlPlan:
     """What to do with one class or element of the schema: read it, descend into it, or start a level."""
@@ -146,7 +149,7 @@ def _cut(node: etree._Element, pack: Pack) -> list[tuple[tuple[str, str], list[s
     """
     text = etree.tostring(node, encoding="unicode", with_tail=False)
     head, _, rest = text.partition(">")
-    if "xmlns" in rest or head.endswith("/"):
+    if "xmlns" in rest or head.endswith("/") or len(head) > HEAD:
         return []
     name = pack.xml_levels["commodity"].rpartition("/")[2]
     runs = rest.split(f"<{node.prefix}:{name}>" if node.prefix else f"<{name}>")

@@ -19,6 +19,8 @@ LEVELS = ("declaration", "invoice", "commodity")
 
 # How many shapes, and how many texts of an element, are remembered; they come from senders.
 SHAPES, TEXTS, TEXT = 512, 256, 64
+# How many bytes, about, the shapes of one memory may take, and what each piece of a run takes beside its characters.
+MEMORY, PIECE = 32_000_000, 100
 
 
 def plain(text: str) -> str:
@@ -83,6 +85,7 @@ class Shapes:
 
     def __init__(self) -> None:
         self._known: dict[Hashable, tuple[tuple[int, ...], dict[tuple[str, ...], tuple[Step, ...]]]] = {}
+        self._size = 0
 
     def find(self, shape: Hashable, texts: Sequence[str]) -> tuple[Step, ...] | None:
         """Return the steps of a run that is written in this shape and has these texts, None if it is new."""
@@ -94,13 +97,20 @@ class Shapes:
 
     def keep(self, shape: Hashable, choosing: Iterable[int], texts: Sequence[str], run: tuple[Step, ...]) -> None:
         """Remember the steps of a run; `choosing` are the indices of the texts that its walk has looked at."""
-        if len(self._known) >= SHAPES:
+        size = sum(map(len, texts)) + PIECE * len(texts)
+        if len(self._known) >= SHAPES or self._size + size > MEMORY:
             self._known.clear()
+            self._size = 0
+        if size > MEMORY:
+            return
         before, meanings = self._known.get(shape, ((), {}))
         at = tuple(sorted({*before, *choosing}))
         if at != before or len(meanings) >= SHAPES:  # which texts choose may depend on what others have chosen
             meanings = {}
-        meanings[tuple([texts[index] for index in at])] = run
+        chosen = tuple([texts[index] for index in at])
+        if chosen not in meanings:
+            self._size += size
+        meanings[chosen] = run
         self._known[shape] = at, meanings
 
 

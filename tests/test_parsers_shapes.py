@@ -131,6 +131,13 @@ def test_the_memory_is_bounded() -> None:
         memory.keep("one shape", [0], [str(number)], ())
     assert len(memory._known) <= shapes.SHAPES
     assert len(memory._known["one shape"][1]) <= shapes.SHAPES
+    for number in range(100):
+        memory.keep(("x" * 1_000_000, number), [0], ["x" * 1_000_000, str(number)], ())
+        memory.keep("one shape", [0], [f"{number}" * 1_000_000], ())
+    kept = [key for _, meanings in memory._known.values() for key in meanings]
+    assert sum(len(text) for key in kept for text in key) <= shapes.MEMORY
+    memory.keep("too long", [], ["x" * (shapes.MEMORY + 1)], ())
+    assert memory.find("too long", [""]) is None
     readings = shapes.Readings(DECLARATION.elements["vendor_name"].format, lambda form, text: form.read(text))
     for number in range(3 * shapes.TEXTS):
         assert readings[str(number)] == str(number)
