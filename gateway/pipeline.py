@@ -84,7 +84,8 @@ def parse(received: Received, specs: Specs) -> Parsed:
         if not received.body:
             raise Malformed("GTW-0008", "nothing was sent")
         if len(received.body) > limits.TRANSMISSION_BYTES:
-            raise Malformed("GTW-0007", f"{len(received.body)} bytes, at most {limits.TRANSMISSION_BYTES}")
+            size, most = len(received.body), limits.TRANSMISSION_BYTES
+            raise Malformed("GTW-0007", f"{size} bytes, at most {most}", reason_fr=f"{size} octets, au plus {most}")
         if syntax is Syntax.EDIFACT:
             return _parse_edifact(received, specs)
         if syntax is Syntax.XML:

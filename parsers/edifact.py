@@ -63,7 +63,7 @@ def read(body: bytes, directories: Directories) -> Iterator[MessageText | Interc
                 raise
             lost = InterchangeText(body, position, Service(), "", "3", ServiceSegment([["UNB"]], position), {})
             lost.start = place
-            lost.anomalies.append(Anomaly("unreadable", position, error.reason))
+            lost.anomalies.append(Anomaly("unreadable", position, error.value or ""))
             yield lost
             return
         interchange.tally, interchange.start = tally, place

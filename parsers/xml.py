@@ -54,7 +54,8 @@ def parse(body: bytes) -> etree._Element:
     the signs that open an element or give an attribute a value bound those before anything is built.
     """
     if body.count(b"<") > limits.XML_NODES or body.count(b"=") > limits.XML_NODES:
-        raise Malformed("XML-0003", f"more than {limits.XML_NODES} nodes")
+        most = limits.XML_NODES
+        raise Malformed("XML-0003", f"more than {most} nodes", reason_fr=f"plus de {most} nœuds")
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,

@@ -9,6 +9,7 @@ from operator import itemgetter
 from gateway.model import Interchange
 from gateway.written import serialised
 from responses.business import OWN_ID, Business, Duty, Problem, Step, day, duties, moment
+from responses.contrl import unfit
 
 CONTENT_TYPE = "application/edifact"
 
@@ -18,6 +19,7 @@ Elements = Sequence[str | Sequence[str]]
 OUR_LIST = "CAD"  # 1131: the code is not of the UN's list
 TEXT = 512  # characters in one component of FTX (4440), of which there are at most five
 COMPONENTS = 5
+ID = 35  # characters of an address (0004, 0010)
 
 # Typographic characters that French texts use and ISO 8859-1 lacks.
 LATIN = str.maketrans(
@@ -30,7 +32,8 @@ def write(answer: Business, interchange: Interchange | None = None) -> bytes:
     """Return the interchange that carries the answer, addressed back to the subject's sender.
 
     Syntax version, character set and qualified addresses are the subject's; UNOA and UNOB become UNOC (ISO 8859-1),
-    which French needs. Without the subject's interchange: UNOC, version 3, the addresses of the envelope.
+    which French needs. Without the subject's interchange: UNOC, version 3, the addresses of the envelope, as where what
+    stands in UNB is unfit to be repeated.
     """
     unicode = interchange is not None and interchange.syntax_id == "UNOW"
     version = "4" if unicode or (interchange is not None and interchange.syntax_version == "4") else "3"
@@ -48,8 +51,11 @@ def write(answer: Business, interchange: Interchange | None = None) -> bytes:
 def _unb(answer: Business, interchange: Interchange | None, syntax_id: str, version: str, reference: str) -> Elements:
     """Build the interchange header with the subject's sender and recipient swapped."""
     issued = answer.issued
-    sender = interchange.recipient if interchange and interchange.recipient else (answer.recipient or OWN_ID,)
-    recipient = interchange.sender if interchange and interchange.sender else (answer.sender or "UNKNOWN",)
+    sender, recipient = (answer.recipient[:ID] or OWN_ID,), (answer.sender[:ID] or "UNKNOWN",)
+    if interchange and interchange.recipient and not unfit(interchange.faults, "UNB", 4):
+        sender = interchange.recipient
+    if interchange and interchange.sender and not unfit(interchange.faults, "UNB", 3):
+        recipient = interchange.sender
     date_format = "%Y%m%d" if version == "4" else "%y%m%d"
     header: list[str | Sequence[str]] = [
         "UNB",

@@ -38,7 +38,7 @@ def contrl(
     """
     if not interchange.reference or not _first(interchange.sender) or not _first(interchange.recipient):
         return None
-    if _unfit(interchange.faults, "UNB", 3, 4, 6):
+    if unfit(interchange.faults, "UNB", 3, 4, 6):
         return None
     headers = [header for group in interchange.groups for header in group.messages]
     if headers and all(_is_contrl(header) for header in headers):
@@ -93,7 +93,7 @@ def _below(interchange: Interchange, faults: Mapping[int, Sequence[Wrong]], vers
         if group.reference is None:
             yield from _messages(group, faults, version)
     for group in interchange.groups:
-        if _unfit(group.faults, "UNG", 3, 4, 6):
+        if unfit(group.faults, "UNG", 3, 4, 6):
             yield None
         if group.reference is None:
             continue
@@ -110,14 +110,14 @@ def _messages(group: Group, faults: Mapping[int, Sequence[Wrong]], version: str)
         found = [fault for fault in faults.get(header.ordinal, ()) if fault.syntax_error]
         if not found or _is_contrl(header):
             continue
-        if version == "3" and _unfit(found, "UNH", 2, 3):
+        if version == "3" and unfit(found, "UNH", 2, 3):
             yield None
             continue
         error = _refusing([fault for fault in found if fault.service_segment])
         verdict = _verdict(error, version, ("UNH", "UNT")) if error else [REJECTED]
         # Syntax 4 names a message as far as it can be named.
-        reference = "" if _unfit(found, "UNH", 2) else header.reference or ""
-        yield ["UCM", reference, [] if _unfit(found, "UNH", 3) else list(header.identifier), *verdict]
+        reference = "" if unfit(found, "UNH", 2) else header.reference or ""
+        yield ["UCM", reference, [] if unfit(found, "UNH", 3) else list(header.identifier), *verdict]
         yield from _segments([fault for fault in found if not fault.service_segment], version)
 
 
@@ -143,7 +143,7 @@ def _segments(found: Sequence[Wrong], version: str) -> Iterator[Written]:
                     yield ["UCD", _code(fault, version), _position(fault)]
 
 
-def _unfit(faults: Sequence[Wrong], tag: str, *elements: int) -> bool:
+def unfit(faults: Sequence[Wrong], tag: str, *elements: int) -> bool:
     """Tell whether what stands at some elements of a service segment cannot be repeated in a valid CONTRL."""
     return any(
         fault.service_segment == tag and fault.syntax_error in UNFIT and fault.place and fault.place.element in elements

@@ -227,7 +227,7 @@ def _flaw(
         and not (user_list and item.id not in ("1131", "3055"))
         and text.rstrip() not in item.codes
     ):
-        return "EDI-0510", "12", f"code list {item.id}"
+        return "EDI-0510", "12", f"UN {item.id}"
     return None
 
 
