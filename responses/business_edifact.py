@@ -51,6 +51,8 @@ def write(answer: Business, interchange: Interchange | None = None) -> bytes:
 def _unb(answer: Business, interchange: Interchange | None, syntax_id: str, version: str, reference: str) -> Elements:
     """Build the interchange header with the subject's sender and recipient swapped."""
     issued = answer.issued
+    sender: Sequence[str]
+    recipient: Sequence[str]
     sender, recipient = (answer.recipient[:ID] or OWN_ID,), (answer.sender[:ID] or "UNKNOWN",)
     if interchange and interchange.recipient and not unfit(interchange.faults, "UNB", 4):
         sender = interchange.recipient
