@@ -169,6 +169,7 @@ def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs
     other_version = pack is not None and version not in (None, pack.version)
     profile = _profile(pack, table) if pack and table and not other_version else None
     faults = list(structure.check(text, table, profile=profile))
+    good = not any(_stops(fault, specs) for fault in faults)  # but for what is only warned of
     declaration, type_ = None, MessageType.UNKNOWN
     locator: Locator = _WholeText(received.body)
     if pack and table:
@@ -184,13 +185,15 @@ def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs
                 Fault("CAD-0007", place=text.place(i + 1), value="+".join(":".join(e) for e in text.segments[i]))
                 for i in unread
             ]
-    elif not faults and text.identifier[:1] != ("CONTRL",):
+    elif good and ours:
+        faults.append(Fault("GTW-0002", place=_place_of_function(text, ours[0]), value=code))
+    elif good and text.identifier[:1] != ("CONTRL",):
         # A good UN message, but not one of ours: no agreement (0085 code 17) to receive it.
         where = text.place(1, 3, 1)
         value = ":".join(text.identifier)
-        faults = [Fault("GTW-0002", place=where, value=value, syntax_error="17", service_segment="UNH")]
+        faults.append(Fault("GTW-0002", place=where, value=value, syntax_error="17", service_segment="UNH"))
     pack_key = pack.key if pack else None
-    said = _acknowledgement(text) if text.identifier[:1] == ("CONTRL",) and not faults else None
+    said = _acknowledgement(text) if text.identifier[:1] == ("CONTRL",) and good else None
     return Message(
         text.ordinal, Syntax.EDIFACT, type_, text.envelope, pack_key, declaration, tuple(faults), locator, said
     )
@@ -209,6 +212,13 @@ def _function_code(text: edifact.MessageText, pack: Pack) -> str | None:
     """Return the function code of a message as the pack's dictionary places it; None if it is not there."""
     tag, element, component = cad_edifact.function_code_place(pack)
     return text.first(tag, element, component)
+
+
+def _place_of_function(text: edifact.MessageText, pack: Pack) -> Place:
+    """Return the place of a message's function code, where it stands or should."""
+    tag, element, component = cad_edifact.function_code_place(pack)
+    place = text.place(text.tags.index(tag) + 1, element + 1, component) if tag in text.tags else text.place(1)
+    return replace(place, pointer=pack.pointer(Address("function_code")))
 
 
 def _no_such_version(version: str, packs: Iterable[Pack], code: str | None, place: Place) -> Fault:

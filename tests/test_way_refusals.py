@@ -38,3 +38,35 @@ def test_an_answer_does_not_repeat_an_address_that_no_interchange_may_have(sende
     assert [each.kind for each in answers] == ["refused"]
     again = pipeline.parse(Received("1" * 32, MAPLE.id, answers[0].body, NOW), SPECS)
     assert [each.faults for each in again.interchanges] == [()]
+
+
+@pytest.mark.parametrize("code", [b"5", b"13", b""])
+def test_a_function_that_is_none_of_ours_is_told_alike_in_both_syntaxes(code: bytes) -> None:
+    """In EDIFACT it was told as if GOVCBR were not accepted at all; with none, only warned of, it was accepted."""
+    partners = (MAPLE, PARTNERS["erable"])
+    bodies = (
+        GOOD.replace(b"00001+9'", b"00001+%b'" % code),
+        GOOD_XML.replace(b"<FunctionCode>9", b"<FunctionCode>%b" % code),
+    )
+    for body, partner in zip(bodies, partners, strict=True):
+        outcome = refused(body, partner)
+        found = [each for one in outcome.judged for each in one.findings if each.code == "GTW-0002"]
+        assert [(each.value, each.place.pointer) for each in found] == [(code.decode() or None, "42A/017")]
+        assert "refused" in [each.kind for each in outcome.outgoing]
+
+
+def test_what_is_not_ours_is_refused_even_with_a_warning() -> None:
+    """A separator too many was enough for it to be accepted, and never heard of again."""
+    body = GOOD.replace(b"00001+9'", b"00001+5+'")
+    assert {str(one.verdict) for one in refused(body).judged} == {"refused"}
+
+
+def test_a_contrl_with_a_warning_is_heard() -> None:
+    body = (
+        b"UNB+UNOC:3+MAPLEBROKER+CARMGATEWAY+261123:1000+C1'UNH+1+CONTRL:D:3:UN'"
+        b"UCI+CA0001+CARMGATEWAY+MAPLEBROKER+4+12+'UNT+3+1'UNZ+1+C1'"
+    )
+    outcome = refused(body)
+    assert [each.code for one in outcome.judged for each in one.findings] == ["EDI-0505"]
+    assert [(each.reference, each.action) for each in outcome.acknowledged] == [("CA0001", "4")]
+    assert not outcome.outgoing
