@@ -43,15 +43,17 @@ def contrl(
     headers = [header for group in interchange.groups for header in group.messages]
     if headers and all(_is_contrl(header) for header in headers):
         return None
-    version = "4" if interchange.syntax_version == "4" else "3"
+    known = charset_known(interchange.syntax_id, interchange.syntax_version)
+    charset, declared = (interchange.syntax_id if known else "UNOC"), interchange.syntax_version
+    if declared not in ("1", "2", "3", "4"):
+        declared = "3" if charset <= "UNOF" else "4"
+    if charset == "UNOA":  # it has no small letters
+        own_id, reference = own_id.upper(), reference.upper()
+    version = "4" if declared == "4" else "3"
     body = list(_body(interchange, faults, version))
     if any(segment is None for segment in body):
         return None
     segments = [segment for segment in body if segment is not None]
-    known = charset_known(interchange.syntax_id, interchange.syntax_version)
-    charset, declared = (interchange.syntax_id if known else "UNOC"), interchange.syntax_version
-    if declared not in ("1", "2", "3", "4"):
-        declared = "3"
     now = now.astimezone(EASTERN)  # as in every answer
     day = f"{now:%Y%m%d}" if version == "4" else f"{now:%y%m%d}"
     unb: Written = [

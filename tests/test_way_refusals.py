@@ -70,3 +70,13 @@ def test_a_contrl_with_a_warning_is_heard() -> None:
     assert [each.code for one in outcome.judged for each in one.findings] == ["EDI-0505"]
     assert [(each.reference, each.action) for each in outcome.acknowledged] == [("CA0001", "4")]
     assert not outcome.outgoing
+
+
+@pytest.mark.parametrize("syntax", [b"UNOK:5", b"UNOW:X", b"UNOA:3"])
+def test_a_contrl_keeps_to_the_syntax_that_it_declares(syntax: bytes) -> None:
+    """UNOK needs version 4, which a version that is not known became 3; UNOA has no small letters."""
+    body = GOOD.replace(b"UNOC:3", syntax).replace(b"UNZ+1", b"UNZ+2")
+    (answer,) = [each for each in refused(body).outgoing if each.kind == "contrl"]
+    again = pipeline.parse(Received("1" * 32, MAPLE.id, answer.body, NOW), SPECS)
+    assert [each.faults for each in again.interchanges] == [()]
+    assert [each.faults for each in again.messages] == [()]
