@@ -21,6 +21,8 @@ SEVERAL = "*"
 
 def syntax(body: bytes) -> Syntax:
     """Tell the syntax from the first characters; UNKNOWN when they are neither's."""
+    if body.startswith((b"<?xml", b"UNA", b"UNB")):  # as nearly all do
+        return Syntax.XML if body.startswith(b"<") else Syntax.EDIFACT
     start = LEAD.match(body)
     head = body[start.end() if start else 0 :][:8].replace(b"\0", b"")
     if head.startswith(b"<"):
