@@ -154,11 +154,12 @@ LIMITS = (
     "",
     "## What limits it",
     "",
-    "Where a target above is not reached, it is the interpreter's hunger for cache. Of a small XML message's time a",
-    "sampling profiler gives libxml2's parsing and schema 23 %, reading 22 %, rules and dictionary 19 %, answer and",
-    "request 17 %, the envelope 5 %. Each part run alone, again and again, the parts add up to some 370 microseconds; one",
-    "after the other they drive each other out of a core's 512 kB of cache, and take about twice that. No part stands",
-    "out any more: 3,000 a second would take half of all Python code away, or a machine with more cache.",
+    "Where a target above is not reached, it is the interpreter. Of a small XML message's time a sampling profiler",
+    "gives libxml2's parsing and schema 23 %, reading 22 %, rules and dictionary 19 %, answer and request 17 %, the",
+    "envelope 5 %. Each part run alone, again and again, the parts add up to some 370 microseconds; one after the",
+    "other they take about twice that, presumably since they drive each other out of the core's cache (512 kB). No",
+    "part stands out any more: 3,000 a second would take half of all Python code away, or a machine with more",
+    "cache.",
 )
 ALONE = "lxml alone, parse and schema"
 
