@@ -188,8 +188,8 @@ class TestServers:
         proxy.close()
         print(f"{what}: {proxy.struck} connections or reads")
         assert proxy.struck >= (4 if what in {"cut", "half open"} else 2)
-        # The silence of a half-open connection is noticed after two heartbeats; on a slow line what was before an answer
-        # takes its time.
+        # The silence of a half-open connection is noticed after two heartbeats; on a slow line all that stands before
+        # an answer takes its time.
         patience = {"half open": 60, "latency": 30}.get(what, 10)
         recovered(seconds, 2 if "stall" in what else 3, full=patience)
 
