@@ -174,7 +174,6 @@ def _edifact_message(text: edifact.MessageText, received: Received, specs: Specs
     locator: Locator = _WholeText(received.body)
     if pack and table:
         locator = cad_edifact.EdifactLocator(received.body, text.interchange.encoding, text, table, pack)
-    if pack and table:
         # What is refused for its syntax is read as far as it goes: the sender's number belongs into the journal.
         type_ = pack.types[code or ""]
         declaration, unread = cad_edifact.read_edifact(text, table, pack, sound=not faults)

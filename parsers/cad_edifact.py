@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 from gateway.directory import Occurrence, Structure
 from gateway.errors import SpecError
@@ -14,7 +14,7 @@ from gateway.model import Address, Declaration, Place, Unreadable, Value
 from gateway.specs import Element, Format, Pack
 from gateway.written import resolve
 from parsers.places import Condition, EdifactPlace, Position, edifact_place, group_parents, group_triggers
-from parsers.shapes import LEVELS, SHAPES, Note, Readings, Shapes, Step, follow, plain, steps
+from parsers.shapes import LEVELS, SHAPES, Note, Readings, Shapes, of_notes, plain, steps
 
 Segment = Sequence[Sequence[str]]  # elements of components; element 0 is the tag
 
@@ -213,15 +213,14 @@ def read_edifact(
     """
     shapes, runs = _shapes(pack), _runs(message, structure, pack) if sound else []
     cut = [_shape(run, number > 0) for number, run in enumerate(runs)]
-    known = [shapes.find(shape, components) for shape, components in cut]
-    if known and None not in known:
-        return follow(zip(cast("list[tuple[Step, ...]]", known), (each for _, each in cut), strict=True)), []
+    if known := shapes.read(cut):
+        return known, []
     segments = message.segments
     walk = Walk(segments).through(structure.tree(message.tags), edifact_plan(pack), 0)
     if runs and not walk.unread:
-        _learn(shapes, runs, walk)
+        _learn(shapes, runs, cut, walk)
     texts = [segments[where.segment][where.element][where.component - 1] for _, where, *_ in walk.notes]
-    return follow([(steps(note.at(index) for index, note in enumerate(walk.notes)), texts)]), walk.unread
+    return of_notes(walk.notes, texts), walk.unread
 
 
 def _runs(message: EdifactText, structure: Structure, pack: Pack) -> list[str]:
@@ -263,7 +262,7 @@ def _shapes(pack: Pack) -> Shapes:
     return Shapes()
 
 
-def _learn(shapes: Shapes, runs: Sequence[str], walk: Walk) -> None:
+def _learn(shapes: Shapes, runs: Sequence[str], cut: Sequence[tuple[Hashable, list[str]]], walk: Walk) -> None:
     """Remember what a walk has found as the steps of each run."""
     places: list[tuple[int, list[int]]] = []  # of each segment: its run, and where in it each element begins
     for number, run in enumerate(runs):
@@ -282,9 +281,8 @@ def _learn(shapes: Shapes, runs: Sequence[str], walk: Walk) -> None:
     for where in walk.choosing:
         number, begins = places[where.segment]
         choosing[number].append(begins[where.element] + where.component - 1)
-    for number, run in enumerate(runs):
-        shape, components = _shape(run, number > 0)
-        shapes.keep(shape, choosing[number], components, steps(notes[number]))
+    for (shape, components), found, at_choice in zip(cut, notes, choosing, strict=True):
+        shapes.keep(shape, at_choice, components, steps(found))
 
 
 def _key(segment: Segment, positions: tuple[Position, ...]) -> tuple[str, ...]:

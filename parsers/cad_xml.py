@@ -14,7 +14,7 @@ from gateway.errors import SpecError
 from gateway.model import Declaration, Value
 from gateway.specs import Element, Format, Pack
 from parsers.places import xml_path
-from parsers.shapes import LEVELS, Note, Readings, Shapes, Step, follow, plain, steps
+from parsers.shapes import LEVELS, Note, Readings, Shapes, of_notes, plain, steps
 
 # How the serialiser writes what it must not write as it is, beside &amp; &lt; and &gt;.
 ESCAPED = {"&quot;": '"', "&#13;": "\r", "&#10;": "\n", "&#9;": "\t"}
@@ -131,14 +131,12 @@ def read_xml(node: etree._Element | None, pack: Pack, *, sound: bool) -> tuple[D
     if node is None:
         return Declaration({}), []
     shapes, cut = _shapes(pack), _cut(node, pack) if sound else []
-    known = [shapes.find(shape, texts) for shape, texts in cut]
-    if known and None not in known:
-        return follow(zip(cast("list[tuple[Step, ...]]", known), (texts for _, texts in cut), strict=True)), []
+    if known := shapes.read(cut):
+        return known, []
     walk = Walk().through(node, xml_plan(pack), 0)
     if cut and not walk.unread:
         _learn(shapes, cut, node, walk)
-    texts = [_serialised(note) for note in walk.notes]
-    return follow([(steps(note.at(index) for index, note in enumerate(walk.notes)), texts)]), walk.unread
+    return of_notes(walk.notes, [_serialised(note) for note in walk.notes]), walk.unread
 
 
 def _cut(node: etree._Element, pack: Pack) -> list[tuple[tuple[str, str], list[str]]]:

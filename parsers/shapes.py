@@ -95,6 +95,16 @@ class Shapes:
         choosing, meanings = known
         return meanings.get(tuple([texts[index] for index in choosing]))
 
+    def read(self, cut: Iterable[tuple[Hashable, Sequence[str]]]) -> Declaration | None:
+        """Return the declaration of a message cut into runs (shape, texts); None if it is not cut, or one is new."""
+        runs = []
+        for shape, texts in cut:
+            run = self.find(shape, texts)
+            if run is None:
+                return None
+            runs.append((run, texts))
+        return follow(runs) if runs else None
+
     def keep(self, shape: Hashable, choosing: Iterable[int], texts: Sequence[str], run: tuple[Step, ...]) -> None:
         """Remember the steps of a run; `choosing` are the indices of the texts that its walk has looked at."""
         size = sum(map(len, texts)) + PIECE * len(texts)
@@ -112,6 +122,11 @@ class Shapes:
             self._size += size
         meanings[chosen] = run
         self._known[shape] = at, meanings
+
+
+def of_notes(notes: Sequence[Note[Where]], texts: Sequence[str]) -> Declaration:
+    """Return the declaration that a walk has noted, with the text that each note is about."""
+    return follow([(steps(note.at(index) for index, note in enumerate(notes)), texts)])
 
 
 def follow(runs: Iterable[tuple[Sequence[Step], Sequence[str]]]) -> Declaration:
