@@ -79,8 +79,7 @@ def explain(root: Any, pack: Pack, place_of: Callable[[Any], Place], misfits: Se
 def unexplained(node: Any, place_of: Callable[[Any], Place]) -> Fault:
     """Return the fault at a node that the schema refuses, where nothing can tell why."""
     name = _local(node.tag)
-    reason = _words(f"{name} is not what it allows", f"{name} n'est pas ce qu'il admet")
-    return Fault(STRUCTURE, place=place_of(node), value=node.text or name, details=reason)
+    return Fault(STRUCTURE, place=place_of(node), value=node.text or name, details=_words(*_unlike(name)))
 
 
 def _excerpt(node: Any, keep: Collection[Any], originals: dict[Any, Any]) -> Any:
@@ -153,7 +152,11 @@ def _stray(root: Any) -> Trouble:
         if text := next((each for each in texts if each and each.strip(XML_SPACE)), None):
             return Trouble(node, _between(node), text.strip(XML_SPACE))
     name = _local(root.tag)
-    return Trouble(root, Bilingual(f"{name} is not what it allows", f"{name} n'est pas ce qu'il admet"), name)
+    return Trouble(root, _unlike(name), name)
+
+
+def _unlike(name: str) -> Bilingual:
+    return Bilingual(f"{name} is not what it allows", f"{name} n'est pas ce qu'il admet")
 
 
 def _between(node: Any) -> Bilingual:
