@@ -209,13 +209,14 @@ def main() -> None:
                 os.environ.get("GATEWAY_BENCH_BROKER_URL"),
                 os.environ.get("GATEWAY_BENCH_DATABASE_URL"),
             )
+            (folder / "servers").mkdir()
             if not broker_url or not database_url:
                 from tests.servers import Postgres, Rabbit
 
                 if Rabbit.program is None or Postgres.program is None:
                     print("servers: RabbitMQ or PostgreSQL is not installed: skipped")
                     return
-                for one in ("rabbit", "postgres", "servers"):
+                for one in ("rabbit", "postgres"):
                     (folder / one).mkdir()
                 broker_url = stack.enter_context(Rabbit(folder / "rabbit")).url()
                 database_url = stack.enter_context(Postgres(folder / "postgres")).url()
