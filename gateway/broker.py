@@ -24,6 +24,7 @@ import kombu.compression
 from kombu.connection import Connection
 
 from gateway.errors import BrokerUnavailable, GatewayError
+from gateway.limits import BATCH_BYTES
 from gateway.model import stable_id
 from gateway.transports import Transport, store_of
 
@@ -43,6 +44,9 @@ CONNECT_SECONDS = 5.0
 
 # The reader's connection: the broker gives its messages to another when it hears nothing for two of these.
 HEARTBEAT_SECONDS = 20
+
+# So much is handed to the socket at once.
+PIECE_BYTES = 1_000_000
 
 # Headers handed on to the service, and how long one may be; everything else a sender writes there is dropped.
 HEADERS = frozenset({"kind", "reference", "in-reply-to", "file-name"})
@@ -412,18 +416,22 @@ class _AmqpPublisher:
         try:
             with self._broker._clear_line():
                 self._open()
-                for letter in batch:
-                    if time.monotonic() > end:
-                        break
-                    channel = self._channel(letter.queue)
-                    self._sent[letter.queue] += 1
-                    self._waiting[letter.queue][self._sent[letter.queue]] = letter.id
-                    channel.basic_publish(
-                        _message(channel, letter, self._connection.userid),  # which the broker checks
-                        exchange=INTAKE_EXCHANGE if _is_intake(letter.queue) else "",  # a filer may write there only
-                        routing_key=letter.queue,
-                        mandatory=True,
-                    )
+                channels = {queue: self._channel(queue) for queue in dict.fromkeys(letter.queue for letter in batch)}
+                with _in_one_piece(self._connection):
+                    for letter in batch:
+                        if time.monotonic() > end:
+                            break
+                        channel = channels[letter.queue]
+                        self._sent[letter.queue] += 1
+                        self._waiting[letter.queue][self._sent[letter.queue]] = letter.id
+                        channel.basic_publish(
+                            _message(channel, letter, self._connection.userid),  # which the broker checks
+                            exchange=INTAKE_EXCHANGE
+                            if _is_intake(letter.queue)
+                            else "",  # a filer may write there only
+                            routing_key=letter.queue,
+                            mandatory=True,
+                        )
                 while any(self._waiting.values()) and (left := end - time.monotonic()) > 0:
                     with suppress(TimeoutError):
                         self._connection.drain_events(timeout=min(left, 1.0))
@@ -477,6 +485,29 @@ class _AmqpPublisher:
         if self._connection is not None:
             _drop(self._connection)
         self._connection, self._channels = None, {}
+
+
+@contextmanager
+def _in_one_piece(connection: Any) -> Iterator[None]:
+    """Gather what is written to the socket and hand it over at the end: a piece a frame costs the broker double.
+
+    Nothing may wait for an answer meanwhile.
+    """
+    transport = connection.connection.transport
+    write, gathered = transport._write, bytearray()
+
+    def gather(data: bytes) -> None:
+        gathered.extend(data)
+        if len(gathered) > PIECE_BYTES:
+            write(gathered)
+            gathered.clear()
+
+    transport._write = gather
+    try:
+        yield
+    finally:
+        transport._write = write
+    transport.write(gathered)
 
 
 _Publisher = _SqlPublisher | _AmqpPublisher
@@ -572,9 +603,14 @@ class Intake:
                 self._read(max(0.0, min(left, 1.0)))
                 if left <= 0:
                     break
-            while not self._broker._embedded and len(self._arrived) < self._prefetch and self._read(0):
+            while not self._broker._embedded and self._more():
                 pass
         return [self._arrived.popleft() for _ in range(min(len(self._arrived), self._prefetch))]
+
+    def _more(self) -> bool:
+        """Read what is there already, as much as may be handled in one go; tell whether there may be more."""
+        full = len(self._arrived) >= self._prefetch
+        return not full and sum(len(one.body) for one in self._arrived) < BATCH_BYTES and self._read(0)
 
     def _read(self, timeout: float) -> bool:
         """Let one thing happen; tell whether anything did."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 # A transmission's size. Customs administrations take 10 to 20 MB; checked by the broker and again on the body.
 TRANSMISSION_BYTES = 10_000_000
 
+# Bytes of messages that are read or handled in one go, unless it is one alone: a hundred of the largest would be a
+# gigabyte, and a minute of work under one lease.
+BATCH_BYTES = 2_000_000
+
 # XML nodes in one document: libxml2 has no limit of its own, and 8 MB of `<b/>` cost 260 MB of memory.
 XML_NODES = 200_000
 
