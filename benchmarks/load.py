@@ -102,11 +102,17 @@ def memory(process: psutil.Process) -> int:
 
 
 def processor(process: psutil.Process) -> dict[str, float]:
-    """Return the processor seconds that each loop of the gateway has used."""
+    """Return the processor seconds that each loop of the gateway has used, and the servers, and sender and reader."""
     loops = [one for one in process.children() if "spawn_main" in " ".join(one.cmdline())]
     names = ["receive", *(f"work-{n}" for n in range(1, len(loops) - 1)), "dispatch"]
     started = sorted(loops, key=lambda one: one.pid)
-    return {name: sum(one.cpu_times()[:2]) for name, one in zip(names, started, strict=True)}
+    used = {name: sum(one.cpu_times()[:2]) for name, one in zip(names, started, strict=True)}
+    used["sender and reader"] = sum(psutil.Process().cpu_times()[:2])
+    for kind, program in (("RabbitMQ", "beam.smp"), ("PostgreSQL", "postgres")):
+        # A database's processes come and go with their connections; those that went are counted by their parent.
+        these = [one for one in psutil.process_iter(["name", "cpu_times"]) if one.info["name"] == program]
+        used[kind] = sum(sum(one.info["cpu_times"]) for one in these)
+    return used
 
 
 def send(broker: Broker, batch: list[Letter], watch: Watch) -> None:

@@ -29,7 +29,7 @@ from validators.sender import ANONYMOUS, SOMEBODY_ELSE
 LEASE_SECONDS = 60
 
 # How many messages share one transaction; the cost of a commit is spread, and a crash repeats at most these.
-BATCH = 50
+BATCH = 100
 
 # How soon what failed is tried again; its sender's later messages about the same declaration wait for it.
 AGAIN_SECONDS = 1

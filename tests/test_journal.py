@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -267,7 +268,7 @@ def test_hostile_texts_are_kept(journal: Journal) -> None:
 def test_times_must_be_aware_and_come_back_so(journal: Journal) -> None:
     eastern = datetime(2026, 5, 4, 8, 30, tzinfo=UTC).astimezone(tz=None)
     assert bring(journal, "a", received_at=eastern).received_at == eastern
-    with pytest.raises(sqlalchemy.exc.StatementError, match="aware"):
+    with pytest.raises((sqlalchemy.exc.StatementError, TypeError), match="aware"):
         journal.receive([delivery("b", received_at=datetime(2026, 5, 4))])  # noqa: DTZ001
 
 
@@ -657,6 +658,38 @@ def load(journal: Journal, *destinations: str) -> list[str]:
     items = tuple(outgoing("accepted", uid, str(n), to=name) for n, name in enumerate(destinations))
     journal.finish([(row, outcome(row, accepted=False, answers=items))], specs="d", now=NOW)
     return [item.id for item in items]
+
+
+def test_no_more_is_claimed_or_due_than_may_be_handled_in_one_go(journal: Journal) -> None:
+    half, whole = b"x" * (limits.BATCH_BYTES // 2), b"x" * (limits.BATCH_BYTES * 4)
+    sizes = {"a": half, "b": half, "c": half, "d": whole, "e": b"small"}
+    journal.receive([delivery(uid, lane=uid, body=body) for uid, body in sizes.items()])
+    claimed = []
+    while work := journal.claim("w", 10, 60, NOW).work:
+        claimed.append([row.uid for row in work])
+        items = [
+            (row, (replace(outgoing("accepted", row.id), body=row.body), outgoing("contrl", row.id))) for row in work
+        ]
+        journal.finish(
+            [(row, outcome(row, accepted=False, answers=answers)) for row, answers in items], specs="d", now=NOW
+        )
+    assert claimed == [["a", "b"], ["c"], ["d"], ["e"]]
+    gone = []
+    while due := journal.due(100, NOW):
+        gone.append(len(due))
+        assert sum(len(item.body) for item in due) <= limits.BATCH_BYTES or len(due) == 1
+        journal.mark_sent([item.id for item in due], NOW)
+    assert sum(gone) == 2 * len(sizes)
+
+
+def test_what_is_known_of_more_numbers_than_a_statement_takes_parameters(journal: Journal) -> None:
+    row = bring(journal, "a")
+    journal.finish([(row, outcome(row, reference="R7"))], specs="d", now=NOW)
+    many = [f"{n:014}" for n in range(40_000)]
+    known = journal.facts("P1", [*many, NUMBER], [*many, "R7"])
+    assert list(known.histories) == [NUMBER]
+    assert list(known.references) == ["R7"]
+    assert journal.facts("P2", [], [*many, "R7"]).references == {}  # another partner's
 
 
 def test_due_is_in_order_and_fair(journal: Journal) -> None:

@@ -12,12 +12,12 @@ from sqlalchemy import Connection, func, or_, select, text, update
 
 from gateway import limits
 from gateway.errors import GatewayError
+from gateway.journal.database import insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
 from gateway.journal.replays import executions
 from gateway.journal.rows import judged_detail, message_row, outgoing_row, storable
 from gateway.journal.values import Recorded
-from gateway.journal.verdicts import MESSAGE
 from gateway.model import Outcome
 from gateway.tables import (
     UNACKNOWLEDGED,
@@ -193,7 +193,7 @@ def refuse_parked(
     detail: dict[str, object] = {"operator": storable(operator), "why": storable(why)}
     if outcome:
         messages = [message_row(row, judged, outcome.syntax, specs, now) for judged in outcome.judged]
-        connection.execute(MESSAGE, messages)
+        insert_rows(connection, message, messages)
         items = [item for item in outcome.outgoing if item.kind != "request"]
         send(connection, [outgoing_row(item, row.sequence, now, item.ordinal) for item in items])
         detail |= judged_detail(outcome, specs)

@@ -6,15 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from gateway.audit import GENESIS, Link, link_hash
 from gateway.codec import dump
-from gateway.journal.database import CHAINING, Transaction, lock
+from gateway.journal.database import CHAINING, Transaction, insert_rows, lock
 from gateway.journal.values import Event
 from gateway.tables import audit, inbox
-
-LINK = insert(audit)
 
 HEAD = select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)
 
@@ -31,7 +29,7 @@ def chain(connection: Connection, events: Sequence[tuple[datetime, str, int | No
         moment, detail = at.astimezone(UTC).isoformat(timespec="microseconds"), dump(content)
         previous = link_hash(previous, n, moment, event_name, subject, detail)
         rows.append(Link(n, moment, event_name, subject, detail, previous)._asdict())
-    connection.execute(LINK, rows)
+    insert_rows(connection, audit, rows)
 
 
 def head(connection: Connection) -> tuple[int, str]:

@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, or_, select, tuple_, update
 
 from gateway import limits
 from gateway.codec import dump
-from gateway.journal.database import RECEIVING, lock
+from gateway.journal.database import RECEIVING, among, insert_rows, lock
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
-from gateway.journal.rows import AnyRow, claimed_of, key_of, outgoing_row, sent_detail, storable
+from gateway.journal.rows import AnyRow, claimed_of, in_one_go, key_of, outgoing_row, sent_detail, storable
 from gateway.journal.values import Claimed, Claims, Delivery
 from gateway.model import Outgoing, stable_id
 from gateway.tables import inbox
@@ -25,9 +25,7 @@ EVERY_LANE = "*"
 # Unfinished transmissions looked at in one go when work is claimed: so many for each one wanted, at most all these.
 WINDOW_EACH, WINDOW = 8, 500
 
-TRANSMISSION = insert(inbox)
-
-SEEN = select(inbox.c.uid).where(inbox.c.uid.in_(bindparam("uids", expanding=True)))
+SEEN = select(inbox.c.uid).where(among(inbox.c.uid, "uids"))
 
 LAST = select(func.max(inbox.c.sequence))
 
@@ -39,9 +37,9 @@ UNFINISHED = (
 )
 
 STILL_FREE = (
-    select(inbox.c.sequence)
+    select(inbox.c.sequence, func.length(inbox.c.body))
     .where(
-        inbox.c.sequence.in_(bindparam("chosen", expanding=True)),
+        among(inbox.c.sequence, "chosen"),
         inbox.c.finished_at.is_(None),
         or_(inbox.c.lease_until.is_(None), inbox.c.lease_until <= bindparam("now")),
     )
@@ -52,7 +50,7 @@ STILL_FREE = (
 
 LEASE = (
     update(inbox)
-    .where(inbox.c.sequence.in_(bindparam("mine", expanding=True)))
+    .where(among(inbox.c.sequence, "mine"))
     .values(state="working", attempts=inbox.c.attempts + 1, worker=bindparam("by"), lease_until=bindparam("until"))
     .returning(*inbox.c)
 )
@@ -60,7 +58,7 @@ LEASE = (
 HELD = (
     select(inbox.c.sequence, inbox.c.worker, inbox.c.attempts)
     .where(
-        inbox.c.sequence.in_(bindparam("mine", expanding=True)),
+        among(inbox.c.sequence, "mine"),
         inbox.c.finished_at.is_(None),
         inbox.c.lease_until.is_not(None),
     )
@@ -70,7 +68,7 @@ HELD = (
 
 CLOSE = (
     update(inbox)
-    .where(inbox.c.sequence.in_(bindparam("mine", expanding=True)))
+    .where(among(inbox.c.sequence, "mine"))
     .values(state=bindparam("how"), note=bindparam("why"), finished_at=bindparam("at"), lease_until=None)
 )
 
@@ -122,7 +120,7 @@ def receive(connection: Connection, deliveries: Sequence[Delivery]) -> list[bool
         }
         events.append((delivery.received_at, "received", last, detail))
     if rows:
-        connection.execute(TRANSMISSION, rows)
+        insert_rows(connection, inbox, rows)
         send(connection, receipts)
         chain(connection, events)
     return new
@@ -166,8 +164,9 @@ def find_work(connection: Connection, limit: int, now: datetime) -> tuple[list[i
 def lease(
     connection: Connection, chosen: list[int], worker: str, most: int, lease_seconds: float, now: datetime
 ) -> Claims:
-    """Lease up to `most` of the chosen rows that nobody else took meanwhile."""
-    mine = list(connection.scalars(STILL_FREE, {"chosen": chosen, "now": now, "most": most}))
+    """Lease up to `most` of the chosen rows that nobody else took meanwhile, as many as may be handled in one go."""
+    free = connection.execute(STILL_FREE, {"chosen": chosen, "now": now, "most": most})
+    mine = in_one_go((row[0], row[1]) for row in free)
     if not mine:
         return Claims()
     until = now + timedelta(seconds=lease_seconds)
@@ -182,19 +181,17 @@ def lease(
 def release(connection: Connection, rows: Sequence[Claimed]) -> None:
     """Give leased transmissions back untouched: an orderly stop is not an attempt."""
     mine = still_held(connection, rows)
-    connection.execute(
-        update(inbox)
-        .where(inbox.c.sequence.in_(mine))
-        .values(state="received", attempts=inbox.c.attempts - 1, worker=None, lease_until=None)
-    )
+    free = update(inbox).where(among(inbox.c.sequence, "mine"))
+    again = free.values(state="received", attempts=inbox.c.attempts - 1, worker=None, lease_until=None)
+    connection.execute(again, {"mine": sorted(mine)})
 
 
 def give_back(connection: Connection, rows: Sequence[Claimed], until: datetime) -> None:
     """Give leased transmissions back after a failure: the attempt counts, and they rest until that time."""
     mine = still_held(connection, rows)
-    connection.execute(
-        update(inbox).where(inbox.c.sequence.in_(mine)).values(state="received", worker=None, lease_until=until)
-    )
+    free = update(inbox).where(among(inbox.c.sequence, "mine"))
+    again = free.values(state="received", worker=None, lease_until=bindparam("until"))
+    connection.execute(again, {"mine": sorted(mine), "until": until})
 
 
 def disown(connection: Connection, worker: str, now: datetime) -> int:

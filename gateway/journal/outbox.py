@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
-from gateway.journal.rows import storable
+from gateway.journal.rows import in_one_go, storable
 from gateway.journal.values import Due
 from gateway.tables import destination, inbox, outbox
 
@@ -20,19 +21,34 @@ FIRST_PAUSE, LONGEST_PAUSE, FAILURES = timedelta(seconds=1), timedelta(minutes=5
 
 # Both databases know inserts that give way to what is there, each in SQLAlchemy's dialect.
 INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
-INTO_OUTBOX = {name: into(outbox).on_conflict_do_nothing(index_elements=[outbox.c.id]) for name, into in INSERT.items()}
+
+THERE = select(outbox.c.id).where(among(outbox.c.id, "ids"))
 
 RESTING = select(destination.c.name).where(
     or_(destination.c.paused_until > bindparam("now"), destination.c.parked_at.is_not(None))
 )
 
 NEXT = (
-    select(*(outbox.c[name] for name in Due.__dataclass_fields__ if name != "answers"), inbox.c.id.label("answers"))
-    .join(inbox, inbox.c.sequence == outbox.c.inbox)
+    select(outbox.c.position, func.length(outbox.c.body))
     .where(outbox.c.destination == bindparam("name"), outbox.c.sent_at.is_(None))
     .order_by(outbox.c.position)
     .limit(bindparam("share"))
 )
+
+DUE = (
+    select(*(outbox.c[name] for name in Due.__dataclass_fields__ if name != "answers"), inbox.c.id, outbox.c.position)
+    .join(inbox, inbox.c.sequence == outbox.c.inbox)
+    .where(among(outbox.c.position, "chosen"))
+)
+
+SENT = (
+    update(outbox)
+    .where(among(outbox.c.id, "ids"), outbox.c.sent_at.is_(None))
+    .values(sent_at=bindparam("now"), attempts=outbox.c.attempts + 1, error=None)
+    .returning(outbox.c.position, outbox.c.id, outbox.c.inbox, outbox.c.destination)
+)
+
+WELL = delete(destination).where(among(destination.c.name, "names"))
 
 # The destinations that something waits for, those that waited longest first: one step in the index for each of them.
 WAITING = text(
@@ -56,40 +72,41 @@ def pause(failures: int, fraction: float) -> timedelta:
 
 
 def send(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Put rows into the outbox; an id that is there already is the same thing, and stays."""
+    """Put rows into the outbox; an id that is there already is the same thing, and stays.
+
+    Who sends holds the row that it answers, so nobody puts the same in between.
+    """
     if rows:
-        connection.execute(INTO_OUTBOX[connection.dialect.name], rows)
+        there = set(connection.scalars(THERE, {"ids": [row["id"] for row in rows]}))
+        insert_rows(connection, outbox, [row for row in rows if row["id"] not in there])
 
 
 def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
     """Return what is to be sent now: by destination, in order within one, each with a fair share of the limit.
 
-    Destinations that rest or are parked are left out. Reading holds nothing: run one dispatcher.
+    It is no more than may be handled in one go. Destinations that rest or are parked are left out. Reading holds
+    nothing: run one dispatcher.
     """
-    found: list[Due] = []
+    found: list[tuple[int, int]] = []
     resting = set(connection.scalars(RESTING, {"now": now}))
     waiting = [row.name for row in connection.execute(WAITING) if row.name not in resting]
     for done, name in enumerate(waiting):
         share = -(-(limit - len(found)) // (len(waiting) - done))  # rounded up
         if not share:
             break
-        rows = connection.execute(NEXT, {"name": name, "share": share})
-        found += [Due(**row) for row in rows.mappings()]
-    return found
+        found += [(row[0], row[1]) for row in connection.execute(NEXT, {"name": name, "share": share})]
+    if not (chosen := in_one_go(found)):
+        return []
+    items = {row.position: Due(*row[:-1]) for row in connection.execute(DUE, {"chosen": chosen})}
+    return [items[position] for position in chosen if position in items]
 
 
 def mark_sent(connection: Connection, ids: Sequence[str], now: datetime) -> int:
     """Mark as sent what the broker confirmed, and clear the failures of those destinations; return how many."""
     if not ids:
         return 0
-    rows = connection.execute(
-        update(outbox)
-        .where(outbox.c.id.in_(ids), outbox.c.sent_at.is_(None))
-        .values(sent_at=now, attempts=outbox.c.attempts + 1, error=None)
-        .returning(outbox.c.position, outbox.c.id, outbox.c.inbox, outbox.c.destination)
-    ).all()
-    rows = sorted(rows, key=lambda row: row.position)
-    connection.execute(delete(destination).where(destination.c.name.in_({row.destination for row in rows})))
+    rows = sorted(connection.execute(SENT, {"ids": ids, "now": now}), key=lambda row: row.position)
+    connection.execute(WELL, {"names": sorted({row.destination for row in rows})})
     chain(connection, [(now, "sent", row.inbox, {"id": row.id, "destination": row.destination}) for row in rows])
     return len(rows)
 
@@ -101,7 +118,8 @@ def postpone(connection: Connection, name: str, ids: Sequence[str], error: str, 
     waits, in order; the others go on.
     """
     error = storable(error)[:500]
-    connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(attempts=outbox.c.attempts + 1, error=error))
+    tried = update(outbox).where(among(outbox.c.id, "ids"))
+    connection.execute(tried.values(attempts=outbox.c.attempts + 1, error=error), {"ids": ids})
     first = INSERT[connection.dialect.name](destination).values(name=name, failures=1, paused_until=now, error=error)
     again = first.on_conflict_do_update(
         index_elements=[destination.c.name], set_={"failures": destination.c.failures + 1, "error": error}

@@ -9,20 +9,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, select, update
 
 from gateway.codec import dump, encode_findings
 from gateway.errors import GatewayError
+from gateway.journal.database import among
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
 from gateway.journal.rows import (
-    IN_ONE_STATEMENT,
     AnyRow,
     fact_of,
     judged_detail,
     key_of,
     outgoing_row,
-    portions,
     reference_keys,
     sent_detail,
     storable,
@@ -41,13 +40,12 @@ from gateway.tables import (
     message,
 )
 
-RECORDED = select(inbox).where(inbox.c.sequence.in_(bindparam("wanted", expanding=True))).order_by(inbox.c.sequence)
+# Transmissions that one statement names.
+PAGE = 5_000
 
-TOLD = (
-    select(message)
-    .where(message.c.inbox.in_(bindparam("wanted", expanding=True)))
-    .order_by(message.c.inbox, message.c.ordinal)
-)
+RECORDED = select(inbox).where(among(inbox.c.sequence, "wanted")).order_by(inbox.c.sequence)
+
+TOLD = select(message).where(among(message.c.inbox, "wanted")).order_by(message.c.inbox, message.c.ordinal)
 
 # When a version was judged, not received: what was released from parking came late.
 VERSIONS_WITH_TIME = (
@@ -56,7 +54,7 @@ VERSIONS_WITH_TIME = (
         message,
         and_(message.c.inbox == declaration_version.c.inbox, message.c.ordinal == declaration_version.c.ordinal),
     )
-    .where(declaration_version.c.transaction_number.in_(bindparam("numbers", expanding=True)))
+    .where(among(declaration_version.c.transaction_number, "numbers"))
     .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
 )
 
@@ -72,7 +70,7 @@ WITHDRAWALS = (
         and_(message.c.inbox == assessment_request.c.inbox, message.c.ordinal == assessment_request.c.ordinal),
     )
     .where(
-        message.c.transaction_number.in_(bindparam("numbers", expanding=True)),
+        among(message.c.transaction_number, "numbers"),
         message.c.nature == Nature.WITHDRAWAL.value,
     )
 )
@@ -87,9 +85,7 @@ SETTLEMENTS = (
         audit.c.detail,
     )
     .join(audit, audit.c.subject == assessment_request.c.inbox)
-    .where(
-        assessment_request.c.transaction_number.in_(bindparam("numbers", expanding=True)), audit.c.event == "settled"
-    )
+    .where(among(assessment_request.c.transaction_number, "numbers"), audit.c.event == "settled")
     .order_by(audit.c.n)
 )
 
@@ -107,9 +103,7 @@ TAKEN = (
 )
 
 
-def selected(
-    connection: Connection, wanted: Selection, after: int = 0, limit: int = IN_ONE_STATEMENT
-) -> list[tuple[int, int]]:
+def selected(connection: Connection, wanted: Selection, after: int = 0, limit: int = PAGE) -> list[tuple[int, int]]:
     """Return sequence and size in bytes of the next selected transmissions, in the order of receipt."""
     query = select(inbox.c.sequence, func.length(inbox.c.body)).where(_selects(wanted), inbox.c.sequence > after)
     rows = connection.execute(query.order_by(inbox.c.sequence).limit(limit)).all()
@@ -157,7 +151,7 @@ def sequence_of(connection: Connection, id_: str) -> int | None:
 
 
 def recorded(connection: Connection, sequences: Sequence[int]) -> list[Recorded]:
-    """Return at most `IN_ONE_STATEMENT` transmissions with what was made of them, in the order of receipt."""
+    """Return these transmissions with what was made of them, in the order of receipt."""
     told: dict[int, list[Told]] = defaultdict(list)
     judged: dict[int, tuple[datetime, str]] = {}
     rows = connection.execute(RECORDED, {"wanted": list(sequences)}).all()
@@ -200,10 +194,8 @@ def facts_then(connection: Connection, asked: Sequence[tuple[Recorded, Iterable[
     versions: dict[str, list[AnyRow]] = defaultdict(list)
     settled: dict[tuple[str, int], list[AnyRow]] = defaultdict(list)
     asked_for: dict[tuple[str, int], list[AnyRow]] = defaultdict(list)
-    taken: dict[tuple[str, str], AnyRow] = {}
-    for part in portions({key for each in wanted for key in each}):
-        for row in connection.execute(VERSIONS_WITH_TIME, {"numbers": part}):
-            versions[row.transaction_number].append(row)
+    for row in connection.execute(VERSIONS_WITH_TIME, {"numbers": sorted({key for each in wanted for key in each})}):
+        versions[row.transaction_number].append(row)
     # Only what had a history then needs to know what became of it when.
     changed = {
         key
@@ -211,15 +203,15 @@ def facts_then(connection: Connection, asked: Sequence[tuple[Recorded, Iterable[
         for key in each
         if any(_before(version.judged_at, row.judged_at) for version in versions[key])
     }
-    for part in portions(changed):
-        for row in connection.execute(SETTLEMENTS, {"numbers": part}):
+    if changed:
+        for row in connection.execute(SETTLEMENTS, {"numbers": sorted(changed)}):
             detail = json.loads(row.detail)
             if row.request_id == detail["request"]:
                 settled[row.transaction_number, row.version].append(row)
-        for row in connection.execute(WITHDRAWALS, {"numbers": part}):
+        for row in connection.execute(WITHDRAWALS, {"numbers": sorted(changed)}):
             asked_for[row.transaction_number, row.version].append(row)
-    for pairs in portions({key for each in given for key in each}):
-        taken |= {(row.partner, row.reference): row for row in connection.execute(TAKEN, reference_keys(pairs))}
+    pairs = reference_keys({key for each in given for key in each})
+    taken = {(row.partner, row.reference): row for row in connection.execute(TAKEN, pairs)}
     known = []
     for (asking, _, _), ours, theirs in zip(asked, wanted, given, strict=True):
         histories = {}

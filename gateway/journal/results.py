@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, select, update
 
 from gateway.codec import decode_envelope
+from gateway.journal.database import among
 from gateway.journal.evidence import chain
 from gateway.journal.inbox import close, still_held
 from gateway.journal.outbox import send
@@ -18,6 +19,13 @@ from gateway.journal.values import Case, Claimed, Settlement
 from gateway.journal.verdicts import WITHDRAWAL_ASKED
 from gateway.model import Nature, Received, Syntax
 from gateway.tables import assessment_request, declaration_version, inbox, message
+
+ASKED = (
+    select(assessment_request)
+    .where(among(assessment_request.c.id, "ids"))
+    .order_by(assessment_request.c.id)
+    .with_for_update()
+)
 
 
 def case(connection: Connection, request_id: str) -> Case | None:
@@ -74,16 +82,8 @@ def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *
     """
     applied: set[int] = set()
     held = still_held(connection, [row for row, _ in done])
-    asked = [settlement.request_id for _, settlement in done]
-    requests = {
-        row.id: row
-        for row in connection.execute(
-            select(assessment_request)
-            .where(assessment_request.c.id.in_(asked))
-            .order_by(assessment_request.c.id)
-            .with_for_update()
-        )
-    }
+    asked = sorted({settlement.request_id for _, settlement in done})
+    requests = {row.id: row for row in connection.execute(ASKED, {"ids": asked})}
     status = {request: row.status for request, row in requests.items()}
     outgoing: list[dict[str, Any]] = []
     events: list[tuple[datetime, str, int | None, object]] = []

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, func, select, union
 
-from gateway.journal.database import Transaction
+from gateway.journal.database import Transaction, among
 from gateway.journal.evidence import chain
-from gateway.journal.rows import AnyRow, portions
+from gateway.journal.rows import AnyRow
 from gateway.journal.verdicts import RESEND_OF
 from gateway.model import Verdict
 from gateway.tables import (
@@ -39,7 +39,7 @@ OLDEST = (
 
 ABOUT = union(
     *(
-        select(table.c.inbox, table.c.transaction_number).where(table.c.inbox.in_(bindparam("mine", expanding=True)))
+        select(table.c.inbox, table.c.transaction_number).where(among(table.c.inbox, "mine"))
         for table in (declaration_version, assessment_request)
     )
 )
@@ -47,13 +47,26 @@ ABOUT = union(
 LAST_ACCEPTED = (
     select(message.c.transaction_number, func.max(message.c.created_at, type_=message.c.created_at.type).label("last"))
     .where(
-        message.c.transaction_number.in_(bindparam("numbers", expanding=True)),
+        among(message.c.transaction_number, "numbers"),
         message.c.verdict == Verdict.ACCEPTED.value,
     )
     .group_by(message.c.transaction_number)
 )
 
-UNSENT = select(outbox.c.inbox).where(outbox.c.inbox.in_(bindparam("mine", expanding=True)), outbox.c.sent_at.is_(None))
+UNSENT = select(outbox.c.inbox).where(among(outbox.c.inbox, "mine"), outbox.c.sent_at.is_(None))
+
+# What hangs on transmissions, and every version of the declarations; then the transmissions themselves.
+DELETES = (
+    delete(declaration_version).where(among(declaration_version.c.transaction_number, "numbers")),
+    delete(execution_answer).where(
+        execution_answer.c.execution.in_(select(execution.c.number).where(among(execution.c.inbox, "mine")))
+    ),
+    *(
+        delete(table).where(among(table.c.inbox, "mine"))
+        for table in (execution, assessment_request, message, interchange_reference, outbox)
+    ),
+    delete(inbox).where(among(inbox.c.sequence, "mine")),
+)
 
 
 def purge(transaction: Transaction, before: Mapping[str, datetime], *, now: datetime, rehearse: bool) -> dict[str, int]:
@@ -90,11 +103,7 @@ def _expired(
     for row in connection.execute(ABOUT, mine):
         about[row.inbox].add(row.transaction_number)
     numbers = {number for some in about.values() for number in some}
-    last = {
-        row.transaction_number: row.last
-        for part in portions(numbers)
-        for row in connection.execute(LAST_ACCEPTED, {"numbers": part})
-    }
+    last = {row.transaction_number: row.last for row in connection.execute(LAST_ACCEPTED, {"numbers": sorted(numbers)})}
     expired = {number for number in numbers if number in last and last[number] < before["declaration"]}
     unsent = set(connection.scalars(UNSENT, mine))
     gone = {}
@@ -116,10 +125,5 @@ def _expired(
 
 def _delete(connection: Connection, sequences: list[int], numbers: list[str]) -> None:
     """Delete transmissions with all that hangs on them, and every version of the declarations."""
-    for part in portions(numbers):
-        connection.execute(delete(declaration_version).where(declaration_version.c.transaction_number.in_(part)))
-    replays = select(execution.c.number).where(execution.c.inbox.in_(sequences))
-    connection.execute(delete(execution_answer).where(execution_answer.c.execution.in_(replays)))
-    for table in (execution, assessment_request, message, interchange_reference, outbox):
-        connection.execute(delete(table).where(table.c.inbox.in_(sequences)))
-    connection.execute(delete(inbox).where(inbox.c.sequence.in_(sequences)))
+    for statement in DELETES:
+        connection.execute(statement, {"mine": sequences, "numbers": numbers})

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Set
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Row
 
+from gateway import limits
 from gateway.codec import decode_declaration, encode_declaration, encode_envelope, encode_findings
 from gateway.journal.values import Claimed, Recorded
 from gateway.model import Judged, Nature, Outcome, Outgoing, Syntax, VersionFact, stable_id
 
 AnyRow = Row[*tuple[Any, ...]]
 
-T = TypeVar("T", str, tuple[str, str])
-
 # Characters of a sender's reference or lane that are kept as they are: an index row has its limit on PostgreSQL.
 KEY_CHARACTERS = 200
-
-# Keys that one statement asks for: SQLite takes 32,766 parameters, and a key may have two.
-IN_ONE_STATEMENT = 5_000
 
 
 def inbox_id(uid: str) -> str:
@@ -43,16 +39,21 @@ def key_of(value: str) -> str:
     return f"{clean[: KEY_CHARACTERS - 65]}#{hashlib.sha256(clean.encode()).hexdigest()}"
 
 
-def portions(keys: Iterable[T]) -> Iterator[list[T]]:
-    """Yield the keys in portions, sorted, that a statement can take as parameters."""
-    ordered = sorted(keys)
-    for start in range(0, len(ordered), IN_ONE_STATEMENT):
-        yield ordered[start : start + IN_ONE_STATEMENT]
+def in_one_go(sizes: Iterable[tuple[int, int]]) -> list[int]:
+    """Return, of rows with their sizes in bytes, the first ones that may be handled together; always at least one."""
+    chosen: list[int] = []
+    total = 0
+    for row, size in sizes:
+        total += size
+        if chosen and total > limits.BATCH_BYTES:
+            break
+        chosen.append(row)
+    return chosen
 
 
-def reference_keys(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def reference_keys(pairs: Set[tuple[str, str]]) -> dict[str, Any]:
     """Return the parameters of `THESE_REFERENCES`."""
-    return {"keys": pairs, "owners": sorted({owner for owner, _ in pairs}), "names": [name for _, name in pairs]}
+    return {"owners": sorted({owner for owner, _ in pairs}), "names": sorted({name for _, name in pairs})}
 
 
 def claimed_of(row: AnyRow) -> Claimed:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Insert, bindparam, exists, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
+from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.inbox import close, still_held
 from gateway.journal.outbox import due_again, send
@@ -21,7 +22,6 @@ from gateway.journal.rows import (
     key_of,
     message_row,
     outgoing_row,
-    portions,
     reference_keys,
     storable,
     version_row,
@@ -39,9 +39,6 @@ CONTROL_REFERENCE = re.compile("[0-9a-f]{14}")
 # How the note of a resend begins.
 RESEND_OF = "resend of "
 
-MESSAGE, VERSION = insert(message), insert(declaration_version)
-REQUEST, REFERENCE = insert(assessment_request), insert(interchange_reference)
-
 # Whether a request to withdraw a version waits for the engine; by way of the message, whose number has an index.
 WITHDRAWAL_ASKED = (
     exists()
@@ -58,7 +55,7 @@ WITHDRAWAL_ASKED = (
 )
 VERSIONS = (
     select(declaration_version, WITHDRAWAL_ASKED)
-    .where(declaration_version.c.transaction_number.in_(bindparam("numbers", expanding=True)))
+    .where(among(declaration_version.c.transaction_number, "numbers"))
     .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
 )
 
@@ -67,11 +64,11 @@ VERSION_ON_FILE = select(declaration_version.c.version).where(
     declaration_version.c.version == bindparam("number"),
 )
 
-# SQLite looks a list of pairs up by going through the whole table; with the two plain lists it finds the index.
+# A list of pairs would be looked up by going through the whole table; the two plain lists find the index, and the pairs
+# that nobody asked for (one partner's reference under another's name) are left out by whoever reads.
 THESE_REFERENCES = (
-    interchange_reference.c.partner.in_(bindparam("owners", expanding=True)),
-    interchange_reference.c.reference.in_(bindparam("names", expanding=True)),
-    tuple_(interchange_reference.c.partner, interchange_reference.c.reference).in_(bindparam("keys", expanding=True)),
+    among(interchange_reference.c.partner, "owners"),
+    among(interchange_reference.c.reference, "names"),
 )
 
 USED = (
@@ -104,12 +101,9 @@ def facts_of(connection: Connection, asked: Sequence[tuple[str | None, Iterable[
         {(key_of(partner or ""), key_of(reference)): reference for reference in wanted} for partner, _, wanted in asked
     ]
     histories: dict[str, list[VersionFact]] = defaultdict(list)
-    used: dict[tuple[str, str], AnyRow] = {}
-    for part in portions({key for wanted in numbers for key in wanted}):
-        for row in connection.execute(VERSIONS, {"numbers": part}):
-            histories[row.transaction_number].append(fact_of(row))
-    for pairs in portions({key for wanted in given for key in wanted}):
-        used |= {(row.partner, row.reference): row for row in connection.execute(USED, reference_keys(pairs))}
+    for row in connection.execute(VERSIONS, {"numbers": sorted({key for wanted in numbers for key in wanted})}):
+        histories[row.transaction_number].append(fact_of(row))
+    used = _used(connection, {key for wanted in given for key in wanted})
     return [
         Known(
             {number: tuple(histories[key]) for key, number in ours.items() if key in histories},
@@ -119,6 +113,12 @@ def facts_of(connection: Connection, asked: Sequence[tuple[str | None, Iterable[
         )
         for ours, theirs in zip(numbers, given, strict=True)
     ]
+
+
+def _used(connection: Connection, keys: Set[tuple[str, str]]) -> dict[tuple[str, str], AnyRow]:
+    """Return who uses these references of partners."""
+    rows = {(row.partner, row.reference): row for row in connection.execute(USED, reference_keys(keys))}
+    return {key: row for key, row in rows.items() if key in keys}
 
 
 def finish(connection: Connection, done: Sequence[tuple[Claimed, Outcome]], *, specs: str, now: datetime) -> list[bool]:
@@ -136,8 +136,7 @@ def finish(connection: Connection, done: Sequence[tuple[Claimed, Outcome]], *, s
         messages += [message_row(row, judged, outcome.syntax, specs, now) for judged in outcome.judged]
         outgoing += [outgoing_row(item, row.sequence, now, item.ordinal) for item in outcome.outgoing]
         events.append((now, "judged", row.sequence, judged_detail(outcome, specs)))
-    if messages:
-        connection.execute(MESSAGE, messages)
+    insert_rows(connection, message, messages)
     _take_versions(connection, kept)
     _take_references(connection, kept)
     send(connection, outgoing)
@@ -208,9 +207,8 @@ def _take_versions(connection: Connection, kept: Sequence[tuple[Claimed, Outcome
     if rows:
         # Always in the same order, so that two workers wait for each other in one direction only.
         ordered = [rows[key] for key in sorted(rows)]
-        _claim_keys(connection, VERSION, ordered, "a version of these declarations")
-    if requests:
-        connection.execute(REQUEST, requests)
+        _claim_keys(connection, declaration_version, ordered, "a version of these declarations")
+    insert_rows(connection, assessment_request, requests)
 
 
 def _take_references(connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
@@ -230,11 +228,7 @@ def _take_references(connection: Connection, kept: Sequence[tuple[Claimed, Outco
                     raise Conflict("two transmissions of the batch carry one reference")
     if not rows:
         return
-    used = {
-        (row.partner, row.reference): row
-        for part in portions(rows)
-        for row in connection.execute(USED, reference_keys(part))
-    }
+    used = _used(connection, rows.keys())
     for key in sorted(used):
         # What refused messages used passes on to who comes after them; what an accepted one used does not.
         passed = not used[key].accepted and _pass_reference(connection, used[key], rows[key])
@@ -242,7 +236,7 @@ def _take_references(connection: Connection, kept: Sequence[tuple[Claimed, Outco
             raise Conflict("another transmission took the reference")
     fresh = [rows[key] for key in sorted(rows) if key not in used]
     if fresh:
-        _claim_keys(connection, REFERENCE, fresh, "a reference of these transmissions")
+        _claim_keys(connection, interchange_reference, fresh, "a reference of these transmissions")
 
 
 def _pass_reference(connection: Connection, used: AnyRow, values: dict[str, Any]) -> bool:
@@ -255,10 +249,10 @@ def _pass_reference(connection: Connection, used: AnyRow, values: dict[str, Any]
     return connection.execute(passing.values(inbox=values["inbox"], digest=values["digest"])).rowcount == 1
 
 
-def _claim_keys(connection: Connection, statement: Insert, rows: Sequence[dict[str, Any]], what: str) -> None:
+def _claim_keys(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], what: str) -> None:
     """Insert rows whose keys only one worker may have."""
     try:
-        connection.execute(statement, rows)
+        insert_rows(connection, table, rows)
     except IntegrityError as error:
         raise Conflict(f"{what} was taken by another worker") from error
 
