@@ -357,6 +357,29 @@ def test_list_shows_the_partners_messages_with_sender_and_findings(run: Run, gat
     assert json.loads(run("list", "--state", "parked", "--format", "json").stdout) == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("list",), ("list", "--format", "json"), ("replay",), ("replay", "--specs", str(HOME / "eccrd_specs"))],
+)
+def test_a_partner_that_does_not_exist_is_told_with_those_that_do(
+    run: Run, gateway: House, arguments: tuple[str, ...]
+) -> None:
+    assert run(*arguments, "--partner", "maple").exit_code == 0
+    said = one_line(run(*arguments, "--partner", "nobody"))
+    assert said == "gateway: there is no partner 'nobody'; known: erable, maple"
+
+
+def test_what_a_former_partner_sent_is_still_listed(
+    run: Run, gateway: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.send("maple", Path(ORIGINAL).read_bytes())
+    gateway.settle_down()
+    (tmp_path / "partners.toml").write_text("partner = []")
+    monkeypatch.setenv("GATEWAY_PARTNERS", str(tmp_path / "partners.toml"))
+    assert "MAPLEBROKER" in run("list", "--partner", "maple").stdout
+    assert "no partner 'erable'" in one_line(run("list", "--partner", "erable"))
+
+
 def test_check_speaks_french_throughout(run: Run) -> None:
     result = run("check", FAULTY["edi"], FAULTY["xml"], "--lang", "fr")
     assert " : déclaration edifact " in result.stdout

@@ -22,7 +22,7 @@ from gateway import limits, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
 from gateway.calendar import eastern
 from gateway.cli import diff, explain, ops, replay, smoke, spec
-from gateway.cli.shared import VERDICTS, files_with_facts, open_journal, plain, read_file
+from gateway.cli.shared import VERDICTS, files_with_facts, known_partner, open_journal, plain, read_file
 from gateway.desk.explain import where
 from gateway.errors import GatewayError
 from gateway.journal import RESEND_OF, Journal
@@ -245,9 +245,7 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
     Exit code: 0 sent (with --wait: answered), 1 refused or not answered in time, 2 cannot send.
     """
     settings = from_environment()
-    partners = load_partners(settings.partners)
-    if partner_id not in partners:
-        _stop(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
+    partner = known_partner(partner_id, load_partners(settings.partners))
     letter = Letter(uuid.uuid4().hex, inbound_queue(partner_id), "application/octet-stream", read_file(file))
     with open_broker(settings.broker_url) as broker:
         published = broker.publish([letter])
@@ -262,7 +260,7 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
         digest, ours = hashlib.sha256(letter.body).hexdigest(), set[str]()
         deadline = datetime.now(UTC).timestamp() + seconds
         while (left := deadline - datetime.now(UTC).timestamp()) > 0:
-            answer = broker.take(partners[partner_id].answer_queue, left)
+            answer = broker.take(partner.answer_queue, left)
             if answer is None:
                 break
             kind = answer.headers.get("kind", "answer")
@@ -321,11 +319,14 @@ def list_command(form: str, **filters: Any) -> None:
 
     An alert is an answer that its partner rejected by CONTRL, or was to acknowledge and did not in time.
 
-    Exit code: 0, or 2 when there is no journal or it cannot be read.
+    Exit code: 0, or 2 when there is no journal, it cannot be read, or there is no such partner.
     """
-    with open_journal(from_environment()) as journal:
+    settings, partner_id = from_environment(), filters["partner"]
+    with open_journal(settings) as journal:
         rows = journal.list_messages(channel="partner", **filters)
-        alerts = journal.unacknowledged(datetime.now(UTC), filters["partner"])
+        alerts = journal.unacknowledged(datetime.now(UTC), partner_id)
+    if partner_id and not rows and not alerts:  # one that has left the file may still have messages
+        known_partner(partner_id, load_partners(settings.partners))
     for alert in alerts:
         click.echo(_alert(alert), err=True)
     if form == "json":

@@ -29,6 +29,7 @@ from gateway.cli.shared import (
     VERDICTS,
     Moment,
     files_with_facts,
+    known_partner,
     open_journal,
     out,
     plain,
@@ -140,6 +141,8 @@ def _again(settings: Settings, wanted: Selection, ids: tuple[str, ...], send: bo
             id_ = journal.keep_execution(execution, datetime.now(UTC))
             sent = journal.send_execution(id_, operator, datetime.now(UTC)) if send and same else 0
             shown.append(_shown(row, outcome, same, sent, ""))
+    if wanted.partner and not shown:
+        known_partner(wanted.partner, partners)
     _print_again(shown, form, send)
     return not all(each["agrees"] for each in shown)
 
@@ -267,10 +270,11 @@ def _what_if(
     settings: Settings, wanted: Selection, root: Path, processes: int, form: str, html: Path | None, lang: str
 ) -> bool:
     """Judge recorded traffic by another specification and report; tell whether anything changes."""
-    specs = pipeline.prepare(root)
-    load_partners(settings.partners)
+    specs, partners = pipeline.prepare(root), load_partners(settings.partners)
     with open_journal(settings) as journal:
         total = journal.count_selected(wanted)
+    if wanted.partner and not total:
+        known_partner(wanted.partner, partners)
     processes = min(processes, 1 + total // FEW)  # starting one costs as much as judging some hundreds
     with _progress(total) as advance:
         result = replay.what_if(settings, wanted, specs, processes, advance, time.monotonic)

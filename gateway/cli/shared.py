@@ -119,6 +119,13 @@ def read_file(path: Path) -> bytes:
         raise GatewayError(f"{path}: {error.strerror}") from error
 
 
+def known_partner(id_: str, partners: Mapping[str, Partner]) -> Partner:
+    """Return the partner of an id; raises GatewayError, naming those there are, for one that is not there."""
+    if id_ not in partners:
+        raise GatewayError(f"there is no partner {id_!r}; known: {', '.join(sorted(partners))}")
+    return partners[id_]
+
+
 def named_partner(envelope: Envelope, declaration: Declaration | None, partners: Iterable[Partner]) -> Partner:
     """Return the partner that an envelope names, else one made up for it, whose authority is not in question."""
     for partner in partners:
@@ -137,15 +144,12 @@ def files_with_facts(
     Two files with the same number are two tries at one original, not a number used twice.
     """
     partners = load_partners(settings.partners)
-    if partner_id and partner_id not in partners:
-        raise GatewayError(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
+    sender = known_partner(partner_id, partners) if partner_id else None
     trial = Trial(specs, datetime.now(UTC))
     for path in files_in(paths):
         parsed = pipeline.parse(Received(uuid.uuid4().hex, partner_id, read_file(path), trial.now), specs)
         first = parsed.messages[0]
-        partner = (
-            partners[partner_id] if partner_id else named_partner(first.envelope, first.declaration, partners.values())
-        )
+        partner = sender or named_partner(first.envelope, first.declaration, partners.values())
         for message in parsed.messages:
             if message.type is MessageType.DECLARATION and message.declaration:
                 trial.forget(message.declaration.transaction_number)

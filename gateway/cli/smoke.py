@@ -16,6 +16,7 @@ from rich.console import Console
 
 from gateway import logs, pipeline
 from gateway.broker import mask, open_broker
+from gateway.cli.shared import known_partner
 from gateway.errors import GatewayError
 from gateway.model import Bilingual, Partner
 from gateway.serve import stop_signals
@@ -131,9 +132,7 @@ def _partner(settings: Settings, partner_id: str | None, url: str | None) -> Par
     partners = load_partners(settings.partners)
     if partner_id is None and url is not None:
         raise GatewayError("--as PARTNER is needed with --broker: that partner's answers are read from its queue")
-    if partner_id is not None and partner_id not in partners:
-        raise GatewayError(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
-    return partners[partner_id] if partner_id else next(iter(partners.values()))
+    return next(iter(partners.values())) if partner_id is None else known_partner(partner_id, partners)
 
 
 def _blank(role: str, partner: Partner, url: str | None, scenario: Scenario, specs: Specs, started: datetime) -> Result:

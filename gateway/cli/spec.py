@@ -16,6 +16,7 @@ from rich.text import Text
 from gateway import pipeline
 from gateway.calendar import eastern_day
 from gateway.catalogue import Listed, as_json, in_words, listed_rules, place_in_words
+from gateway.cli.shared import known_partner
 from gateway.desk.trial import TABLES
 from gateway.errors import GatewayError
 from gateway.model import MessageType, Severity, Syntax
@@ -101,9 +102,7 @@ def make(
     """
     settings = from_environment()
     specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
-    if partner_id and partner_id not in partners:
-        raise GatewayError(f"there is no partner {partner_id!r}; known: {', '.join(sorted(partners))}")
-    partner = partners[partner_id] if partner_id else next(iter(partners.values()))
+    partner = known_partner(partner_id, partners) if partner_id else next(iter(partners.values()))
     on = day.date() if day else eastern_day(datetime.now(UTC))
     types = _types(specs, cad_type)
     codes = faults(specs) if code == "all" else (code,) if code else (None,)
