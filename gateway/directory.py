@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.errors import SpecError
+from gateway.errors import SpecError, cause_of
 
 FORMAT = re.compile(r"(an|a|n)(\.\.)?(\d+)")
 
@@ -417,4 +417,4 @@ def _table(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
         with file.open(encoding="utf-8", newline="") as handle:
             yield from enumerate(csv.DictReader(handle), 2)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SpecError(str(file), None, f"cannot be read: {error}") from error
+        raise SpecError(str(file), None, f"cannot be read: {cause_of(error)}") from error

@@ -44,6 +44,11 @@ class Malformed(GatewayError):
         )
 
 
+def cause_of(error: Exception) -> str:
+    """Return why a file cannot be read, without the number and the path of an OSError."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 class BrokerUnavailable(GatewayError):
     """The broker cannot be reached or does not answer in time."""
 

@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.directory import Directories, ProfileRow
 from gateway.directory import load as load_directories
-from gateway.errors import SpecError
+from gateway.errors import SpecError, cause_of
 from gateway.model import Address, Bilingual, MessageType, Period, Severity, Unreadable, Value
 
 # A dictionary format: `an..35`, `n14`, `a2`, `n..16,3` (digits in all, decimals), `date` (CCYYMMDD).
@@ -274,6 +274,9 @@ def load(root: Path) -> Specs:
     """
     if not root.is_dir():
         raise SpecError(str(root), None, "there is no such folder of specifications")
+    manifests = sorted(root.glob("*/manifest.toml"))
+    if not manifests:
+        raise SpecError(str(root), None, "this is no specification: none of its folders has a manifest.toml")
     findings = {}
     for path in sorted((root / "findings").glob("*.csv")):
         for origin, row in _rows(root, path, FINDING_COLUMNS):
@@ -287,9 +290,7 @@ def load(root: Path) -> Specs:
     holidays = frozenset(
         _day(row["date"], origin) or date.min for origin, row in _rows(root, root / "calendar/holidays.csv", ("date",))
     )
-    packs = tuple(_pack(root, path.parent, classes, code_lists) for path in sorted(root.glob("*/manifest.toml")))
-    if not packs:
-        raise SpecError(str(root), None, "no pack found: none of its folders has a manifest.toml")
+    packs = tuple(_pack(root, path.parent, classes, code_lists) for path in manifests)
     for pack in packs:
         if sum(other.key == pack.key for other in packs) > 1:
             raise SpecError(str(root), None, f"there are two packs {pack.id} of version {pack.version}")
@@ -333,7 +334,7 @@ def _rows(root: Path, path: Path, columns: Collection[str]) -> Iterator[tuple[Or
                     raise SpecError(name, number, "the row has more or fewer fields than the heading")
                 yield (name, number), {key: value.strip() for key, value in row.items()}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SpecError(name, None, f"cannot be read: {error}") from error
+        raise SpecError(name, None, f"cannot be read: {cause_of(error)}") from error
 
 
 def _toml(root: Path, path: Path) -> object:
@@ -341,7 +342,7 @@ def _toml(root: Path, path: Path) -> object:
     try:
         return msgspec.toml.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
-        raise SpecError(path.relative_to(root).as_posix(), None, f"cannot be read: {error}") from error
+        raise SpecError(path.relative_to(root).as_posix(), None, f"cannot be read: {cause_of(error)}") from error
 
 
 def _day(text: str, origin: Origin) -> date | None:

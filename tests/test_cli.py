@@ -380,6 +380,19 @@ def test_what_a_former_partner_sent_is_still_listed(
     assert "no partner 'erable'" in one_line(run("list", "--partner", "erable"))
 
 
+@pytest.mark.parametrize("folder", ["samples", "eccrd_specs/chapter24"])
+def test_a_folder_that_is_no_specification_is_told_as_such(run: Run, folder: str) -> None:
+    said = one_line(run("replay", ORIGINAL, "--specs", HOME / folder))
+    assert said == f"gateway: {HOME / folder}: this is no specification: none of its folders has a manifest.toml"
+
+
+def test_a_specification_that_lacks_a_table_is_told_in_words(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "specs/chapter24").mkdir(parents=True)
+    (tmp_path / "specs/chapter24/manifest.toml").touch()
+    said = one_line(run("replay", ORIGINAL, "--specs", tmp_path / "specs"))
+    assert said == "gateway: wco/classes.csv: cannot be read: No such file or directory"
+
+
 def test_check_speaks_french_throughout(run: Run) -> None:
     result = run("check", FAULTY["edi"], FAULTY["xml"], "--lang", "fr")
     assert " : déclaration edifact " in result.stdout

@@ -184,7 +184,7 @@ def test_files_are_kept_as_replays_of_no_transmission(run: Run, journal: Journal
         (("--partner", "maple", "--html", "x.html"), "--html is for what-if"),
         (("--samples",), "takes tables"),
         (("--id", "1", "--specs", "."), "what-if selects"),
-        (("--specs", "."), "cannot be read"),
+        (("--specs", "."), "is no specification"),
     ],
 )
 def test_bad_usage_is_one_clear_line(
