@@ -315,8 +315,9 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 # ------------------------------------------------------------------------------------------------ doctor
 
 
-def test_doctor_tells_what_is_missing_and_makes_it(run: Run) -> None:
+def test_doctor_tells_what_is_missing_and_makes_it(run: Run, tmp_path: Path) -> None:
     ill = run("doctor")
+    assert not list(tmp_path.iterdir()), "looking makes nothing"
     assert ill.exit_code == 1
     assert "gateway doctor --declare" in " ".join(ill.stdout.split())
     assert ill.stdout.count("ILL") == 2, "queues and journal"

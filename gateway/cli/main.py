@@ -28,6 +28,7 @@ from gateway.errors import GatewayError
 from gateway.journal import RESEND_OF, Journal
 from gateway.model import Bilingual, Finding, Judged, MessageType, Outgoing, Severity, Syntax, Verdict
 from gateway.settings import HOME, Settings, from_environment
+from gateway.transports import store_of
 from routing.partners import inbound_queue, load_partners
 
 out = Console(highlight=False, soft_wrap=True)
@@ -51,6 +52,9 @@ SEVERITIES = {Severity.REFUSE: Bilingual("refuse", "refus"), Severity.WARN: Bili
 
 # How many characters of an id are listed.
 SHORT = 12
+
+# What makes queues and tables.
+DECLARE = "run `gateway doctor --declare` or `gateway serve`"
 
 # How many characters of an offending line are shown around the place.
 SHOWN = 100
@@ -250,7 +254,7 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
     with open_broker(settings.broker_url) as broker:
         published = broker.publish([letter])
         if letter.id in published.unroutable:
-            _stop(f"the queue {letter.queue} does not exist: run `gateway doctor --declare` or `gateway serve`")
+            _stop(f"the queue {letter.queue} does not exist: {DECLARE}")
         if letter.id not in published.confirmed:
             _stop("the broker did not confirm the message in time: it may or may not have it; send it again")
         click.echo(f"sent {file} as {letter.id}")
@@ -412,6 +416,8 @@ def _in_words(key: str, value: Any) -> str:
 def doctor(declare: bool) -> None:
     """Check the installation: packages, specification, partners, broker and queues, journal.
 
+    Looking makes no file of queue or journal; only --declare does.
+
     Exit code: 0 all well, 1 something is not, 2 bad usage.
     """
     settings = from_environment()
@@ -455,13 +461,15 @@ def _examine_partners(settings: Settings, _declare: bool) -> str:
 
 def _examine_broker(settings: Settings, declare: bool) -> str:
     wanted = serve.queues(settings)
+    if not declare and settings.broker_url.startswith("sqlite:") and not store_of(settings.broker_url).path.exists():
+        raise GatewayError(f"there is no queue at {mask(settings.broker_url)}: {DECLARE}")
     with open_broker(settings.broker_url) as broker:
         broker.ping()
         if declare:
             broker.declare(wanted)
         if missing := broker.missing(wanted):
             lacking = ", ".join(missing)
-            raise GatewayError(f"{mask(settings.broker_url)} lacks {lacking}: run `gateway doctor --declare`")
+            raise GatewayError(f"{mask(settings.broker_url)} lacks {lacking}: {DECLARE}")
     return f"{mask(settings.broker_url)}, {len(wanted)} queues"
 
 
@@ -469,6 +477,8 @@ def _examine_journal(settings: Settings, declare: bool) -> str:
     journal = Journal.open(settings.database_url)
     if declare:
         journal.migrate()
+    elif not journal.exists():
+        raise GatewayError(f"there is no journal at {mask(settings.database_url)}: {DECLARE}")
     journal.check()
     return journal.url
 
