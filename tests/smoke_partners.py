@@ -22,6 +22,7 @@ from routing.partners import inbound_queue
 from tests.way import PARTNERS, SPECS
 
 SCENARIO = load_scenario(KIT)
+MESSAGES = sum(step.count or 1 for step in SCENARIO.steps() if step.send != "again")
 
 Twist = Callable[[Sender, Step, list[Sent]], list[Sent] | None]
 

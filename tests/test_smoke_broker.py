@@ -27,7 +27,7 @@ from gateway.trade.smoke_broker import Sender, play
 from routing.engine import assess
 from routing.routes import for_tests, load_routes
 from tests.house import House, house, settings_in
-from tests.smoke_partners import SCENARIO, blank_result
+from tests.smoke_partners import MESSAGES, SCENARIO, blank_result
 from tests.way import PARTNERS, RATES, SAMPLES, SPECS
 from validators.rules import check_digit_of
 
@@ -88,6 +88,7 @@ def test_a_gateway_of_our_own_is_healthy(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert 'failures="0"' in (tmp_path / "smoke.xml").read_text("utf-8")
     assert re.search(r"passed\s+digest [0-9a-f]{64}", done.output)
+    assert f"<b>{MESSAGES}</b>messages" in (tmp_path / "smoke.html").read_text("utf-8")
 
 
 @pytest.mark.broker
@@ -124,6 +125,13 @@ def test_a_gateway_that_is_not_there_is_told_after_one_step(tmp_path: Path) -> N
         "Not tried: no answer comes.",
     ]
     assert result.failed_stage == 1
+
+
+def test_the_same_bytes_again_are_no_message_of_their_own(tmp_path: Path) -> None:
+    again = 'id = "b"\nsend = "again"\nof = "a"\nexpect = ["receipt", "accepted"]'
+    with house(tmp_path) as gateway, at_work(gateway):
+        result = played(f"sqlite:///{tmp_path}/queue.db", scenario(tmp_path, ACCEPTED, again))
+    assert (result.passed, result.messages) == (True, 1)
 
 
 def test_a_gateway_without_an_engine_is_told_by_the_answer_that_lacks(tmp_path: Path) -> None:

@@ -338,7 +338,8 @@ def play(
                     continue
                 of = done[step.of][0] if step.of else None
                 sent = sender.make(step, of, scenario)
-                result.messages += len(sent)
+                if step.send != "again":  # the same bytes again are no message of their own
+                    result.messages += len(sent)
                 mailbox.expect(sent)
                 _publish(broker, sent)
                 mailbox.collect(step.within + (grace if not done else 0))
