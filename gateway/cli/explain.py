@@ -44,10 +44,11 @@ WORDS = {
 @HTML
 @LANGUAGE
 def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | None, lang: str) -> None:
-    """Explain messages in plain words, element by element, with the faults in place; or what a finding means.
+    """Explain messages or findings in plain words.
 
-    A FILE is judged as `gateway check` does: give the original before its correction. A recorded message (its ID, or
-    the start of it) is judged on what was known when it came. A CODE is a finding's, such as CAD-0101.
+    A message is explained element by element, with the faults in place. A FILE is judged as `gateway check` does: give
+    the original before its correction. A recorded message (its ID, or the start of it) is judged on what was known when
+    it came. A CODE is a finding's, such as CAD-0101.
 
     Exit code: 0 accepted (or the finding explained), 1 something refused, 2 cannot.
     """

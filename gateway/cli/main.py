@@ -105,10 +105,11 @@ def main() -> None:
 @click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
 @click.option("--answers", type=click.Path(file_okay=False, path_type=Path), help="Write the answers into this folder.")
 def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str, answers: Path | None) -> None:
-    """Judge files (or every file in folders) as the gateway would; no queue, no journal.
+    """Judge files as the gateway would.
 
-    Files are judged in the order given; a correction finds its original among those before it. Without --as the sender
-    is the partner that the envelope names; if no such partner is registered, identity and authority are not checked.
+    No queue, no journal. Of a folder every file is judged. Files are judged in the order given; a correction finds its
+    original among those before it. Without --as the sender is the partner that the envelope names; if no such partner
+    is registered, identity and authority are not checked.
 
     Exit code: 0 all accepted, 1 something refused, 2 unreadable file or bad usage.
     """
@@ -227,7 +228,9 @@ def _write_answers(folder: Path, path: Path, outgoing: Iterable[Outgoing]) -> No
 @click.option("--with-test-engine", is_flag=True, help="Run it for test messages only, beside the real engine.")
 @click.option("--health-port", metavar="[HOST:]PORT", help="Answer /health, /ready and /metrics there.")
 def serve_command(workers: int, with_reference_engine: bool, with_test_engine: bool, health_port: str | None) -> None:
-    """Run the gateway until SIGTERM or SIGINT: receive, work, dispatch, each in its own process.
+    """Run the gateway until SIGTERM or SIGINT.
+
+    It receives, works and dispatches, each in a process of its own.
 
     Exit code: 0 stopped in order, 2 cannot start.
     """
@@ -244,7 +247,9 @@ def serve_command(workers: int, with_reference_engine: bool, with_test_engine: b
 @click.option("--wait", is_flag=True, help="Wait for the answers and print them.")
 @click.option("--seconds", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="How long to wait.")
 def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
-    """Send a file as a partner; with --wait, read the partner's answer queue until the last answer is there.
+    """Send a file as a partner.
+
+    With --wait, read the partner's answer queue until the last answer is there.
 
     Exit code: 0 sent (with --wait: answered), 1 refused or not answered in time, 2 cannot send.
     """
@@ -319,9 +324,10 @@ def _print_table(table: Table) -> None:
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def list_command(form: str, **filters: Any) -> None:
-    """List the partners' messages, newest first, times in Eastern Time; alerts about our answers on standard error.
+    """List the partners' messages, newest first.
 
-    An alert is an answer that its partner rejected by CONTRL, or was to acknowledge and did not in time.
+    Times are in Eastern Time. Alerts about our answers go to standard error: an alert is an answer that its partner
+    rejected by CONTRL, or was to acknowledge and did not in time.
 
     Exit code: 0, or 2 when there is no journal, it cannot be read, or there is no such partner.
     """
@@ -365,7 +371,9 @@ def _alert(row: dict[str, Any]) -> str:
 @click.argument("id_", metavar="ID")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def show(id_: str, form: str) -> None:
-    """Show the whole life of a message by its id or the start of it: bytes, digest, findings, answers, times.
+    """Show the whole life of a message.
+
+    ID is its id or the start of it. Shown are bytes, digest, findings, answers, times.
 
     Exit code: 0 shown, 2 unknown.
     """
@@ -414,9 +422,10 @@ def _in_words(key: str, value: Any) -> str:
 @main.command()
 @click.option("--declare", is_flag=True, help="Make the queues and bring the journal's schema up to date.")
 def doctor(declare: bool) -> None:
-    """Check the installation: packages, specification, partners, broker and queues, journal.
+    """Check the installation.
 
-    Looking makes no file of queue or journal; only --declare does.
+    Looked at are packages, specification, partners, broker and queues, journal. Looking makes no file of queue or
+    journal; only --declare does.
 
     Exit code: 0 all well, 1 something is not, 2 bad usage.
     """

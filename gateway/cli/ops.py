@@ -45,7 +45,9 @@ def _journal() -> AbstractContextManager[Journal]:
     help="A file with lines as `gateway export-audit-head` writes them: the chain must still contain the last.",
 )
 def verify_audit(heads: Path | None) -> None:
-    """Walk the audit chain and name the first row that is missing, changed or out of place.
+    """Walk the audit chain and name the first bad row.
+
+    Bad is a row that is missing, changed or out of place.
 
     Exit code: 0 the chain holds, 1 it does not, 2 the journal or the file cannot be read.
     """
@@ -71,7 +73,9 @@ def _last_head(path: Path) -> tuple[int, str]:
 
 @click.command("export-audit-head")
 def export_audit_head() -> None:
-    """Print number and hash of the newest audit row as a line of JSON, to be kept outside the database.
+    """Print number and hash of the newest audit row.
+
+    It is a line of JSON, to be kept outside the database.
 
     Exit code: 0, or 2 when the journal cannot be read.
     """
@@ -86,7 +90,9 @@ def export_audit_head() -> None:
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only count what would go.")
 def purge(dry_run: bool) -> None:
-    """Delete what is older than its kind is kept; the audit chain stays whole, and notes what went.
+    """Delete what is older than its kind is kept.
+
+    The audit chain stays whole, and notes what went.
 
     Exit code: 0, or 2 when the journal cannot be written.
     """
@@ -106,7 +112,10 @@ def purge(dry_run: bool) -> None:
 
 @click.command()
 def destinations() -> None:
-    """List the destinations that something waits for or that failed. Exit code: 0, or 2 without a journal."""
+    """List the destinations with a backlog or a failure.
+
+    Exit code: 0, or 2 without a journal.
+    """
     with _journal() as journal:
         rows = journal.destinations()
     table = Table("destination", "waiting", "oldest", "failures", "state", "error", box=None)
@@ -121,7 +130,9 @@ def destinations() -> None:
 @click.command()
 @click.argument("destination")
 def unpark(destination: str) -> None:
-    """Let a parked or paused destination be tried again at once; what waits for it goes out in order.
+    """Let a parked or paused destination be tried at once.
+
+    What waits for it goes out in order.
 
     Exit code: 0, 1 when nothing is known of such a destination, 2 without a journal.
     """
@@ -141,10 +152,11 @@ def unpark(destination: str) -> None:
 @click.option("--gateway-user", default="gateway", show_default=True, help="The user of the gateway itself.")
 @click.option("--engine-user", default="assessment", show_default=True, help="The user of the assessment engine.")
 def broker_users(vhost: str, gateway_user: str, engine_user: str) -> None:
-    """Print the rabbitmqctl commands that make users and permissions for partners, gateway and engine; changes nothing.
+    """Print the rabbitmqctl commands for the broker's users.
 
-    A partner may publish to the exchange customs.in with its own queue's name as routing key, read its own answer
-    queue, and nothing else. Run the lines with a shell on a node; add_user asks for each password.
+    They make users and permissions for partners, gateway and engine; nothing is changed by printing them. A partner may
+    publish to the exchange customs.in with its own queue's name as routing key, read its own answer queue, and nothing
+    else. Run the lines with a shell on a node; add_user asks for each password.
 
     Exit code: 0, or 2 when the partners cannot be read.
     """

@@ -85,7 +85,9 @@ def replay_command(
     lang: str,
     **filters: Any,
 ) -> None:
-    """Judge again what came in, or files: nothing takes effect, nothing is sent unless you say so.
+    """Judge again what came in, or files.
+
+    Nothing takes effect, nothing is sent unless you say so.
 
     Again (the default): the same bytes through today's pipeline, each message on what was known when it was first
     judged. Every replay is kept in the journal with its answers, under an id of its own and your name.
@@ -454,7 +456,10 @@ def _samples(paths: tuple[Path, ...], settings: Settings, form: str) -> bool:
 
 @click.group(name="parked")
 def parked() -> None:
-    """Messages that were taken out of the way: list, show why, release, refuse."""
+    """List, show, release or refuse parked messages.
+
+    Parked are those that were taken out of the way of the others.
+    """
 
 
 @parked.command(name="list")
@@ -483,7 +488,9 @@ def parked_list(limit: int, form: str) -> None:
 @click.argument("id_", metavar="ID")
 @LANGUAGE
 def parked_show(id_: str, lang: str) -> None:
-    """Show why a message was parked, and what today's pipeline says of it; nothing changes.
+    """Show why a message was parked.
+
+    And what today's pipeline says of it; nothing changes.
 
     Exit code: 0 shown, 2 not parked.
     """
@@ -515,7 +522,9 @@ def parked_show(id_: str, lang: str) -> None:
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @OPERATOR
 def parked_release(ids: tuple[str, ...], operator: str) -> None:
-    """Give parked messages to the workers again, on what is known now, with all attempts.
+    """Give parked messages to the workers again.
+
+    They are judged on what is known now, with all attempts.
 
     Exit code: 0 released, 2 not parked.
     """
@@ -531,7 +540,9 @@ def parked_release(ids: tuple[str, ...], operator: str) -> None:
 @click.argument("reason")
 @OPERATOR
 def parked_refuse(id_: str, reason: str, operator: str) -> None:
-    """Refuse a parked message: its sender is told REASON, in the sender's own syntax.
+    """Refuse a parked message.
+
+    Its sender is told REASON, in the sender's own syntax.
 
     Exit code: 0 refused, 2 not parked.
     """

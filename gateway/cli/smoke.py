@@ -58,11 +58,12 @@ def smoke(
     lang: str,
     verify: Path | None,
 ) -> None:
-    """Play the conformance kit, as the broker against a gateway or as customs against a partner's system.
+    """Play the conformance kit, as broker or as customs.
 
-    As the broker it sends test messages through the partner's queue and holds every answer against the scenario. As
-    customs it waits at the partner's queue, answers as production would, and says what is still missing; no other
-    gateway may read that queue meanwhile, and nothing reaches an assessment engine.
+    As the broker it tests a gateway: it sends test messages through the partner's queue and holds every answer against
+    the scenario. As customs it tests a partner's system: it waits at the partner's queue, answers as production would,
+    and says what is still missing; no other gateway may read that queue meanwhile, and nothing reaches an assessment
+    engine.
 
     Without --broker it starts an embedded gateway of its own (as customs: a partner, which is our own sender).
 

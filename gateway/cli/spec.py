@@ -36,7 +36,9 @@ SUFFIXES = {Syntax.XML: "xml", Syntax.EDIFACT: "edi"}
 @click.command()
 @click.option("--format", "form", type=click.Choice(["text", "json", "md"]), default="text", show_default=True)
 def rules(form: str) -> None:
-    """List everything that a declaration and its sender are held to, with source and confidence.
+    """List all that a declaration and its sender are held to.
+
+    Each with its source and how sure it is.
 
     Exit code: 0, or 2 when the specification cannot be used.
     """
@@ -93,10 +95,11 @@ def make(
     day: datetime | None,
     folder: Path,
 ) -> None:
-    """Write valid declarations, changes and withdraw requests, or faulty ones, and what to expect of each.
+    """Write valid or faulty messages, and what to expect of each.
 
-    The table of what to expect is printed, and written beside them as expected.csv, which `gateway replay --samples`
-    reads. What must be sent first stands in the same sample under a lower number. Each sample is judged as it is made.
+    They are declarations, changes and withdraw requests. The table of what to expect is printed, and written beside
+    them as expected.csv, which `gateway replay --samples` reads. What must be sent first stands in the same sample
+    under a lower number. Each sample is judged as it is made.
 
     Exit code: 0 made, 1 a sample was not judged as expected, 2 cannot be made.
     """
@@ -167,7 +170,9 @@ def _write(
 @click.command()
 @click.option("--out", "folder", type=click.Path(file_okay=False, path_type=Path), required=True)
 def guide(folder: Path) -> None:
-    """Write the implementation guide for the trade: a static site in English and French; open its index.html.
+    """Write the implementation guide for the trade.
+
+    It is a static site in English and French; open its index.html.
 
     Exit code: 0, or 2 when the specification cannot be used or the folder not written.
     """
