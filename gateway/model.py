@@ -10,6 +10,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+# What XML 1.0 counts as white space; Unicode knows more.
+XML_SPACE = " \t\r\n"
+
 
 class Syntax(StrEnum):
     """How a transmission is written."""

@@ -14,15 +14,12 @@ from lxml import etree
 
 from gateway import limits
 from gateway.errors import Malformed, SpecError
-from gateway.model import Address, Envelope, Place
+from gateway.model import XML_SPACE, Address, Envelope, Place
 from gateway.specs import Pack
 from parsers.places import XmlStep, xml_path
 
 # UTF-16 is declared with or without its byte order; libxml2 reports what it used.
 ENCODINGS = {"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII"}
-
-
-WHITE_SPACE = " \t\r\n"  # XML's own; Unicode knows more
 
 # Steps of the paths that libxml2 gives for a node.
 NAMED_STEP, ATTRIBUTE_STEP = re.compile(r"/([^/*\[]+)"), re.compile(r"/@[^/]*$")
@@ -225,7 +222,7 @@ class XmlLocator:
             open_tags.pop()
 
         def characters(data: str) -> None:
-            text = data.lstrip(WHITE_SPACE)
+            text = data.lstrip(XML_SPACE)
             if open_tags[-1] in textless and text:
                 textless.remove(open_tags[-1])
                 blank = len(data) - len(text)

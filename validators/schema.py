@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.limits import FINDINGS_LISTED
-from gateway.model import Address, Bilingual, Fault, MessageType, Place, Unreadable
+from gateway.model import XML_SPACE, Address, Bilingual, Fault, MessageType, Place, Unreadable
 from gateway.specs import Element, Pack
 from validators.elements import MISSING, UNREADABLE, details_of, in_words, usage_of
 
@@ -27,9 +27,6 @@ ERRORS_EXPLAINED = 2 * FINDINGS_LISTED
 # Documents with more elements are explained by excerpt: so many already take a tenth of a second. And so many children
 # of one name stay in an excerpt beside those at fault.
 EXPLAINED_NODES, LIKE = 3_000, 5
-
-# What XML 1.0 counts as white space; Unicode knows more.
-XML_SPACE = " \t\r\n"
 
 STEP = re.compile(r"(?P<name>[^\[]+)(?:\[(?P<attribute>@)?(?P<key>\w+)=(?P<value>[^\]]+)\])?")
 # How xmlschema speaks of an attribute that is wrong, missing or not allowed.
