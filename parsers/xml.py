@@ -109,16 +109,8 @@ def declaration_of(root: etree._Element) -> etree._Element | None:
     return next(root.iterchildren("{*}Declaration"), None)
 
 
-def child_text(node: etree._Element | None, path: str) -> str | None:
-    """Return the text at a path of local names below a node, in any namespace; None if it is absent or blank."""
-    for name in path.split("/"):
-        node = None if node is None else next(node.iterchildren(f"{{*}}{name}"), None)
-    text = (node.text or "").strip() if node is not None else ""
-    return text or None
-
-
-def text_at(node: etree._Element | None, path: str, namespace: str) -> str | None:
-    """Return the text at a path of names of a namespace below a node; None if it is absent or blank."""
+def text_at(node: etree._Element | None, path: str, namespace: str = "*") -> str | None:
+    """Return the text at a path of names below a node, in a namespace or (*) in any; None if it is absent or blank."""
     text = "" if node is None else _text_at(path, namespace)(node).strip()
     return text or None
 
@@ -126,7 +118,8 @@ def text_at(node: etree._Element | None, path: str, namespace: str) -> str | Non
 @functools.cache
 def _text_at(path: str, namespace: str) -> Callable[[etree._Element], str]:
     """Return what finds the text at a path of the specification's."""
-    steps = "/".join(f"n:{name}" for name in path.split("/"))
+    step = "*[local-name()='{}']" if namespace == "*" else "n:{}"
+    steps = "/".join(step.format(name) for name in path.split("/"))
     return cast("Callable[[etree._Element], str]", etree.XPath(f"string({steps})", namespaces={"n": namespace}))
 
 
@@ -264,7 +257,7 @@ def _children(node: etree._Element, step: XmlStep) -> Iterator[etree._Element]:
     """Yield the children of a node that a step means."""
     wanted = [(name, value) for name, value in step.conditions if not name.startswith("@")]
     for child in node:
-        if _local(child) == step.name and all(child_text(child, name) == value for name, value in wanted):
+        if _local(child) == step.name and all(text_at(child, name) == value for name, value in wanted):
             yield child
 
 

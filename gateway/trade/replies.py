@@ -57,13 +57,13 @@ def _xml(body: bytes) -> Reply:
     root = xml.parse(body)
     statements = [node for node in root if _name(node) == "AdditionalInformation"]
     declaration = next((node for node in root if _name(node) == "Declaration"), None)
-    told = {xml.child_text(node, "StatementTypeCode"): node for node in statements}
+    told = {xml.text_at(node, "StatementTypeCode"): node for node in statements}
     return Reply(
-        BY_STATUS[xml.child_text(root, "Status/NameCode") or ""],
-        xml.child_text(told.get("INO"), "StatementDescription") or "",
-        xml.child_text(declaration, "ID") or "",
-        xml.child_text(declaration, "VersionID") or "",
-        tuple(xml.child_text(node, "ValidationCode") or "" for node in root if _name(node) == "Error"),
+        BY_STATUS[xml.text_at(root, "Status/NameCode") or ""],
+        xml.text_at(told.get("INO"), "StatementDescription") or "",
+        xml.text_at(declaration, "ID") or "",
+        xml.text_at(declaration, "VersionID") or "",
+        tuple(xml.text_at(node, "ValidationCode") or "" for node in root if _name(node) == "Error"),
     )
 
 
