@@ -228,20 +228,18 @@ def _repetitions(level: Level, pack: Pack, invoice: int, line: int) -> list[Faul
 
 def _unreadable(level: Level, pack: Pack, invoice: int, line: int) -> list[Fault]:
     """Return the faults of elements that do not have their format."""
-    faults = []
-    for name, value in level.values.items():
-        if isinstance(value, Unreadable) and name in pack.elements:
-            element = pack.elements[name]
-            words = in_words(element.format)
-            details = {
-                **details_of(element),
-                "format": element.format.notation,
-                "expected_en": words.en,
-                "expected_fr": words.fr,
-            }
-            address, notation = Address(name, invoice, line), element.format.notation
-            faults.append(Fault(UNREADABLE, address, value=value, expected=notation, details=details))
-    return faults
+    return [
+        unreadable(pack.elements[name], Address(name, invoice, line), value)
+        for name, value in level.values.items()
+        if isinstance(value, Unreadable) and name in pack.elements
+    ]
+
+
+def unreadable(element: Element, address: Address, value: str) -> Fault:
+    """Return the fault of a value that does not have its element's format."""
+    notation, words = element.format.notation, in_words(element.format)
+    details = {**details_of(element), "format": notation, "expected_en": words.en, "expected_fr": words.fr}
+    return Fault(UNREADABLE, address, value=value, expected=notation, details=details)
 
 
 def _unlisted(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway.limits import FINDINGS_LISTED
 from gateway.model import XML_SPACE, Address, Bilingual, Fault, MessageType, Place, Unreadable
 from gateway.specs import Element, Pack
-from validators.elements import MISSING, UNREADABLE, details_of, in_words, usage_of
+from validators.elements import MISSING, UNREADABLE, details_of, unreadable, usage_of
 
 if TYPE_CHECKING:
     import xmlschema
@@ -233,16 +233,7 @@ def _fault(trouble: Trouble, pack: Pack, place_of: Callable[[Any], Place]) -> Fa
         return Fault(STRUCTURE, place=place, value=trouble.value, expected=trouble.expected, details=details)
     if trouble.code == MISSING:
         return Fault(MISSING, _address(trouble, pack), details=details_of(element))
-    words = in_words(element.format)
-    details = {
-        **details_of(element),
-        "format": element.format.notation,
-        "expected_en": words.en,
-        "expected_fr": words.fr,
-    }
-    return Fault(
-        UNREADABLE, _address(trouble, pack), value=trouble.value, expected=element.format.notation, details=details
-    )
+    return unreadable(element, _address(trouble, pack), trouble.value)
 
 
 # ------------------------------------------------------------------------------------------------ paths
