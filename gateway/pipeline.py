@@ -47,6 +47,7 @@ from routing.assessment import build_request
 from routing.routes import destination, load_routes
 from validators import edifact as structure
 from validators import schema
+from validators.agreement import agreed, envelope_faults, messages_inside
 from validators.elements import check_elements
 from validators.explain import to_finding, to_findings
 from validators.rulebook import apply_rules, check_rules, nature_of
@@ -272,15 +273,15 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
     judged: list[Judged] = []
     histories = facts.histories
     packs = {pack.key: pack for pack in specs.packs}
-    parsed = _agreed(parsed, facts)
-    envelope_faults = _envelope_faults(parsed)
+    parsed = agreed(parsed, facts)
+    shared = envelope_faults(parsed)
     for message in parsed.messages:
         pack = packs[message.pack] if message.pack else None
         seen = facts if histories is facts.histories else replace(facts, histories=histories)
         if facts.unproven:  # who this is not, is told nothing of what is right or wrong or on file
             faults = [Fault(facts.unproven, address=Address(""))]
         else:
-            around = envelope_faults.get(message.ordinal, ())
+            around = shared.get(message.ordinal, ())
             halted = any(_stops(fault, specs) for fault in around)
             faults = [*around, *(message.faults if halted else _validate(message, pack, seen, parsed, specs))]
         findings = to_findings(faults, message, pack, specs)
@@ -299,53 +300,6 @@ def judge(parsed: Parsed, facts: Facts, specs: Specs) -> Outcome:
         if one.message.acknowledges and one.verdict is Verdict.ACCEPTED and facts.partner
     )
     return Outcome(parsed.received, parsed.syntax, tuple(judged), tuple(_respond(parsed, judged, facts, specs)), told)
-
-
-def _agreed(parsed: Parsed, facts: Facts) -> Parsed:
-    """Return the transmission, its interchanges with what they say against the agreement with their sender.
-
-    A CONTRL may be repeated: it uses up no reference.
-    """
-    partner, used = facts.partner, dict(facts.references)
-    if partner is None or facts.unproven or not partner.active:
-        return parsed
-    today = calendar.eastern_day(parsed.received.received_at)
-    interchanges = []
-    for interchange in parsed.interchanges:
-        duplicate, reference = False, interchange.reference
-        if reference and not _only_contrl(interchange):
-            duplicate = used.get(reference, parsed.received.digest) != parsed.received.digest
-            used[reference] = "by this transmission"
-        found = tuple(structure.check_agreement(interchange, partner, today, duplicate=duplicate))
-        interchanges.append(replace(interchange, faults=(*interchange.faults, *found)) if found else interchange)
-    return replace(parsed, interchanges=tuple(interchanges))
-
-
-def _only_contrl(interchange: Interchange) -> bool:
-    """Tell whether there is nothing but CONTRL in an interchange."""
-    headers = [header for group in interchange.groups for header in group.messages]
-    return bool(headers) and all(header.identifier[:1] == ("CONTRL",) for header in headers)
-
-
-def _inside(parsed: Parsed) -> list[tuple[Interchange, list[int]]]:
-    """Return each interchange with the ordinals of its messages; of an empty one that of the message in its stead."""
-    inside = [
-        (each, [header.ordinal for group in each.groups for header in group.messages]) for each in parsed.interchanges
-    ]
-    held = {ordinal for _, ordinals in inside for ordinal in ordinals}
-    others = (message.ordinal for message in parsed.messages if message.ordinal not in held)
-    return [(each, ordinals or [next(others)]) for each, ordinals in inside]
-
-
-def _envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:
-    """Return the faults of interchange and group that each message inside shares, by ordinal."""
-    found: dict[int, tuple[Fault, ...]] = {}
-    for interchange, ordinals in _inside(parsed):
-        every = tuple(fault for group in interchange.groups for fault in group.faults)
-        found |= dict.fromkeys(ordinals, (*interchange.faults, *every))
-        for group in interchange.groups:
-            found |= {header.ordinal: (*interchange.faults, *group.faults) for header in group.messages}
-    return found
 
 
 def _validate(message: Message, pack: Pack | None, facts: Facts, parsed: Parsed, specs: Specs) -> Iterator[Fault]:
@@ -420,7 +374,7 @@ def _respond(parsed: Parsed, judged: list[Judged], facts: Facts, specs: Specs) -
         for header in group.messages
         if header.identifier[:1] == ("CONTRL",)
     }
-    for number, (interchange, inside) in enumerate(() if facts.unproven else _inside(parsed), 1):
+    for number, (interchange, inside) in enumerate(() if facts.unproven else messages_inside(parsed), 1):
         mine = {one.message.ordinal: one for one in judged if one.message.ordinal in inside}
         syntax_faults = {
             ordinal: [finding for finding in one.findings if finding.syntax_error] for ordinal, one in mine.items()

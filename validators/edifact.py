@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from functools import partial
 
 from gateway import limits
 from gateway.directory import Part, Segment, Slot, Structure
-from gateway.model import Fault, Group, Interchange, Partner
+from gateway.model import Fault, Group, Interchange
 from gateway.written import (
     RELEASED,
     GroupText,
@@ -548,36 +548,6 @@ def _explain_totals(report: _Report, structure: Structure, rows: Sequence[int]) 
 
 
 # ------------------------------------------------------------------------------------------------ the envelopes
-
-
-COMPOSITES = {3, 4, 5}  # the elements of UNB that have components: sender, recipient, date and time
-
-
-def check_agreement(interchange: Interchange, partner: Partner, today: date, *, duplicate: bool) -> Iterator[Fault]:
-    """Yield what an interchange's envelope says against the agreement with its sender; one cause, one finding.
-
-    `duplicate` says that its reference was used before, for other content.
-    """
-    wrong = {fault.place.element for fault in interchange.faults if fault.place and fault.service_segment == "UNB"}
-
-    def fault(code: str, error: str, element: int, value: str | None, expected: str | None = None) -> Iterator[Fault]:
-        if element not in wrong:
-            place = interchange.locate(element, 1 if element in COMPOSITES else None)
-            yield Fault(code, None, place, value, expected, {}, error, "UNB")
-
-    sender, recipient = next(iter(interchange.sender), ""), next(iter(interchange.recipient), "")
-    ours = partner.agreement
-    if sender and sender not in partner.envelopes:
-        yield from fault("EDI-0109", "23", 3, sender, ", ".join(partner.envelopes))
-    if recipient and ours.ids and recipient not in ours.ids:
-        yield from fault("EDI-0110", "7", 4, recipient, ", ".join(ours.ids))
-    oldest = today - timedelta(days=ours.days) if ours.days is not None else None
-    if oldest and interchange.prepared and interchange.prepared < oldest:
-        yield from fault("EDI-0112", "24", 5, interchange.prepared.isoformat(), oldest.isoformat())
-    if duplicate:
-        yield from fault("EDI-0111", "26", 6, interchange.reference)
-    if interchange.test and not ours.tests:
-        yield from fault("EDI-0113", "25", 12, "1")
 
 
 def check_interchange(written: InterchangeText) -> Interchange:

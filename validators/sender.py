@@ -19,7 +19,7 @@ def check_sender(envelope: Envelope, declaration: Declaration, facts: Facts, spe
     """Return the faults of who sends: unknown, closed, not whom the envelope names, or without authority that day.
 
     Also what the envelope says against the agreement; an EDIFACT interchange is held to that before (see
-    `validators.edifact.check_agreement`). The transport says who the sender is; the message must agree with it.
+    `validators.agreement`). The transport says who the sender is; the message must agree with it.
     Authority is exact, BN15 by BN15, on the day of receipt in Eastern Time (TCC24-144: "Broker or Agent not
     authorized to submit declaration").
     """
