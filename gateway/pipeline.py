@@ -48,6 +48,7 @@ from routing.routes import destination, load_routes
 from validators import edifact as structure
 from validators import schema
 from validators.agreement import agreed, envelope_faults, messages_inside
+from validators.edifact_fast import matcher
 from validators.elements import check_elements
 from validators.explain import to_finding, to_findings
 from validators.rulebook import apply_rules, check_rules, nature_of
@@ -73,6 +74,19 @@ def prepare(root: Path) -> Specs:
         cad_edifact.edifact_plan(pack)
         check_rules(pack, loaded)
     return loaded
+
+
+def warm(specs: Specs) -> Iterator[bool]:
+    """Compile, one a step, the patterns that the packs' first EDIFACT messages would wait for, half a second each.
+
+    Of syntax 3 with and without UNA, and of syntax 4. A program that judges a few messages compiles what these need.
+    """
+    for pack in specs.packs:
+        for syntax, decimal in (("3", "."), ("3", ".,"), ("4", ".,")):
+            if table := specs.directories.structure(pack.edifact_message, syntax):
+                for letters in ("ASCII", "any"):
+                    matcher(_profile(pack, table), syntax, letters, decimal)
+                    yield True
 
 
 # ------------------------------------------------------------------------------------------------ identify, parse

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import random
 from calendar import monthrange
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import validators.edifact
+from gateway import pipeline
 from gateway.directory import Item, Slot, Structure
+from gateway.model import Received
 from parsers import edifact
 from tests.edifact_cases import CASES, DIRECTORIES, GOVCBR, IDENTIFIERS, SEGMENTS, interchange, message, seeded
 from tests.effort import PROFILE, times
+from tests.way import NOW, SAMPLES, SPECS
 from validators.edifact import decide, explain
 
 
@@ -34,6 +39,24 @@ def verdicts(body: bytes) -> list[tuple[bool, int]]:
                 assert shortened == slow
                 found.append((quick, len(slow)))
     return found
+
+
+def test_what_is_compiled_beforehand_is_what_messages_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+    fits = SimpleNamespace(accepts=lambda *_: True)
+    for module in (pipeline, validators.edifact):
+        monkeypatch.setattr(module, "matcher", lambda *tables: asked.append(tables) or fits)
+    assert all(pipeline.warm(SPECS))
+    warmed, asked = set(asked), asked[:0]
+    for name in ("originals/v-voluntary.edi", "changes/v-correction.edi"):
+        una, _, rest = (SAMPLES / name).read_bytes().partition(b"\n")
+        for top in (una, b""):
+            for syntax in (b"UNOC:3", b"UNOW:4"):
+                for seller in (b"Stahlbau", "Stählbau".encode("latin-1" if syntax == b"UNOC:3" else "utf-8")):
+                    body = top + rest.replace(b"UNOC:3", syntax).replace(b"Stahlbau", seller)
+                    pipeline.parse(Received("", None, body, NOW), SPECS)
+    assert len(asked) == 16
+    assert set(asked) <= warmed
 
 
 # ------------------------------------------------------------------------------------------------ generated messages
