@@ -130,9 +130,11 @@ def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    unwarmed = pipeline.warm(loaded)
     with _journal(settings) as journal:
         while not stopping():
-            if not service.work(journal, loaded, partners, worker, alarm):
+            # The first EDIFACT message would wait for its patterns; with nothing to do they are made beforehand.
+            if not service.work(journal, loaded, partners, worker, alarm) and not next(unwarmed, False):
                 time.sleep(IDLE_SECONDS)
 
 
