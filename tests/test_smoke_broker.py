@@ -140,7 +140,7 @@ def test_a_gateway_without_an_engine_is_told_by_the_answer_that_lacks(tmp_path: 
         first, second = played(f"sqlite:///{tmp_path}/queue.db", plan).lines()
     assert first.sentence
     assert first.sentence.en == "Did not come within 8 s: assessed."
-    assert first.sentence.fr == "Pas venu en 8 s : assessed."
+    assert first.sentence.fr == "Pas venu en 8 s : cotisé."
     assert second.sentence
     assert second.sentence.en == "Not tried: step a did not pass."
 

@@ -38,13 +38,62 @@ from gateway.desk import replay
 from gateway.desk.trial import differences, play, read_expectations
 from gateway.errors import GatewayError
 from gateway.journal import RESEND_OF, Execution, Journal, Recorded, Selection
-from gateway.model import Outcome, Verdict
+from gateway.model import Bilingual, Outcome, Verdict
 from gateway.settings import Settings, from_environment
 from gateway.specs import Specs
+from gateway.trade.replies import ANSWERS
 from routing.partners import load_partners
 from validators.explain import text_of
 
 DIFFERENT, CANNOT = 1, 2
+
+# What these commands print, in French by its English words.
+FRENCH = {
+    "file": "fichier",
+    "sender": "expéditeur",
+    "not known": "inconnu",
+    "finding": "constat",
+    "recorded": "au dossier",
+    "now": "maintenant",
+    "replay": "rejeu",
+    "as before": "comme avant",
+    "DIFFERENT": "DIFFÉRENT",
+    "before": "avant",
+    "after": "après",
+    "new in": "nouveau dans",
+    "of these now refused": "dont refusés désormais",
+    "gone from": "disparu de",
+    "of these now accepted": "dont acceptés désormais",
+    "now refused": "refusés désormais",
+    "now accepted": "acceptés désormais",
+    "other findings only": "autres constats seulement",
+    "for example": "par exemple",
+    "no longer": "plus :",
+    "repeated transmissions have no verdict of their own": "transmissions répétées, sans verdict propre",
+    "have not been judged: parked, or waiting": "pas encore jugées (garées ou en attente)",
+    "could not be carried through the pipeline": "non traitées",
+    "judging": "jugement",
+    "pass": "réussi",
+    "FAIL": "ÉCHEC",
+    "expected": "attendu",
+    "came": "venu",
+    "findings": "constats",
+    "answers": "réponses",
+    "none": "aucun",
+    "repeated": "répété",
+    "parked because:": "garé parce que :",
+    "too many attempts": "trop d'essais",
+    "today's pipeline fails on it as well:": "le traitement d'aujourd'hui y échoue aussi :",
+    "today's pipeline would say:": "le traitement d'aujourd'hui dirait :",
+    "or": "ou",
+    "REASON": "RAISON",
+    # events of the audit
+    "received": "reçu",
+    "parked": "garé",
+    "released": "libéré",
+    "sent": "envoyé",
+    "replayed": "rejoué",
+}
 
 # Transmissions for which another process is worth its start.
 FEW = 1_000
@@ -113,7 +162,7 @@ def replay_command(
     if samples_:
         if not paths or root:
             raise click.UsageError("--samples takes tables or folders, and no --specs")
-        differs = _samples(paths, settings, form)
+        differs = _samples(paths, settings, form, lang)
     elif root and paths:
         differs = _what_if_files(paths, settings, root, partner_id, form, html, lang)
     elif root:
@@ -121,15 +170,17 @@ def replay_command(
             raise click.UsageError("what-if selects by time, sender, verdict, finding or transaction number")
         differs = _what_if(settings, wanted, root, processes, form, html, lang)
     elif paths:
-        differs = _again_files(paths, settings, partner_id, operator, form)
+        differs = _again_files(paths, settings, partner_id, operator, form, lang)
     elif selects:
-        differs = _again(settings, wanted, ids, send, operator, form)
+        differs = _again(settings, wanted, ids, send, operator, form, lang)
     else:
         raise click.UsageError("name files, or select recorded messages (--id, --since, --partner, ...)")
     sys.exit(DIFFERENT if differs else 0)
 
 
-def _again(settings: Settings, wanted: Selection, ids: tuple[str, ...], send: bool, operator: str, form: str) -> bool:
+def _again(
+    settings: Settings, wanted: Selection, ids: tuple[str, ...], send: bool, operator: str, form: str, lang: str
+) -> bool:
     """Replay recorded messages and keep what came of it; tell whether anything differs."""
     specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
     shown: list[dict[str, Any]] = []
@@ -145,7 +196,7 @@ def _again(settings: Settings, wanted: Selection, ids: tuple[str, ...], send: bo
             shown.append(_shown(row, outcome, same, sent, ""))
     if wanted.partner and not shown:
         known_partner(wanted.partner, partners)
-    _print_again(shown, form, send)
+    _print_again(shown, form, send, lang)
     return not all(each["agrees"] for each in shown)
 
 
@@ -205,38 +256,63 @@ def _verdicts(outcome: Outcome | None) -> list[dict[str, Any]]:
     ]
 
 
-def _print_again(shown: list[dict[str, Any]], form: str, send: bool) -> None:
+def _print_again(shown: list[dict[str, Any]], form: str, send: bool, lang: str) -> None:
     """Print replays as a table or as JSON."""
     if form == "json":
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
         return
-    table = Table("message", "sender", "transaction", "recorded", "now", "", "replay", box=None)
+    table = _table(lang, "message", "sender", "transaction", "recorded", "now", "", "replay")
     for each in shown:
         after = each["after"]
+        same = Text(_word("as before", lang), "green") if each["agrees"] else Text(_word("DIFFERENT", lang), "bold red")
         table.add_row(
             each["id"][:12],
             each["partner"] or "",
             " ".join(one["transaction_number"] or "" for one in after),
-            _brief(each["before"]),
-            _brief(after) or Text(each["problem"] or "", "yellow"),
-            "" if not after else Text("as before", "green") if each["agrees"] else Text("DIFFERENT", "bold red"),
+            _brief(each["before"], lang),
+            _brief(after, lang) or Text(_resend(each["problem"] or "", lang), "yellow"),
+            same if after else "",
             (each["execution"] or "")[:12],
         )
     out.print(table)
     differ = sum(1 for each in shown if not each["agrees"])
-    told = f"{sum(1 for each in shown if each['execution'])} replayed, {differ} different from the record"
+    replayed, sent = (sum(1 for each in shown if each[what]) for what in ("execution", "sent"))
+    told = Bilingual(
+        f"{replayed} replayed, {differ} different from the record",
+        f"rejoués : {replayed}; différents du dossier : {differ}",
+    ).speak(lang)
     if send:
-        told += f"; answers sent for {sum(1 for each in shown if each['sent'])}"
+        told += Bilingual(f"; answers sent for {sent}", f"; réponses envoyées pour {sent}").speak(lang)
         if differ:
-            told += " (an answer that contradicts the record is never sent)"
+            told += Bilingual(
+                " (an answer that contradicts the record is never sent)",
+                " (une réponse qui contredit le dossier n'est jamais envoyée)",
+            ).speak(lang)
     click.echo(told)
 
 
-def _brief(messages: list[dict[str, Any]]) -> str:
-    return "; ".join(" ".join([each["verdict"], *each["findings"]]) for each in messages)
+def _word(text: str, lang: str) -> str:
+    """Return one of our own texts in the language; what another has noted stays as it was noted."""
+    return FRENCH.get(text, text) if lang == "fr" else text
 
 
-def _again_files(paths: tuple[Path, ...], settings: Settings, partner_id: str | None, operator: str, form: str) -> bool:
+def _table(lang: str, *headings: str) -> Table:
+    """Return a table without lines, its headings in the language."""
+    return Table(*(_word(name, lang) for name in headings), box=None)
+
+
+def _resend(problem: str, lang: str) -> str:
+    """Return why a message was not replayed."""
+    return problem.replace(RESEND_OF, "répète ") if lang == "fr" else problem
+
+
+def _brief(messages: list[dict[str, Any]], lang: str) -> str:
+    return "; ".join(" ".join([VERDICTS[each["verdict"]].speak(lang), *each["findings"]]) for each in messages)
+
+
+def _again_files(
+    paths: tuple[Path, ...], settings: Settings, partner_id: str | None, operator: str, form: str, lang: str
+) -> bool:
     """Replay files in order, each remembered for the next, and keep what came of them; tell whether any is refused."""
     specs = pipeline.prepare(settings.specs)
     shown: list[dict[str, Any]] = []
@@ -247,10 +323,10 @@ def _again_files(paths: tuple[Path, ...], settings: Settings, partner_id: str | 
     if form == "json":
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
     else:
-        table = Table("file", "transaction", "now", "replay", box=None)
+        table = _table(lang, "file", "transaction", "now", "replay")
         for each in shown:
             numbers = " ".join(one["transaction_number"] or "" for one in each["after"])
-            table.add_row(each["file"], numbers, _brief(each["after"]), each["execution"][:12])
+            table.add_row(each["file"], numbers, _brief(each["after"], lang), each["execution"][:12])
         out.print(table)
     return any(one["verdict"] == "refused" for each in shown for one in each["after"])
 
@@ -278,7 +354,7 @@ def _what_if(
     if wanted.partner and not total:
         known_partner(wanted.partner, partners)
     processes = min(processes, 1 + total // FEW)  # starting one costs as much as judging some hundreds
-    with _progress(total) as advance:
+    with _progress(total, lang) as advance:
         result = replay.what_if(settings, wanted, specs, processes, advance, time.monotonic)
     return _report(result, specs, pipeline.prepare(settings.specs), wanted, form, html, lang)
 
@@ -302,10 +378,10 @@ def _what_if_files(
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
+def _progress(total: int, lang: str) -> Iterator[Any]:
     """Show progress on stderr: how many of the total are done, how fast, and how long it will take."""
     columns = (
-        TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
+        TextColumn(_word("judging", lang)), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
     )  # fmt: skip
     started = time.monotonic()
@@ -348,54 +424,71 @@ def _meaning(code: str, specs: Specs, present: Specs, lang: str) -> str:
 
 def _print_what_if(result: replay.WhatIf, specs: Specs, meanings: Mapping[str, str], lang: str) -> None:
     """Print a what-if's result: the verdicts, by finding, by sender, and examples."""
-    sums = result.tally
-    out.print(
-        f"What if {specs.root} had judged: {sums.messages:,} messages, {sums.turned:,} get another verdict,"
-        f" {sums.only_findings:,} keep theirs with other findings ({result.seconds:.1f} s, {result.per_second:,.0f}/s)"
+    sums, french, colon = result.tally, lang == "fr", " :" if lang == "fr" else ":"
+
+    def count(number: float, decimals: int = 0) -> str:
+        text = f"{number:,.{decimals}f}"
+        return text.replace(",", pages.THIN).replace(".", ",") if french else text
+
+    messages, turned, other = count(sums.messages), count(sums.turned), count(sums.only_findings)
+    speed = f"({count(result.seconds, 1)} s, {count(result.per_second)}/s)"
+    told = Bilingual(
+        f"What if {specs.root} had judged: {messages} messages, {turned} get another verdict,"
+        f" {other} keep theirs with other findings {speed}",
+        f"Et si {specs.root} avait jugé {messages} messages : {turned} avec un autre verdict,"
+        f" {other} avec le même et d'autres constats {speed}",
     )
-    for count, words in (
+    out.print(told.speak(lang))
+    for number, words in (
         (sums.resends, "repeated transmissions have no verdict of their own"),
         (sums.unjudged, "have not been judged: parked, or waiting"),
         (len(sums.failed), "could not be carried through the pipeline"),
     ):
-        if count:
-            out.print(f"  {count:,} {words}")
+        if number:
+            out.print(f"  {count(number)} {_word(words, lang)}")
     for id_, why in sums.failed[:10]:
         out.print(Text(f"    {id_}: {why}", "red"))
-    table = Table("before", "after", "messages", box=None)
-    for (before, after), count in sorted(sums.verdicts.items()):
-        table.add_row(VERDICTS[before].en, Text(VERDICTS[after].en, "" if before == after else "bold"), f"{count:,}")
+    table = _table(lang, "before", "after", "messages")
+    for (before, after), number in sorted(sums.verdicts.items()):
+        turned_to = Text(VERDICTS[after].speak(lang), "" if before == after else "bold")
+        table.add_row(VERDICTS[before].speak(lang), turned_to, count(number))
     out.print(table)
     if meanings:
-        table = Table("finding", "new in", "of these now refused", "gone from", "of these now accepted", "", box=None)
+        table = _table(lang, "finding", "new in", "of these now refused", "gone from", "of these now accepted", "")
         for row in replay.finding_rows(sums):
-            counts = (f"{row[name]:,}" for name in ("new", "new_refused", "gone", "gone_accepted"))
+            counts = (count(row[name]) for name in ("new", "new_refused", "gone", "gone_accepted"))
             table.add_row(row["code"], *counts, Text(meanings[row["code"]], "dim"))
         out.print(table)
-    table = Table("sender", "messages", "now refused", "now accepted", "other findings only", box=None)
+    table = _table(lang, "sender", "messages", "now refused", "now accepted", "other findings only")
     for row in replay.sender_rows(sums):
-        counts = (f"{row[name]:,}" for name in ("messages", "now_refused", "now_accepted", "only_findings"))
-        table.add_row(row["partner"] or "not known", *counts)
+        counts = (count(row[name]) for name in ("messages", "now_refused", "now_accepted", "only_findings"))
+        table.add_row(row["partner"] or _word("not known", lang), *counts)
     out.print(table)
     for code, changes in sorted(sums.examples.items()):
-        out.print(Text(f"{code}, for example", "bold"))
+        out.print(Text(f"{code}, {_word('for example', lang)}", "bold"))
         for change in changes:
-            text = change.text.speak(lang) if change.text else "no longer " + " ".join(change.gone)
+            text = change.text.speak(lang) if change.text else " ".join([_word("no longer", lang), *change.gone])
+            before, after = (VERDICTS[each or ""].speak(lang) for each in (change.before, change.after))
             where = " ".join(filter(None, (change.id[:12], change.partner, change.transaction_number)))
-            out.print(Text(f"  {where}: {change.before or 'not there'} -> {change.after or 'not there'}: {text}"))
+            out.print(Text(f"  {where}{colon} {before} -> {after}{colon} {text}"))
 
 
 def _page(result: replay.WhatIf, specs: Specs, wanted: Selection, lang: str, meanings: Mapping[str, str]) -> str:
     """Return the what-if's page."""
-    chosen = {"partner": wanted.partner, "verdict": wanted.verdict, "finding": wanted.finding,
-              "transaction": wanted.transaction_number}  # fmt: skip
-    span = [eastern(moment, lang) for moment in (wanted.since, wanted.until) if moment]
+    verdict = VERDICTS[wanted.verdict].speak(lang) if wanted.verdict else None
+    chosen = {
+        "sender": wanted.partner,
+        "verdict": verdict,
+        "finding": wanted.finding,
+        "transaction": wanted.transaction_number,
+    }
+    span = " / ".join(eastern(moment, lang) for moment in (wanted.since, wanted.until) if moment)
     return pages.render(
         "whatif.html",
         lang,
         specs_name=specs.root.name or str(specs.root),
         digest=result.digest,
-        selection=", ".join([" / ".join(span)] * bool(span) + [f"{k} {v}" for k, v in chosen.items() if v]),
+        selection=", ".join(filter(None, [span, *(f"{_word(k, lang)} {v}" for k, v in chosen.items() if v)])),
         made_at=eastern(datetime.now(UTC), lang),
         tally=result.tally,
         verdicts=sorted(result.tally.verdicts.items()),
@@ -404,7 +497,7 @@ def _page(result: replay.WhatIf, specs: Specs, wanted: Selection, lang: str, mea
         senders=replay.sender_rows(result.tally),
         meanings=meanings,
         examples=sorted(result.tally.examples.items()),
-        seconds=f"{result.seconds:.1f}",
+        seconds=f"{result.seconds:.1f}".replace(".", "," if lang == "fr" else "."),
         rate=round(result.per_second),
     )
 
@@ -412,7 +505,7 @@ def _page(result: replay.WhatIf, specs: Specs, wanted: Selection, lang: str, mea
 # ------------------------------------------------------------------------------------------------ samples
 
 
-def _samples(paths: tuple[Path, ...], settings: Settings, form: str) -> bool:
+def _samples(paths: tuple[Path, ...], settings: Settings, form: str, lang: str) -> bool:
     """Play tables of expectations; print passes and failures, differences side by side; tell whether any failed."""
     specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
     shown: list[dict[str, Any]] = []
@@ -439,16 +532,30 @@ def _samples(paths: tuple[Path, ...], settings: Settings, form: str) -> bool:
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
         return bool(failed)
     for each in shown:
-        out.print(Text("pass" if each["passed"] else "FAIL", "green" if each["passed"] else "bold red"), each["file"])
+        word, style = ("pass", "green") if each["passed"] else ("FAIL", "bold red")
+        out.print(Text(_word(word, lang), style), each["file"])
         if each["differences"]:
-            table = Table("", "expected", "came", box=None, padding=(0, 3))
+            table = Table("", _word("expected", lang), _word("came", lang), box=None, padding=(0, 3))
             for one in each["differences"]:
-                table.add_row(one["what"], Text(one["expected"], "green"), Text(one["came"], "red"))
+                table.add_row(
+                    _facts(one["what"], lang),
+                    Text(_facts(one["expected"], lang), "green"),
+                    Text(_facts(one["came"], lang), "red"),
+                )
             out.print(table)
         for told in each["told"]:
-            out.print(Text(f"      {told['code']}  {told['en']}", "dim"))
-    out.print(f"{len(shown) - len(failed)} of {len(shown)} as expected")
+            out.print(Text(f"      {told['code']}  {told[lang]}", "dim"))
+    passed = len(shown) - len(failed)
+    sum_ = Bilingual(f"{passed} of {len(shown)} as expected", f"{passed} sur {len(shown)} comme attendu")
+    out.print(sum_.speak(lang))
     return bool(failed)
+
+
+def _facts(text: str, lang: str) -> str:
+    """Return what a table of expectations says, with blanks between: in English as it stands there."""
+    words = {**ANSWERS, **VERDICTS}
+    spoken = (words[each].fr if each in words else _word(each, lang) for each in text.split())
+    return ", ".join(spoken) if lang == "fr" else text
 
 
 # ------------------------------------------------------------------------------------------------ parked
@@ -499,23 +606,36 @@ def parked_show(id_: str, lang: str) -> None:
     with open_journal(settings) as journal:
         row = _parked(journal, id_)
         life = journal.show(row.id) or {}
-        sender = row.partner or "a sender that is not known" if row.channel == "partner" else "the assessment engine"
-        out.print(Text(f"{row.id} from {sender}"))
-        out.print(Text(f"  received {eastern(row.received_at)}, {len(row.body)} bytes, {life['attempts']} attempts"))
-        out.print(Text(f"  parked because: {row.note}", "yellow"))
+        whose = Bilingual("from the assessment engine", "du moteur de cotisation")
+        if row.channel == "partner":
+            sender = Bilingual("from a sender that is not known", "d'un expéditeur inconnu")
+            whose = Bilingual(f"from {row.partner}", f"de {row.partner}") if row.partner else sender
+        received = eastern(row.received_at, lang)
+        kept = Bilingual(
+            f"received {received}, {len(row.body)} bytes, {life['attempts']} attempts",
+            f"reçu {received}, {len(row.body)} octets, {life['attempts']} essais",
+        )
+        out.print(Text(f"{row.id} {whose.speak(lang)}"))
+        out.print(Text(f"  {kept.speak(lang)}"))
+        out.print(Text(f"  {_word('parked because:', lang)} {_word(row.note or '', lang)}", "yellow"))
         for link in life["audit"]:
-            by = f" by {link['detail']['operator']}" if "operator" in link["detail"] else ""
-            out.print(Text(f"  {eastern(datetime.fromisoformat(link['at']))}  {link['event']}{by}", "dim"))
+            operator = link["detail"].get("operator")
+            by = Bilingual(f" by {operator}", f" par {operator}").speak(lang) if operator else ""
+            at, event = eastern(datetime.fromisoformat(link["at"]), lang), _word(link["event"], lang)
+            out.print(Text(f"  {at}  {event}{by}", "dim"))
         if row.channel == "partner":
             ((_, outcome),) = replay.judge_again([row], journal, specs, partners, lambda row: row.id)
             if isinstance(outcome, Exception):
-                out.print(Text(f"  today's pipeline fails on it as well: {replay.reason_of(outcome)}", "bold red"))
+                fails = _word("today's pipeline fails on it as well:", lang)
+                out.print(Text(f"  {fails} {replay.reason_of(outcome)}", "bold red"))
             else:
+                says = _word("today's pipeline would say:", lang)
                 for one in outcome.judged:
-                    out.print(Text(f"  today's pipeline would say: {one.verdict}"))
+                    out.print(Text(f"  {says} {VERDICTS[str(one.verdict)].speak(lang)}"))
                     for finding in one.findings:
                         out.print(Text(f"    {finding.code}  {finding.text.speak(lang)}"))
-        out.print(f"  `gateway parked release {row.id[:12]}` or `gateway parked refuse {row.id[:12]} REASON`")
+        either, reason = _word("or", lang), _word("REASON", lang)
+        out.print(f"  `gateway parked release {row.id[:12]}` {either} `gateway parked refuse {row.id[:12]} {reason}`")
 
 
 @parked.command(name="release")

@@ -20,13 +20,24 @@ from gateway.calendar import EASTERN
 from gateway.desk.trial import TABLES, Trial
 from gateway.errors import GatewayError
 from gateway.journal import Journal
-from gateway.model import Bilingual, Declaration, Envelope, Facts, MessageType, Parsed, Partner, Period, Received
+from gateway.model import (
+    Bilingual,
+    Declaration,
+    Envelope,
+    Facts,
+    MessageType,
+    Parsed,
+    Partner,
+    Period,
+    Received,
+    Severity,
+)
 from gateway.settings import Settings
 from gateway.specs import Specs
 from routing.partners import load_partners
 
 LANGUAGE = click.option(
-    "--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True, help="Of findings and pages."
+    "--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True, help="Of all that is told."
 )
 FORMAT = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 HTML = click.option(
@@ -37,13 +48,17 @@ OPERATOR = click.option(
 )
 
 
-# Verdicts in words; "" is a message that is not there.
 # How sure a row of the specification is, in words.
 CONFIDENCES: Mapping[str, Bilingual] = {
     "high": Bilingual("high", "élevée"),
     "medium": Bilingual("medium", "moyenne"),
     "low": Bilingual("low", "faible"),
 }
+SEVERITIES: Mapping[Severity, Bilingual] = {
+    Severity.REFUSE: Bilingual("refuse", "refus"),
+    Severity.WARN: Bilingual("warn", "avis"),
+}
+# Verdicts in words; "" is a message that is not there.
 VERDICTS: Mapping[str, Bilingual] = {
     "accepted": Bilingual("accepted", "accepté"),
     "refused": Bilingual("refused", "refusé"),
@@ -133,7 +148,7 @@ def named_partner(envelope: Envelope, declaration: Declaration | None, partners:
             return partner
     bn = declaration.text("importer_bn") if declaration else None
     name = envelope.sender or "unknown"
-    return Partner(name, name, (name,), f"out.{name}", authorities={bn: (Period(),)} if bn else {})
+    return Partner(name, envelope.sender or "", (name,), f"out.{name}", authorities={bn: (Period(),)} if bn else {})
 
 
 def files_with_facts(

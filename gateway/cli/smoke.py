@@ -16,7 +16,7 @@ from rich.console import Console
 
 from gateway import logs, pipeline
 from gateway.broker import mask, open_broker
-from gateway.cli.shared import known_partner
+from gateway.cli.shared import LANGUAGE, known_partner
 from gateway.errors import GatewayError
 from gateway.model import Bilingual, Partner
 from gateway.serve import stop_signals
@@ -43,7 +43,7 @@ WAIT = "As customs: end after so many seconds in which nothing comes and nothing
 @click.option("--many", type=click.IntRange(1, 100_000), help="How many messages the volume is; else as the scenario.")
 @click.option("--account", default="12345", show_default=True, help="Transaction numbers begin with it: five digits.")
 @click.option("--wait", type=click.FloatRange(0.5, 604_800), default=600.0, show_default=True, help=WAIT)
-@click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
+@LANGUAGE
 @click.option("--verify", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Check a report's digest.")
 def smoke(
     url: str | None,
@@ -73,7 +73,12 @@ def smoke(
     """
     if verify:
         found, same = check_report(verify)
-        click.echo(f"{found} {'as shown in the report' if same else 'NOT the digest that the report shows'}")
+        said = (
+            Bilingual("as shown in the report", "comme dans le rapport")
+            if same
+            else Bilingual("NOT the digest that the report shows", "N'EST PAS l'empreinte que montre le rapport")
+        )
+        click.echo(f"{found} {said.speak(lang)}")
         sys.exit(0 if same else 1)
     if not (account.isascii() and account.isdigit() and len(account) == 5):
         raise GatewayError(f"an account security number has five digits, not {account!r}")

@@ -335,9 +335,8 @@ def _summary(judged: Judged, partner: Partner | None, language: str) -> str:
     """Return in two sentences what the message asks for, and what the gateway says to it."""
     fr = language == "fr"
     message = judged.message
-    sender = (
-        partner.name if partner else message.envelope.sender or ("Un expéditeur inconnu" if fr else "An unknown sender")
-    )
+    unknown = "Un expéditeur inconnu" if fr else "An unknown sender"
+    sender = (partner and partner.name) or message.envelope.sender or unknown
     kind = KINDS[message.type].speak(language)
     said = f"{sender} envoie {kind}" if fr else f"{sender} sends {kind}"
     declaration = message.declaration

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.directory import Directories
 from gateway.errors import GatewayError
+from gateway.model import Bilingual
 from gateway.written import MessageText
 from parsers import edifact, xml
 from responses.business import KINDS
@@ -16,6 +17,25 @@ from responses.contrl import acknowledged
 
 # The answer's kind by its status code (UN 4405); WCO answers use the same codes.
 BY_STATUS: Mapping[str, str] = {kind.status: name for name, kind in KINDS.items()}
+
+# The kinds of answers in words.
+ANSWERS: Mapping[str, Bilingual] = {
+    "contrl": Bilingual("CONTRL", "CONTRL"),
+    "acknowledged": Bilingual("acknowledged", "accepté par CONTRL"),
+    "receipt": Bilingual("receipt", "accusé de réception"),
+    "accepted": Bilingual("accepted", "accepté"),
+    "refused": Bilingual("refused", "refusé"),
+    "assessed": Bilingual("assessed", "cotisé"),
+    "pending": Bilingual("pending", "en attente"),
+    "engine-refused": Bilingual("refused on assessment", "refusé à la cotisation"),
+    "technical": Bilingual("kept, technical fault", "conservé, défaut technique"),
+}
+
+
+def in_words(kinds: Iterable[str]) -> Bilingual:
+    """Return kinds of answers as people read them."""
+    named = [ANSWERS[kind] for kind in kinds]
+    return Bilingual(", ".join(each.en for each in named), ", ".join(each.fr for each in named))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from gateway.calendar import eastern_day
 from gateway.errors import GatewayError
 from gateway.model import Bilingual, Envelope, MessageType, Partner, Syntax, stable_id
 from gateway.specs import Specs
-from gateway.trade.replies import Reply, read_reply
+from gateway.trade.replies import Reply, in_words, read_reply
 from gateway.trade.samples import Draft, Maker
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
 from gateway.trade.smoke import Line, Result, StageResult, blank, words
@@ -401,15 +401,15 @@ def _problem(step: Step, sent: Sent, of: Sent | None, scenario: Scenario) -> Bil
     if extra := sorted(came - wanted):
         codes = sent.codes()
         why = remark_on(codes, scenario) or Bilingual("", "")
-        shown = " ".join(codes)
+        shown, kinds = " ".join(codes), in_words(extra)
         return Bilingual(
-            f"Unexpected answer: {', '.join(extra)}. {shown} {why.en}".strip(),
-            f"Réponse inattendue : {', '.join(extra)}. {shown} {why.fr}".strip(),
+            f"Unexpected answer: {kinds.en}. {shown} {why.en}".strip(),
+            f"Réponse inattendue : {kinds.fr}. {shown} {why.fr}".strip(),
         )
     if missing := [kind for kind in step.expect if kind not in came]:
+        kinds = in_words(missing)
         return Bilingual(
-            f"Did not come within {step.within:g} s: {', '.join(missing)}.",
-            f"Pas venu en {step.within:g} s : {', '.join(missing)}.",
+            f"Did not come within {step.within:g} s: {kinds.en}.", f"Pas venu en {step.within:g} s : {kinds.fr}."
         )
     rejected = any(reply.contrl and reply.kind == "refused" for reply in sent.replies.values())
     lacking = unmet_codes(step.codes, [*sent.codes(), *(["EDI-"] if rejected else [])])
@@ -464,9 +464,11 @@ def _hold_against_late_answers(line: Line, sent: list[Sent]) -> None:
     """Fail a step that had an answer, after all, that should not have come."""
     extra: Any = {kind for each in sent for kind in each.kinds()} - set(sent[0].step.expect)
     if line.state == "passed" and extra and sent[0].step.send != "many":
-        late = ", ".join(sorted(extra))
+        late = in_words(sorted(extra))
         line.state = "failed"
-        line.sentence = words(Bilingual(f"Came later, unexpectedly: {late}.", f"Venu plus tard, inattendu : {late}."))
+        line.sentence = words(
+            Bilingual(f"Came later, unexpectedly: {late.en}.", f"Venu plus tard, inattendu : {late.fr}.")
+        )
 
 
 def _told(line: Line) -> Bilingual:
@@ -477,7 +479,7 @@ def _told(line: Line) -> Bilingual:
     why = line.sentence or words(Bilingual("", ""))
     return Bilingual(
         f"  {line.id:5} {mark}: {line.title.en}{seconds} {why.en}".rstrip(),
-        f"  {line.id:5} {marque} : {line.title.fr}{seconds} {why.fr}".rstrip(),
+        f"  {line.id:5} {marque} : {line.title.fr}{seconds.replace('.', ',')} {why.fr}".rstrip(),
     )
 
 

@@ -19,6 +19,7 @@ from gateway.broker import Broker, Intake, Letter
 from gateway.journal import Delivery, Journal
 from gateway.model import Bilingual, Message, MessageType, Partner, Received, Verdict, stable_id
 from gateway.specs import Specs
+from gateway.trade.replies import in_words
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
 from gateway.trade.smoke import Line, Result, blank, words
 from responses.business import printable
@@ -48,6 +49,18 @@ TYPES = {
     "correction": (MessageType.CORRECTION,),
     "withdraw": (MessageType.WITHDRAW,),
     "mended": (MessageType.DECLARATION, MessageType.CORRECTION),
+}
+
+# Types of messages and natures of changes in French.
+FRENCH = {
+    "declaration": "déclaration",
+    "correction": "correction",
+    "adjustment": "rajustement",
+    "withdraw": "demande de retrait",
+    "withdrawal": "retrait",
+    "original": "déclaration originale",
+    "unknown": "message inconnu",
+    "": "inconnu",
 }
 
 Say = Callable[[Bilingual], None]
@@ -358,7 +371,7 @@ class Desk:
             return 0, Bilingual("Other bytes came.", "D'autres octets sont venus.")
         types = TYPES.get(step.send, tuple(MessageType))
         if message.type not in types and not (message.type is MessageType.UNKNOWN and arrived.codes):
-            return 0, Bilingual(f"A {message.type} came.", f"Un message de type {message.type} est venu.")
+            return 0, Bilingual(f"A {message.type} came.", f"Venu : {FRENCH[message.type]}.")
         if message.envelope.test is False and message.type in types:
             return 4, Bilingual(
                 f"{arrived.subject} is not marked as a test; it went to no engine and does not count.",
@@ -401,9 +414,10 @@ class Desk:
                 f"La référence de {arrived.subject} ne contient pas TEST-{step.outcome}.",
             )
         if step.nature and arrived.nature != step.nature:
+            nature, wanted = FRENCH[arrived.nature or ""], FRENCH[step.nature]
             return 7, Bilingual(
                 f"{arrived.subject} counts as {arrived.nature}, not as {step.nature}: the payment due date decides.",
-                f"{arrived.subject} compte comme {arrived.nature}, non comme {step.nature} : l'échéance en décide.",
+                f"{arrived.subject} compte comme {nature}, non comme {wanted} : l'échéance en décide.",
             )
         return None
 
@@ -460,8 +474,8 @@ class Desk:
                 f"{self.partner.answer_queue}.",
             )
         if score.claim:
-            lacking = ", ".join(kind for kind in step.expect if kind not in score.line.answers)
-            return Bilingual(f"Still to be sent: {lacking}.", f"Reste à envoyer : {lacking}.")
+            lacking = in_words(kind for kind in step.expect if kind not in score.line.answers)
+            return Bilingual(f"Still to be sent: {lacking.en}.", f"Reste à envoyer : {lacking.fr}.")
         if step.send == "many":
             return Bilingual(
                 f"{len(score.volume)} of {step.count} declarations came. {score.near[1].en}".strip(),

@@ -15,6 +15,7 @@ from gateway.calendar import eastern
 from gateway.errors import GatewayError
 from gateway.model import Bilingual
 from gateway.pages import render, write
+from gateway.trade.replies import ANSWERS
 from gateway.trade.smoke import Line, Result, canonical, digest
 from responses.business import printable
 
@@ -24,16 +25,6 @@ STATES = {
     "missing": Bilingual("not seen", "non vu"),
 }
 STYLES = {"passed": "green", "failed": "bold red", "missing": "yellow"}
-
-ANSWERS = {
-    "receipt": Bilingual("receipt", "accusé de réception"),
-    "accepted": Bilingual("accepted", "accepté"),
-    "refused": Bilingual("refused", "refusé"),
-    "assessed": Bilingual("assessed", "cotisé"),
-    "pending": Bilingual("pending", "en attente"),
-    "engine-refused": Bilingual("refused on assessment", "refusé à la cotisation"),
-    "technical": Bilingual("kept, technical fault", "conservé, défaut technique"),
-}
 
 # Both languages in one file: the address chooses (#en, #fr), paper has both. No script.
 SWITCH = """
