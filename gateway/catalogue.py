@@ -24,7 +24,8 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
     "expected_fr": Bilingual("format", "format"),
     "name_en": Bilingual("element", "élément"),
     "name_fr": Bilingual("element", "élément"),
-    "list": Bilingual("list", "liste"),
+    "list_en": Bilingual("list", "liste"),
+    "list_fr": Bilingual("list", "liste"),
     "count": Bilingual("number", "nombre"),
     "day": Bilingual("day", "jour"),
     "digit": Bilingual("digit", "chiffre"),
@@ -38,6 +39,8 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
     "accounted": Bilingual("day of accounting", "jour de la déclaration"),
     "first": Bilingual("first reason", "premier motif"),
     "reason": Bilingual("reason", "raison"),
+    "reason_en": Bilingual("reason", "raison"),
+    "reason_fr": Bilingual("reason", "raison"),
     "periods": Bilingual("periods", "périodes"),
     "segment": Bilingual("segment", "segment"),
     "group": Bilingual("group", "groupe"),
@@ -75,8 +78,8 @@ def _all(specs: Specs) -> Iterator[Listed]:
         yield Listed(rule.finding, asking, pack.elements.get(rule.element), rule)
 
 
-def as_json(listed: Listed) -> dict[str, Any]:
-    """Return a rule as the JSON that `gateway rules` writes."""
+def as_json(listed: Listed, lang: str) -> dict[str, Any]:
+    """Return a rule as the JSON that `gateway rules` writes; where it comes from in the language."""
     finding, element = listed.finding, listed.element
     place = None
     if element:
@@ -91,7 +94,7 @@ def as_json(listed: Listed) -> dict[str, Any]:
         "id": finding.code,
         "severity": str(finding.severity),
         "text": finding.text._asdict(),
-        "source": finding.source,
+        "source": finding.source.speak(lang),
         "confidence": finding.confidence,
         "place": place,
     }

@@ -78,7 +78,8 @@ def _finding(finding: Finding) -> dict[str, object]:
         },
         "value": finding.value,
         "expected": finding.expected,
-        "source": finding.source,
+        "source_en": finding.source.en,
+        "source_fr": finding.source.fr,
         "syntax_error": finding.syntax_error,
         "service_segment": finding.service_segment,
     }

@@ -228,7 +228,7 @@ class Finding:
     place: Place
     value: str | None
     expected: str | None
-    source: str
+    source: Bilingual
     syntax_error: str | None = None
     service_segment: str | None = None
     address: Address | None = None

@@ -78,9 +78,9 @@ class Element:
     edifact_place: str | None
     wco_id: str | None
     pointer: tuple[str, ...]
-    source: str
+    source: Bilingual
     confidence: str
-    note: str
+    note: Bilingual
     origin: tuple[str, int]  # file and row, for messages about the data
 
 
@@ -91,6 +91,7 @@ class Code:
     code: str
     name: Bilingual
     valid: Period
+    source: Bilingual
     confidence: str
     row: Mapping[str, str]
 
@@ -100,6 +101,7 @@ class CodeList:
     """A code list; a code may have several entries with different periods."""
 
     id: str
+    name: Bilingual
     codes: Mapping[str, tuple[Code, ...]]
     confidence: str
 
@@ -118,7 +120,7 @@ class FindingText:
     code: str
     severity: Severity
     text: Bilingual
-    source: str
+    source: Bilingual
     confidence: str
     syntax_error: str | None
 
@@ -284,7 +286,11 @@ def load(root: Path) -> Specs:
                 raise SpecError(*origin, f"finding code {row['code']} is given twice")
             findings[row["code"]] = _finding(row, origin, row["code"])
     classes = {row["class"]: row["wco_id"] for _, row in _rows(root, root / "wco/classes.csv", ("class", "wco_id"))}
-    code_lists = {path.stem: _code_list(root, path) for path in sorted((root / "codes").glob("*.csv"))}
+    names = {
+        row["list"]: _both(row, "name", origin, row["list"])
+        for origin, row in _rows(root, root / "code_lists.csv", ("list", "name_en", "name_fr"))
+    }
+    code_lists = {path.stem: _code_list(root, path, names) for path in sorted((root / "codes").glob("*.csv"))}
     if "cad_type" not in code_lists:
         raise SpecError("codes/cad_type.csv", None, "there is no list of CAD types")
     holidays = frozenset(
@@ -304,10 +310,11 @@ def load(root: Path) -> Specs:
 
 ELEMENT_COLUMNS = (
     "element", "level", "form_field", "name_en", "name_fr", "format", "code_list", "list_day", "direction", "xml_path",
-    "edifact_place", "wco_id", "source", "confidence", "note",
+    "edifact_place", "wco_id", "source_en", "source_fr", "confidence", "note_en", "note_fr",
 )  # fmt: skip
-FINDING_COLUMNS = ("code", "severity", "text_en", "text_fr", "source", "confidence", "syntax_error")
-RULE_COLUMNS = ("id", "check", "element", "when", "parameter", "severity", "text_en", "text_fr", "source", "confidence")
+WORDS = ("severity", "text_en", "text_fr", "source_en", "source_fr", "confidence")
+FINDING_COLUMNS = ("code", *WORDS, "syntax_error")
+RULE_COLUMNS = ("id", "check", "element", "when", "parameter", *WORDS)
 PROFILE_COLUMNS = ("group", "parent", "tag", "status", "max", "constant")
 LEVELS = ("declaration", "invoice", "commodity")
 USAGE_COLUMNS = ("element", "withdraw", "*")
@@ -315,6 +322,8 @@ USAGE_COLUMNS = ("element", "withdraw", "*")
 # What the gateway itself must find in every message, and in every XML envelope.
 IDENTITY = ("function_code", "transaction_number", "version", "cad_type")
 ENVELOPE = ("sender", "reference", "version")
+
+CONFIDENCES = ("high", "medium", "low")
 
 Origin = tuple[str, int]
 Row = Mapping[str, str]
@@ -353,38 +362,49 @@ def _day(text: str, origin: Origin) -> date | None:
         raise SpecError(*origin, f"{text!r} is not a date (YYYY-MM-DD)") from None
 
 
+def _both(row: Row, column: str, origin: Origin, whose: str, *, needed: bool = True) -> Bilingual:
+    """Return a text that a row has in English and in French; raises SpecError if it lacks one of them."""
+    text = Bilingual(row[f"{column}_en"], row[f"{column}_fr"])
+    if not all(text) and (needed or any(text)):
+        raise SpecError(*origin, f"{whose} lacks its English or French {column}")
+    return text
+
+
+def _confidence(row: Row, origin: Origin) -> str:
+    """Return how sure a row is."""
+    if row["confidence"] not in CONFIDENCES:
+        raise SpecError(*origin, f"confidence is high, medium or low, not {row['confidence']!r}")
+    return row["confidence"]
+
+
 def _finding(row: Row, origin: Origin, code: str) -> FindingText:
     """Return the words of a finding or rule row."""
     if row["severity"] not in tuple(Severity):
         raise SpecError(*origin, f"unknown severity {row['severity']!r}")
-    if not (row["text_en"] and row["text_fr"]):
-        raise SpecError(*origin, f"{code} lacks its English or French text")
     if not 1 <= len(code) <= 8:
         raise SpecError(*origin, f"the code {code!r} does not fit the answers' 8 characters")
-    text = Bilingual(row["text_en"], row["text_fr"])
+    text, source = _both(row, "text", origin, code), _both(row, "source", origin, code)
     syntax_error = row.get("syntax_error") or None
-    return FindingText(code, Severity(row["severity"]), text, row["source"], row["confidence"], syntax_error)
+    return FindingText(code, Severity(row["severity"]), text, source, _confidence(row, origin), syntax_error)
 
 
-def _code_list(root: Path, path: Path) -> CodeList:
+def _code_list(root: Path, path: Path, names: Mapping[str, Bilingual]) -> CodeList:
     """Return one code list; its confidence is that of its least sure entry."""
     codes: dict[str, tuple[Code, ...]] = {}
-    columns = ("code", "name_en", "name_fr", "valid_from", "valid_to", "source", "confidence")
+    if path.stem not in names:
+        raise SpecError("code_lists.csv", None, f"the code list {path.stem} has no name here")
+    columns = ("code", "name_en", "name_fr", "valid_from", "valid_to", "source_en", "source_fr", "confidence")
     for origin, row in _rows(root, path, columns):
-        if row["confidence"] not in CONFIDENCES:
-            raise SpecError(*origin, f"confidence is high, medium or low, not {row['confidence']!r}")
         valid = Period(_day(row["valid_from"], origin), _day(row["valid_to"], origin))
         if valid.start and valid.end and valid.start > valid.end:
             raise SpecError(*origin, f"{row['code']} ends before it begins")
-        code = Code(row["code"], Bilingual(row["name_en"], row["name_fr"]), valid, row["confidence"], row)
+        name, source = _both(row, "name", origin, row["code"]), _both(row, "source", origin, row["code"])
+        code = Code(row["code"], name, valid, source, _confidence(row, origin), row)
         codes[code.code] = (*codes.get(code.code, ()), code)
     if not codes:
         raise SpecError(path.relative_to(root).as_posix(), None, "the code list is empty")
     least = max((c.confidence for entries in codes.values() for c in entries), key=CONFIDENCES.index)
-    return CodeList(path.stem, codes, least)
-
-
-CONFIDENCES = ("high", "medium", "low")
+    return CodeList(path.stem, names[path.stem], codes, least)
 
 
 def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapping[str, CodeList]) -> Pack:
@@ -480,8 +500,6 @@ def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: M
         raise SpecError(*origin, f"unknown level {row['level']!r}")
     if row["direction"] not in ("in", "out"):
         raise SpecError(*origin, f"direction is in or out, not {row['direction']!r}")
-    if not (row["name_en"] and row["name_fr"]):
-        raise SpecError(*origin, f"{row['element']} lacks its English or French name")
     if row["code_list"] and row["code_list"] not in code_lists:
         raise SpecError(*origin, f"there is no code list {row['code_list']}")
     try:
@@ -492,7 +510,7 @@ def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: M
         name=row["element"],
         level=row["level"],
         form_field=row["form_field"],
-        title=Bilingual(row["name_en"], row["name_fr"]),
+        title=_both(row, "name", origin, row["element"]),
         format=form,
         code_list=row["code_list"] or None,
         list_day=row["list_day"] or None,
@@ -501,9 +519,9 @@ def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: M
         edifact_place=row["edifact_place"] or None,
         wco_id=row["wco_id"] or None,
         pointer=_pointer(row, origin, classes),
-        source=row["source"],
-        confidence=row["confidence"],
-        note=row["note"],
+        source=_both(row, "source", origin, row["element"]),
+        confidence=_confidence(row, origin),
+        note=_both(row, "note", origin, row["element"], needed=False),
         origin=origin,
     )
 

@@ -235,7 +235,10 @@ def _of_finding(finding: Finding, language: str) -> Problem:
     ]
     if place.xpath:
         where.append(place.xpath)
-    facts = ((at, ", ".join(where)), (value, finding.value), (expected, finding.expected), (source, finding.source))
+    facts = (
+        (at, ", ".join(where)), (value, finding.value), (expected, finding.expected),
+        (source, finding.source.speak(language)),
+    )  # fmt: skip
     return Problem(
         code=finding.code,
         severity=finding.severity.value,

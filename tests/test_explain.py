@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway import pipeline
-from gateway.catalogue import in_words, listed_rules
+from gateway.catalogue import PLACEHOLDERS, in_words, listed_rules
 from gateway.desk.explain import LINES_SHOWN, Explained, amount_in_words, day_in_words, excerpt, explain
 from gateway.model import Envelope, Facts, Place, Received
 from parsers.writer import write_edifact, write_xml
@@ -148,6 +148,9 @@ def test_what_a_code_leaves_open_is_told_in_words(run: Run) -> None:
     assert "Transaction number: the check digit of <value> is wrong; for these first 13 digits it is <digit>." in shown
     assert "Numéro de transaction : le chiffre de contrôle de <valeur> est erroné" in shown
     assert not re.search(r"\{\w+\}", run("rules").stdout + run("rules", "--format", "md").stdout)
+    rules = [rule.finding for pack in SPECS.packs for rule in pack.rules]
+    texts = " ".join(part for each in (*SPECS.findings.values(), *rules) for part in each.text)
+    assert set(re.findall(r"\{(\w+)\}", texts)) <= set(PLACEHOLDERS), "each has a word in both languages"
 
 
 def test_a_resend_is_explained_as_its_first_was_answered(run: Run, tmp_path: Path) -> None:

@@ -161,7 +161,9 @@ def test_examples_are_shown_with_their_answers(site: Path) -> None:
 
 def test_each_page_says_that_it_is_reconstructed(site: Path) -> None:
     for path, tree in pages(site):
-        assert "reconstructed from public sources" in tree.text_content(), path
+        french = path.parent.name == "fr"
+        said = "reconstruit à partir de sources publiques" if french else "reconstructed from public sources"
+        assert said in tree.text_content(), path
 
 
 def test_every_link_leads_somewhere_and_nothing_comes_from_outside(site: Path) -> None:

@@ -70,7 +70,9 @@ def test_every_page_loads_without_an_error(browser: webdriver.Chrome, site: Path
     for path in pages:
         browser.get(path.as_uri())
         assert browser.get_log("browser") == [], path
-        assert "reconstructed from public sources" in browser.find_element(By.TAG_NAME, "body").text
+        french = path.parent.name == "fr"
+        said = "reconstruit à partir de sources publiques" if french else "reconstructed from public sources"
+        assert said in browser.find_element(By.TAG_NAME, "body").text
         asked = browser.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
         assert all(name.startswith(("file:", "data:")) for name in asked), path
 

@@ -48,6 +48,7 @@ from gateway.tables import metadata
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
 NUMBER = "12345000000017"
+OURS = Bilingual("ours", "nôtre")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.broker)])
@@ -111,7 +112,7 @@ def outcome(
         None,  # type: ignore[arg-type]
     )
     if not accepted:
-        finding = Finding("CAD-0001", Severity.REFUSE, Bilingual("no", "non"), Place(segment=2), None, None, "ours")
+        finding = Finding("CAD-0001", Severity.REFUSE, Bilingual("no", "non"), Place(segment=2), None, None, OURS)
         judged = Judged(message, Verdict.REFUSED, (finding,))
     else:
         fact = VersionFact(version, "P1", nature, "accepted", declaration, NOW, date(2026, 6, 1))

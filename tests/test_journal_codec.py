@@ -95,9 +95,10 @@ def test_an_envelope_survives_the_journal(envelope: Envelope) -> None:
 
 
 def test_findings_keep_what_the_sender_was_told() -> None:
-    finding = Finding("CAD-0001", Severity.REFUSE, Bilingual("gone", "parti"), Place(segment=3), None, "a14", "ours")
+    text, source = Bilingual("gone", "parti"), Bilingual("ours", "nôtre")
+    finding = Finding("CAD-0001", Severity.REFUSE, text, Place(segment=3), None, "a14", source)
     (told,) = json.loads(encode_findings([finding]))
-    assert told["text_fr"] == "parti"
+    assert (told["text_fr"], told["source_en"], told["source_fr"]) == ("parti", "ours", "nôtre")
     assert told["place"] == {"segment": 3}
 
 

@@ -43,15 +43,15 @@ def another_place(root: Path) -> None:
 
 def another_list(root: Path) -> None:
     def change(_rows: list[Row]) -> list[Row]:
-        said = {"valid_from": "", "valid_to": "", "source": "an example", "confidence": "high"}
+        said = {"valid_from": "", "valid_to": "", "source_en": "a book", "source_fr": "un livre", "confidence": "high"}
         return [{"code": code, "name_en": name, "name_fr": name, **said} for code, name in (("4", "Air"), ("5", "Sea"))]
 
     rewrite(root / "codes/transport_mode.csv", change)
 
 
 def another_rule(root: Path) -> None:
-    text = "With mode {value} the carrier is needed.,Avec le mode {value} il faut le transporteur."
-    row = f"CAD-0901,required_when,carrier_code,cad_type = AB and transport_mode = 4,,refuse,{text},an example,high\n"
+    text = "With mode {value} the carrier is needed.,Avec le mode {value} il faut le transporteur.,a book,un livre"
+    row = f"CAD-0901,required_when,carrier_code,cad_type = AB and transport_mode = 4,,refuse,{text},high\n"
     path = root / "chapter24/rules.csv"
     path.write_text(path.read_text(encoding="utf-8") + row, encoding="utf-8")
 
@@ -170,6 +170,7 @@ def test_the_command_line_takes_the_folder_from_the_environment(
 
 TABLES = ("elements", "rules", "edifact_profile", "usage")
 ELEMENTS, RULES, PROFILE, USAGE = (f"chapter24/{name}.csv" for name in TABLES)
+LISTS, FINDINGS = "code_lists.csv", "findings/gateway.csv"
 MANIFEST, MODES, INDICATORS = "chapter24/manifest.toml", "codes/transport_mode.csv", "codes/indicator.csv"
 
 
@@ -252,6 +253,19 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, int | None, str]] = {
     "profile wider than the UN message": (text(PROFILE, "0,0,BGM,M,1", "0,0,BGM,M,2"), PROFILE, 3, "BGM is wider"),
     "profile in another group": (text(PROFILE, "8,7,CTA", "8,0,CTA"), PROFILE, 8, "stands in group 7"),
     "profile status": (text(PROFILE, "0,0,BGM,M,1", "0,0,BGM,R,1"), PROFILE, 3, "status is M or C, not 'R'"),
+    "rule source in one language": (
+        field(RULES, "CAD-0101", "source_fr", ""), RULES, 2, "lacks its English or French source",
+    ),
+    "rule confidence": (field(RULES, "CAD-0101", "confidence", "sure"), RULES, 2, "not 'sure'"),
+    "no French source": (field(ELEMENTS, "office", "source_fr", ""), ELEMENTS, 9, "its English or French source"),
+    "note in one language": (field(ELEMENTS, "office", "note_en", ""), ELEMENTS, 9, "its English or French note"),
+    "finding source in one language": (
+        field(FINDINGS, "GTW-0001", "source_en", ""), FINDINGS, 2, "its English or French source",
+    ),
+    "code source in one language": (field(MODES, "2", "source_fr", ""), MODES, 3, "its English or French source"),
+    "code in one language": (field(MODES, "2", "name_fr", ""), MODES, 3, "its English or French name"),
+    "list in one language": (field(LISTS, "office", "name_fr", ""), LISTS, 10, "its English or French name"),
+    "list without a name": (field(LISTS, "office", "list", "offices"), LISTS, None, "the code list office has no name"),
     "code date": (
         field(MODES, "2", "valid_to", "2026-13-01"), MODES, 3, "is not a date",
     ),

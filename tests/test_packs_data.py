@@ -97,7 +97,7 @@ def test_each_element_is_named_in_both_languages_with_source_and_confidence(load
             assert element.title.en, element.name
             assert element.title.fr, element.name
             assert element.title.en != element.title.fr or element.title.en in {"Version", "Notes"}
-            assert element.source, element.name
+            assert all(element.source), element.name
             assert element.confidence in CONFIDENCES, element.name
 
 
@@ -149,7 +149,8 @@ def test_each_code_is_bilingual_with_source_confidence_and_a_sane_period(path: P
         assert row["code"] == row["code"].strip() != ""
         assert row["name_en"]
         assert row["name_fr"]
-        assert row["source"]
+        assert row["source_en"]
+        assert row["source_fr"]
         assert row["confidence"] in CONFIDENCES
         start = date.fromisoformat(row["valid_from"] or "0001-01-01")
         end = date.fromisoformat(row["valid_to"] or "9999-12-31")
@@ -170,6 +171,24 @@ def test_each_code_fits_the_format_of_its_element(loaded: Specs) -> None:
             if element.code_list and element.code_list != "country":
                 codes = loaded.code_lists[element.code_list].codes
                 assert all(element.format.read(code) == code for code in codes), element.name
+
+
+@pytest.mark.parametrize("path", files("**/*.csv"), ids=names(files("**/*.csv")))
+def test_no_source_or_note_is_english_in_french(path: Path) -> None:
+    """What reads the same in both languages is a number, or a name that has no other."""
+    english = re.compile(r"\b(the|of|and|not|is|are|form|fields?|as|from|Customs|Notice|appendix)\b")
+    for row in rows(path):
+        for column in ("source", "note"):
+            en, fr = row.get(f"{column}_en", ""), row.get(f"{column}_fr", "")
+            assert bool(en) == bool(fr)
+            assert not english.search(fr), fr
+            assert en != fr or re.fullmatch(r"(bulletin )?[A-Z0-9., -]*|ghy\.com", en), en
+        assert "source" not in row
+
+
+def test_each_code_list_has_a_name_and_each_name_its_list(loaded: Specs) -> None:
+    assert [row["list"] for row in rows(ROOT / "code_lists.csv")] == sorted(loaded.code_lists)
+    assert len({codes.name.fr for codes in loaded.code_lists.values()}) == len(loaded.code_lists)
 
 
 @pytest.mark.parametrize("path", files("findings/*.csv"), ids=names(files("findings/*.csv")))

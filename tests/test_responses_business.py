@@ -65,7 +65,7 @@ FINDING = Finding(
     place=Place(segment=12, element=3, component=1, pointer="42A/67A[2]/68A[3]/23A/21A[1]/145"),
     value="7308?+:'X",
     expected="a code of the list 'country'",
-    source="form BSF946",
+    source=Bilingual("form BSF946", "formulaire BSF946"),
 )
 
 
@@ -244,7 +244,9 @@ def test_a_refusal_in_xml_tells_the_same():
     ]
     details = root.xpath("r:AdditionalInformation[r:StatementTypeCode='ACB']", namespaces=NS)
     assert details[0].findtext("r:StatementCode", namespaces=NS) == "refuse"
-    assert "valeur : 7308?+:'X" in details[0].findtext("r:StatementDescription", namespaces=NS)
+    said = details[0].findtext("r:StatementDescription", namespaces=NS)
+    assert "valeur : 7308?+:'X" in said
+    assert "source : formulaire BSF946" in said
 
 
 def test_french_fits_the_character_set():

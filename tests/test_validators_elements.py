@@ -37,8 +37,9 @@ def codes(declaration: Declaration, specs: Specs = SPECS) -> list[tuple[str, Add
 def with_list(name: str, *entries: tuple[str, Period, str], confidence: str = "high") -> Specs:
     found: dict[str, tuple[Code, ...]] = {}
     for code, valid, sure in entries:
-        found[code] = (*found.get(code, ()), Code(code, Bilingual(code, code), valid, sure, {}))
-    return replace(SPECS, code_lists={**SPECS.code_lists, name: CodeList(name, found, confidence)})
+        found[code] = (*found.get(code, ()), Code(code, Bilingual(code, code), valid, Bilingual("", ""), sure, {}))
+    codes = CodeList(name, SPECS.code_lists[name].name, found, confidence)
+    return replace(SPECS, code_lists={**SPECS.code_lists, name: codes})
 
 
 def test_a_missing_element_is_named_in_both_languages() -> None:
@@ -76,6 +77,9 @@ def test_a_code_outside_a_firm_list_refuses_and_outside_a_doubtful_one_warns() -
     assert codes(declaration, firm) == [("CAD-0003", place)]
     assert codes(declaration, doubtful) == [("CAD-0004", place)]
     assert codes(valid_declaration(), doubtful) == []
+    (fault,) = check(declaration, firm)
+    assert (fault.details["list_en"], fault.details["list_fr"]) == ("Currencies", "Devises")
+    assert fault.expected is None, "the list's name is in the text, in both languages"
 
 
 def test_a_code_must_be_valid_on_the_day_that_the_dictionary_names() -> None:

@@ -194,7 +194,7 @@ BREAKS: dict[str, Callable[[], tuple[MessageType, Declaration, Facts]]] = {
 
 
 def with_code(codes: CodeList, code: str, **row: str) -> CodeList:
-    entry = Code(code, Bilingual(code, code), Period(), "high", {"code": code, **row})
+    entry = Code(code, Bilingual(code, code), Period(), Bilingual("", ""), "high", {"code": code, **row})
     return replace(codes, codes={**codes.codes, code: (entry,)})
 
 
@@ -349,7 +349,7 @@ def test_what_rests_on_less_than_high_confidence_only_warns() -> None:
 
 
 def row(check: str, element: str = "importer_bn", when: str = "", parameter: str = "") -> Rule:
-    words = FindingText("CAD-0999", Severity.WARN, Bilingual("en", "fr"), "test", "high", None)
+    words = FindingText("CAD-0999", Severity.WARN, Bilingual("en", "fr"), Bilingual("", ""), "high", None)
     return Rule("CAD-0999", check, element, when, parameter, words, ("rules.csv", 7))
 
 

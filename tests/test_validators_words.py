@@ -149,7 +149,7 @@ def test_a_finding_speaks_both_languages_and_has_its_place() -> None:
     assert finding.severity is Severity.REFUSE
     assert finding.place == Place(line=2, xpath="tariff_treatment")
     assert (finding.value, finding.expected) == ("30", "KR")
-    assert "TCC24-144" in finding.source
+    assert "TCC24-144" in finding.source.fr
 
 
 def test_a_fault_with_its_own_place_keeps_it() -> None:

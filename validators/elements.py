@@ -258,7 +258,6 @@ def _unlisted(
         NOT_LISTED if is_firm(codes, value) else DOUBTFUL,
         Address(name, invoice, line),
         value=value,
-        expected=codes.id,
         details=details_of(element) | unlisted_details(codes, value, day),
     )
 
@@ -270,4 +269,5 @@ def is_firm(codes: CodeList, value: str) -> bool:
 
 def unlisted_details(codes: CodeList, value: str, day: date | None) -> dict[str, str]:
     """Return what a finding about a code may say: the list and the day looked at."""
-    return {"list": codes.id, "day": day.isoformat() if day and value in codes.codes else "—"}
+    listed = {"list_en": codes.name.en, "list_fr": codes.name.fr}
+    return listed | {"day": day.isoformat() if day and value in codes.codes else "—"}

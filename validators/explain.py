@@ -83,7 +83,7 @@ def to_finding(fault: Fault, message: Message, pack: Pack | None, specs: Specs) 
         place=place,
         value=value,
         expected=expected,
-        source=row.source if row else "",
+        source=row.source if row else Bilingual("", ""),
         syntax_error=fault.syntax_error or (row.syntax_error if row else None),
         service_segment=fault.service_segment,
         address=fault.address,

@@ -126,7 +126,7 @@ def listed(level: Level, case: Case, bound: Bound) -> Iterable[Hit]:
     day = listed_on(case.pack.elements[bound.element], level, case.declaration)
     if codes.find(text, day):
         return OK
-    return (Hit(bound.element, expected=codes.id, details=unlisted_details(codes, text, day)),)
+    return (Hit(bound.element, details=unlisted_details(codes, text, day)),)
 
 
 @check(prepare=list_name)

@@ -144,7 +144,7 @@ def diff_command(former: str, later: str, form: str, lang: str) -> None:
     effect = effect_of(before.message, after.message, nature, load_rates(), facts.now)
     found = compare(before.message, after.message, pack, specs, nature, calendar.eastern_day(facts.now), effect)
     if form == "json":
-        click.echo(json.dumps(_as_json(found, judged, nature, before, after), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(_as_json(found, judged, nature, before, after, lang), ensure_ascii=False, indent=2))
     else:
         _print(found, judged, nature, before, after, lang)
     sys.exit(1 if found else 0)
@@ -208,8 +208,8 @@ def _facts(before: Side, after: Side, specs: Specs) -> Facts:
 # ------------------------------------------------------------------------------------------------ shown
 
 
-def _as_json(found: Diff, judged: Judged, nature: Nature, before: Side, after: Side) -> dict[str, Any]:
-    """Return the difference as JSON."""
+def _as_json(found: Diff, judged: Judged, nature: Nature, before: Side, after: Side, lang: str) -> dict[str, Any]:
+    """Return the difference as JSON; where a reason code comes from in the language."""
     effect, difference = found.effect, found.effect.difference
     return {
         "a": _named(before),
@@ -242,7 +242,7 @@ def _as_json(found: Diff, judged: Judged, nature: Nature, before: Side, after: S
                 "given": list(call.given),
                 "fitting": [
                     {"code": code.code, "kind": code.row.get("kind"), "name": code.name._asdict(),
-                     "confidence": code.confidence, "source": code.row.get("source")}
+                     "confidence": code.confidence, "source": code.source.speak(lang)}
                     for code in call.fitting
                 ],
             }

@@ -28,6 +28,7 @@ from routing.partners import load_partners
 CODE = re.compile(r"[A-Z]{3}-\d{4}")
 
 WORDS = {
+    "wrote": Bilingual("wrote", "écrit :"),
     "accepted": Bilingual("accepted", "accepté"),
     "refused": Bilingual("refused", "refusé"),
     "not given": Bilingual("not given", "absent"),
@@ -74,7 +75,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
             where=lambda place: where(place, lang),
         )
         pages.write(html, page)
-        click.echo(f"wrote {html}")
+        click.echo(f"{WORDS['wrote'].speak(lang)} {html}")
     else:
         for each in explained:
             _print_explained(each, lang)
@@ -169,7 +170,7 @@ def _print_remarks(remarks: Iterable[Remark], lang: str) -> None:
             out.print(shown.append(remark.excerpt.marked, f"reverse {style}").append(remark.excerpt.after, "dim"))
         facts = [where(finding.place, lang)]
         facts += [f"{WORDS['expected'].speak(lang)}{colon} {finding.expected}"] if finding.expected else []
-        facts += [f"{WORDS['source'].speak(lang)}{colon} {finding.source}"]
+        facts += [f"{WORDS['source'].speak(lang)}{colon} {finding.source.speak(lang)}"]
         out.print(Text("          " + " · ".join(filter(None, facts)), "dim"))
 
 
@@ -201,7 +202,7 @@ def _print_code(code: str, specs: Specs, lang: str) -> None:
         table.add_row("packs" if lang == "en" else "chapitres", Text(", ".join(listed.packs)))
     if finding.syntax_error:
         table.add_row("CONTRL (UN 0085)", Text(finding.syntax_error))
-    table.add_row("source", Text(finding.source))
-    sure = CONFIDENCES.get(finding.confidence)
-    table.add_row("confidence" if lang == "en" else "confiance", sure.speak(lang) if sure else Text(finding.confidence))
+    table.add_row("source", Text(finding.source.speak(lang)))
+    sure = CONFIDENCES[finding.confidence].speak(lang)
+    table.add_row("confidence" if lang == "en" else "certitude", sure)
     out.print(table)

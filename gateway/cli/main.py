@@ -22,7 +22,16 @@ from gateway import limits, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker
 from gateway.calendar import eastern
 from gateway.cli import diff, explain, ops, replay, smoke, spec
-from gateway.cli.shared import VERDICTS, files_with_facts, known_partner, open_journal, plain, read_file
+from gateway.cli.shared import (
+    LANGUAGE,
+    SEVERITIES,
+    VERDICTS,
+    files_with_facts,
+    known_partner,
+    open_journal,
+    plain,
+    read_file,
+)
 from gateway.desk.explain import where
 from gateway.errors import GatewayError
 from gateway.journal import RESEND_OF, Journal
@@ -40,7 +49,7 @@ SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application
 # The width of a table in a file or pipe.
 WIDE = 240
 
-# A message's type and a finding's severity in words.
+# A message's type in words.
 TYPES = {
     MessageType.DECLARATION: Bilingual("declaration", "déclaration"),
     MessageType.CORRECTION: Bilingual("correction", "modification"),
@@ -48,7 +57,6 @@ TYPES = {
     MessageType.UNKNOWN: Bilingual("message", "message"),
 }
 UNREAD = Bilingual("unknown", "inconnu")
-SEVERITIES = {Severity.REFUSE: Bilingual("refuse", "refus"), Severity.WARN: Bilingual("warn", "avis")}
 
 # How many characters of an id are listed.
 SHORT = 12
@@ -102,7 +110,7 @@ def main() -> None:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--as", "partner_id", metavar="PARTNER", help="Judge as if this partner had sent the files.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
+@LANGUAGE
 @click.option("--answers", type=click.Path(file_okay=False, path_type=Path), help="Write the answers into this folder.")
 def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str, answers: Path | None) -> None:
     """Judge files as the gateway would.
@@ -123,7 +131,7 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
         for one in outcome.judged:
             refused |= one.verdict is Verdict.REFUSED
             if form == "json":
-                shown.append(_as_json(path, one))
+                shown.append(_as_json(path, one, lang))
             else:
                 _print_judged(path, one, lang)
         if answers:
@@ -133,7 +141,7 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
     sys.exit(1 if refused else 0)
 
 
-def _as_json(path: Path, one: Judged) -> dict[str, Any]:
+def _as_json(path: Path, one: Judged, lang: str) -> dict[str, Any]:
     """Return what `check --format json` says of a message."""
     message = one.message
     declaration = message.declaration
@@ -146,12 +154,12 @@ def _as_json(path: Path, one: Judged) -> dict[str, Any]:
         "transaction_number": declaration.transaction_number if declaration else None,
         "version": declaration.version if declaration else None,
         "verdict": str(one.verdict),
-        "findings": [finding_as_json(finding) for finding in one.findings],
+        "findings": [finding_as_json(finding, lang) for finding in one.findings],
     }
 
 
-def finding_as_json(finding: Finding) -> dict[str, Any]:
-    """Return a finding as the JSON that the documentation describes."""
+def finding_as_json(finding: Finding, lang: str) -> dict[str, Any]:
+    """Return a finding as the JSON that the documentation describes; its source in the language."""
     return {
         "code": finding.code,
         "severity": str(finding.severity),
@@ -159,7 +167,7 @@ def finding_as_json(finding: Finding) -> dict[str, Any]:
         "place": asdict(finding.place),
         "value": finding.value,
         "expected": finding.expected,
-        "source": finding.source,
+        "source": finding.source.speak(lang),
     }
 
 

@@ -16,10 +16,10 @@ from rich.text import Text
 from gateway import pipeline
 from gateway.calendar import eastern_day
 from gateway.catalogue import Listed, as_json, in_words, listed_rules, place_in_words
-from gateway.cli.shared import known_partner
+from gateway.cli.shared import CONFIDENCES, LANGUAGE, SEVERITIES, known_partner
 from gateway.desk.trial import TABLES
 from gateway.errors import GatewayError
-from gateway.model import MessageType, Severity, Syntax
+from gateway.model import Bilingual, MessageType, Severity, Syntax
 from gateway.settings import HOME, from_environment
 from gateway.specs import Specs
 from gateway.trade.guide import build
@@ -28,6 +28,10 @@ from routing.partners import load_partners
 
 out = Console(highlight=False, soft_wrap=True)
 SUFFIXES = {Syntax.XML: "xml", Syntax.EDIFACT: "edi"}
+HEADINGS = Bilingual(
+    "| id | severity | about | English | French | source | confidence |",
+    "| id | gravité | sujet | anglais | français | source | certitude |",
+)
 
 
 # ------------------------------------------------------------------------------------------------ rules
@@ -35,34 +39,38 @@ SUFFIXES = {Syntax.XML: "xml", Syntax.EDIFACT: "edi"}
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(["text", "json", "md"]), default="text", show_default=True)
-def rules(form: str) -> None:
+@LANGUAGE
+def rules(form: str, lang: str) -> None:
     """List all that a declaration and its sender are held to.
 
     Each with its source and how sure it is.
+
+    The texts of findings stand in both languages in JSON and Markdown; all else in the one that is asked for.
 
     Exit code: 0, or 2 when the specification cannot be used.
     """
     specs = pipeline.prepare(from_environment().specs)
     listed = listed_rules(specs)
     if form == "json":
-        click.echo(json.dumps([as_json(each) for each in listed], ensure_ascii=False, indent=2))
+        click.echo(json.dumps([as_json(each, lang) for each in listed], ensure_ascii=False, indent=2))
     elif form == "md":
-        click.echo("\n".join(_markdown(listed)))
+        click.echo("\n".join(_markdown(listed, lang)))
     else:
         for each in listed:
             finding, text = each.finding, in_words(each.finding.text, each.element)
             style = "red" if finding.severity is Severity.REFUSE else "yellow"
-            out.print(Text(f"{finding.code}  ").append(f"{finding.severity:6}", style).append(f"  {text.en}"))
+            severity = SEVERITIES[finding.severity].speak(lang)
+            out.print(Text(f"{finding.code}  ").append(f"{severity:6}", style).append(f"  {text.speak(lang)}"))
 
 
-def _markdown(listed: list[Listed]) -> list[str]:
+def _markdown(listed: list[Listed], lang: str) -> list[str]:
     """Return the rules as a Markdown table."""
-    rows = ["| id | severity | about | English | French | source | confidence |", "|---|---|---|---|---|---|---|"]
+    rows = [HEADINGS.speak(lang), "|---|---|---|---|---|---|---|"]
     for each in listed:
         finding, text = each.finding, in_words(each.finding.text, each.element)
         cells = (
-            finding.code, finding.severity, place_in_words(each.element).en, text.en, text.fr,
-            finding.source, finding.confidence,
+            finding.code, SEVERITIES[finding.severity].speak(lang), place_in_words(each.element).speak(lang),
+            text.en, text.fr, finding.source.speak(lang), CONFIDENCES[finding.confidence].speak(lang),
         )  # fmt: skip
         rows.append("| " + " | ".join(str(cell).replace("|", r"\|") for cell in cells) + " |")
     return rows

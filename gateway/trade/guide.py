@@ -29,6 +29,7 @@ from gateway.model import (
     VersionFact,
 )
 from gateway.specs import CodeList, Element, FindingText, Pack, Rule, Specs
+from gateway.trade.replies import ANSWERS
 from gateway.trade.samples import faults
 from parsers.places import edifact_place
 from validators.elements import WITHDRAW, in_words, usage_of
@@ -222,6 +223,7 @@ def gather(specs: Specs, samples: Path, partners: Mapping[str, Partner]) -> dict
         "areas": AREAS,
         "level_names": LEVELS,
         "kind_names": KINDS,
+        "answer_names": ANSWERS,
         "lists": _lists(specs),
         "segments": [(pack, _segments(pack)) for pack in _distinct(specs)],
         "outputs": [element for element in specs.packs[-1].elements.values() if element.direction == "out"],
@@ -374,12 +376,17 @@ def _index(facts: Mapping[str, Any], speak: _Speaker) -> Iterator[tuple[str, str
     for said in (said for area in facts["findings"].values() for said in area):
         code = said.finding.code
         text = "".join("…" if part.open else part.text for part in speak.parts(said.finding.text, said.element))
-        yield "finding", f"{code} {text}", f"findings.html#{code}", said.finding.source
+        yield "finding", f"{code} {text}", f"findings.html#{code}", say(said.finding.source)
     for codes, elements in facts["lists"]:
         names = " ".join(say(element.title) for element in elements)
-        yield "list", f"{t('Code list', 'Liste de codes')} {codes.id}", f"codes.html#{codes.id}", names
+        yield (
+            "list",
+            f"{t('Code list:', 'Liste de codes :')} {say(codes.name)}",
+            f"codes.html#{codes.id}",
+            f"{codes.id} {names}",
+        )
         for code, entries in codes.codes.items():
-            yield "code", f"{code} {say(entries[0].name)}", f"codes.html#{codes.id}.{code}", codes.id
+            yield "code", f"{code} {say(entries[0].name)}", f"codes.html#{codes.id}.{code}", say(codes.name)
     for name, title in (
         ("rules", t("Rules", "Règles")),
         ("answers", t("Answers", "Réponses")),

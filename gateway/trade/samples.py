@@ -33,7 +33,7 @@ from gateway.model import (
     Value,
     VersionFact,
 )
-from gateway.specs import Code, CodeList, Element, Pack, Specs
+from gateway.specs import Code, Element, Pack, Specs
 from parsers.writer import write_edifact, write_xml
 from validators.elements import usage_of
 from validators.rules import bn_is_valid, check_digit_of
@@ -580,8 +580,8 @@ def _own_reason(level: str, **further: str | None) -> Mapping[str, Any]:
 def _with_code(specs: Specs, list_id: str, code: str, **row: str) -> Specs:
     """Return the specification with one more code."""
     old = specs.code_lists[list_id]
-    entry = Code(code, Bilingual(code, code), Period(), "high", {"code": code, **row})
-    codes = CodeList(old.id, {**old.codes, code: (entry,)}, old.confidence)
+    entry = Code(code, Bilingual(code, code), Period(), Bilingual("", ""), "high", {"code": code, **row})
+    codes = replace(old, codes={**old.codes, code: (entry,)})
     return replace(specs, code_lists={**specs.code_lists, list_id: codes})
 
 
