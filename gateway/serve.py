@@ -115,6 +115,7 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
         intake = open_things.enter_context(
             broker.consume([*(inbound_queue(name) for name in partners), RESULTS], prefetch=service.BATCH)
         )
+        _rest_of_garbage()
         while not stopping():
             service.receive(intake, journal, partners, wait=0.5)
 
@@ -125,17 +126,24 @@ def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
     # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library.
     alarm = partial(signal.setitimer, signal.ITIMER_REAL)
-    # The specification is made of many lasting objects; to look through them again and again for garbage was a sixth
-    # of the processor time. A message's own are freed without it.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    _rest_of_garbage()
     unwarmed = pipeline.warm(loaded)
     with _journal(settings) as journal:
         while not stopping():
             # The first EDIFACT message would wait for its patterns; with nothing to do they are made beforehand.
             if not service.work(journal, loaded, partners, worker, alarm) and not next(unwarmed, False):
                 time.sleep(IDLE_SECONDS)
+
+
+def _rest_of_garbage() -> None:
+    """Look for garbage seldom: what a message leaves is freed without it.
+
+    The specification and the libraries are made of many lasting objects; to look through them again and again was a
+    sixth of a worker's processor time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _worker(pid: int | None) -> str:
@@ -171,6 +179,7 @@ def _disown(settings: Settings, process: BaseProcess) -> None:
 
 
 def _dispatch(settings: Settings, stopping: Callable[[], bool]) -> None:
+    _rest_of_garbage()
     with _journal(settings) as journal, open_broker(settings.broker_url) as broker:
         while not stopping():
             if not service.dispatch(broker, journal):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import kombu
 import pytest
 import sqlalchemy
+import structlog
 
 from gateway import pipeline
 from gateway.settings import HOME
@@ -34,6 +35,13 @@ def _prepared(root: Path) -> Specs:
 
 
 pipeline.prepare = _prepared
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own() -> Iterator[None]:
+    """Let no test log to the standard error that an earlier one had."""
+    yield
+    structlog.reset_defaults()
 
 
 def _absent(reason: str) -> None:
