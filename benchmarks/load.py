@@ -196,7 +196,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=10, help="how long the steady flow lasts")
     parser.add_argument("--pace", type=float, default=0, help="messages a second, at most (default: half of the rate)")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", choices=["embedded", "servers"])
     arguments = parser.parse_args()
     load = os.getloadavg()[0]

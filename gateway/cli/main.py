@@ -231,7 +231,7 @@ def _write_answers(folder: Path, path: Path, outgoing: Iterable[Outgoing]) -> No
 
 
 @main.command(name="serve")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that judge.")
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that judge.")
 @click.option("--with-reference-engine", is_flag=True, help="Run the reference assessment engine (sample rates) too.")
 @click.option("--with-test-engine", is_flag=True, help="Run it for test messages only, beside the real engine.")
 @click.option("--health-port", metavar="[HOST:]PORT", help="Answer /health, /ready and /metrics there.")
