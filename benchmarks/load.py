@@ -9,6 +9,7 @@ without them the benchmark starts its own.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -190,6 +191,7 @@ def steady(name: str, broker: Broker, intake: object, pace: float, seconds: floa
 
 
 def main() -> None:
+    gc.set_threshold(50_000, 20, 50)  # what is remembered of each message is no garbage
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--backlog", type=int, default=3_000, help="messages waiting at the start (100,000 at full size)"
