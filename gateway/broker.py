@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -119,7 +121,7 @@ class Delivery:
     message_id: str | None
     user_id: str | None
     redelivered: bool
-    tag: int | str
+    tag: tuple[int, Any]  # the channel and the broker's number on it
     _intake: Intake = field(repr=False, compare=False)
     vouched: bool = False
 
@@ -519,30 +521,27 @@ _Publisher = _SqlPublisher | _AmqpPublisher
 class Intake:
     """Receives from queues, on a connection of its own; after an error it is of no more use: close it, consume again.
 
-    Between two calls of `receive` no more than HEARTBEAT_SECONDS should pass.
+    Between two calls of `receive` no more than HEARTBEAT_SECONDS should pass. On RabbitMQ each queue has a channel of
+    its own, and is not waited for: one without a leader stops its channel only, and is read when it has a leader
+    again. `silent` names those that did not answer at the start.
     """
 
     def __init__(self, broker: Broker, queues: Sequence[str], prefetch: int) -> None:
         self._broker = broker
         self._prefetch = prefetch
         self._arrived: deque[Delivery] = deque()
-        self._in_hand: set[int | str] = set()
+        self._in_hand: set[tuple[int, Any]] = set()
         self._beaten = time.monotonic()
         self._open = True
         self._connection = broker._connect(0 if broker._embedded else HEARTBEAT_SECONDS)
         try:
             with broker._clear_line():
-                self._channel = self._connection.channel()
-                self._channel.auto_decode = False  # else the library decodes a body as its sender's property tells
-                self._channel.basic_qos(0, prefetch, False)
+                self._channels = [self._connection.channel()]
+                while not broker._embedded and len(self._channels) < len(queues):
+                    self._channels.append(self._connection.channel())
                 for number, queue in enumerate(queues):
-                    with _named(queue):
-                        self._channel.basic_consume(
-                            queue=queue,
-                            no_ack=False,
-                            callback=partial(self._arrive, queue),
-                            consumer_tag=f"gateway-{number}-{uuid.uuid4().hex}",
-                        )
+                    self._consume(number % len(self._channels), queue)
+                self.silent = [] if broker._embedded else self._ask(queues)
         except BaseException:
             _drop(self._connection)
             raise
@@ -553,8 +552,36 @@ class Intake:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _arrive(self, queue: str, raw: Any) -> None:
-        message = self._channel.message_to_python(raw)
+    def _consume(self, number: int, queue: str) -> None:
+        """Begin to receive from a queue, without waiting for its word."""
+        channel = self._channels[number]
+        channel.auto_decode = False  # else the library decodes a body as its sender's property tells
+        channel.basic_qos(0, self._prefetch, False)
+        channel.basic_consume(
+            queue=queue,
+            no_ack=False,
+            callback=partial(self._arrive, number, queue),
+            consumer_tag=f"gateway-{uuid.uuid4().hex}",
+            **{} if self._broker._embedded else {"nowait": True},
+        )
+
+    def _ask(self, queues: Sequence[str]) -> list[str]:
+        """Return the queues whose channel hangs, after at most SOCKET_SECONDS; raise TimeoutError if all do."""
+        silent = []
+        end = time.monotonic() + SOCKET_SECONDS
+        for channel, queue in zip(self._channels, queues, strict=True):
+            self._connection.connection.sock.settimeout(max(0.2, end - time.monotonic()))
+            try:
+                channel.flow(True)  # changes nothing, and has an answer
+            except TimeoutError:
+                silent.append(queue)
+        self._connection.connection.sock.settimeout(SOCKET_SECONDS)
+        if len(silent) == len(queues):
+            raise TimeoutError(f"no queue answers ({', '.join(silent)}), they may have no leader")
+        return silent
+
+    def _arrive(self, number: int, queue: str, raw: Any) -> None:
+        message = self._channels[number].message_to_python(raw)
         body = message.body.encode() if isinstance(message.body, str) else bytes(message.body or b"")
         properties = message.properties
         message_id, user_id = _text(properties.get("message_id")), _text(properties.get("user_id"))
@@ -563,7 +590,8 @@ class Intake:
         else:
             uid = properties.get("stored_as") or uuid.uuid4().hex
         headers = {name: text for name in HEADERS if (text := _text(message.headers.get(name)))}
-        self._in_hand.add(message.delivery_tag)
+        tag = (number, message.delivery_tag)
+        self._in_hand.add(tag)
         self._arrived.append(
             Delivery(
                 uid=uid,
@@ -574,7 +602,7 @@ class Intake:
                 message_id=message_id,
                 user_id=user_id,
                 redelivered=bool(message.delivery_info.get("redelivered")),
-                tag=message.delivery_tag,
+                tag=tag,
                 _intake=self,
                 vouched=not self._broker._embedded,
             )
@@ -630,28 +658,29 @@ class Intake:
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Tell the broker, in one go, that these messages are safe here; what it did not hear of comes again."""
-        tags = self._mine(deliveries)
-        if not tags:
-            return
+        mine = self._mine(deliveries)
         with self._usable():
-            if self._broker._embedded:
-                self._channel.basic_ack_many(tags)
-            elif {tag for tag in self._in_hand if tag <= tags[-1]} <= set(tags):
-                self._channel.basic_ack(tags[-1], multiple=True)
-            else:
-                for tag in tags:
-                    self._channel.basic_ack(tag)
-        self._in_hand.difference_update(tags)
+            for number, pairs in groupby(mine, key=itemgetter(0)):
+                channel, tags = self._channels[number], [tag for _, tag in pairs]
+                before = {tag for at, tag in self._in_hand if at == number and tag <= tags[-1]}
+                if self._broker._embedded:
+                    channel.basic_ack_many(tags)
+                elif before <= set(tags):
+                    channel.basic_ack(tags[-1], multiple=True)
+                else:
+                    for tag in tags:
+                        channel.basic_ack(tag)
+        self._in_hand.difference_update(mine)
 
     def reject(self, deliveries: Sequence[Delivery], requeue: bool) -> None:
         """Give messages back to their queues, or lay them into the dead queue."""
-        tags = self._mine(deliveries)
+        mine = self._mine(deliveries)
         with self._usable():
-            for tag in tags:
-                self._channel.basic_reject(tag, requeue=requeue)
-        self._in_hand.difference_update(tags)
+            for number, tag in mine:
+                self._channels[number].basic_reject(tag, requeue=requeue)
+        self._in_hand.difference_update(mine)
 
-    def _mine(self, deliveries: Sequence[Delivery]) -> list[Any]:
+    def _mine(self, deliveries: Sequence[Delivery]) -> list[tuple[int, Any]]:
         # A number counts on its own channel only: another Intake's would acknowledge a message that nobody has read.
         return sorted({one.tag for one in deliveries if one._intake is self} & self._in_hand)
 
@@ -664,15 +693,6 @@ class Intake:
             self._connection.release()
         except Exception:  # gone already: the broker, or the end of the lease, gives the messages back
             _drop(self._connection)
-
-
-@contextmanager
-def _named(queue: str) -> Iterator[None]:
-    """Name the queue that does not answer: mostly a quorum queue that has no leader."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise TimeoutError(f"the queue {queue!r} does not answer, it may have no leader") from error
 
 
 def _text(value: object) -> str | None:

@@ -115,6 +115,8 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
         intake = open_things.enter_context(
             broker.consume([*(inbound_queue(name) for name in partners), RESULTS], prefetch=service.BATCH)
         )
+        if intake.silent:
+            logger().error("queues do not answer, they may have no leader", queue=", ".join(intake.silent))
         _rest_of_garbage()
         while not stopping():
             service.receive(intake, journal, partners, wait=0.5)

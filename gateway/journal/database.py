@@ -107,7 +107,7 @@ def among(column: Column[Any], name: str) -> ColumnElement[bool]:
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows that all name the same columns; raises IntegrityError when a key is taken.
+    """Insert rows that all name the same columns in the same order; raises IntegrityError when a key is taken.
 
     On PostgreSQL by COPY, in binary: INSERT costs the client five times and the server twice as much.
     """
