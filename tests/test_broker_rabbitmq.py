@@ -162,8 +162,8 @@ def test_a_queue_that_hangs_holds_up_no_other(
 
     When it answers again, it is read as well.
     """
-    monkeypatch.setattr(gateway.broker, "CONFIRM_SECONDS", 3.0)
-    monkeypatch.setattr(gateway.broker, "SOCKET_SECONDS", 3.0)
+    monkeypatch.setattr(gateway.broker, "CONFIRM_SECONDS", 2.0)
+    monkeypatch.setattr(gateway.broker, "SOCKET_SECONDS", 1.0)
     other = f"out.{uuid.uuid4().hex}"
     with open_broker(shared_rabbitmq_url) as broker:
         broker.declare([other])
