@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -45,9 +46,30 @@ def _clean(text: str) -> str:
     return BUSINESS_NUMBER.sub(r"\1***\2", shown) if NINE_DIGITS.search(shown) else shown
 
 
+class _Lossy:
+    """A file for a log: a line that cannot be written is lost and harms nobody, as with the handlers of `logging`.
+
+    Else a full disk, or a reader of the log that went away, would end every loop and have messages parked.
+    """
+
+    def __init__(self, file: TextIO | None) -> None:
+        self._file = file  # None: the program was started without standard error
+
+    def write(self, text: str) -> None:
+        """Write and flush a text, if that is possible."""
+        with suppress(OSError, ValueError):
+            if self._file:
+                self._file.write(text)
+                self._file.flush()
+
+    def flush(self) -> None:
+        """Do nothing: what was written is flushed."""
+
+
 def configure(style: str = "auto", level: int = logging.INFO) -> None:
     """Send every log line to stderr in the style: json, text, or auto (text on a terminal)."""
-    readable = style == "text" or (style == "auto" and sys.stderr.isatty())
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    readable = style == "text" or (style == "auto" and terminal)
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -57,12 +79,12 @@ def configure(style: str = "auto", level: int = logging.INFO) -> None:
     rendered: list[structlog.types.Processor] = [
         structlog.processors.format_exc_info,
         _harmless,
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if readable else structlog.processors.JSONRenderer(),
+        structlog.dev.ConsoleRenderer(colors=terminal) if readable else structlog.processors.JSONRenderer(),
     ]
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lossy(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -68,3 +70,18 @@ def test_what_libraries_report_of_their_work_stays_out(capsys: Capture) -> None:
 def test_ids_are_not_taken_for_business_numbers() -> None:
     ids = ["a" * 23 + "123456789", "123456789" + "a" * 23, "12345000000012", "0123456789012345678901234567890a"]
     assert [logs._clean(each) for each in ids] == ids
+
+
+class _Full(io.StringIO):
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("stream", [_Full(), None], ids=["full", "none"])
+def test_a_line_that_cannot_be_written_harms_nobody(stream: io.StringIO | None, capsys: Capture) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sys.stderr", stream)
+        logs.configure()
+        logs.logger().error("nobody reads this")
+        logging.getLogger("amqp").error("nor this")
+    assert capsys.readouterr() == ("", "")
