@@ -266,6 +266,18 @@ def test_hostile_texts_are_kept(journal: Journal) -> None:
     assert journal.show(row.id)["messages"][0]["message_reference"].startswith("M\ufffd\ufffd")
 
 
+@pytest.mark.broker
+def test_a_number_that_does_not_fit_is_not_cut(postgres_url: str) -> None:
+    journal = Journal.open(postgres_url)
+    journal.migrate()
+    row = bring(journal, "a")
+    with pytest.raises(OverflowError, match="out of range"):
+        journal.finish([(row, outcome(row, version=9_999_999_999))], specs="d", now=NOW)
+    assert journal.facts("P1", [NUMBER], []).histories == {}
+    assert journal.finish([(row, outcome(row, version=2**31 - 1))], specs="d", now=NOW) == [True]
+    assert journal.facts("P1", [NUMBER], []).histories[NUMBER][0].version == 2**31 - 1
+
+
 def test_times_must_be_aware_and_come_back_so(journal: Journal) -> None:
     eastern = datetime(2026, 5, 4, 8, 30, tzinfo=UTC).astimezone(tz=None)
     assert bring(journal, "a", received_at=eastern).received_at == eastern

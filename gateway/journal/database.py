@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,6 +50,9 @@ LOCK_SECONDS = 10
 
 # PostgreSQL advisory locks: transmissions are numbered in the order of their commits, and so is the audit chain.
 RECEIVING, CHAINING, MIGRATING = 7_305_001, 7_305_002, 7_305_003
+
+# An integer of PostgreSQL is smaller.
+INTEGER = 2**31
 
 # Alembic keeps its context in module globals: one thread at a time.
 one_thread = threading.Lock()
@@ -116,14 +120,20 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     if connection.dialect.name != "postgresql":
         connection.execute(insert(table), [dict(row) for row in rows])
         return
-    statement, types = _copy(table, tuple(rows[0]))
+    names = tuple(rows[0])
+    statement, types = _copy(table, names)
+    values = itemgetter(*names)
+    small = [name for name, type_ in zip(names, types, strict=True) if type_ == "integer"]
     driver: Any = connection.connection.driver_connection
     wrong = connection.dialect.loaded_dbapi.Error
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             copy.set_types(types)
             for row in rows:
-                copy.write_row(tuple(row.values()))
+                for name in small:  # of a larger number the driver would write the last four bytes, without a word
+                    if not -INTEGER <= (row[name] or 0) < INTEGER:
+                        raise OverflowError(f"{table.name}.{name} is out of range")
+                copy.write_row(values(row))
     except wrong as error:
         raise DBAPIError.instance(statement, None, error, wrong, dialect=connection.dialect) from error
 
