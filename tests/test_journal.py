@@ -716,6 +716,14 @@ def test_due_is_in_order_and_fair(journal: Journal) -> None:
     assert [item.id for item in journal.due(100, NOW)] == ids[2:]
 
 
+def test_large_answers_for_one_leave_room_for_the_others(journal: Journal) -> None:
+    row = bring(journal, "a")
+    large = [replace(outgoing("refused", str(n)), body=b"x" * limits.BATCH_BYTES) for n in range(3)]
+    small = [outgoing("accepted", str(n), to=f"out.P{n}") for n in (2, 3)]
+    journal.finish([(row, outcome(row, accepted=False, answers=(*large, *small)))], specs="d", now=NOW)
+    assert [item.id for item in journal.due(100, NOW)] == [item.id for item in (large[0], *small)]
+
+
 def test_a_dead_destination_rests_and_the_others_go_on(journal: Journal) -> None:
     dead = load(journal, "out.dead", "out.dead", "out.live")
     until = journal.postpone("out.dead", dead[:1], "no route", NOW)

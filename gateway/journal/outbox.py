@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway import limits
 from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.rows import in_one_go, storable
@@ -84,18 +85,20 @@ def send(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
 def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
     """Return what is to be sent now: by destination, in order within one, each with a fair share of the limit.
 
-    It is no more than may be handled in one go. Destinations that rest or are parked are left out. Reading holds
-    nothing: run one dispatcher.
+    It is no more than may be handled in one go, but of each destination at least one item: when nothing else went out,
+    nobody could tell a destination that hangs from a broker that does. Destinations that rest or are parked are left
+    out. Reading holds nothing: run one dispatcher.
     """
-    found: list[tuple[int, int]] = []
+    chosen: list[int] = []
     resting = set(connection.scalars(RESTING, {"now": now}))
     waiting = [row.name for row in connection.execute(WAITING) if row.name not in resting]
     for done, name in enumerate(waiting):
-        share = -(-(limit - len(found)) // (len(waiting) - done))  # rounded up
+        share = -(-(limit - len(chosen)) // (len(waiting) - done))  # rounded up
         if not share:
             break
-        found += [(row[0], row[1]) for row in connection.execute(NEXT, {"name": name, "share": share})]
-    if not (chosen := in_one_go(found)):
+        rows = connection.execute(NEXT, {"name": name, "share": share})
+        chosen += in_one_go(((row[0], row[1]) for row in rows), limits.BATCH_BYTES // len(waiting))
+    if not chosen:
         return []
     items = {row.position: Due(*row[:-1]) for row in connection.execute(DUE, {"chosen": chosen})}
     return [items[position] for position in chosen if position in items]

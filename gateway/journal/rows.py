@@ -39,13 +39,13 @@ def key_of(value: str) -> str:
     return f"{clean[: KEY_CHARACTERS - 65]}#{hashlib.sha256(clean.encode()).hexdigest()}"
 
 
-def in_one_go(sizes: Iterable[tuple[int, int]]) -> list[int]:
+def in_one_go(sizes: Iterable[tuple[int, int]], most: int = limits.BATCH_BYTES) -> list[int]:
     """Return, of rows with their sizes in bytes, the first ones that may be handled together; always at least one."""
     chosen: list[int] = []
     total = 0
     for row, size in sizes:
         total += size
-        if chosen and total > limits.BATCH_BYTES:
+        if chosen and total > most:
             break
         chosen.append(row)
     return chosen
