@@ -47,8 +47,9 @@ CONNECT_SECONDS = 5.0
 # The reader's connection: the broker gives its messages to another when it hears nothing for two of these.
 HEARTBEAT_SECONDS = 20
 
-# So much is handed to the socket at once.
-PIECE_BYTES = 1_000_000
+# So much is handed to the socket at once. A piece that does not go out within SOCKET_SECONDS costs the whole batch, and
+# between two pieces the broker's word on those before is read: over a slow link a larger one would never get through.
+PIECE_BYTES = 100_000
 
 # Headers handed on to the service, and how long one may be; everything else a sender writes there is dropped.
 HEADERS = frozenset({"kind", "reference", "in-reply-to", "file-name"})
@@ -428,9 +429,8 @@ class _AmqpPublisher:
                         self._waiting[letter.queue][self._sent[letter.queue]] = letter.id
                         channel.basic_publish(
                             _message(channel, letter, self._connection.userid),  # which the broker checks
-                            exchange=INTAKE_EXCHANGE
-                            if _is_intake(letter.queue)
-                            else "",  # a filer may write there only
+                            # A filer may write to the intake exchange only.
+                            exchange=INTAKE_EXCHANGE if _is_intake(letter.queue) else "",
                             routing_key=letter.queue,
                             mandatory=True,
                         )
@@ -439,6 +439,9 @@ class _AmqpPublisher:
                         self._connection.drain_events(timeout=min(left, 1.0))
         except GatewayError as error:
             failure = error
+        except BaseException:
+            self.close()  # what was numbered may not have been sent
+            raise
         if any(self._waiting.values()) or failure:
             self.close()
             if not self._confirmed and not self._returned:

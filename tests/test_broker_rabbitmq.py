@@ -195,11 +195,13 @@ def test_a_queue_that_hangs_holds_up_no_other(
 
 
 class Wire:
-    """A TCP proxy whose directions can be stalled, and which can be cut."""
+    """A TCP proxy whose directions can be stalled, and which can be cut; `rate` is the bytes a second to the broker."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
+        self.rate = 0
         self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
         self.port = self._server.getsockname()[1]
         self.up, self.down = threading.Event(), threading.Event()  # set: bytes flow to the broker, to the client
         self.up.set()
@@ -223,10 +225,12 @@ class Wire:
             while True:
                 select.select([source], [], [], 1)
                 flows.wait()
-                data = source.recv(65536)
+                slow = self.rate if flows is self.up else 0
+                data = source.recv(slow // 50 or 65536)
                 if not data:
                     break
                 flows.wait()
+                time.sleep(0.02 if slow else 0)
                 target.sendall(data)
         except (OSError, ValueError):
             pass
@@ -287,6 +291,20 @@ def test_a_stalled_broker_does_not_hold_the_publisher_for_ever(distant: Broker, 
     wire.up.clear()
     with pytest.raises(BrokerUnavailable):
         distant.publish([Letter(f"id-{n}", queue, "", bytes(1_000_000)) for n in range(50)])
+
+
+def test_a_slow_link_takes_a_batch_bit_by_bit(distant: Broker, wire: Wire, queue: str) -> None:
+    distant.publish([Letter("first", queue, "", b"")])
+    line = distant._publisher._connection.connection.sock  # type: ignore[union-attr]
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+    wire.rate = 400_000
+    assert distant.publish([Letter(f"id-{n}", queue, "", bytes(10_000)) for n in range(200)]).confirmed
+
+
+def test_what_was_numbered_but_not_sent_does_not_count(distant: Broker, queue: str) -> None:
+    with pytest.raises(TypeError):
+        distant.publish([Letter("a", queue, "", b""), Letter("b", queue, "", object())])  # type: ignore[arg-type]
+    assert distant.publish([Letter("c", queue, "", b"")]).confirmed == {"c"}
 
 
 def test_nothing_confirmed_is_lost_when_the_link_is_cut_again_and_again(
