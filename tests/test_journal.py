@@ -705,6 +705,36 @@ def test_what_is_known_of_more_numbers_than_a_statement_takes_parameters(journal
     assert journal.facts("P2", [], [*many, "R7"]).references == {}  # another partner's
 
 
+def test_references_are_told_apart_by_every_character_and_by_partner(journal: Journal) -> None:
+    odd = [
+        "7",
+        "007",
+        "7.0",
+        "1e3",
+        "null",
+        "",
+        "'",
+        '"',
+        "\\",
+        "\\u0000",
+        "\0",
+        "é",
+        "e\u0301",
+        "\U0001d11e",
+        "[1]",
+        " 7",
+        "%s",
+        "$[0]",
+    ]
+    for number, reference in enumerate(odd):
+        row = bring(journal, str(number), partner=f"P{number % 2}", lane=str(number))
+        journal.finish([(row, outcome(row, number=f"{number:014}", reference=reference))], specs="d", now=NOW)
+    known = journal.facts_of([(f"P{n}", [], [*odd, "07", "7 "]) for n in range(3)])
+    assert [list(one.references) for one in known] == [
+        [reference for number, reference in enumerate(odd) if reference and number % 2 == n] for n in range(2)
+    ] + [[]]
+
+
 def test_due_is_in_order_and_fair(journal: Journal) -> None:
     ids = load(journal, *["out.A"] * 20, "out.B", "out.C", "out.C")
     due = journal.due(9, NOW)

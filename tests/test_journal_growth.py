@@ -8,8 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy
 
+from gateway.journal import Journal
 from gateway.service import now
 from tests.house import house
 from tests.way import SAMPLES
@@ -53,3 +55,26 @@ def test_no_step_goes_through_a_whole_table(tmp_path: Path) -> None:
     # The lists that an operator asks for and limits himself may go through the newest rows.
     allowed = re.compile(r"ORDER BY inbox\.sequence DESC|ORDER BY audit\.n|count\(destination")
     assert [each for each in bad if not allowed.search(each[1])] == []
+
+
+@pytest.mark.broker
+def test_references_of_many_partners_are_looked_up_by_their_index(postgres_url: str) -> None:
+    journal = Journal.open(postgres_url)
+    journal.migrate()
+    with journal._engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")  # without the transmissions
+        connection.exec_driver_sql(
+            "INSERT INTO interchange_reference SELECT 'P' || p, 'R' || r, p, ''"
+            " FROM generate_series(0, 39) p, generate_series(0, 1999) r"
+        )
+        connection.exec_driver_sql("ANALYZE interchange_reference")
+    plans: list[str] = []
+
+    @sqlalchemy.event.listens_for(journal._engine, "before_cursor_execute")
+    def note(connection: Any, _cursor: Any, statement: str, given: Any, _context: Any, _many: bool) -> None:
+        if "FROM interchange_reference" in statement and not statement.startswith("EXPLAIN"):
+            plans.extend(connection.exec_driver_sql(f"EXPLAIN {statement}", given).scalars())
+
+    journal.facts_of([(f"P{n % 40}", [], [f"R{n}"]) for n in range(100)])
+    assert plans
+    assert not [line for line in plans if "Seq Scan on interchange_reference" in line]

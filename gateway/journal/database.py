@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from sqlalchemy import (
     ARRAY,
+    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -108,6 +109,30 @@ def among(column: Column[Any], name: str) -> ColumnElement[bool]:
     longer than the number of parameters that a database takes.
     """
     return _Among(column, bindparam(name, type_=_List(column.type)))
+
+
+class _AmongPairs(_Among):
+    """A condition of three clauses, two columns and a list of pairs."""
+
+    inherit_cache = True
+
+
+@compiles(_AmongPairs)
+def _any_pair(element: _AmongPairs, compiler: SQLCompiler, **options: Any) -> str:
+    first, second, pairs = (compiler.process(clause, **options) for clause in element.clauses)
+    if compiler.dialect.name == "postgresql":
+        each = f"value->>0, value->>1 FROM json_array_elements({pairs})"
+    else:
+        each = f"json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each({pairs})"
+    return f"({first}, {second}) IN (SELECT {each})"
+
+
+def among_pairs(first: Column[Any], second: Column[Any], name: str) -> ColumnElement[bool]:
+    """Return the condition that two columns of text are one of the list of pairs given as parameter `name`.
+
+    Two lists, one for each column, would find every combination; for so many PostgreSQL goes through a whole table.
+    """
+    return _AmongPairs(first, second, bindparam(name, type_=JSON()))
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -22,7 +22,6 @@ from gateway.journal.rows import (
     judged_detail,
     key_of,
     outgoing_row,
-    reference_keys,
     sent_detail,
     storable,
 )
@@ -98,7 +97,7 @@ TAKEN = (
         func.min(message.c.created_at, type_=message.c.created_at.type).label("accepted_at"),
     )
     .join(message, and_(message.c.inbox == interchange_reference.c.inbox, message.c.verdict == Verdict.ACCEPTED.value))
-    .where(*THESE_REFERENCES)
+    .where(THESE_REFERENCES)
     .group_by(*interchange_reference.c)
 )
 
@@ -210,8 +209,8 @@ def facts_then(connection: Connection, asked: Sequence[tuple[Recorded, Iterable[
                 settled[row.transaction_number, row.version].append(row)
         for row in connection.execute(WITHDRAWALS, {"numbers": sorted(changed)}):
             asked_for[row.transaction_number, row.version].append(row)
-    pairs = reference_keys({key for each in given for key in each})
-    taken = {(row.partner, row.reference): row for row in connection.execute(TAKEN, pairs)}
+    pairs = sorted({key for each in given for key in each})
+    taken = {(row.partner, row.reference): row for row in connection.execute(TAKEN, {"keys": pairs})}
     known = []
     for (asking, _, _), ours, theirs in zip(asked, wanted, given, strict=True):
         histories = {}

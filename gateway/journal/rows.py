@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -49,11 +49,6 @@ def in_one_go(sizes: Iterable[tuple[int, int]], most: int = limits.BATCH_BYTES) 
             break
         chosen.append(row)
     return chosen
-
-
-def reference_keys(pairs: Set[tuple[str, str]]) -> dict[str, Any]:
-    """Return the parameters of `THESE_REFERENCES`."""
-    return {"owners": sorted({owner for owner, _ in pairs}), "names": sorted({name for _, name in pairs})}
 
 
 def claimed_of(row: AnyRow) -> Claimed:

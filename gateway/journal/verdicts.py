@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
-from gateway.journal.database import among, insert_rows
+from gateway.journal.database import among, among_pairs, insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.inbox import close, still_held
 from gateway.journal.outbox import due_again, send
@@ -22,7 +22,6 @@ from gateway.journal.rows import (
     key_of,
     message_row,
     outgoing_row,
-    reference_keys,
     storable,
     version_row,
 )
@@ -64,12 +63,7 @@ VERSION_ON_FILE = select(declaration_version.c.version).where(
     declaration_version.c.version == bindparam("number"),
 )
 
-# A list of pairs would be looked up by going through the whole table; the two plain lists find the index, and the pairs
-# that nobody asked for (one partner's reference under another's name) are left out by whoever reads.
-THESE_REFERENCES = (
-    among(interchange_reference.c.partner, "owners"),
-    among(interchange_reference.c.reference, "names"),
-)
+THESE_REFERENCES = among_pairs(interchange_reference.c.partner, interchange_reference.c.reference, "keys")
 
 USED = (
     select(
@@ -83,7 +77,7 @@ USED = (
         .label("accepted"),
     )
     .join(inbox, inbox.c.sequence == interchange_reference.c.inbox)
-    .where(*THESE_REFERENCES)
+    .where(THESE_REFERENCES)
 )
 
 
@@ -117,8 +111,7 @@ def facts_of(connection: Connection, asked: Sequence[tuple[str | None, Iterable[
 
 def _used(connection: Connection, keys: Set[tuple[str, str]]) -> dict[tuple[str, str], AnyRow]:
     """Return who uses these references of partners."""
-    rows = {(row.partner, row.reference): row for row in connection.execute(USED, reference_keys(keys))}
-    return {key: row for key, row in rows.items() if key in keys}
+    return {(row.partner, row.reference): row for row in connection.execute(USED, {"keys": sorted(keys)})}
 
 
 def finish(connection: Connection, done: Sequence[tuple[Claimed, Outcome]], *, specs: str, now: datetime) -> list[bool]:
