@@ -112,7 +112,7 @@ def processor(process: psutil.Process) -> dict[str, float]:
     for kind, program in (("RabbitMQ", "beam.smp"), ("PostgreSQL", "postgres")):
         # A database's processes come and go with their connections; those that went are counted by their parent.
         these = [one for one in psutil.process_iter(["name", "cpu_times"]) if one.info["name"] == program]
-        used[kind] = sum(sum(one.info["cpu_times"]) for one in these)
+        used[kind] = sum(sum(one.info["cpu_times"] or ()) for one in these)  # none of another user's on macOS
     return used
 
 
