@@ -18,7 +18,7 @@ from itertools import groupby
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import amqp  # type: ignore[import-untyped]
 import amqp.serialization  # type: ignore[import-untyped]
@@ -50,6 +50,9 @@ HEARTBEAT_SECONDS = 20
 # So much is handed to the socket at once. A piece that does not go out within SOCKET_SECONDS costs the whole batch, and
 # between two pieces the broker's word on those before is read: over a slow link a larger one would never get through.
 PIECE_BYTES = 100_000
+
+# Who one is on RabbitMQ without saying so.
+DEFAULT_USER = "guest"
 
 # Headers handed on to the service, and how long one may be; everything else a sender writes there is dropped.
 HEADERS = frozenset({"kind", "reference", "in-reply-to", "file-name"})
@@ -133,6 +136,17 @@ class Delivery:
     def reject(self, requeue: bool) -> None:
         """Give the message back to its queue, or lay it into the dead queue."""
         self._intake.reject([self], requeue)
+
+
+def uid_of(queue: str, user_id: str | None, message_id: str, body: bytes) -> str:
+    """Return the `uid` of a message that has a message_id."""
+    return stable_id(queue, user_id or "", message_id, hashlib.sha256(body).hexdigest())
+
+
+def users_of(url: str) -> set[str]:
+    """Return the users that a broker's URL logs in as, RabbitMQ's default where it names none; embedded nobody."""
+    nodes = [] if url.startswith("sqlite:") else url.split(";")
+    return {unquote(urlsplit(node).username or DEFAULT_USER) for node in nodes}
 
 
 def mask(url: str) -> str:
@@ -419,6 +433,7 @@ class _AmqpPublisher:
         try:
             with self._broker._clear_line():
                 self._open()
+                user = self._connection.userid or DEFAULT_USER  # the broker checks that it is so
                 channels = {queue: self._channel(queue) for queue in dict.fromkeys(letter.queue for letter in batch)}
                 with _in_one_piece(self._connection):
                     for letter in batch:
@@ -428,7 +443,7 @@ class _AmqpPublisher:
                         self._sent[letter.queue] += 1
                         self._waiting[letter.queue][self._sent[letter.queue]] = letter.id
                         channel.basic_publish(
-                            _message(channel, letter, self._connection.userid),  # which the broker checks
+                            _message(channel, letter, user),
                             # A filer may write to the intake exchange only.
                             exchange=INTAKE_EXCHANGE if _is_intake(letter.queue) else "",
                             routing_key=letter.queue,
@@ -589,7 +604,7 @@ class Intake:
         properties = message.properties
         message_id, user_id = _text(properties.get("message_id")), _text(properties.get("user_id"))
         if message_id:
-            uid = stable_id(queue, user_id or "", message_id, hashlib.sha256(body).hexdigest())
+            uid = uid_of(queue, user_id, message_id, body)
         else:
             uid = properties.get("stored_as") or uuid.uuid4().hex
         headers = {name: text for name in HEADERS if (text := _text(message.headers.get(name)))}

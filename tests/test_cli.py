@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from click.testing import CliRunner, Result
 from gateway.calendar import eastern
 from gateway.cli.main import main
 from gateway.journal import Journal
-from tests.house import House, house, settings_in
+from tests.house import House, as_user, house, settings_in
 from tests.way import HOME, SAMPLES
 
 Run = Callable[..., Result]
@@ -510,10 +511,37 @@ def test_send_needs_a_partner_and_a_queue(run: Run) -> None:
     assert "doctor --declare" in one_line(run("send", ORIGINAL, "--as", "maple"))
 
 
+@pytest.mark.parametrize("url", ["amqp://guest:guest@127.0.0.1:1//", "amqp://127.0.0.1:1/;amqp://maple@127.0.0.1:1/"])
+def test_who_is_logged_in_as_another_sends_nothing(run: Run, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    told = "gateway: you are logged in as guest; maple's messages must come from the user maple"
+    monkeypatch.setenv("GATEWAY_BROKER_URL", url)
+    assert one_line(run("send", ORIGINAL, "--as", "maple")).startswith(told)
+    assert one_line(run("smoke", "--broker", url, "--as", "maple")).startswith(told)
+
+
 def test_send_without_waiting_only_sends(run: Run, gateway: House) -> None:
     assert run("send", ORIGINAL, "--as", "maple").exit_code == 0
     gateway.settle_down()
     assert len(gateway.answers("maple")) == 4
+
+
+@contextmanager
+def working(gateway: House) -> Iterator[None]:
+    """Let the gateway work meanwhile."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.is_set():
+            gateway.settle_down()
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -528,24 +556,28 @@ def test_send_without_waiting_only_sends(run: Run, gateway: House) -> None:
 def test_send_and_wait_prints_the_answers(
     run: Run, gateway: House, file: str, partner: str, code: int, last: str
 ) -> None:
-    done = threading.Event()
-
-    def work() -> None:
-        while not done.is_set():
-            gateway.settle_down()
-            time.sleep(0.01)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    with working(gateway):
         result = run("send", file, "--as", partner, "--wait", "--seconds", "20")
-    finally:
-        done.set()
-        thread.join()
     assert result.exit_code == code, result.output
     kinds = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("--- ")]
     assert kinds[0] == "receipt"
     assert kinds[-1] == last
+
+
+def test_send_and_wait_knows_the_refusal_of_an_unproven_sender_as_its_own(run: Run, gateway: House) -> None:
+    as_user(gateway, "erable")
+    with working(gateway):
+        result = run("send", ORIGINAL, "--as", "maple", "--wait", "--seconds", "20")
+    assert result.exit_code == 1
+    assert "GTW-0013" in result.stdout
+    assert "another message" not in result.stdout
+
+
+def test_send_and_wait_names_the_message_as_show_knows_it(run: Run, gateway: House) -> None:
+    with working(gateway):
+        sent = run("send", ORIGINAL, "--as", "maple", "--wait", "--seconds", "20")
+    (command,) = [line.partition(": gateway ")[2] for line in sent.stdout.splitlines() if ": gateway show" in line]
+    assert "transaction_number: 12345000000023" in run(*command.split()).stdout
 
 
 def test_send_and_wait_for_nobody_ends(run: Run, gateway: House) -> None:

@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway import service
-from gateway.broker import Delivery, Intake, Letter, open_broker
+from gateway.broker import Delivery, Letter, open_broker
 from gateway.cli.main import main
 from gateway.errors import GatewayError
 from gateway.journal import Journal
@@ -29,7 +29,7 @@ from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, load_routes
 from tests.builders import DECLARATION, IMPORTER, valid_declaration
 from tests.conftest import _absent
-from tests.house import House, house, kinds
+from tests.house import House, as_user, house, kinds
 from tests.way import HOME, NOW, PARTNERS, Way
 
 ENVELOPE = Envelope("MAPLEBROKER", "CARMGATEWAY", "REF1")
@@ -37,28 +37,10 @@ GOOD = write_edifact([valid_declaration()], DECLARATION, ENVELOPE, prepared=NOW)
 MAPLE = PARTNERS["maple"]
 
 
-class Vouched:
-    """An intake whose broker vouches for a user, as RabbitMQ's does."""
-
-    def __init__(self, intake: Intake, user: str | None) -> None:
-        self._intake, self._user = intake, user
-
-    def receive(self, timeout: float) -> list[Delivery]:
-        return [replace(one, vouched=True, user_id=self._user) for one in self._intake.receive(timeout)]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._intake, name)
-
-
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[House]:
     with house(tmp_path) as opened:
         yield opened
-
-
-def as_user(gateway: House, user: str | None) -> None:
-    real = gateway.intake._intake if isinstance(gateway.intake, Vouched) else gateway.intake
-    gateway.intake = Vouched(real, user)  # type: ignore[assignment]
 
 
 def codes(gateway: House) -> list[list[str]]:

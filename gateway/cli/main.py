@@ -19,13 +19,14 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import limits, logs, pipeline, serve
-from gateway.broker import Letter, mask, open_broker
+from gateway.broker import Letter, mask, open_broker, uid_of, users_of
 from gateway.calendar import eastern
 from gateway.cli import diff, explain, ops, replay, smoke, spec
 from gateway.cli.shared import (
     LANGUAGE,
     SEVERITIES,
     VERDICTS,
+    check_login,
     files_with_facts,
     known_partner,
     open_journal,
@@ -34,7 +35,7 @@ from gateway.cli.shared import (
 )
 from gateway.desk.explain import where
 from gateway.errors import GatewayError
-from gateway.journal import RESEND_OF, Journal
+from gateway.journal import RESEND_OF, Journal, inbox_id
 from gateway.model import Bilingual, Finding, Judged, MessageType, Outgoing, Severity, Syntax, Verdict
 from gateway.settings import HOME, Settings, from_environment
 from gateway.transports import store_of
@@ -257,7 +258,8 @@ def serve_command(workers: int, with_reference_engine: bool, with_test_engine: b
 def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
     """Send a file as a partner.
 
-    With --wait, read the partner's answer queue until the last answer is there.
+    With --wait, read the partner's answer queue until the last answer is there. On RabbitMQ, log in as the partner's
+    own user (its id, or `user` in the partners' file): GATEWAY_BROKER_URL=amqp://maple:password@host/vhost.
 
     Exit code: 0 sent (with --wait: answered), 1 refused or not answered in time, 2 cannot send.
     """
@@ -265,6 +267,7 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
     partner = known_partner(partner_id, load_partners(settings.partners))
     letter = Letter(uuid.uuid4().hex, inbound_queue(partner_id), "application/octet-stream", read_file(file))
     with open_broker(settings.broker_url) as broker:
+        check_login(settings.broker_url, partner)
         published = broker.publish([letter])
         if letter.id in published.unroutable:
             _stop(f"the queue {letter.queue} does not exist: {DECLARE}")
@@ -273,8 +276,10 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
         click.echo(f"sent {file} as {letter.id}")
         if not wait:
             return
-        # Our own answers name the transmission of a receipt with our bytes: of this one, or of the first that had them.
-        digest, ours = hashlib.sha256(letter.body).hexdigest(), set[str]()
+        # Our answers name our transmission, or that of a receipt with our bytes: the first that had them.
+        user = next(iter(users_of(settings.broker_url)), None)
+        ours = {inbox_id(uid_of(letter.queue, user, letter.id, letter.body))}
+        digest, receipts = hashlib.sha256(letter.body).hexdigest(), set[str]()
         deadline = datetime.now(UTC).timestamp() + seconds
         while (left := deadline - datetime.now(UTC).timestamp()) > 0:
             answer = broker.take(partner.answer_queue, left)
@@ -282,19 +287,21 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
                 break
             kind = answer.headers.get("kind", "answer")
             if kind == "receipt" and (receipt := json.loads(answer.body))["sha256"] == digest:
-                ours.add(receipt["received"])
-            if answer.headers.get("in-reply-to") not in ours:
+                receipts.add(receipt["received"])
+            if answer.headers.get("in-reply-to") not in ours | receipts:
                 click.echo(f"--- {kind} to another message, passed over")
                 continue
             click.echo(f"--- {kind} ({answer.content_type})")
             click.echo(_as_text(answer.body))
+            if kind == "receipt":
+                click.echo(f"    its life: gateway show {receipt['received']}")
             if kind in ("refused", "technical", "engine-refused") or (kind == "contrl" and _rejects(answer.body)):
                 sys.exit(1)
             if kind in ("assessed", "pending"):
                 return
     why = (
         "does an assessment engine answer? see `gateway serve --help`"
-        if ours
+        if receipts
         else "and no receipt: does a gateway run (`gateway serve`)? The message waits in its queue"
     )
     click.echo(f"gateway: no final answer within {seconds:g} s; {why}", err=True)

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from gateway import pipeline
-from gateway.broker import mask
+from gateway.broker import mask, users_of
 from gateway.calendar import EASTERN
 from gateway.desk.trial import TABLES, Trial
 from gateway.errors import GatewayError
@@ -139,6 +139,15 @@ def known_partner(id_: str, partners: Mapping[str, Partner]) -> Partner:
     if id_ not in partners:
         raise GatewayError(f"there is no partner {id_!r}; known: {', '.join(sorted(partners))}")
     return partners[id_]
+
+
+def check_login(url: str, partner: Partner) -> None:
+    """Raise GatewayError where the broker's URL logs in as somebody else than the partner: all would be refused."""
+    for user in users_of(url) - {partner.user}:
+        raise GatewayError(
+            f"you are logged in as {user}; {partner.id}'s messages must come from the user {partner.user}:"
+            " see docs/operations.md, Set up RabbitMQ"
+        )
 
 
 def named_partner(envelope: Envelope, declaration: Declaration | None, partners: Iterable[Partner]) -> Partner:

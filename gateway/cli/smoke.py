@@ -16,7 +16,7 @@ from rich.console import Console
 
 from gateway import logs, pipeline
 from gateway.broker import mask, open_broker
-from gateway.cli.shared import LANGUAGE, known_partner
+from gateway.cli.shared import LANGUAGE, check_login, known_partner
 from gateway.errors import GatewayError
 from gateway.model import Bilingual, Partner
 from gateway.serve import stop_signals
@@ -84,6 +84,9 @@ def smoke(
         raise GatewayError(f"an account security number has five digits, not {account!r}")
     settings = from_environment()
     partner = _partner(settings, partner_id, url)
+    if url and role == "broker":
+        open_broker(url).close()  # a URL that is none is told first
+        check_login(url, partner)
     scenario = load_scenario(path, many)
     specs = pipeline.prepare(settings.specs)
     started = datetime.now(UTC)
