@@ -60,7 +60,7 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
     running: dict[str, BaseProcess] = {}
     with stop_signals() as stopping:
-        logger().info("serving", count=len(names))
+        logger().info("serving", count=len(names), loop=" ".join(names), database=journal.url, broker=broker.url)
         while not stopping():
             for name in names:
                 process = running.get(name)

@@ -32,8 +32,17 @@ class Settings:
     health: str | None = None
 
 
+def _whole(url: str) -> str:
+    """Return a URL whose file has its whole path, so that every message about it says where it is."""
+    found = re.fullmatch(r"(sqlite[^:/]*:///)(?!/|:memory:)(.+)", url, re.DOTALL)
+    return f"{found[1]}{Path.cwd()}/{found[2]}" if found and "?" not in str(Path.cwd()) else url
+
+
 def from_environment() -> Settings:
-    """Return the settings; raises GatewayError for a value that cannot be."""
+    """Return the settings, files of queue and journal with their whole paths.
+
+    Raises GatewayError for a value that cannot be.
+    """
     log = os.environ.get("GATEWAY_LOG", "auto")
     if log not in ("auto", "json", "text"):
         raise GatewayError(f"GATEWAY_LOG is auto, json or text, not {log!r}")
@@ -41,8 +50,8 @@ def from_environment() -> Settings:
     if health and not re.fullmatch(r"([^:]+:)?\d{1,5}", health):
         raise GatewayError(f"GATEWAY_HEALTH is a port or host:port, not {health!r}")
     return Settings(
-        broker_url=os.environ.get("GATEWAY_BROKER_URL") or BROKER_URL,
-        database_url=os.environ.get("GATEWAY_DATABASE_URL") or DATABASE_URL,
+        broker_url=_whole(os.environ.get("GATEWAY_BROKER_URL") or BROKER_URL),
+        database_url=_whole(os.environ.get("GATEWAY_DATABASE_URL") or DATABASE_URL),
         partners=Path(os.environ.get("GATEWAY_PARTNERS") or HOME / "samples/partners.toml"),
         specs=Path(os.environ.get("GATEWAY_SPECS") or HOME / "eccrd_specs"),
         log=log,

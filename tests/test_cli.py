@@ -19,7 +19,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.calendar import eastern
+from gateway.cli import demo
 from gateway.cli.main import main
+from gateway.errors import GatewayError
 from gateway.journal import Journal
 from tests.house import House, as_user, house, settings_in
 from tests.way import HOME, SAMPLES
@@ -475,7 +477,7 @@ def test_show_tells_the_whole_life(run: Run, gateway: House) -> None:
     ],
 )  # fmt: skip
 def test_where_there_is_no_journal_none_is_made(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    assert "there is no journal at sqlite:///" in one_line(run(*arguments))
+    assert f"there is no journal at sqlite:///{tmp_path}/" in one_line(run(*arguments))
     assert not list(tmp_path.iterdir())
 
 
@@ -501,6 +503,82 @@ def test_show_survives_noise(run: Run, gateway: House) -> None:
     (row,) = gateway.journal.list_messages(channel="partner")
     for form in ("text", "json"):
         assert run("show", row["id"], "--format", form).exit_code == 0
+
+
+# ------------------------------------------------------------------------------------------------ files and outputs
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["explain", ""],
+        ["explain", ORIGINAL, ""],
+        ["check", ""],
+        ["diff", ORIGINAL, ""],
+        ["show", ""],
+        ["replay", "--id", ""],
+        ["replay", "--id="],
+        ["parked", "show", ""],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_argument_is_one_line(run: Run, gateway: House, tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "here.edi").write_bytes(Path(ORIGINAL).read_bytes())
+    gateway.send("maple", b"noise")
+    gateway.settle_down()
+    assert "an argument is empty" in one_line(run(*arguments))
+
+
+@pytest.mark.parametrize("command", ["check", "explain"])
+def test_what_is_hidden_in_a_folder_is_not_judged(run: Run, tmp_path: Path, command: str) -> None:
+    folder = tmp_path / ".kept" / "messages"
+    (folder / ".git").mkdir(parents=True)
+    for name in (".noise", ".git/noise"):
+        (folder / name).write_bytes(b"noise")
+    assert "there is no message" in one_line(run(command, folder))
+    (folder / "good.edi").write_bytes(Path(ORIGINAL).read_bytes())
+    assert run(command, folder).exit_code == 0
+    assert run(command, folder / ".noise").exit_code == 1  # named, it is meant
+
+
+@pytest.mark.parametrize(("arguments", "out"), [
+    ("list", ">&-"), ("explain CAD-0101", ">&-"), ("--help", ">&-"), ("explain CAD-0101", ">/dev/full"),
+    ("--help", ">/dev/full"), ("list", ">/dev/full"),
+])  # fmt: skip
+def test_an_output_that_cannot_be_written_is_one_line(gateway: House, tmp_path: Path, arguments: str, out: str) -> None:
+    environment = {**os.environ, "GATEWAY_DATABASE_URL": settings_in(tmp_path).database_url}
+    command = ["sh", "-c", f'"$0" -m gateway {arguments} {out}', sys.executable]
+    done = subprocess.run(command, cwd=HOME, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("gateway: standard output cannot be written: ")
+
+
+def test_a_run_whose_folder_cannot_be_made_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").write_text("in the way")
+    monkeypatch.setattr(demo, "HOME", tmp_path)
+    with pytest.raises(GatewayError, match=r"run/demo cannot be made anew: .*"):
+        demo.main()
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "abc"], ["replay", "--id", "abc"]], ids=" ".join)
+def test_a_journal_that_sqlite_cannot_write_beside_is_told_with_its_folder(
+    run: Run, tmp_path: Path, command: list[str]
+) -> None:
+    with house(tmp_path):
+        pass
+    (tmp_path / "gateway.sqlite3-wal").mkdir()  # as a folder that cannot be written, for whoever may write everywhere
+    assert f"its folder {tmp_path}" in one_line(run(*command))
+
+
+def test_doctor_calls_no_queue_well_that_cannot_be_written(
+    run: Run, gateway: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("doctor").exit_code == 0
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    ill = run("doctor")
+    assert ill.exit_code == 1
+    assert f"{tmp_path} cannot be written" in " ".join(ill.stdout.split())
 
 
 # ------------------------------------------------------------------------------------------------ send, serve
@@ -609,7 +687,10 @@ def test_serve_stops_in_order(tmp_path: Path, number: signal.Signals) -> None:
         assert process.wait(60) == 0
     finally:
         process.kill()
-    events = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert lines[0]["loop"] == "receive work-1 work-2 dispatch"
+    assert (lines[0]["database"], lines[0]["broker"]) == (settings.database_url, settings.broker_url)
+    events = [line["event"] for line in lines]
     assert events[0] == "serving"
     assert events[-1] == "stopped"
     Journal.open(settings.database_url).check()

@@ -157,9 +157,13 @@ def main() -> int:
     """Run the samples through a gateway of its own; return 0 if every one met its expectation."""
     told = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
     home = HOME / "run" / "demo"
-    shutil.rmtree(home, ignore_errors=True)
     folder = home / "answers"
-    folder.mkdir(parents=True)
+    try:
+        if home.exists():
+            shutil.rmtree(home)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise GatewayError(f"{home} cannot be made anew: {error.strerror}: {error.filename}") from error
     os.environ.setdefault("GATEWAY_BROKER_URL", f"sqlite:///{home}/queue.db")
     os.environ.setdefault("GATEWAY_DATABASE_URL", f"sqlite:///{home}/gateway.sqlite3")
     settings = from_environment()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import uuid
 from collections.abc import Iterable, Sequence
@@ -72,6 +73,14 @@ SHOWN = 100
 class _OneLine(click.Group):
     """Turns whatever the operator can mend into one line on stderr and exit code 2, and Ctrl-C into one and 130."""
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Refuse an empty argument: as a path it would be this folder, as an id every message."""
+        if any(not each or re.fullmatch(r"--[\w-]+=", each) for each in args):
+            raise GatewayError("an argument is empty: is a variable not set?")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
@@ -116,9 +125,9 @@ def main() -> None:
 def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str, answers: Path | None) -> None:
     """Judge files as the gateway would.
 
-    No queue, no journal. Of a folder every file is judged. Files are judged in the order given; a correction finds its
-    original among those before it. Without --as the sender is the partner that the envelope names; if no such partner
-    is registered, identity and authority are not checked.
+    No queue, no journal. Of a folder every file is judged that is not hidden, by name. Files are judged in the order
+    given; a correction finds its original among those before it. Without --as the sender is the partner that the
+    envelope names; if no such partner is registered, identity and authority are not checked.
 
     Exit code: 0 all accepted, 1 something refused, 2 unreadable file or bad usage.
     """
@@ -491,10 +500,20 @@ def _examine_broker(settings: Settings, declare: bool) -> str:
         broker.ping()
         if declare:
             broker.declare(wanted)
+        _examine_file(settings.broker_url)
         if missing := broker.missing(wanted):
             lacking = ", ".join(missing)
             raise GatewayError(f"{mask(settings.broker_url)} lacks {lacking}: {DECLARE}")
     return f"{mask(settings.broker_url)}, {len(wanted)} queues"
+
+
+def _examine_file(url: str) -> None:
+    """Raise GatewayError where the embedded queue's file or folder cannot be written."""
+    if url.startswith("sqlite:"):
+        path = store_of(url).path
+        for each in (path, path.parent):
+            if not os.access(each, os.W_OK):
+                raise GatewayError(f"{each} cannot be written")
 
 
 def _examine_journal(settings: Settings, declare: bool) -> str:

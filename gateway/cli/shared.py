@@ -120,10 +120,22 @@ def open_journal(settings: Settings, *, make: bool = False, otherwise: str = "")
 
 
 def files_in(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files, and those in the folders by name but for tables of expectations, which are no messages."""
+    """Yield the files, and those in the folders by name; raises GatewayError for a folder without any.
+
+    Of a folder neither what is hidden is read, nor tables of expectations, which are no messages.
+    """
     for path in paths:
-        inside = (each for each in path.rglob("*") if each.is_file() and each.name not in TABLES)
-        yield from sorted(inside) if path.is_dir() else [path]
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(each for each in path.rglob("*") if each.is_file() and _is_message(each.relative_to(path)))
+        if not inside:
+            raise GatewayError(f"{path}: there is no message in this folder")
+        yield from inside
+
+
+def _is_message(path: Path) -> bool:
+    return path.name not in TABLES and not any(part.startswith(".") for part in path.parts)
 
 
 def read_file(path: Path) -> bytes:
@@ -170,7 +182,7 @@ def files_with_facts(
     partners = load_partners(settings.partners)
     sender = known_partner(partner_id, partners) if partner_id else None
     trial = Trial(specs, datetime.now(UTC))
-    for path in files_in(paths):
+    for path in list(files_in(paths)):
         parsed = pipeline.parse(Received(uuid.uuid4().hex, partner_id, read_file(path), trial.now), specs)
         first = parsed.messages[0]
         partner = sender or named_partner(first.envelope, first.declaration, partners.values())

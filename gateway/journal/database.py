@@ -276,8 +276,8 @@ def _make_file(url: URL) -> None:
 
 
 def masked(url: URL) -> str:
-    """Return a URL without secrets."""
-    return url.set(query={}).render_as_string(hide_password=True)
+    """Return a URL without secrets, as it is written in the settings."""
+    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
 
 
 def reason(url: URL, error: SQLAlchemyError) -> str:
@@ -288,4 +288,7 @@ def reason(url: URL, error: SQLAlchemyError) -> str:
         line = line.replace(url.password, "***")
     if "no such table" in line or ("relation" in line and "does not exist" in line):
         line = "it has no tables yet: run `gateway doctor --declare` or `gateway serve`"
+    if "unable to open database file" in line or "readonly database" in line:
+        folder = Path(url.database or "").resolve().parent
+        line = f"it cannot be opened for writing; SQLite must write the file and into its folder {folder}, also to read"
     return f"journal {masked(url)}: {line}"
