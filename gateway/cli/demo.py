@@ -163,7 +163,7 @@ def main() -> int:
             shutil.rmtree(home)
         folder.mkdir(parents=True)
     except OSError as error:
-        raise GatewayError(f"{home} cannot be made anew: {error.strerror}: {error.filename}") from error
+        raise GatewayError(f"{home} cannot be made anew: {error.strerror}") from error
     os.environ.setdefault("GATEWAY_BROKER_URL", f"sqlite:///{home}/queue.db")
     os.environ.setdefault("GATEWAY_DATABASE_URL", f"sqlite:///{home}/gateway.sqlite3")
     settings = from_environment()

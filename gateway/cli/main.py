@@ -496,11 +496,11 @@ def _examine_broker(settings: Settings, declare: bool) -> str:
     wanted = serve.queues(settings)
     if not declare and settings.broker_url.startswith("sqlite:") and not store_of(settings.broker_url).path.exists():
         raise GatewayError(f"there is no queue at {mask(settings.broker_url)}: {DECLARE}")
+    _examine_file(settings.broker_url)
     with open_broker(settings.broker_url) as broker:
         broker.ping()
         if declare:
             broker.declare(wanted)
-        _examine_file(settings.broker_url)
         if missing := broker.missing(wanted):
             lacking = ", ".join(missing)
             raise GatewayError(f"{mask(settings.broker_url)} lacks {lacking}: {DECLARE}")
@@ -512,7 +512,7 @@ def _examine_file(url: str) -> None:
     if url.startswith("sqlite:"):
         path = store_of(url).path
         for each in (path, path.parent):
-            if not os.access(each, os.W_OK):
+            if each.exists() and not os.access(each, os.W_OK):
                 raise GatewayError(f"{each} cannot be written")
 
 
