@@ -51,9 +51,6 @@ HEARTBEAT_SECONDS = 20
 # between two pieces the broker's word on those before is read: over a slow link a larger one would never get through.
 PIECE_BYTES = 100_000
 
-# Who one is on RabbitMQ without saying so.
-DEFAULT_USER = "guest"
-
 # Headers handed on to the service, and how long one may be; everything else a sender writes there is dropped.
 HEADERS = frozenset({"kind", "reference", "in-reply-to", "file-name"})
 HEADER_CHARACTERS = 200
@@ -144,9 +141,9 @@ def uid_of(queue: str, user_id: str | None, message_id: str, body: bytes) -> str
 
 
 def users_of(url: str) -> set[str]:
-    """Return the users that a broker's URL logs in as, RabbitMQ's default where it names none; embedded nobody."""
+    """Return the users that a broker's URL names, "" where it names none; on the embedded queue there are none."""
     nodes = [] if url.startswith("sqlite:") else url.split(";")
-    return {unquote(urlsplit(node).username or DEFAULT_USER) for node in nodes}
+    return {unquote(urlsplit(node).username or "") for node in nodes}
 
 
 def mask(url: str) -> str:
@@ -433,7 +430,6 @@ class _AmqpPublisher:
         try:
             with self._broker._clear_line():
                 self._open()
-                user = self._connection.userid or DEFAULT_USER  # the broker checks that it is so
                 channels = {queue: self._channel(queue) for queue in dict.fromkeys(letter.queue for letter in batch)}
                 with _in_one_piece(self._connection):
                     for letter in batch:
@@ -443,7 +439,7 @@ class _AmqpPublisher:
                         self._sent[letter.queue] += 1
                         self._waiting[letter.queue][self._sent[letter.queue]] = letter.id
                         channel.basic_publish(
-                            _message(channel, letter, user),
+                            _message(channel, letter, self._connection.userid),  # which the broker checks
                             # A filer may write to the intake exchange only.
                             exchange=INTAKE_EXCHANGE if _is_intake(letter.queue) else "",
                             routing_key=letter.queue,

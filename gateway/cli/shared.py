@@ -156,8 +156,9 @@ def known_partner(id_: str, partners: Mapping[str, Partner]) -> Partner:
 def check_login(url: str, partner: Partner) -> None:
     """Raise GatewayError where the broker's URL logs in as somebody else than the partner: all would be refused."""
     for user in users_of(url) - {partner.user}:
+        who = user or "guest (the URL names no user)"
         raise GatewayError(
-            f"you are logged in as {user}; {partner.id}'s messages must come from the user {partner.user}:"
+            f"you are logged in as {who}; {partner.id}'s messages must come from the user {partner.user}:"
             " see docs/operations.md, Set up RabbitMQ"
         )
 

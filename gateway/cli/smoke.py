@@ -65,6 +65,8 @@ def smoke(
     and says what is still missing; no other gateway may read that queue meanwhile, and nothing reaches an assessment
     engine.
 
+    On RabbitMQ the broker's role logs in as the partner's own user, for what comes from another is refused.
+
     Without --broker it starts an embedded gateway of its own (as customs: a partner, which is our own sender).
 
     Ctrl-C ends it: as customs with the score as it stands.
