@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -147,6 +148,21 @@ def test_recorded_versions_by_their_ids(run: Run, tmp_path: Path) -> None:
 def test_another_declaration_is_told_as_such(run: Run) -> None:
     files = [SAMPLES / "originals" / name for name in ("ab-two-lines.edi", "published-example.xml")]
     assert "two declarations" in run("diff", *files).stdout
+
+
+def test_an_original_is_no_adjustment_and_calls_for_no_reason(run: Run, tmp_path: Path) -> None:
+    """Of another number, or another try at the same: neither changes what was accounted for."""
+    again = tmp_path / "again.xml"
+    again.write_bytes(write_xml(valid_declaration(quantity=Decimal(12)), DECLARATION, SAID))
+    first = tmp_path / "first.xml"
+    first.write_bytes(write_xml(valid_declaration(), DECLARATION, SAID))
+    others = [SAMPLES / "originals" / name for name in ("ab-two-lines.edi", "published-example.xml")]
+    for files in (others, [first, again]):
+        told = run("diff", *files).stdout
+        assert "B: an original" in told
+        assert not re.search("adjustment|correction|Reason codes|refund", told)
+        found = json.loads(run("diff", *files, "--format", "json").stdout)
+        assert (found["nature"], found["reasons"]) == ("original", [])
 
 
 def test_the_second_message_of_an_interchange(run: Run, tmp_path: Path) -> None:

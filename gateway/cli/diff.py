@@ -20,6 +20,7 @@ from gateway.desk.diff import Diff, compare, effect_of, line_differences
 from gateway.errors import GatewayError
 from gateway.model import (
     Bilingual,
+    Declaration,
     Facts,
     Judged,
     Message,
@@ -124,7 +125,7 @@ def diff_command(former: str, later: str, form: str, lang: str) -> None:
 
     A is the former, B the later one: files or recorded messages (an id, or the start of it); #2 behind either takes its
     second message. Told are the elements that changed, lines that are missing, what the gateway says of B as the
-    version after A, the reason codes that the change calls for, and what the reference engine makes of both.
+    version after A, the reason codes that a change calls for, and what the reference engine makes of both.
 
     Exit code: 0 no difference, 1 different, 2 cannot.
     """
@@ -133,11 +134,10 @@ def diff_command(former: str, later: str, form: str, lang: str) -> None:
     before, after = (_side(each, settings, specs) for each in (former, later))
     pack = _pack(specs, before.message, after.message)
     facts = _facts(before, after, specs)
-    declaration = after.message.declaration
-    if declaration is None or before.message.declaration is None:
+    early, late = before.message.declaration, after.message.declaration
+    if early is None or late is None:
         raise GatewayError("a message that cannot be read as a declaration has nothing to be compared")
-    type_ = after.message.type if after.message.type is not MessageType.DECLARATION else MessageType.CORRECTION
-    nature = nature_of(type_, declaration, facts)
+    nature = _nature(early, late, after.message.type, facts)
     judged = next(
         one for one in pipeline.judge(after.parsed, facts, specs).judged if one.message.ordinal == after.message.ordinal
     )
@@ -187,6 +187,20 @@ def _pack(specs: Specs, *messages: Message) -> Pack:
     return max((pack for pack in specs.packs if pack.key in keys), key=lambda pack: len(pack.elements))
 
 
+def _nature(early: Declaration, late: Declaration, type_: MessageType, facts: Facts) -> Nature:
+    """Return what B is: an original, unless it is a change or says that it is a later version of A's number."""
+    later = early.transaction_number == late.transaction_number and _version(late) > 1
+    if type_ is MessageType.DECLARATION and later:
+        type_ = MessageType.CORRECTION
+    return nature_of(type_, late, facts)
+
+
+def _version(declaration: Declaration) -> int:
+    """Return a declaration's version, 1 if it gives none that can be read."""
+    written = declaration.version or ""
+    return int(written) if written.isascii() and written.isdigit() else 1
+
+
 def _facts(before: Side, after: Side, specs: Specs) -> Facts:
     """Return the facts for judging B: the journal's, if it holds A or what came after it, else A as the one on file."""
     early, late = before.message.declaration, after.message.declaration
@@ -199,9 +213,8 @@ def _facts(before: Side, after: Side, specs: Specs) -> Facts:
         return after.facts
     accounted = early.day("accounting_date") or calendar.eastern_day(before.facts.now)
     due = calendar.payment_due(accounted, specs.billing)
-    version = int(early.version) if early.version and early.version.isascii() and early.version.isdigit() else 1
     partner = after.facts.partner.id if after.facts.partner else ""
-    fact = VersionFact(version, partner, Nature.ORIGINAL, "assessed", early, before.facts.now, due)
+    fact = VersionFact(_version(early), partner, Nature.ORIGINAL, "assessed", early, before.facts.now, due)
     return replace(after.facts, histories={number: (fact,)})
 
 

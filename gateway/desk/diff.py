@@ -159,7 +159,12 @@ def _calls(
     day: date,
     difference: Amounts | None,
 ) -> Iterator[Call]:
-    """Yield, for each level whose substance differs, the reasons that it gives and those that the list has for it."""
+    """Yield, for each level whose substance differs, the reasons that it gives and those that the list has for it.
+
+    An original needs no reason.
+    """
+    if nature is Nature.ORIGINAL:
+        return
     levels = {(invoice, line): level for invoice, line, level in late.levels()}
     differing: dict[tuple[int, int], list[str]] = {place: [] for place in new_lines}
     for one in changed:
