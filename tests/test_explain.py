@@ -9,8 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from lxml import html
 
 from gateway import pipeline
+from gateway.calendar import eastern
 from gateway.catalogue import PLACEHOLDERS, in_words, listed_rules
 from gateway.desk.explain import LINES_SHOWN, Explained, amount_in_words, day_in_words, excerpt, explain
 from gateway.model import Envelope, Facts, Place, Received
@@ -126,6 +128,19 @@ def test_a_recorded_message_is_judged_on_what_was_known_then(run: Run, tmp_path:
     result = run("explain", row["id"][:12], "--lang", "fr")
     assert result.exit_code == 0, result.output
     assert "une demande de retrait d'une déclaration" in result.stdout
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "received"), ("fr", "reçu le")])
+def test_the_page_of_a_recorded_message_has_its_full_id_and_when_it_came(
+    run: Run, tmp_path: Path, language: str, word: str
+) -> None:
+    row = recorded(tmp_path).list_messages(verdict="refused", limit=1)[0]
+    page = tmp_path / "page.html"
+    run("explain", row["id"][:12], "--html", page, "--lang", language)
+    shown = html.fromstring(page.read_text("utf-8"))
+    assert row["id"] in shown.findtext(".//title")
+    header = " ".join(shown.find(".//header").text_content().split())
+    assert f"{row['id']} · {word} {eastern(row['received_at'], language)}" in header
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from rich.table import Table
@@ -61,14 +62,13 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
         for code in what:
             _print_code(code, specs, lang)
         return
-    explained = [
-        explain(one, partner, specs, lang) for one, partner in judge_all(what, settings, specs, partner_id, lang)
-    ]
+    asked = judge_all(what, settings, specs, partner_id, lang)
+    explained = [explain(each.judged, each.partner, specs, lang) for each in asked]
     if html:
         page = pages.render(
             "explain.html",
             lang,
-            files=[Path(each).name for each in what],
+            sources=dict.fromkeys((each.name, each.received_at and eastern(each.received_at, lang)) for each in asked),
             messages=explained,
             made_at=eastern(datetime.now(UTC), lang),
             words={name: text.speak(lang) for name, text in WORDS.items()},
@@ -82,19 +82,26 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
     sys.exit(1 if any(each.verdict is Verdict.REFUSED for each in explained) else 0)
 
 
-def judge_all(
-    what: Iterable[str], settings: Settings, specs: Specs, partner_id: str | None, lang: str
-) -> list[tuple[Judged, Partner | None]]:
+class Asked(NamedTuple):
+    """A message that is to be explained: its file's name, or its transmission's id and time of receipt."""
+
+    name: str
+    received_at: datetime | None
+    judged: Judged
+    partner: Partner | None
+
+
+def judge_all(what: Iterable[str], settings: Settings, specs: Specs, partner_id: str | None, lang: str) -> list[Asked]:
     """Return every message of the files or recorded transmissions, judged; raises GatewayError for what is neither."""
     given = list(what)
     files = [Path(each) for each in given if Path(each).exists()]
     if len(files) == len(given):
-        judged: list[tuple[Judged, Partner | None]] = []
-        for _, parsed, facts, trial in files_with_facts(files, settings, specs, partner_id):
+        asked: list[Asked] = []
+        for path, parsed, facts, trial in files_with_facts(files, settings, specs, partner_id):
             outcome = pipeline.judge(parsed, facts, specs)
             trial.remember(outcome)
-            judged += [(one, facts.partner) for one in outcome.judged]
-        return judged
+            asked += [Asked(path.name, None, one, facts.partner) for one in outcome.judged]
+        return asked
     if files:
         raise GatewayError("name files or recorded messages, not both")
     partners = load_partners(settings.partners)
@@ -105,14 +112,15 @@ def judge_all(
             if sequence is None:
                 raise GatewayError(f"there is no file {each!r}, no message with an id that starts so, and no such code")
             sequences.append(sequence)
-        judged = []
+        asked = []
         for sequence in sequences:
             rows = [_first(row, journal, lang) for row in journal.recorded([sequence])]
             for row, carried in replay.judge_again(rows, journal, specs, partners, lambda row: row.id):
                 if isinstance(carried, Exception):
                     raise GatewayError(f"{row.id} cannot be carried: {replay.reason_of(carried)}")
-                judged += [(one, partners.get(row.partner or "")) for one in carried.judged]
-        return judged
+                partner = partners.get(row.partner or "")
+                asked += [Asked(row.id, row.received_at, one, partner) for one in carried.judged]
+        return asked
 
 
 def _first(row: Recorded, journal: Journal, lang: str) -> Recorded:
