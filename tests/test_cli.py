@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -468,6 +469,58 @@ def test_show_tells_the_whole_life(run: Run, gateway: House) -> None:
     assert "BGM+" in text
 
 
+def test_show_begins_with_what_it_is_and_ends_with_the_bytes(run: Run, gateway: House) -> None:
+    gateway.send("maple", Path(FAULTY["edi"]).read_bytes())
+    gateway.settle_down()
+    (row,) = gateway.journal.list_messages(channel="partner")
+    text = run("show", row["id"]).stdout
+    finding = row["findings"][0]
+    order = [
+        f"{row['id']} from maple, received {eastern(row['received_at'])}: done",
+        f"declaration {row['transaction_number']} version 00001",
+        "refused",
+        f"refuse {finding['code']}  {finding['text_en']}",
+        "at line ",
+        "What happened",
+        f"{eastern(row['received_at'])}  received",
+        "judged",
+        "refused to out.maple",
+        "Answers",
+        ": sent ",
+        "--- refused (application/edifact)",
+        "--- the message",
+        "BGM+",
+    ]
+    at = 0
+    for each in order:
+        at = text.index(each, at)
+    assert not re.search("lane|lease|uid|intact|None|{}", text), "no words of the tables"
+
+
+def test_show_of_bytes_that_are_no_longer_what_came_says_so(run: Run, gateway: House) -> None:
+    gateway.send("maple", Path(ORIGINAL).read_bytes())
+    gateway.settle_down()
+    (row,) = gateway.journal.list_messages(channel="partner")
+    assert "another digest" not in run("show", row["id"]).stdout
+    database = sqlite3.connect(settings_in(Path.cwd()).database_url.removeprefix("sqlite:///"))
+    with database:
+        database.execute("UPDATE inbox SET body = ?", (b"\x1b[31mother",))
+    database.close()
+    text = run("show", row["id"]).stdout
+    assert "NOT what was received" in text
+    assert "\x1b" not in text, "a terminal does not obey what a sender wrote"
+
+
+def test_a_replay_is_shown_with_its_message_and_by_its_own_id(run: Run, gateway: House) -> None:
+    gateway.send("maple", Path(ORIGINAL).read_bytes())
+    gateway.settle_down()
+    (row,) = gateway.journal.list_messages(channel="partner")
+    run("replay", "--id", row["id"], "--operator", "Jo")
+    (replayed,) = json.loads(run("show", row["id"], "--format", "json").stdout)["executions"]
+    for id_ in (row["id"], replayed["id"]):
+        assert f"{replayed['id']}, {eastern(datetime.fromisoformat(replayed['at']))}, by Jo" in run("show", id_).stdout
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -489,7 +542,7 @@ def test_people_read_eastern_time_and_programs_an_offset(run: Run, gateway: Hous
     shown = eastern(row["received_at"])
     assert shown[-3:] in ("EST", "EDT")
     assert shown in run("list").stdout
-    assert f"received_at: {shown}" in run("show", row["id"]).stdout
+    assert f"received {shown}" in run("show", row["id"]).stdout
     (listed,) = json.loads(run("list", "--format", "json").stdout)
     assert datetime.fromisoformat(listed["received_at"]) == row["received_at"]
 

@@ -1,4 +1,4 @@
-"""The command line: check, serve, send, list, show, doctor; each command's help tells its exit codes."""
+"""The command line: check, serve, send, list, doctor; each command's help tells its exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rich.text import Text
 from gateway import limits, logs, pipeline, serve
 from gateway.broker import Letter, mask, open_broker, uid_of, users_of
 from gateway.calendar import eastern
-from gateway.cli import diff, explain, ops, replay, smoke, spec
+from gateway.cli import diff, explain, ops, replay, show, smoke, spec
 from gateway.cli.shared import (
     LANGUAGE,
     SEVERITIES,
@@ -324,7 +324,7 @@ def _rejects(control: bytes) -> bool:
     return any(s[0] in action and s[action[s[0]] : action[s[0]] + 1] == [b"4"] for s in segments)
 
 
-# ------------------------------------------------------------------------------------------------ list, show, doctor
+# ------------------------------------------------------------------------------------------------ list, doctor
 
 
 def _table(*headings: str) -> Table:
@@ -389,58 +389,6 @@ def _alert(row: dict[str, Any]) -> str:
     if row["acknowledgement"] == "awaited":
         return f"{what}: sent {eastern(row['sent_at'])}, no CONTRL in {limits.ACKNOWLEDGEMENT_HOURS} hours"
     return f"{what}: rejected by CONTRL {eastern(row['acknowledged_at'])}"
-
-
-@main.command()
-@click.argument("id_", metavar="ID")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def show(id_: str, form: str) -> None:
-    """Show the whole life of a message.
-
-    ID is its id or the start of it. Shown are bytes, digest, findings, answers, times.
-
-    Exit code: 0 shown, 2 unknown.
-    """
-    with open_journal(from_environment()) as journal:
-        life = journal.show(id_) or journal.execution(id_)
-    if life is None:
-        _stop(f"no message has an id that starts with {id_!r}")
-    if form == "json":
-        click.echo(json.dumps(life, default=plain, ensure_ascii=False, indent=2))
-    else:
-        _print_life(life)
-
-
-def _print_life(value: Any, indent: int = 0) -> None:
-    """Print nested facts as indented lines."""
-    for key, each in value.items():
-        pad = "  " * indent
-        if isinstance(each, dict):
-            click.echo(f"{pad}{key}:")
-            _print_life(each, indent + 1)
-        elif isinstance(each, list):
-            click.echo(f"{pad}{key}: {len(each)}")
-            for number, item in enumerate(each, 1):
-                if isinstance(item, dict):
-                    click.echo(f"{pad}  {number}.")
-                    _print_life(item, indent + 2)
-                else:
-                    click.echo(f"{pad}  {item}")
-        else:
-            text = _in_words(key, each)
-            first, *rest = text.splitlines() or [""]
-            click.echo(f"{pad}{key}: {first}")
-            for line in rest:
-                click.echo(f"{pad}  | {line}")
-
-
-def _in_words(key: str, value: Any) -> str:
-    """Return a fact as people read it; the audit keeps its times as text."""
-    if isinstance(value, datetime):
-        return eastern(value)
-    if key == "at":
-        return eastern(datetime.fromisoformat(value))
-    return "" if value is None else str(plain(value)) if isinstance(value, bytes) else str(value)
 
 
 @main.command()
@@ -526,6 +474,7 @@ def _examine_journal(settings: Settings, declare: bool) -> str:
     return journal.url
 
 
+main.add_command(show.show)
 main.add_command(smoke.smoke)
 main.add_command(spec.rules)
 main.add_command(spec.samples)
