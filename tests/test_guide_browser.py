@@ -113,6 +113,19 @@ def test_the_other_language_opens_at_the_same_place(browser: webdriver.Chrome, s
     assert "n'a pas d'autorisation" in browser.find_element(By.CSS_SELECTOR, "tr:target").text
 
 
+def test_a_message_shows_its_last_column_on_a_small_desk(browser: webdriver.Chrome, site: Path) -> None:
+    cut = "return [...document.querySelectorAll('.wide')].map(each => each.scrollWidth - each.clientWidth)"
+    try:
+        for width in (1200, 1280):
+            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            for path in sorted(site.rglob("message-*.html")):
+                browser.get(path.as_uri())
+                assert set(browser.execute_script(cut)) == {0}, (path, width)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_tables_fit_the_window_and_the_printed_page(browser: webdriver.Chrome, site: Path) -> None:
     wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     for media, width in (("", 1440), ("", 390), ("print", 965)):  # a desk, a telephone, a landscape sheet of Letter
