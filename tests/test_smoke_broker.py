@@ -356,6 +356,31 @@ def test_what_cannot_run_is_one_clear_line_and_exit_code_2(tmp_path: Path, optio
     assert "Traceback" not in done.output
 
 
+def test_in_a_pipe_every_step_is_printed_once(tmp_path: Path) -> None:
+    """Nobody answers; each step stood in the progress and again in the table."""
+    url, plan = f"sqlite:///{tmp_path}/queue.db", tmp_path / "plan.toml"
+    plan.write_text(
+        """title = { en = "Ours", fr = "Le nôtre" }
+[[stage]]
+title = { en = "The stage", fr = "Le palier" }
+[[stage.step]]
+id = "1"
+title = { en = "A courier declaration", fr = "Une déclaration de messagerie" }
+send = "declaration"
+cad_type = "F"
+expect = ["receipt"]
+within = 0.2
+""",
+        "utf-8",
+    )
+    with open_broker(url) as broker:
+        broker.declare(["in.maple", "out.maple"])
+    done = CliRunner().invoke(smoke, ["--broker", url, "--as", "maple", "--scenario", str(plan)])
+    assert done.exit_code == 1, done.output
+    assert done.output.count("A courier declaration") == 1
+    assert done.output.splitlines()[-1].startswith("digest ")
+
+
 def test_the_engine_for_tests_leaves_real_requests_alone(tmp_path: Path) -> None:
     tests = for_tests(load_routes())
     assert tests == {"assessment.requests.test"}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from gateway import logs, pipeline
 from gateway.broker import mask, open_broker
@@ -110,7 +111,12 @@ def smoke(
     keep()  # a file that cannot be written is told before the run, not after
     with stop_signals() as stopping:
         if role == "broker":
-            with _gateway(settings, url, stopping) as used, open_broker(used.broker_url) as broker:
+            # The table has every step: progress is for who waits at a terminal, and gone when the table comes.
+            with (
+                _gateway(settings, url, stopping) as used,
+                open_broker(used.broker_url) as broker,
+                told.status("") as progress,
+            ):
                 smoke_broker.play(
                     scenario,
                     broker,
@@ -119,7 +125,7 @@ def smoke(
                     result,
                     account=account,
                     started=started,
-                    say=say,
+                    say=lambda text: progress.update(Text(text.speak(lang), no_wrap=True, overflow="ellipsis")),
                     grace=0.0 if url else START_SECONDS,
                     stopping=stopping,
                 )
