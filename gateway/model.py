@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -214,6 +215,11 @@ class Fault:
     service_segment: str | None = None
 
 
+# How UN 2379 pictures a date, and its letters for century, year and day in French.
+PICTURE = re.compile(r"(?=.*(?:YY|MMDD|DDhh))[CYMDJWhmsZ-]+")
+IN_FRENCH = str.maketrans("CYD", "SAJ")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong or doubtful, ready for the sender.
@@ -232,6 +238,15 @@ class Finding:
     syntax_error: str | None = None
     service_segment: str | None = None
     address: Address | None = None
+
+    def expected_in(self, language: str) -> str | None:
+        """Return what was expected as people of the language write it."""
+        return picture_in(self.expected, language) if self.expected else self.expected
+
+
+def picture_in(text: str, language: str) -> str:
+    """Return a date's picture as the language writes it: CCYYMMDD, in French SSAAMMJJ; any other text as it is."""
+    return text.translate(IN_FRENCH) if language == "fr" and PICTURE.fullmatch(text) else text
 
 
 # ------------------------------------------------------------------------------------------------ the way

@@ -236,7 +236,7 @@ def _of_finding(finding: Finding, language: str) -> Problem:
     if place.xpath:
         where.append(place.xpath)
     facts = (
-        (at, ", ".join(where)), (value, finding.value), (expected, finding.expected),
+        (at, ", ".join(where)), (value, finding.value), (expected, finding.expected_in(language)),
         (source, finding.source.speak(language)),
     )  # fmt: skip
     return Problem(

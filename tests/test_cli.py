@@ -196,7 +196,7 @@ def test_check_speaks_french(run: Run) -> None:
     ("lang", "heading"),
     [
         ("en", "unknown message from an unknown sender: refused"),
-        ("fr", "message inconnu d'un expéditeur inconnu : refusé"),
+        ("fr", "message inconnu, expéditeur inconnu : refusé"),
     ],
 )
 def test_check_says_once_that_it_knows_nothing_of_a_message(run: Run, lang: str, heading: str) -> None:

@@ -142,7 +142,8 @@ def test_recorded_versions_by_their_ids(run: Run, tmp_path: Path) -> None:
     assert found["amounts"]["difference"]["total"] == "16.40"
     told = run("diff", first, second, "--lang", "fr").stdout
     assert "un rajustement" in told
-    assert "+16.40" in told
+    assert "+16,40" in told
+    assert not re.search(r"\d\.\d\d\b", told), "French has a decimal comma"
 
 
 def test_another_declaration_is_told_as_such(run: Run) -> None:

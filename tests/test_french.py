@@ -135,7 +135,7 @@ def test_a_parked_message_is_shown_in_french(run: Run, tmp_path: Path) -> None:
         id_ = park(gateway, "maple", (SAMPLES / "originals/v-voluntary.edi").read_bytes())
         told = run("parked", "show", id_, "--lang", "fr").stdout
     french(told)
-    assert f"{id_} de maple" in told
+    assert f"{id_} (expéditeur : maple)" in told
     assert "garé parce que : trop d'essais" in told
     assert "le traitement d'aujourd'hui dirait : accepté" in told
 
@@ -147,6 +147,32 @@ def test_rules_as_json_and_markdown_name_their_source_in_the_language(run: Run) 
     assert sources["CAD-0135"] == ("Customs Notice 24-29", "Avis des douanes 24-29")
     (row,) = (line for line in run("rules", "--format", "md", "--lang", "fr").stdout.splitlines() if "CAD-0135" in line)
     assert row.endswith("| Avis des douanes 24-29 | élevée |")
+
+
+def test_a_date_is_pictured_in_french_wherever_a_french_text_does(run: Run, tmp_path: Path) -> None:
+    """The guide said SSAAMMJJ and a finding CCYYMMDD; JSON keeps one notation for programs."""
+    sample, page = SAMPLES / "refused/syntax.edi", tmp_path / "page.html"
+    run("explain", sample, "--lang", "fr", "--html", page)
+    for told in (
+        run("check", sample, "--lang", "fr").stdout,
+        run("explain", sample, "--lang", "fr").stdout,
+        page.read_text("utf-8"),
+    ):
+        assert "SSAAMMJJ" in told
+        assert "CCYYMMDD" not in told
+    assert "CCYYMMDD" in run("check", sample).stdout
+    (found,) = json.loads(run("check", sample, "--lang", "fr", "--format", "json").stdout)
+    assert "CCYYMMDD" in {each["expected"] for each in found["findings"]}
+
+
+def test_a_verdict_agrees_with_what_it_is_about(run: Run) -> None:
+    declaration, noise = SAMPLES / "refused/no-authority.xml", SAMPLES / "refused/noise.bin"
+    told = run("check", declaration, noise, "--lang", "fr").stdout
+    assert "expéditeur ERABLECOURTIER : refusée" in told, "and no `de` before a vowel"
+    assert "message inconnu, expéditeur inconnu : refusé\n" in told
+    shown = run("explain", declaration, noise, "--lang", "fr").stdout
+    assert re.search(r"^DDMC \d+, version 00001 : refusée$", shown, re.MULTILINE)
+    assert "Message : refusé\n" in shown
 
 
 def test_every_command_with_a_language_is_among_those_held_to_it() -> None:

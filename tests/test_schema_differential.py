@@ -135,7 +135,7 @@ def test_what_lxml_alone_refuses_is_refused_with_a_place() -> None:
     body = next(good_documents(1))
     (finding,) = verdict(body.replace(b"<Importer>", "<Importer>\u00a0".encode(), 1))
     assert (finding.code, finding.place.xpath) == ("XML-0004", "/MetaData/Declaration/Importer")
-    assert "du texte sépare les éléments de Importer" in finding.text.fr
+    assert "du texte sépare les éléments que contient Importer" in finding.text.fr
     (finding,) = verdict(re.sub(rb"<DateTimeString formatCode=.102.>", "\\g<0>\u2028".encode(), body, count=1))
     assert finding.code in ("XML-0004", "CAD-0002")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 
 from gateway.limits import ECHO_CHARACTERS, FINDINGS_LISTED
-from gateway.model import Bilingual, Fault, Finding, Message, Place, Severity
+from gateway.model import Bilingual, Fault, Finding, Message, Place, Severity, picture_in
 from gateway.specs import FindingText, Pack, Specs
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -71,15 +71,16 @@ def to_finding(fault: Fault, message: Message, pack: Pack | None, specs: Specs) 
         "value": "—" if value is None else value,
     }
 
-    def fill(text: str) -> str:
-        return PLACEHOLDER.sub(lambda found: words.get(found[1], found[0]), text)
+    def fill(text: str, language: str) -> str:
+        spoken = words | {"expected": picture_in(words["expected"], language)}
+        return PLACEHOLDER.sub(lambda found: spoken.get(found[1], found[0]), text)
 
     place = fault.place or (message.locator.locate(fault.address) if fault.address else Place())
     text = row.text if row else Bilingual(fault.code, fault.code)
     return Finding(
         code=fault.code,
         severity=row.severity if row else Severity.REFUSE,
-        text=Bilingual(fill(text.en), fill(text.fr)),
+        text=Bilingual(fill(text.en, "en"), fill(text.fr, "fr")),
         place=place,
         value=value,
         expected=expected,

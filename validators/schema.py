@@ -158,7 +158,7 @@ def _unlike(name: str) -> Bilingual:
 
 def _between(node: Any) -> Bilingual:
     name = _local(node.tag)
-    return Bilingual(f"text stands between the elements of {name}", f"du texte sépare les éléments de {name}")
+    return Bilingual(f"text stands between the elements of {name}", f"du texte sépare les éléments que contient {name}")
 
 
 def _children(error: xmlschema.XMLSchemaChildrenValidationError, node: Any, pack: Pack) -> Trouble:

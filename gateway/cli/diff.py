@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -310,7 +311,10 @@ def _print(found: Diff, judged: Judged, nature: Nature, before: Side, after: Sid
             out.print(Text(f"\n{word(heading)}", "bold"))
             table = Table("", word("element"), word("before"), word("after"), box=None)
             for one in rows:
-                cells = (one.before or word("none"), "red"), (one.after or word("none"), "green")
+                shown = [each or word("none") for each in (one.before, one.after)]
+                if one.element.format.kind == "number":
+                    shown = [_number(each, lang) for each in shown]
+                cells = (shown[0], "red"), (shown[1], "green")
                 where = _where(one.invoice, one.line, lang)
                 table.add_row(where, Text(one.element.title.speak(lang)), *(Text(*cell) for cell in cells))
             out.print(table)
@@ -355,10 +359,16 @@ def _print_amounts(found: Diff, lang: str) -> None:
         )
         if was or now:
             style = "" if not less else "bold"
-            table.add_row(AMOUNTS[name].speak(lang), f"{was}", f"{now}", Text(f"{less:+}" if less else "0.00", style))
+            change = _number(f"{less:+}" if less else "0.00", lang)
+            table.add_row(AMOUNTS[name].speak(lang), _number(was, lang), _number(now, lang), Text(change, style))
     for i, j, was, now in line_differences(effect):
-        table.add_row(_where(i, j, lang), f"{was}", f"{now}", f"{now - was:+}")
+        table.add_row(_where(i, j, lang), *(_number(each, lang) for each in (was, now, f"{now - was:+}")))
     out.print(table)
+
+
+def _number(value: Decimal | str, lang: str) -> str:
+    """Return a number with the language's decimal mark."""
+    return str(value).replace(".", ",") if lang == "fr" else str(value)
 
 
 def _where(invoice: int, line: int, lang: str) -> str:

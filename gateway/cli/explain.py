@@ -71,7 +71,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
             sources=dict.fromkeys((each.name, each.received_at and eastern(each.received_at, lang)) for each in asked),
             messages=explained,
             made_at=eastern(datetime.now(UTC), lang),
-            words={name: text.speak(lang) for name, text in WORDS.items()},
+            verdict=lambda one: _verdict(one, lang),
             where=lambda place: where(place, lang),
         )
         pages.write(html, page)
@@ -140,11 +140,18 @@ def _first(row: Recorded, journal: Journal, lang: str) -> Recorded:
     return found
 
 
+def _verdict(one: Explained, lang: str) -> str:
+    """Return the verdict on what the heading names: a CAD (in French feminine) or a message."""
+    declaration = one.judged.message.declaration
+    feminine = lang == "fr" and declaration and declaration.transaction_number
+    return WORDS[str(one.verdict)].speak(lang) + ("e" if feminine else "")
+
+
 def _print_explained(one: Explained, lang: str) -> None:
     """Print a message in plain words."""
     colon = " :" if lang == "fr" else ":"
     style = "green" if one.verdict is Verdict.ACCEPTED else "bold red"
-    out.print(Text(one.heading, "bold").append(f"{colon} ").append(WORDS[str(one.verdict)].speak(lang), style))
+    out.print(Text(one.heading, "bold").append(f"{colon} ").append(_verdict(one, lang), style))
     out.print(Text(one.summary))
     if one.elsewhere:
         out.print()
@@ -177,7 +184,7 @@ def _print_remarks(remarks: Iterable[Remark], lang: str) -> None:
             shown = Text("          | ").append(remark.excerpt.before, "dim")
             out.print(shown.append(remark.excerpt.marked, f"reverse {style}").append(remark.excerpt.after, "dim"))
         facts = [where(finding.place, lang)]
-        facts += [f"{WORDS['expected'].speak(lang)}{colon} {finding.expected}"] if finding.expected else []
+        facts += [f"{WORDS['expected'].speak(lang)}{colon} {finding.expected_in(lang)}"] if finding.expected else []
         facts += [f"{WORDS['source'].speak(lang)}{colon} {finding.source.speak(lang)}"]
         out.print(Text("          " + " · ".join(filter(None, facts)), "dim"))
 

@@ -58,6 +58,7 @@ TYPES = {
     MessageType.WITHDRAW: Bilingual("withdraw", "retrait"),
     MessageType.UNKNOWN: Bilingual("message", "message"),
 }
+FEMININE = (MessageType.DECLARATION, MessageType.CORRECTION)  # in French
 UNREAD = Bilingual("unknown", "inconnu")
 
 # How many characters of an id are listed.
@@ -186,14 +187,15 @@ def _print_judged(path: Path, one: Judged, lang: str) -> None:
     message, declaration = one.message, one.message.declaration
     number = f" {declaration.transaction_number or '?'} version {declaration.version or '?'}" if declaration else ""
     style = "green" if one.verdict is Verdict.ACCEPTED else "bold red"
-    kind, sender, verdict = TYPES[message.type].speak(lang), message.envelope.sender, VERDICTS[str(one.verdict)]
+    kind, sender, verdict = TYPES[message.type].speak(lang), message.envelope.sender, str(one.verdict)
+    said = VERDICTS[verdict].speak(lang)
     syntax = UNREAD.speak(lang) if message.syntax is Syntax.UNKNOWN else str(message.syntax)
     if lang == "fr":
-        whose = f"de {sender}" if sender else "d'un expéditeur inconnu"
-        heading = Text(f"{path} : {kind} {syntax}{number} {whose} : ")
+        said += "e" if message.type in FEMININE else ""
+        heading = Text(f"{path} : {kind} {syntax}{number}, expéditeur {sender or 'inconnu'} : ")
     else:
         heading = Text(f"{path}: {syntax} {kind}{number} from {sender or 'an unknown sender'}: ")
-    out.print(heading.append(verdict.speak(lang), style), soft_wrap=True)
+    out.print(heading.append(said, style), soft_wrap=True)
     text = message.locator.text().splitlines() if one.findings else []
     for finding in one.findings:
         _print_finding(finding, text, lang)
@@ -215,7 +217,7 @@ def _print_finding(finding: Finding, lines: Sequence[str], lang: str) -> None:
         out.print(Text(f"    | {visible}"))
         out.print(Text(f"    | {' ' * (column - start)}^", style))
     if finding.expected:
-        out.print(Text(f"    {'attendu : ' if french else 'expected: '}{finding.expected}", "dim"))
+        out.print(Text(f"    {'attendu : ' if french else 'expected: '}{finding.expected_in(lang)}", "dim"))
 
 
 def _as_text(body: bytes) -> str:

@@ -609,7 +609,7 @@ def parked_show(id_: str, lang: str) -> None:
         whose = Bilingual("from the assessment engine", "du moteur de cotisation")
         if row.channel == "partner":
             sender = Bilingual("from a sender that is not known", "d'un expéditeur inconnu")
-            whose = Bilingual(f"from {row.partner}", f"de {row.partner}") if row.partner else sender
+            whose = Bilingual(f"from {row.partner}", f"(expéditeur : {row.partner})") if row.partner else sender
         received = eastern(row.received_at, lang)
         kept = Bilingual(
             f"received {received}, {len(row.body)} bytes, {life['attempts']} attempts",
