@@ -42,9 +42,15 @@ def command(beginning: str) -> str:
 def test_the_page_has_no_command_that_is_not_tested() -> None:
     tested = [
         r"gateway smoke", r"gateway smoke --role customs", r".*--role customs --wait.*", r".*trial.db --as maple",
-        r".*--verify.*", r".*--account.*", r".*--scenario.*",
+        r".*--verify.*", r".*--account.*", r".*--scenario.*", r"mkdir.*",
     ]  # fmt: skip
     assert sorted(command(each) for each in tested) == sorted(COMMANDS)
+
+
+def test_what_the_page_writes_lies_where_git_does_not_look() -> None:
+    written = re.findall(r"--(?:report|junit|html|verify) (\S+)", "\n".join(COMMANDS))
+    assert written
+    assert all(each.startswith("run/") for each in written)
 
 
 def test_the_first_look() -> None:
@@ -53,6 +59,7 @@ def test_the_first_look() -> None:
 
 
 def test_customs_attends_to_a_partner_and_the_report_is_verified(tmp_path: Path) -> None:
+    run(tmp_path, command(r"mkdir.*"))
     waiting = command(r".*--role customs --wait.*").split()
     customs = subprocess.Popen(waiting, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     try:
@@ -86,7 +93,7 @@ def test_a_morning_check(tmp_path: Path) -> None:
         assert serving.stderr
         assert any('"serving"' in line or "serving" in line for line in serving.stderr)
         assert "passed" in run(tmp_path, command(r".*--account.*"))
-        assert (tmp_path / "health.xml").exists()
+        assert (tmp_path / "run/health.xml").exists()
     finally:
         serving.terminate()
         serving.wait(60)
@@ -103,6 +110,7 @@ def test_a_scenario_of_ones_own(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_the_score_as_it_stands(tmp_path: Path, ignored: bool) -> None:
     """What a script starts in the background inherits a SIGINT that is ignored: it was swallowed for good."""
     waiting = f"exec {command(r'.*--role customs --wait.*')}"
+    run(tmp_path, command(r"mkdir.*"))
     if ignored:
         waiting = f"trap '' INT; {waiting}"
     customs = subprocess.Popen(["sh", "-c", waiting], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
@@ -112,7 +120,7 @@ def test_ctrl_c_leaves_the_score_as_it_stands(tmp_path: Path, ignored: bool) -> 
     said, _ = customs.communicate(timeout=60)
     assert customs.returncode == 1
     assert "failed at stage 1: Connection and receipt" in said
-    assert (tmp_path / "maple.html").read_text("utf-8").count("No such message came.") >= 1
+    assert (tmp_path / "run/maple.html").read_text("utf-8").count("No such message came.") >= 1
 
 
 def test_ctrl_c_ends_the_senders_side(tmp_path: Path) -> None:
