@@ -65,6 +65,15 @@ VERSION_ON_FILE = select(declaration_version.c.version).where(
 
 THESE_REFERENCES = among_pairs(interchange_reference.c.partner, interchange_reference.c.reference, "keys")
 
+# Asked for one, not whether there is any: EXISTS may be answered by reading all accepted messages of seven years first.
+ACCEPTED_UNDER_IT = (
+    select(message.c.inbox)
+    .where(message.c.inbox == interchange_reference.c.inbox, message.c.verdict == Verdict.ACCEPTED.value)
+    .limit(1)
+    .correlate(interchange_reference)
+    .scalar_subquery()
+)
+
 USED = (
     select(
         interchange_reference.c.partner,
@@ -72,9 +81,7 @@ USED = (
         interchange_reference.c.digest,
         interchange_reference.c.inbox,
         inbox.c.id,
-        exists()
-        .where(message.c.inbox == interchange_reference.c.inbox, message.c.verdict == Verdict.ACCEPTED.value)
-        .label("accepted"),
+        ACCEPTED_UNDER_IT.is_not(None).label("accepted"),
     )
     .join(inbox, inbox.c.sequence == interchange_reference.c.inbox)
     .where(THESE_REFERENCES)
