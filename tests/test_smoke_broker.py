@@ -343,7 +343,7 @@ def test_codes_are_met_by_beginning_and_by_alternative() -> None:
         (["--scenario", "{}/none.toml"], "cannot be read"),
         (["--report", "{}/no/such/folder.html"], "No such file"),
         (["--broker", "http://x", "--as", "maple"], "is no broker URL"),
-        (["--broker", "amqp://127.0.0.1:1//", "--as", "maple"], "is not available"),
+        (["--broker", "amqp://maple:x@127.0.0.1:1//", "--as", "maple"], "is not available"),
         (["--broker", "sqlite:///{}/queue.db", "--as", "maple"], "no queue 'out.maple'"),
         (["--verify", str(KIT)], "no report of a smoke test"),
     ],
