@@ -17,6 +17,11 @@ TEMPLATES = Path(__file__).with_name("templates")
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
+def number(written: str, language: str) -> str:
+    """Return a number that is written in English (1,234.50) as the language writes it."""
+    return written.replace(",", THIN).replace(".", ",") if language == "fr" else written
+
+
 def render(template: str, language: str, **facts: object) -> str:
     """Return the page that a template makes of the facts, in English ("en") or French ("fr").
 

@@ -424,11 +424,10 @@ def _meaning(code: str, specs: Specs, present: Specs, lang: str) -> str:
 
 def _print_what_if(result: replay.WhatIf, specs: Specs, meanings: Mapping[str, str], lang: str) -> None:
     """Print a what-if's result: the verdicts, by finding, by sender, and examples."""
-    sums, french, colon = result.tally, lang == "fr", " :" if lang == "fr" else ":"
+    sums, colon = result.tally, " :" if lang == "fr" else ":"
 
     def count(number: float, decimals: int = 0) -> str:
-        text = f"{number:,.{decimals}f}"
-        return text.replace(",", pages.THIN).replace(".", ",") if french else text
+        return pages.number(f"{number:,.{decimals}f}", lang)
 
     messages, turned, other = count(sums.messages), count(sums.turned), count(sums.only_findings)
     speed = f"({count(result.seconds, 1)} s, {count(result.per_second)}/s)"

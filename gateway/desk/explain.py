@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from gateway import pages
 from gateway.model import (
     Address,
     Bilingual,
@@ -263,9 +264,7 @@ def amount_in_words(value: Decimal, currency: str | None, language: str) -> str:
     """Return a number as people write it, with its currency."""
     if currency:
         value = value if value.as_tuple().exponent == -3 else value.quantize(Decimal("0.01"))
-    text = f"{value:,f}"
-    if language == "fr":
-        text = text.replace(",", "\N{NARROW NO-BREAK SPACE}").replace(".", ",")
+    text = pages.number(f"{value:,f}", language)
     return f"{text} {currency}" if currency else text
 
 

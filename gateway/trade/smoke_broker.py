@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from gateway import pages
 from gateway.broker import Broker, Delivery, Intake, Letter
 from gateway.calendar import eastern_day
 from gateway.errors import GatewayError
@@ -479,7 +480,7 @@ def _told(line: Line) -> Bilingual:
     why = line.sentence or words(Bilingual("", ""))
     return Bilingual(
         f"  {line.id:5} {mark}: {line.title.en}{seconds} {why.en}".rstrip(),
-        f"  {line.id:5} {marque} : {line.title.fr}{seconds.replace('.', ',')} {why.fr}".rstrip(),
+        f"  {line.id:5} {marque} : {line.title.fr}{pages.number(seconds, 'fr')} {why.fr}".rstrip(),
     )
 
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from rich.table import Table
 from rich.text import Text
 
+from gateway import pages
 from gateway.calendar import eastern
 from gateway.errors import GatewayError
 from gateway.model import Bilingual
@@ -65,7 +66,7 @@ def table(result: Result, language: str) -> Table:
 def _seconds(seconds: float | None, language: str) -> str:
     if seconds is None:
         return ""
-    return f"{seconds:.1f}".replace(".", ",") if language == "fr" else f"{seconds:.1f}"
+    return pages.number(f"{seconds:.1f}", language)
 
 
 def write_junit(result: Result, path: Path) -> None:
