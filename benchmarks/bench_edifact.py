@@ -24,10 +24,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import workload  # noqa: E402
 
-from gateway import directory, limits  # noqa: E402
-from gateway.directory import Structure  # noqa: E402
-from parsers import edifact  # noqa: E402
-from validators.edifact import check, check_interchange  # noqa: E402
+from core import limits  # noqa: E402
+from edifact import directory  # noqa: E402
+from edifact import reader as edifact  # noqa: E402
+from edifact.directory import Structure  # noqa: E402
+from edifact.message import check, check_interchange  # noqa: E402
 
 PEERS = ROOT / "build" / "peers"
 TS_EDIFACT = "ts-edifact@0.0.14"
@@ -63,7 +64,7 @@ def table(kind: str) -> Structure:
     assert found is not None  # noqa: S101
     if kind != "CAD":
         return found
-    from gateway import specs
+    from core import specs
 
     pack = next(pack for pack in specs.load(ROOT / "eccrd_specs").packs if pack.id == "chapter24")
     places = [element.edifact_place for element in pack.elements.values() if element.edifact_place]

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from gateway.audit import GENESIS, Link, link_hash
+from core.transmission import stable_id
 from gateway.journal import Delivery, Journal
-from gateway.model import stable_id
-from gateway.tables import audit, inbox, interchange_reference, message, outbox
+from gateway.journal.audit import GENESIS, Link, link_hash
+from gateway.journal.tables import audit, inbox, interchange_reference, message, outbox
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 BODY = b"x" * 500

@@ -29,11 +29,14 @@ sys.path.insert(0, str(ROOT))
 
 from lxml import etree  # noqa: E402
 
+from core.declaration import Commodity, Declaration, Invoice  # noqa: E402
+from core.envelope import Envelope  # noqa: E402
+from core.register import Facts  # noqa: E402
+from core.specs import Pack  # noqa: E402
+from core.transmission import Received, Syntax, Verdict  # noqa: E402
 from gateway import pipeline  # noqa: E402
-from gateway.model import Commodity, Declaration, Envelope, Facts, Invoice, Received, Syntax, Verdict  # noqa: E402
-from gateway.specs import Pack  # noqa: E402
+from gateway.trade.writer import write_edifact, write_xml  # noqa: E402
 from parsers import xml  # noqa: E402
-from parsers.writer import write_edifact, write_xml  # noqa: E402
 from routing.partners import load_partners  # noqa: E402
 from validators.rules import check_digit_of  # noqa: E402
 

@@ -23,10 +23,10 @@ from pathlib import Path
 
 import psutil
 
+from core.transmission import stable_id
 from gateway import serve
-from gateway.broker import Broker, Letter, open_broker
 from gateway.journal import Journal
-from gateway.model import stable_id
+from gateway.queues.broker import Broker, Letter, open_broker
 from gateway.settings import HOME, Settings
 from tests.chaos import Run, original
 

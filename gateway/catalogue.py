@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from gateway.model import Bilingual
-from gateway.specs import Element, FindingText, Pack, Rule, Specs
+from core.findings import Bilingual
+from core.specs import Element, FindingText, Pack, Rule, Specs
 from validators.explain import PLACEHOLDER
 
 # Findings that every declaration is held to by the dictionary, whatever the pack's rule table says.

@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from gateway.broker import DEAD_QUEUE, open_broker
-from gateway.errors import GatewayError
+from core.errors import GatewayError
 from gateway.journal import Event, Journal
 from gateway.logs import logger
+from gateway.queues.broker import DEAD_QUEUE, open_broker
 from gateway.service import now
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners

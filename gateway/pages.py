@@ -8,8 +8,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from gateway.errors import GatewayError
-from gateway.model import Bilingual
+from core.errors import GatewayError
+from core.findings import Bilingual
 
 TEMPLATES = Path(__file__).with_name("templates")
 

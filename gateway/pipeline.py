@@ -8,47 +8,42 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from gateway import calendar, limits
-from gateway.directory import Structure
-from gateway.errors import Malformed
-from gateway.model import (
+from core import calendar, limits
+from core.assessment import AssessmentResult
+from core.declaration import MessageType, Nature
+from core.envelope import Envelope, Interchange
+from core.errors import Malformed
+from core.findings import Address, Fault, Finding, Place, Severity
+from core.loading import load
+from core.partner import Partner
+from core.register import Facts, VersionFact
+from core.specs import Pack, Specs, choose_pack
+from core.transmission import (
     Acknowledgement,
-    Address,
-    AssessmentResult,
-    Envelope,
-    Facts,
-    Fault,
-    Finding,
-    Interchange,
     Judged,
     Locator,
     Message,
-    MessageType,
-    Nature,
     Outcome,
     Outgoing,
     Parsed,
-    Partner,
-    Place,
     Received,
-    Severity,
     Syntax,
     Verdict,
-    VersionFact,
     stable_id,
 )
-from gateway.specs import Pack, Specs, choose_pack, load
-from parsers import cad_edifact, cad_xml, edifact, sniff, xml
+from edifact import message as structure
+from edifact import reader as edifact
+from edifact.contrl import REJECTED, acknowledged, contrl
+from edifact.directory import Structure
+from edifact.match import matcher
+from parsers import cad_edifact, cad_xml, sniff, xml
 from parsers.places import check_edifact_places
 from parsers.xml_paths import check_xml_paths
 from responses.answers import answer
-from responses.contrl import REJECTED, acknowledged, contrl
 from routing.assessment import build_request
 from routing.routes import destination, load_routes
-from validators import edifact as structure
 from validators import schema
 from validators.agreement import agreed, envelope_faults, messages_inside
-from validators.edifact_fast import matcher
 from validators.elements import check_elements
 from validators.explain import to_finding, to_findings
 from validators.rulebook import apply_rules, check_rules, nature_of

@@ -16,11 +16,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
 
-from gateway import engine_loop, health, limits, pipeline, service
-from gateway.broker import open_broker
-from gateway.errors import GatewayError, JournalUnavailable
+from core import limits
+from core.errors import GatewayError, JournalUnavailable
+from gateway import health, pipeline, service
+from gateway.engine import loop as engine_loop
 from gateway.journal import Journal
 from gateway.logs import configure, logger
+from gateway.queues.broker import open_broker
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, for_tests, load_routes

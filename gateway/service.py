@@ -10,14 +10,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import limits, pipeline
-from gateway.broker import Broker, Intake, Letter
-from gateway.broker import Delivery as Letterbox
-from gateway.errors import GatewayError, JournalUnavailable
+from core import limits
+from core.errors import GatewayError, JournalUnavailable
+from core.partner import Partner
+from core.register import Facts
+from core.specs import Specs
+from core.transmission import Outcome, Outgoing, Parsed, Received, stable_id
+from gateway import pipeline
 from gateway.journal import Claimed, Delivery, Due, Journal, Known, Settlement, inbox_id
 from gateway.logs import bound, logger
-from gateway.model import Facts, Outcome, Outgoing, Parsed, Partner, Received, stable_id
-from gateway.specs import Specs
+from gateway.queues.broker import Broker, Intake, Letter
+from gateway.queues.broker import Delivery as Letterbox
 from parsers import sniff
 from responses.receipt import receipt
 from routing.assessment import read_result

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.errors import GatewayError
+from core.errors import GatewayError
 
 HOME = Path(__file__).resolve().parent.parent
 

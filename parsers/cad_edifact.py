@@ -8,11 +8,12 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
-from gateway.directory import Occurrence, Structure
-from gateway.errors import SpecError
-from gateway.model import Address, Declaration, Place, Unreadable, Value
-from gateway.specs import Element, Format, Pack
-from gateway.written import resolve
+from core.declaration import Declaration, Unreadable, Value
+from core.errors import SpecError
+from core.findings import Address, Place
+from core.specs import Element, Format, Pack
+from edifact.directory import Occurrence, Structure
+from edifact.text import resolve
 from parsers.places import Condition, EdifactPlace, Position, edifact_place, group_parents, group_triggers
 from parsers.shapes import LEVELS, SHAPES, Note, Readings, Shapes, of_notes, plain, steps
 

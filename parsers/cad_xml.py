@@ -10,9 +10,9 @@ from xml.sax.saxutils import escape, unescape
 
 from lxml import etree
 
-from gateway.errors import SpecError
-from gateway.model import Declaration, Value
-from gateway.specs import Element, Format, Pack
+from core.declaration import Declaration, Value
+from core.errors import SpecError
+from core.specs import Element, Format, Pack
 from parsers.places import xml_path
 from parsers.shapes import LEVELS, Note, Readings, Shapes, of_notes, plain, steps
 

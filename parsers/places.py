@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from gateway.directory import Directories
-from gateway.errors import SpecError
-from gateway.specs import Element, Pack
+from core.errors import SpecError
+from core.specs import Element, Pack
+from edifact.directory import Directories
 
 # A slash outside brackets parts the steps of both notations.
 STEPS = re.compile(r"/(?![^\[]*\])")

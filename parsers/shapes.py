@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from gateway.model import Commodity, Declaration, Invoice, Value
-from gateway.specs import Format
+from core.declaration import Commodity, Declaration, Invoice, Value
+from core.specs import Format
 
 Where = TypeVar("Where")
 

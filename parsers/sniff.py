@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.model import Syntax
+from core.transmission import Syntax
 
 # The byte order marks and the blanks that may stand before the first character of either syntax.
 LEAD = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\x00]*")

@@ -12,10 +12,12 @@ from xml.parsers import expat
 
 from lxml import etree
 
-from gateway import limits
-from gateway.errors import Malformed, SpecError
-from gateway.model import XML_SPACE, Address, Envelope, Place
-from gateway.specs import Pack
+from core import limits
+from core.envelope import Envelope
+from core.errors import Malformed, SpecError
+from core.findings import Address, Place
+from core.specs import Pack
+from core.transmission import XML_SPACE
 from parsers.places import XmlStep, xml_path
 
 # UTF-16 is declared with or without its byte order; libxml2 reports what it used.

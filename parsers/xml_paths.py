@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lxml import etree
 
-from gateway.errors import SpecError
-from gateway.specs import Element, Pack
+from core.errors import SpecError
+from core.specs import Element, Pack
 from parsers.places import xml_path
 
 XS = "{http://www.w3.org/2001/XMLSchema}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from gateway.model import AssessmentResult, Interchange, Judged, Partner, Syntax
-from gateway.specs import Specs
+from core.assessment import AssessmentResult
+from core.envelope import Interchange
+from core.partner import Partner
+from core.specs import Specs
+from core.transmission import Judged, Syntax
 from responses import business_edifact, business_xml, receipt
 from responses.business import business
 

@@ -11,20 +11,13 @@ from operator import itemgetter
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from gateway.errors import GatewayError
-from gateway.limits import FINDINGS_LISTED
-from gateway.model import (
-    Amounts,
-    AssessmentResult,
-    Bilingual,
-    Finding,
-    Judged,
-    Partner,
-    Place,
-    Reason,
-    Severity,
-)
-from gateway.specs import Pack, Specs
+from core.assessment import Amounts, AssessmentResult, Reason
+from core.errors import GatewayError
+from core.findings import Bilingual, Finding, Place, Severity
+from core.limits import FINDINGS_LISTED
+from core.partner import Partner
+from core.specs import Pack, Specs
+from core.transmission import Judged
 
 EASTERN = ZoneInfo("America/Toronto")
 OWN_ID = "CAD-GATEWAY"  # who answers when the subject does not say whom it was for

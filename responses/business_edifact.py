@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from gateway.model import Interchange
-from gateway.written import serialised
+from core.envelope import Interchange
+from edifact.contrl import unfit
+from edifact.text import serialised
 from responses.business import OWN_ID, Business, Duty, Problem, Step, day, duties, moment
-from responses.contrl import unfit
 
 CONTENT_TYPE = "application/edifact"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from gateway.model import AssessedLine, AssessmentResult
+from core.assessment import AssessedLine, AssessmentResult
 from responses.business import Business, Duty, Step, day, duties, moment, pointer_steps
 
 CONTENT_TYPE = "application/xml"

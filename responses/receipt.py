@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.model import Received
+from core.transmission import Received
 from responses.business import Business
 
 CONTENT_TYPE = "application/json"

@@ -13,18 +13,11 @@ import msgspec
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from gateway.errors import GatewayError
-from gateway.model import (
-    Amounts,
-    AssessedLine,
-    AssessmentResult,
-    Bilingual,
-    Judged,
-    Level,
-    Reason,
-    Unreadable,
-    Value,
-)
+from core.assessment import Amounts, AssessedLine, AssessmentResult, Reason
+from core.declaration import Level, Unreadable, Value
+from core.errors import GatewayError
+from core.findings import Bilingual
+from core.transmission import Judged
 
 CONTRACT = "1.0"
 HERE = Path(__file__).parent

@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gateway.errors import GatewayError
-from gateway.model import Agreement, Partner, Period
+from core.calendar import Period
+from core.errors import GatewayError
+from core.partner import Agreement, Partner
 
 # A partner's id becomes part of a queue's name, here and on every broker.
 PartnerId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]

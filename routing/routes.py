@@ -6,8 +6,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.errors import GatewayError
-from gateway.model import MessageType, Nature
+from core.declaration import MessageType, Nature
+from core.errors import GatewayError
 
 ROUTES = Path(__file__).parent / "routes.csv"
 

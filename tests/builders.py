@@ -9,19 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gateway.model import (
-    Commodity,
-    Declaration,
-    Facts,
-    Invoice,
-    MessageType,
-    Nature,
-    Partner,
-    Period,
-    Value,
-    VersionFact,
-)
-from gateway.specs import load
+from core.calendar import Period
+from core.declaration import Commodity, Declaration, Invoice, MessageType, Nature, Value
+from core.loading import load
+from core.partner import Partner
+from core.register import Facts, VersionFact
 
 SPECS = load(Path(__file__).parents[1] / "eccrd_specs")
 DECLARATION = next(pack for pack in SPECS.packs if MessageType.DECLARATION in pack.types.values())

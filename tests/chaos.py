@@ -28,11 +28,13 @@ from urllib.parse import urlsplit
 
 import sqlalchemy
 
-from gateway import broker, journal, limits, pipeline, serve, service
-from gateway.broker import Intake, Letter, open_broker
-from gateway.errors import BrokerUnavailable, GatewayError
+from core import limits
+from core.errors import BrokerUnavailable, GatewayError
+from core.transmission import stable_id
+from gateway import journal, pipeline, serve, service
 from gateway.journal import Journal, outbox
-from gateway.model import stable_id
+from gateway.queues import broker
+from gateway.queues.broker import Intake, Letter, open_broker
 from gateway.settings import HOME, Settings
 from routing.partners import load_partners
 from validators.rules import check_digit_of

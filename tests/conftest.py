@@ -16,9 +16,9 @@ import pytest
 import sqlalchemy
 import structlog
 
+from core.specs import Specs
 from gateway import pipeline
 from gateway.settings import HOME
-from gateway.specs import Specs
 from tests import effort as _effort  # noqa: F401  (loads the Hypothesis profile)
 
 BROKER = os.environ.get("GATEWAY_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//")

@@ -20,10 +20,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway import engine_loop, service
-from gateway.broker import Broker, Intake, Letter, open_broker
+from gateway import service
+from gateway.engine import loop as engine_loop
 from gateway.journal import Journal
 from gateway.logs import configure
+from gateway.queues.broker import Broker, Intake, Letter, open_broker
 from gateway.serve import queues
 from routing.partners import inbound_queue
 from routing.routes import RESULTS, load_routes

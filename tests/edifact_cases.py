@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import directory
-from gateway.directory import Directories, Structure
-from gateway.model import Fault, Interchange
-from parsers import edifact
-from parsers.edifact import MessageText
-from validators.edifact import check_interchange, explain
+from core.envelope import Interchange
+from core.findings import Fault
+from edifact import directory
+from edifact import reader as edifact
+from edifact.directory import Directories, Structure
+from edifact.message import check_interchange, explain
+from edifact.reader import MessageText
 
 SPECS = Path(__file__).resolve().parent.parent / "eccrd_specs" / "edifact"
 DIRECTORIES: Directories = directory.load(SPECS)

@@ -15,31 +15,19 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 from unittest import mock
 
-from gateway import limits, service
-from gateway.broker import Delivery as Letterbox
-from gateway.broker import Letter, Published
-from gateway.errors import BrokerUnavailable, GatewayError, JournalUnavailable
+from core import limits
+from core.calendar import Period
+from core.declaration import Declaration, MessageType, Nature
+from core.envelope import Envelope
+from core.errors import BrokerUnavailable, GatewayError, JournalUnavailable
+from core.partner import Partner
+from core.register import Facts, VersionFact
+from core.transmission import Judged, Message, Outcome, Outgoing, Parsed, Received, Syntax, Verdict, stable_id
+from gateway import service
 from gateway.journal import Case, Claimed, Claims, Conflict, Delivery, Due, Known, Settlement, inbox_id
 from gateway.journal.inbox import ready
-from gateway.model import (
-    Declaration,
-    Envelope,
-    Facts,
-    Judged,
-    Message,
-    MessageType,
-    Nature,
-    Outcome,
-    Outgoing,
-    Parsed,
-    Partner,
-    Period,
-    Received,
-    Syntax,
-    Verdict,
-    VersionFact,
-    stable_id,
-)
+from gateway.queues.broker import Delivery as Letterbox
+from gateway.queues.broker import Letter, Published
 from routing.routes import RESULTS
 
 T = TypeVar("T")

@@ -14,8 +14,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from core.register import Facts
+from core.transmission import Received
 from gateway import pipeline
-from gateway.model import Facts, Received
 from parsers import sniff
 from tests.way import NOW, PARTNERS, SAMPLES, SPECS
 

@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.partner import Partner
+from core.specs import Specs
 from gateway import service
-from gateway.broker import Broker, Delivery, Intake, Letter, open_broker
+from gateway.engine.assess import assess
 from gateway.journal import Journal
-from gateway.model import Partner
+from gateway.queues.broker import Broker, Delivery, Intake, Letter, open_broker
 from gateway.serve import queues
 from gateway.settings import Settings
-from gateway.specs import Specs
 from routing.assessment import read_request, write_result
-from routing.engine import assess
 from routing.partners import inbound_queue
 from routing.routes import RESULTS, load_routes
 from tests.way import HOME, PARTNERS, RATES, SAMPLES, SPECS

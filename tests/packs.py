@@ -9,8 +9,10 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from gateway.model import Declaration, MessageType, Partner, Syntax, Value
-from gateway.specs import Specs
+from core.declaration import Declaration, MessageType, Value
+from core.partner import Partner
+from core.specs import Specs
+from core.transmission import Syntax
 from gateway.trade.samples import Maker, Sample, Step, play, write
 from routing.partners import load_partners
 

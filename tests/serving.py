@@ -8,7 +8,8 @@ import os
 import sys
 from typing import Any
 
-from gateway import limits, pipeline, serve, service
+from core import limits
+from gateway import pipeline, serve, service
 from gateway.settings import from_environment
 
 # What a transmission must contain to be handled badly.

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.broker import open_broker
-from gateway.model import Partner, Syntax
+from core.partner import Partner
+from core.transmission import Syntax
+from gateway.queues.broker import open_broker
 from gateway.trade.scenario import KIT, Scenario, Step, load_scenario
 from gateway.trade.smoke import Result, blank
 from gateway.trade.smoke_broker import Mailbox, Sender, Sent

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.calendar import (
+from core.calendar import (
     BILLING,
     add_business_days,
     add_months,

@@ -22,9 +22,9 @@ import pytest
 import sqlalchemy
 
 from gateway import service
-from gateway.broker import open_broker
 from gateway.journal import Journal
-from gateway.tables import inbox
+from gateway.journal.tables import inbox
+from gateway.queues.broker import open_broker
 from tests.chaos import Run, embedded, original, traffic
 from tests.conftest import _absent
 from tests.servers import Postgres, Proxy, Rabbit

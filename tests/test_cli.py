@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.calendar import eastern
+from core.calendar import eastern
+from core.errors import GatewayError
 from gateway.cli import demo
 from gateway.cli.main import main
-from gateway.errors import GatewayError
 from gateway.journal import Journal
 from tests.house import House, as_user, house, settings_in
 from tests.way import HOME, SAMPLES

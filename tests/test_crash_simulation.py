@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from gateway.broker import Delivery as Letterbox
-from gateway.broker import Letter
+from core.transmission import Outcome, stable_id
 from gateway.journal import Claimed, Due
-from gateway.model import Outcome, stable_id
+from gateway.queues.broker import Delivery as Letterbox
+from gateway.queues.broker import Letter
 from tests.effort import PROFILE
 from tests.fakes import FakeIntake, FakeJournal, World, body_of
 

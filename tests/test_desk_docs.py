@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.model import Envelope
-from parsers.writer import write_xml
+from core.envelope import Envelope
+from gateway.trade.writer import write_xml
 from tests.builders import DECLARATION, valid_declaration
 from tests.desk import Run, recorded, runner
 from tests.house import House, house

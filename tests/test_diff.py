@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from core.assessment import Amounts
+from core.declaration import Declaration, Nature
+from core.envelope import Envelope
 from gateway.desk.diff import fitting
-from gateway.model import Amounts, Declaration, Envelope, Nature
-from parsers.writer import write_edifact, write_xml
-from routing.engine import NIL
+from gateway.engine.assess import NIL
+from gateway.trade.writer import write_edifact, write_xml
 from tests.builders import CORRECTION, DECLARATION, NOW, valid_change, valid_declaration, with_lines
 from tests.desk import Run, recorded, runner
 from tests.way import SAMPLES, SPECS

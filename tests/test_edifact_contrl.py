@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.model import Fault, Interchange
-from parsers import edifact
-from responses.contrl import acknowledged, contrl
+from core.envelope import Interchange
+from core.findings import Fault
+from edifact import reader as edifact
+from edifact.contrl import acknowledged, contrl
 from tests.edifact_cases import CASES, DIRECTORIES, GOVCBR, interchange, judge, message, replaced, seeded
 
 NOW = datetime(2024, 3, 2, 8, 30, tzinfo=UTC)

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.model import Agreement, Facts, Outcome, Received, Verdict
+from core.partner import Agreement
+from core.register import Facts
+from core.transmission import Outcome, Received, Verdict
 from gateway.pipeline import handle
 from tests.edifact_cases import judge
 from tests.test_edifact_contrl import lines

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import validators.edifact
+import edifact.message
+from core.transmission import Received
+from edifact import reader as edifact
+from edifact.directory import Item, Slot, Structure
+from edifact.message import decide, explain
 from gateway import pipeline
-from gateway.directory import Item, Slot, Structure
-from gateway.model import Received
-from parsers import edifact
 from tests.edifact_cases import CASES, DIRECTORIES, GOVCBR, IDENTIFIERS, SEGMENTS, interchange, message, seeded
 from tests.effort import PROFILE, times
 from tests.way import NOW, SAMPLES, SPECS
-from validators.edifact import decide, explain
 
 
 def structure(kind: str, version: str = "3") -> Structure:
@@ -44,7 +44,7 @@ def verdicts(body: bytes) -> list[tuple[bool, int]]:
 def test_what_is_compiled_beforehand_is_what_messages_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[object, ...]] = []
     fits = SimpleNamespace(accepts=lambda *_: True)
-    for module in (pipeline, validators.edifact):
+    for module in (pipeline, edifact.message):
         monkeypatch.setattr(module, "matcher", lambda *tables: asked.append(tables) or fits)
     assert all(pipeline.warm(SPECS))
     warmed, asked = set(asked), asked[:0]

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import limits
-from gateway.errors import Malformed
-from responses.contrl import contrl
+from core import limits
+from core.errors import Malformed
+from edifact.contrl import contrl
+from edifact.message import check
 from tests.edifact_cases import CUSDEC, GOVCBR, UNB, interchange, judge, message
 from tests.test_edifact_contrl import NOW
-from validators.edifact import check
 
 HEAD = f"{UNB}'".encode()
 UNH = b"UNH+1+GOVCBR:D:13A:UN'"

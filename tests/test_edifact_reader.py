@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydifact.parser import Parser
 
-from gateway.errors import Malformed
-from parsers import edifact
+from core.errors import Malformed
+from edifact import reader as edifact
 from tests.edifact_cases import DIRECTORIES, GOVCBR, UNB, interchange, judge, message
 
 

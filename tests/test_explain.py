@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from lxml import html
 
+from core.calendar import eastern
+from core.envelope import Envelope
+from core.findings import Place
+from core.register import Facts
+from core.transmission import Received
 from gateway import pipeline
-from gateway.calendar import eastern
 from gateway.catalogue import PLACEHOLDERS, in_words, listed_rules
 from gateway.desk.explain import LINES_SHOWN, Explained, amount_in_words, day_in_words, excerpt, explain
-from gateway.model import Envelope, Facts, Place, Received
-from parsers.writer import write_edifact, write_xml
+from gateway.trade.writer import write_edifact, write_xml
 from tests.builders import DECLARATION, NOW, facts, valid_declaration, with_lines
 from tests.desk import Run, recorded, runner
 from tests.house import house

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from lxml import html
 
+from core.register import Facts
+from core.transmission import Judged, Outcome, Received
 from gateway import pipeline
 from gateway.cli.main import main
-from gateway.model import Facts, Judged, Outcome, Received
 from tests.desk import Run, recorded, runner
 from tests.house import house
 from tests.test_replay_parked import park

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 from lxml import html
 
+from core.declaration import Commodity, Declaration, Invoice, MessageType, Value
+from core.specs import Element, Pack, Specs
 from gateway.cli.main import main
-from gateway.model import Commodity, Declaration, Invoice, MessageType, Value
 from gateway.pipeline import prepare
-from gateway.specs import Element, Pack, Specs
 from gateway.trade.guide import build
 from routing.partners import load_partners
 from tests.packs import HOME, ROOT, copy, rewrite

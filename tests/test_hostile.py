@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gateway import limits
-from gateway.model import Place
+from core import limits
+from core.findings import Place
 from parsers import xml
 from tests.builders import DECLARATION, valid_declaration
 from tests.hostile import BYTES, FOLDER, GOOD_XML, RECIPES, body_of, rows
@@ -80,8 +80,8 @@ def test_the_file_that_a_document_names_is_not_even_opened(tmp_path: Any, subset
 
 
 def test_a_large_document_is_explained_by_excerpt_as_a_small_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gateway.model import Envelope
-    from parsers.writer import write_xml
+    from core.envelope import Envelope
+    from gateway.trade.writer import write_xml
 
     envelope = Envelope("ERABLECOURTIER", "CARMGATEWAY", "R")
     body = write_xml(valid_declaration(lines=150), DECLARATION, envelope).decode()

@@ -18,13 +18,16 @@ import kombu
 import pytest
 from click.testing import CliRunner
 
+from core.calendar import Period
+from core.envelope import Envelope
+from core.errors import GatewayError
+from core.partner import Partner
+from core.transmission import Outcome, Received, Verdict
 from gateway import service
-from gateway.broker import Delivery, Letter, open_broker
 from gateway.cli.main import main
-from gateway.errors import GatewayError
 from gateway.journal import Journal
-from gateway.model import Envelope, Outcome, Partner, Period, Received, Verdict
-from parsers.writer import write_edifact, write_xml
+from gateway.queues.broker import Delivery, Letter, open_broker
+from gateway.trade.writer import write_edifact, write_xml
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, load_routes
 from tests.builders import DECLARATION, IMPORTER, valid_declaration
@@ -112,8 +115,8 @@ def test_a_partner_may_connect_as_another_user_than_its_id(tmp_path: Path) -> No
 def judged(partner: Partner | None, body: bytes) -> Outcome:
     way = Way()
     if partner is None:
+        from core.register import Facts
         from gateway import pipeline
-        from gateway.model import Facts
 
         return pipeline.handle(Received("0" * 32, None, body, NOW), Facts(NOW, None), way.specs)
     outcome, _, _ = way.send(partner, body)

@@ -20,30 +20,17 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from gateway import limits
-from gateway.errors import GatewayError, JournalUnavailable
+from core import limits
+from core.declaration import Declaration, MessageType, Nature
+from core.envelope import Envelope
+from core.errors import GatewayError, JournalUnavailable
+from core.findings import Bilingual, Finding, Place, Severity
+from core.register import VersionFact
+from core.transmission import Judged, Message, Outcome, Outgoing, Syntax, Verdict, stable_id
 from gateway.journal import Claimed, Conflict, Delivery, Journal, Settlement, inbox_id
 from gateway.journal.inbox import WINDOW
 from gateway.journal.outbox import FAILURES
-from gateway.model import (
-    Bilingual,
-    Declaration,
-    Envelope,
-    Finding,
-    Judged,
-    Message,
-    MessageType,
-    Nature,
-    Outcome,
-    Outgoing,
-    Place,
-    Severity,
-    Syntax,
-    Verdict,
-    VersionFact,
-    stable_id,
-)
-from gateway.tables import metadata
+from gateway.journal.tables import metadata
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)

@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.audit import GENESIS, Link, link_hash, walk
-from gateway.codec import (
+from core.declaration import Commodity, Declaration, Invoice, Unreadable
+from core.envelope import Envelope
+from core.findings import Bilingual, Finding, Place, Severity
+from gateway.journal.audit import GENESIS, Link, link_hash, walk
+from gateway.journal.codec import (
     decode_declaration,
     decode_envelope,
     encode_declaration,
@@ -23,17 +26,6 @@ from gateway.codec import (
 )
 from gateway.journal.inbox import ready
 from gateway.journal.outbox import LONGEST_PAUSE, pause
-from gateway.model import (
-    Bilingual,
-    Commodity,
-    Declaration,
-    Envelope,
-    Finding,
-    Invoice,
-    Place,
-    Severity,
-    Unreadable,
-)
 
 texts = st.text(st.characters(), max_size=8)  # lone surrogates and NUL included
 values = st.one_of(

@@ -10,22 +10,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway import limits
+from core import limits
+from core.declaration import Declaration, MessageType, Nature
+from core.envelope import Envelope
+from core.register import VersionFact
+from core.transmission import Judged, Message, Outcome, Outgoing, Syntax, Verdict, stable_id
 from gateway.journal import Claimed, Conflict, Delivery, Journal
-from gateway.model import (
-    Declaration,
-    Envelope,
-    Judged,
-    Message,
-    MessageType,
-    Nature,
-    Outcome,
-    Outgoing,
-    Syntax,
-    Verdict,
-    VersionFact,
-    stable_id,
-)
 from tests.effort import times
 
 LEASE = 60

@@ -14,9 +14,9 @@ import sqlalchemy
 from click.testing import CliRunner
 
 from gateway import service
-from gateway.audit import GENESIS, Link, link_hash, walk
 from gateway.cli.main import main
-from gateway.retention import load_retention, months_before
+from gateway.journal.audit import GENESIS, Link, link_hash, walk
+from gateway.journal.periods import load_retention, months_before
 from tests.effort import times
 from tests.house import House, house
 from tests.way import SAMPLES

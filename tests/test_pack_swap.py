@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from core.declaration import Declaration, MessageType
+from core.errors import SpecError
+from core.specs import Specs
+from core.transmission import Syntax
 from gateway.cli.main import main
-from gateway.errors import SpecError
-from gateway.model import Declaration, MessageType, Syntax
 from gateway.pipeline import prepare
-from gateway.specs import Specs
 from gateway.trade.samples import Maker, play, write
 from tests.packs import BOTH, DAY, PARTNER, ROOT, Row, copy, edit, judged, original, rewrite, sent, set_field
 

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.calendar import EASTERN
-from gateway.model import Envelope, Facts, Judged, Partner, Period, Received, Syntax
+from core.calendar import EASTERN, Period
+from core.envelope import Envelope
+from core.partner import Partner
+from core.register import Facts
+from core.specs import Specs
+from core.transmission import Judged, Received, Syntax
 from gateway.pipeline import handle, prepare
-from gateway.specs import Specs
-from parsers.writer import write_edifact, write_xml
+from gateway.trade.writer import write_edifact, write_xml
 from tests.packs import BOTH, PARTNER, copy, edit, original, rewrite, set_field
 
 AUTUMN, SPRING, SUMMER = date(2026, 11, 23), date(2027, 2, 15), date(2027, 6, 15)

@@ -13,8 +13,8 @@ import pytest
 import xmlschema
 from lxml import etree
 
-from gateway import specs
-from gateway.specs import Element, Pack, Specs
+from core import specs
+from core.specs import Element, Pack, Specs
 from parsers.places import Position, edifact_place, xml_path
 
 ROOT = Path(__file__).parents[1] / "eccrd_specs"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
+from core.declaration import Declaration
+from core.specs import Pack
+from core.transmission import Message, Received
 from gateway import pipeline
-from gateway.model import Declaration, Message, Received
-from gateway.specs import Pack
+from gateway.trade.writer import write_edifact, write_xml
 from parsers import cad_edifact, cad_xml, shapes
-from parsers.writer import write_edifact, write_xml
 from tests.builders import DECLARATION, NOW, SPECS, valid_declaration
 from tests.test_way_both_syntaxes import SAID, declarations, written
 from tests.way import SAMPLES

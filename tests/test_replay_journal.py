@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from core.declaration import Nature
+from core.transmission import stable_id
 from gateway.journal import Claimed, Execution, Journal, Recorded, Selection, Settlement
-from gateway.model import Nature, stable_id
 from tests.test_journal import NOW, NUMBER, bring, claim_one, delivery, outcome, outgoing
 
 MINUTE = timedelta(minutes=1)

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from gateway import limits, pipeline, service
-from gateway.broker import Letter
+from core import limits
+from gateway import pipeline, service
+from gateway.queues.broker import Letter
 from tests.desk import Run, runner
 from tests.house import House, house, kinds
 from tests.way import SAMPLES

@@ -15,36 +15,22 @@ from hypothesis import strategies as st
 from lxml import etree
 from pydifact.segmentcollection import RawSegmentCollection
 
-from gateway.directory import load as load_directories
-from gateway.errors import GatewayError
-from gateway.limits import FINDINGS_LISTED
-from gateway.model import (
-    Amounts,
-    AssessedLine,
-    AssessmentResult,
-    Bilingual,
-    Declaration,
-    Envelope,
-    Finding,
-    Interchange,
-    Judged,
-    Message,
-    MessageType,
-    Partner,
-    Place,
-    Reason,
-    Received,
-    Severity,
-    Syntax,
-    Verdict,
-)
-from gateway.specs import load as load_specs
-from parsers.edifact import MessageText, read
+from core.assessment import Amounts, AssessedLine, AssessmentResult, Reason
+from core.declaration import Declaration, MessageType
+from core.envelope import Envelope, Interchange
+from core.errors import GatewayError
+from core.findings import Bilingual, Finding, Place, Severity
+from core.limits import FINDINGS_LISTED
+from core.loading import load as load_specs
+from core.partner import Partner
+from core.transmission import Judged, Message, Received, Syntax, Verdict
+from edifact.directory import load as load_directories
+from edifact.message import explain
+from edifact.reader import MessageText, read
 from responses.answers import answer
 from responses.business import pointer_steps
 from responses.receipt import receipt
 from tests.effort import times
-from validators.edifact import explain
 
 pytestmark = pytest.mark.filterwarnings("ignore::pydifact.exceptions.MissingImplementationWarning")
 

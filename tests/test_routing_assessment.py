@@ -9,24 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import GatewayError
-from gateway.model import (
-    Amounts,
-    Commodity,
-    Declaration,
-    Envelope,
-    Invoice,
-    Judged,
-    Message,
-    MessageType,
-    Nature,
-    Syntax,
-    Unreadable,
-    Verdict,
-    VersionFact,
-)
+from core.assessment import Amounts
+from core.declaration import Commodity, Declaration, Invoice, MessageType, Nature, Unreadable
+from core.envelope import Envelope
+from core.errors import GatewayError
+from core.register import VersionFact
+from core.transmission import Judged, Message, Syntax, Verdict
+from gateway.engine.assess import assess, load_rates
 from routing.assessment import build_request, read_request, read_result, write_result
-from routing.engine import assess, load_rates
 
 NOW = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
 RATES = load_rates()

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import GatewayError
-from gateway.model import Agreement, MessageType, Nature, Period
+from core.calendar import Period
+from core.declaration import MessageType, Nature
+from core.errors import GatewayError
+from core.partner import Agreement
 from routing.partners import inbound_queue, load_partners
 from routing.routes import destination, load_routes
 

@@ -12,9 +12,10 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.findings import Severity
+from core.transmission import Syntax, Verdict
 from gateway.catalogue import listed_rules
 from gateway.cli.main import main
-from gateway.model import Severity, Syntax, Verdict
 from gateway.pipeline import prepare
 from gateway.trade.samples import RECIPES, Maker, Sample, faults, faulty, play, write
 from routing.partners import load_partners

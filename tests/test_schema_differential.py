@@ -11,11 +11,14 @@ import pytest
 import xmlschema
 from lxml import etree
 
-from gateway.model import Envelope, Facts, Finding, Received
+from core.envelope import Envelope
+from core.findings import Finding
+from core.register import Facts
+from core.transmission import Received
 from gateway.pipeline import handle, prepare
 from gateway.trade.samples import Maker
+from gateway.trade.writer import write_xml
 from parsers import xml
-from parsers.writer import write_xml
 from tests.effort import PROFILE
 from tests.packs import PARTNER, ROOT
 

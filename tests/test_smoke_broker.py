@@ -16,15 +16,15 @@ from urllib.parse import urlsplit
 import pytest
 from click.testing import CliRunner
 
-from gateway import engine_loop
-from gateway.broker import open_broker
+from core.errors import GatewayError
+from core.transmission import Syntax
 from gateway.cli.smoke import smoke
-from gateway.errors import GatewayError
-from gateway.model import Syntax
+from gateway.engine import loop as engine_loop
+from gateway.engine.assess import assess
+from gateway.queues.broker import open_broker
 from gateway.trade.scenario import KIT, Scenario, load_scenario, unmet_codes
 from gateway.trade.smoke import Result, process
 from gateway.trade.smoke_broker import Sender, play
-from routing.engine import assess
 from routing.routes import for_tests, load_routes
 from tests.house import House, house, settings_in
 from tests.smoke_partners import MESSAGES, SCENARIO, blank_result

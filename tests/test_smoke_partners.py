@@ -11,12 +11,12 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from gateway.broker import Broker, open_broker
-from gateway.model import Envelope
+from core.envelope import Envelope
+from gateway.queues.broker import Broker, open_broker
 from gateway.trade.scenario import Scenario
 from gateway.trade.smoke import Result
 from gateway.trade.smoke_broker import Sender
-from parsers.writer import write_edifact
+from gateway.trade.writer import write_edifact
 from tests import smoke_partners as partners
 from tests.builders import DECLARATION
 from tests.way import PARTNERS, SPECS

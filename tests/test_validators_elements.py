@@ -8,18 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.model import (
-    Address,
-    Bilingual,
-    Commodity,
-    Declaration,
-    Fault,
-    Invoice,
-    MessageType,
-    Period,
-    Unreadable,
-)
-from gateway.specs import Code, CodeList, Specs, parse_format
+from core.calendar import Period
+from core.declaration import Commodity, Declaration, Invoice, MessageType, Unreadable
+from core.findings import Address, Bilingual, Fault
+from core.loading import parse_format
+from core.specs import Code, CodeList, Specs
 from tests.builders import CORRECTION, DECLARATION, SPECS, valid_change, valid_declaration, with_lines, withdraw_request
 from validators.elements import check_elements, in_words
 

@@ -7,23 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.errors import SpecError
-from gateway.model import (
-    Address,
-    Bilingual,
-    Commodity,
-    Declaration,
-    Facts,
-    Fault,
-    Invoice,
-    MessageType,
-    Nature,
-    Period,
-    Severity,
-    Unreadable,
-    Value,
-)
-from gateway.specs import Code, CodeList, FindingText, Rule, Specs
+from core.calendar import Period
+from core.declaration import Commodity, Declaration, Invoice, MessageType, Nature, Unreadable, Value
+from core.errors import SpecError
+from core.findings import Address, Bilingual, Fault, Severity
+from core.register import Facts
+from core.specs import Code, CodeList, FindingText, Rule, Specs
 from tests.builders import (
     CORRECTION,
     DECLARATION,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from lxml import etree
 
-from gateway.model import Address, Fault, Place
+from core.findings import Address, Fault, Place
 from tests.builders import DECLARATION
 from validators.schema import ERRORS_EXPLAINED, explain
 

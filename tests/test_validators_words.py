@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits import ECHO_CHARACTERS, FINDINGS_LISTED
-from gateway.model import Address, Envelope, Fault, Message, MessageType, Period, Place, Severity, Syntax
+from core.calendar import Period
+from core.declaration import MessageType
+from core.envelope import Envelope
+from core.findings import Address, Fault, Place, Severity
+from core.limits import ECHO_CHARACTERS, FINDINGS_LISTED
+from core.transmission import Message, Syntax
 from tests.builders import CORRECTION, DECLARATION, IMPORTER, SPECS, facts, partner, valid_declaration
 from validators.explain import shown, to_finding, to_findings
 from validators.rulebook import apply_rules

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from gateway import limits
-from gateway.broker import Delivery
+from core import limits
 from gateway.cli.main import main
 from gateway.health import Figures
+from gateway.queues.broker import Delivery
 from tests.house import House, house, kinds, settings_in
 from tests.way import SAMPLES
 

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from core.findings import Severity
+from core.register import Facts
+from core.transmission import Outcome, Received, Verdict
 from gateway import pipeline
-from gateway.model import Facts, Outcome, Received, Severity, Verdict
 from tests.effort import times
 from tests.way import HOME, NOW, PARTNERS, SAMPLES, SPECS, play, rows
 

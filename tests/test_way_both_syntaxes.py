@@ -13,10 +13,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from core.declaration import Commodity, Declaration, Invoice, Level, Unreadable, Value
+from core.envelope import Envelope
+from core.specs import Element, Pack
+from core.transmission import Parsed, Received, Verdict
 from gateway import pipeline
-from gateway.model import Commodity, Declaration, Envelope, Invoice, Level, Parsed, Received, Unreadable, Value, Verdict
-from gateway.specs import Element, Pack
-from parsers.writer import write_edifact, write_xml
+from gateway.trade.writer import write_edifact, write_xml
 from tests.builders import (
     CORRECTION,
     DECLARATION,
@@ -209,7 +211,7 @@ TYPES = ["AB", "C", "F", "TT", "V", *sorted(WAREHOUSE_IN), *sorted(EX_WAREHOUSE)
 
 def pointer(element: Element) -> str:
     """Return where the pack says that an element of the first invoice and line stands."""
-    from gateway.model import Address
+    from core.findings import Address
 
     numbers: Mapping[str, tuple[int, int]] = {"declaration": (0, 0), "invoice": (1, 0), "commodity": (1, 1)}
     return DECLARATION.pointer(Address(element.name, *numbers[element.level]))

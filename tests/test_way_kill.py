@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.broker import Letter, open_broker
 from gateway.journal import Journal
+from gateway.queues.broker import Letter, open_broker
 from gateway.serve import queues
 from routing.partners import inbound_queue
 from tests.crashing_serve import SENT, delivery, outcome

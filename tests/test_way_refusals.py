@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import limits, pipeline
-from gateway.model import Facts, Outcome, Partner, Received
+from core import limits
+from core.partner import Partner
+from core.register import Facts
+from core.transmission import Outcome, Received
+from gateway import pipeline
 from tests.way import NOW, PARTNERS, SAMPLES, SPECS
 
 GOOD = (SAMPLES / "originals/ab-two-lines.edi").read_bytes()

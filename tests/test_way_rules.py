@@ -4,9 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.model import Envelope, Facts, Judged, MessageType, Received, Severity, Verdict
+from core.declaration import MessageType
+from core.envelope import Envelope
+from core.findings import Severity
+from core.register import Facts
+from core.transmission import Judged, Received, Verdict
 from gateway.pipeline import handle
-from parsers.writer import write_edifact, write_xml
+from gateway.trade.writer import write_edifact, write_xml
 from tests.builders import CORRECTION, DECLARATION, SPECS, facts, valid_change, valid_declaration, version_fact
 from tests.test_validators_rules import BREAKS, TYPES, WITH_CBSA_CODE
 

@@ -11,10 +11,10 @@ import xmlschema
 from lxml import etree
 from pydifact.segmentcollection import RawSegmentCollection
 
-from gateway.model import Verdict
-from parsers.edifact import InterchangeText, MessageText, read
+from core.transmission import Verdict
+from edifact.message import check_interchange, explain
+from edifact.reader import InterchangeText, MessageText, read
 from tests.way import HOME, SAMPLES, SPECS, play, rows
-from validators.edifact import check_interchange, explain
 
 pytestmark = pytest.mark.filterwarnings("ignore::pydifact.exceptions.MissingImplementationWarning")
 

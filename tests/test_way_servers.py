@@ -17,9 +17,9 @@ import pytest
 from rich.console import Console
 
 from gateway import service
-from gateway.broker import open_broker
 from gateway.cli import demo
 from gateway.journal import Journal
+from gateway.queues.broker import open_broker
 from gateway.serve import queues
 from tests.house import House, house, settings_in
 from tests.way import HOME, NOW, PARTNERS, SAMPLES, rows

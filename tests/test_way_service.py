@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from gateway import limits, pipeline, service
-from gateway.errors import JournalUnavailable
+from core import limits
+from core.envelope import Envelope
+from core.errors import JournalUnavailable
+from gateway import pipeline, service
 from gateway.journal import Conflict, Journal
-from gateway.model import Envelope
-from parsers.writer import write_edifact, write_xml
+from gateway.trade.writer import write_edifact, write_xml
 from tests.builders import CORRECTION, DECLARATION, valid_change, valid_declaration
 from tests.house import House, house, kinds
 from tests.way import PARTNERS, SAMPLES
@@ -392,7 +393,7 @@ def test_it_is_parked_even_if_no_answer_can_be_made(
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"contract": "1.0"}', b"\xff\xfe"])
 def test_a_result_that_cannot_be_read_is_parked(gateway: House, body: bytes) -> None:
-    from gateway.broker import Letter
+    from gateway.queues.broker import Letter
 
     gateway.broker.publish([Letter("r", "assessment.results", "application/json", body)])
     gateway.settle_down()
@@ -402,14 +403,14 @@ def test_a_result_that_cannot_be_read_is_parked(gateway: House, body: bytes) -> 
 
 
 def test_a_result_that_comes_twice_or_answers_nothing_has_no_effect(gateway: House) -> None:
-    from gateway.broker import Letter
+    from gateway.queues.broker import Letter
 
     gateway.send("maple", ORIGINAL)
     while gateway.receive() + gateway.work() + gateway.dispatch():
         pass
     (request,) = gateway.taken("assessment.requests")
+    from gateway.engine.assess import assess
     from routing.assessment import read_request, write_result
-    from routing.engine import assess
     from tests.way import RATES
 
     result = assess(read_request(request.body), RATES).result

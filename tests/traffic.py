@@ -10,10 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from core.calendar import eastern_day
+from core.declaration import Declaration, MessageType
+from core.transmission import Syntax
 from gateway import service
-from gateway.calendar import eastern_day
 from gateway.journal import Delivery, Journal, inbox_id
-from gateway.model import Declaration, MessageType, Syntax
 from gateway.trade.samples import Maker, write
 from parsers import sniff
 from tests.way import HOME, PARTNERS, SPECS

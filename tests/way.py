@@ -9,11 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from core.partner import Partner
+from core.register import Facts, VersionFact
+from core.specs import Specs
+from core.transmission import Outcome, Outgoing, Received, Verdict, stable_id
 from gateway import pipeline
-from gateway.model import Facts, Outcome, Outgoing, Partner, Received, Verdict, VersionFact, stable_id
-from gateway.specs import Specs
+from gateway.engine.assess import assess, load_rates
 from routing.assessment import read_request, read_result, write_result
-from routing.engine import assess, load_rates
 from routing.partners import load_partners
 
 HOME = Path(__file__).parents[1]

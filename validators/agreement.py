@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 
-from gateway.calendar import eastern_day
-from gateway.model import Facts, Fault, Interchange, Parsed, Partner
+from core.calendar import eastern_day
+from core.envelope import Interchange
+from core.findings import Fault
+from core.partner import Partner
+from core.register import Facts
+from core.transmission import Parsed
 
 # The elements of UNB that have components: sender, recipient, date and time.
 COMPOSITES = {3, 4, 5}

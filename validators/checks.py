@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
-from gateway.calendar import eastern_day, is_correction, payment_due
-from gateway.model import Commodity, Declaration, Facts, MessageType, Nature, Value, VersionFact
-from gateway.specs import Pack, Rule, Specs
+from core.calendar import eastern_day, is_correction, payment_due
+from core.declaration import Commodity, Declaration, MessageType, Nature, Value
+from core.register import Facts, VersionFact
+from core.specs import Pack, Rule, Specs
 
 
 class Hit(NamedTuple):

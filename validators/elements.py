@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache, lru_cache
 
-from gateway.model import Address, Bilingual, Declaration, Fault, Level, MessageType, Unreadable
-from gateway.specs import FORMAT, CodeList, Element, Format, Pack, Specs
+from core.declaration import Declaration, Level, MessageType, Unreadable
+from core.findings import Address, Bilingual, Fault
+from core.specs import FORMAT, CodeList, Element, Format, Pack, Specs
 
 MISSING, UNREADABLE, NOT_LISTED, DOUBTFUL, NOT_USED, REPEATED = (f"CAD-000{n}" for n in range(1, 7))
 

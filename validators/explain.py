@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 
-from gateway.limits import ECHO_CHARACTERS, FINDINGS_LISTED
-from gateway.model import Bilingual, Fault, Finding, Message, Place, Severity, picture_in
-from gateway.specs import FindingText, Pack, Specs
+from core.findings import Bilingual, Fault, Finding, Place, Severity, picture_in
+from core.limits import ECHO_CHARACTERS, FINDINGS_LISTED
+from core.specs import FindingText, Pack, Specs
+from core.transmission import Message
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 

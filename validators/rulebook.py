@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, lru_cache
 
-from gateway.calendar import eastern_day
-from gateway.errors import SpecError
-from gateway.model import Address, Declaration, Facts, Fault, Level, MessageType
-from gateway.specs import Pack, Rule, Specs
+from core.calendar import eastern_day
+from core.declaration import Declaration, Level, MessageType
+from core.errors import SpecError
+from core.findings import Address, Fault
+from core.register import Facts
+from core.specs import Pack, Rule, Specs
 from validators.checks import Bound, Case, Hit, Term, nature_of
 from validators.elements import details_of, known_type, usage_of
 from validators.rules import CHECKS  # from there, so that importing the rulebook registers every check

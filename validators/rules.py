@@ -13,9 +13,9 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
-from gateway.calendar import add_business_days, add_months, eastern_day
-from gateway.model import Commodity, Declaration, Invoice, Level, Nature, Value
-from gateway.specs import Pack, Rule
+from core.calendar import add_business_days, add_months, eastern_day
+from core.declaration import Commodity, Declaration, Invoice, Level, Nature, Value
+from core.specs import Pack, Rule
 from validators.checks import CHECKS, Bound, Case, Hit, Prepare, check
 from validators.elements import is_always_valid, listed_on, unlisted_details
 

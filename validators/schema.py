@@ -11,9 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gateway.limits import FINDINGS_LISTED
-from gateway.model import XML_SPACE, Address, Bilingual, Fault, MessageType, Place, Unreadable
-from gateway.specs import Element, Pack
+from core.declaration import MessageType, Unreadable
+from core.findings import Address, Bilingual, Fault, Place
+from core.limits import FINDINGS_LISTED
+from core.specs import Element, Pack
+from core.transmission import XML_SPACE
 from validators.elements import MISSING, UNREADABLE, details_of, unreadable, usage_of
 
 if TYPE_CHECKING:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.calendar import eastern_day
-from gateway.model import Address, Declaration, Envelope, Facts, Fault, Partner
-from gateway.specs import Specs
+from core.calendar import eastern_day
+from core.declaration import Declaration
+from core.envelope import Envelope
+from core.findings import Address, Fault
+from core.partner import Partner
+from core.register import Facts
+from core.specs import Specs
 
 # Found by the transport, before anything is read: RabbitMQ's user is missing, or is not the queue's owner.
 ANONYMOUS, SOMEBODY_ELSE = "GTW-0012", "GTW-0013"

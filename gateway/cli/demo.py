@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.broker import Broker, Delivery, Letter, open_broker
+from core.errors import BrokerUnavailable, GatewayError
 from gateway.cli.main import SUFFIXES
-from gateway.errors import BrokerUnavailable, GatewayError
 from gateway.journal import Journal
+from gateway.queues.broker import Broker, Delivery, Letter, open_broker
 from gateway.settings import HOME, Settings, from_environment
 from routing.partners import inbound_queue, load_partners
 

@@ -15,27 +15,19 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from gateway import calendar, pipeline
+from core import calendar
+from core.declaration import Declaration, MessageType, Nature
+from core.errors import GatewayError
+from core.findings import Bilingual
+from core.partner import Partner
+from core.register import Facts, VersionFact
+from core.specs import Pack, Specs
+from core.transmission import Judged, Message, Parsed, Received, stable_id
+from gateway import pipeline
 from gateway.cli.shared import CONFIDENCES, FORMAT, LANGUAGE, named_partner, open_journal, out, read_file
 from gateway.desk.diff import Diff, compare, effect_of, line_differences
-from gateway.errors import GatewayError
-from gateway.model import (
-    Bilingual,
-    Declaration,
-    Facts,
-    Judged,
-    Message,
-    MessageType,
-    Nature,
-    Parsed,
-    Partner,
-    Received,
-    VersionFact,
-    stable_id,
-)
+from gateway.engine.assess import load_rates
 from gateway.settings import Settings, from_environment
-from gateway.specs import Pack, Specs
-from routing.engine import load_rates
 from routing.partners import load_partners
 from validators.rulebook import nature_of
 

@@ -13,17 +13,19 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from core.calendar import eastern
+from core.errors import GatewayError
+from core.findings import Bilingual, Severity
+from core.partner import Partner
+from core.specs import FindingText, Specs
+from core.transmission import Judged, Verdict
 from gateway import pages, pipeline
-from gateway.calendar import eastern
 from gateway.catalogue import in_words, listed_rules
 from gateway.cli.shared import CONFIDENCES, HTML, LANGUAGE, files_with_facts, open_journal, out
 from gateway.desk import replay
 from gateway.desk.explain import Explained, Remark, explain, where
-from gateway.errors import GatewayError
 from gateway.journal import RESEND_OF, Journal, Recorded
-from gateway.model import Bilingual, Judged, Partner, Severity, Verdict
 from gateway.settings import Settings, from_environment
-from gateway.specs import FindingText, Specs
 from routing.partners import load_partners
 
 CODE = re.compile(r"[A-Z]{3}-\d{4}")

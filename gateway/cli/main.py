@@ -19,9 +19,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway import limits, logs, pipeline, serve
-from gateway.broker import Letter, mask, open_broker, uid_of, users_of
-from gateway.calendar import eastern
+from core import limits
+from core.calendar import eastern
+from core.declaration import MessageType
+from core.errors import GatewayError
+from core.findings import Bilingual, Finding, Severity
+from core.transmission import Judged, Outgoing, Syntax, Verdict
+from gateway import logs, pipeline, serve
 from gateway.cli import diff, explain, ops, replay, show, smoke, spec
 from gateway.cli.shared import (
     LANGUAGE,
@@ -35,11 +39,10 @@ from gateway.cli.shared import (
     read_file,
 )
 from gateway.desk.explain import where
-from gateway.errors import GatewayError
 from gateway.journal import RESEND_OF, Journal, inbox_id
-from gateway.model import Bilingual, Finding, Judged, MessageType, Outgoing, Severity, Syntax, Verdict
+from gateway.queues.broker import Letter, mask, open_broker, uid_of, users_of
+from gateway.queues.embedded import store_of
 from gateway.settings import HOME, Settings, from_environment
-from gateway.transports import store_of
 from routing.partners import inbound_queue, load_partners
 
 out = Console(highlight=False, soft_wrap=True)

@@ -15,13 +15,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gateway.broker import INTAKE_EXCHANGE
-from gateway.calendar import eastern
+from core.calendar import eastern
+from core.errors import GatewayError
+from core.partner import Partner
 from gateway.cli.shared import open_journal
-from gateway.errors import GatewayError
 from gateway.journal import Journal
-from gateway.model import Partner
-from gateway.retention import load_retention, months_before
+from gateway.journal.periods import load_retention, months_before
+from gateway.queues.broker import INTAKE_EXCHANGE
 from gateway.service import now
 from gateway.settings import from_environment
 from routing.partners import inbound_queue, load_partners

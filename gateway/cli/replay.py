@@ -18,8 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from core.calendar import eastern
+from core.errors import GatewayError
+from core.findings import Bilingual
+from core.specs import Specs
+from core.transmission import Outcome, Verdict
 from gateway import pages, pipeline
-from gateway.calendar import eastern
 from gateway.catalogue import in_words
 from gateway.cli.shared import (
     FORMAT,
@@ -36,11 +40,8 @@ from gateway.cli.shared import (
 )
 from gateway.desk import replay
 from gateway.desk.trial import differences, play, read_expectations
-from gateway.errors import GatewayError
 from gateway.journal import RESEND_OF, Execution, Journal, Recorded, Selection
-from gateway.model import Bilingual, Outcome, Verdict
 from gateway.settings import Settings, from_environment
-from gateway.specs import Specs
 from gateway.trade.replies import ANSWERS
 from routing.partners import load_partners
 from validators.explain import text_of

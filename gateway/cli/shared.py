@@ -14,26 +14,20 @@ from typing import Any
 import click
 from rich.console import Console
 
+from core.calendar import EASTERN, Period
+from core.declaration import Declaration, MessageType
+from core.envelope import Envelope
+from core.errors import GatewayError
+from core.findings import Bilingual, Severity
+from core.partner import Partner
+from core.register import Facts
+from core.specs import Specs
+from core.transmission import Parsed, Received
 from gateway import pipeline
-from gateway.broker import mask, users_of
-from gateway.calendar import EASTERN
 from gateway.desk.trial import TABLES, Trial
-from gateway.errors import GatewayError
 from gateway.journal import Journal
-from gateway.model import (
-    Bilingual,
-    Declaration,
-    Envelope,
-    Facts,
-    MessageType,
-    Parsed,
-    Partner,
-    Period,
-    Received,
-    Severity,
-)
+from gateway.queues.broker import mask, users_of
 from gateway.settings import Settings
-from gateway.specs import Specs
 from routing.partners import load_partners
 
 LANGUAGE = click.option(

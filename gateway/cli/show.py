@@ -11,11 +11,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from gateway.calendar import eastern
+from core.calendar import eastern
+from core.errors import GatewayError
+from core.findings import Place
 from gateway.cli.shared import FORMAT, open_journal, plain
 from gateway.desk.explain import visible, where
-from gateway.errors import GatewayError
-from gateway.model import Place
 from gateway.settings import from_environment
 
 out = Console(highlight=False, soft_wrap=True)

@@ -15,14 +15,15 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from core.errors import GatewayError
+from core.findings import Bilingual
+from core.partner import Partner
+from core.specs import Specs
 from gateway import logs, pipeline
-from gateway.broker import mask, open_broker
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
-from gateway.errors import GatewayError
-from gateway.model import Bilingual, Partner
+from gateway.queues.broker import mask, open_broker
 from gateway.serve import stop_signals
 from gateway.settings import Settings, from_environment
-from gateway.specs import Specs
 from gateway.trade import smoke_broker, smoke_customs
 from gateway.trade.scenario import KIT, Scenario, load_scenario
 from gateway.trade.smoke import START_SECONDS, Result, blank, check_report, digest, folder, gateway_of_our_own, process

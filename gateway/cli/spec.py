@@ -13,15 +13,17 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from core.calendar import eastern_day
+from core.declaration import MessageType
+from core.errors import GatewayError
+from core.findings import Bilingual, Severity
+from core.specs import Specs
+from core.transmission import Syntax
 from gateway import pipeline
-from gateway.calendar import eastern_day
 from gateway.catalogue import Listed, as_json, in_words, listed_rules, place_in_words
 from gateway.cli.shared import CONFIDENCES, LANGUAGE, SEVERITIES, known_partner
 from gateway.desk.trial import TABLES
-from gateway.errors import GatewayError
-from gateway.model import Bilingual, MessageType, Severity, Syntax
 from gateway.settings import HOME, from_environment
-from gateway.specs import Specs
 from gateway.trade.guide import build
 from gateway.trade.samples import Maker, Sample, faults, faulty, play, write
 from routing.partners import load_partners

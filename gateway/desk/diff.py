@@ -8,25 +8,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from gateway.errors import GatewayError
-from gateway.model import (
-    Amounts,
-    AssessmentResult,
-    Bilingual,
-    Commodity,
-    Declaration,
-    Judged,
-    Level,
-    Message,
-    Nature,
-    Reason,
-    Value,
-    Verdict,
-    stable_id,
-)
-from gateway.specs import Code, Element, Pack, Specs
+from core.assessment import Amounts, AssessmentResult, Reason
+from core.declaration import Commodity, Declaration, Level, Nature, Value
+from core.errors import GatewayError
+from core.findings import Bilingual
+from core.specs import Code, Element, Pack, Specs
+from core.transmission import Judged, Message, Verdict, stable_id
+from gateway.engine.assess import Rates, assess
 from routing.assessment import build_request, read_request, read_result, write_result
-from routing.engine import Rates, assess
 from validators.checks import lines_by_number
 from validators.rules import ABOUT_THE_CHANGE
 

@@ -8,23 +8,12 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from core.declaration import Declaration, Level, MessageType, Unreadable, Value
+from core.findings import Address, Bilingual, Finding, Place
+from core.partner import Partner
+from core.specs import Element, Pack, Specs
+from core.transmission import Judged, Message, Verdict
 from gateway import pages
-from gateway.model import (
-    Address,
-    Bilingual,
-    Declaration,
-    Finding,
-    Judged,
-    Level,
-    Message,
-    MessageType,
-    Partner,
-    Place,
-    Unreadable,
-    Value,
-    Verdict,
-)
-from gateway.specs import Element, Pack, Specs
 from validators.elements import in_words, listed_on
 
 # Lines of goods that are shown whole; of those after them only what has a finding, and how many have none is told.

@@ -16,12 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from core.errors import GatewayError, JournalUnavailable
+from core.findings import Bilingual
+from core.partner import Partner
+from core.register import Facts
+from core.specs import Specs
+from core.transmission import Outcome, Received, Verdict
 from gateway import pipeline
-from gateway.errors import GatewayError, JournalUnavailable
 from gateway.journal import RESEND_OF, Journal, Recorded, Selection, Told
-from gateway.model import Bilingual, Facts, Outcome, Partner, Received, Verdict
 from gateway.settings import Settings
-from gateway.specs import Specs
 from routing.partners import inbound_queue, load_partners
 
 # What is read from the journal and judged in one go: so many transmissions, at most so many bytes (or one larger).

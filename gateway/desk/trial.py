@@ -11,12 +11,14 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import NamedTuple
 
+from core.errors import GatewayError
+from core.partner import Partner
+from core.register import Facts, VersionFact
+from core.specs import Specs
+from core.transmission import Outcome, Parsed, Received, Verdict, stable_id
 from gateway import pipeline
-from gateway.errors import GatewayError
-from gateway.model import Facts, Outcome, Parsed, Partner, Received, Verdict, VersionFact, stable_id
-from gateway.specs import Specs
+from gateway.engine.assess import assess, load_rates
 from routing.assessment import read_request, read_result, write_result
-from routing.engine import assess, load_rates
 
 # Where a folder of samples says what to expect of them.
 TABLES = ("run.csv", "expected.csv")

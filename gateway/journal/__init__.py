@@ -18,8 +18,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from gateway.audit import AuditReport, walk
 from gateway.journal import database, desk, evidence, inbox, outbox, replays, results, retention, verdicts
+from gateway.journal.audit import AuditReport, walk
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
     Case,

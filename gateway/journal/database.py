@@ -41,8 +41,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-from gateway.errors import JournalUnavailable
-from gateway.tables import audit
+from core.errors import JournalUnavailable
+from gateway.journal.tables import audit
 
 DEFAULT_URL = "sqlite:///run/gateway.sqlite3"
 
@@ -58,7 +58,7 @@ INTEGER = 2**31
 # Alembic keeps its context in module globals: one thread at a time.
 one_thread = threading.Lock()
 
-MIGRATIONS = Path(__file__).parents[1] / "migrations"
+MIGRATIONS = Path(__file__).with_name("migrations")
 
 # Opens a transaction.
 Transaction = Callable[[], AbstractContextManager[Connection]]

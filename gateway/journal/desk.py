@@ -10,16 +10,15 @@ from typing import Any
 
 from sqlalchemy import Connection, func, or_, select, text, update
 
-from gateway import limits
-from gateway.errors import GatewayError
+from core import limits
+from core.errors import GatewayError
+from core.transmission import Outcome
 from gateway.journal.database import insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
 from gateway.journal.replays import executions
 from gateway.journal.rows import judged_detail, message_row, outgoing_row, storable
-from gateway.journal.values import Recorded
-from gateway.model import Outcome
-from gateway.tables import (
+from gateway.journal.tables import (
     UNACKNOWLEDGED,
     assessment_request,
     audit,
@@ -30,6 +29,7 @@ from gateway.tables import (
     message,
     outbox,
 )
+from gateway.journal.values import Recorded
 
 
 def list_messages(

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, select
 
-from gateway.audit import GENESIS, Link, link_hash
-from gateway.codec import dump
+from gateway.journal.audit import GENESIS, Link, link_hash
+from gateway.journal.codec import dump
 from gateway.journal.database import CHAINING, Transaction, insert_rows, lock
+from gateway.journal.tables import audit, inbox
 from gateway.journal.values import Event
-from gateway.tables import audit, inbox
 
 HEAD = select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)
 

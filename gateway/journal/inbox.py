@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, func, or_, select, tuple_, update
 
-from gateway import limits
-from gateway.codec import dump
+from core import limits
+from core.transmission import Outgoing, stable_id
+from gateway.journal.codec import dump
 from gateway.journal.database import RECEIVING, among, insert_rows, lock
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
 from gateway.journal.rows import AnyRow, claimed_of, in_one_go, key_of, outgoing_row, sent_detail, storable
+from gateway.journal.tables import inbox
 from gateway.journal.values import Claimed, Claims, Delivery
-from gateway.model import Outgoing, stable_id
-from gateway.tables import inbox
 
 # The lane of a transmission that holds several declarations: it waits for all before it, all after it wait for it.
 EVERY_LANE = "*"

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway import limits
+from core import limits
 from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.rows import in_one_go, storable
+from gateway.journal.tables import destination, inbox, outbox
 from gateway.journal.values import Due
-from gateway.tables import destination, inbox, outbox
 
 # A failing destination rests 1, 2, 4 ... seconds, at most five minutes, and is parked after some four hours.
 FIRST_PAUSE, LONGEST_PAUSE, FAILURES = timedelta(seconds=1), timedelta(minutes=5), 55

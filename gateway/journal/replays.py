@@ -11,8 +11,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, select, update
 
-from gateway.codec import dump, encode_findings
-from gateway.errors import GatewayError
+from core.declaration import Nature
+from core.errors import GatewayError
+from core.register import VersionFact
+from core.transmission import Judged, Outgoing, Verdict
+from gateway.journal.codec import dump, encode_findings
 from gateway.journal.database import among
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
@@ -25,10 +28,7 @@ from gateway.journal.rows import (
     sent_detail,
     storable,
 )
-from gateway.journal.values import Execution, Known, Recorded, Selection, Told
-from gateway.journal.verdicts import THESE_REFERENCES, WITHDRAWAL_ASKED
-from gateway.model import Judged, Nature, Outgoing, Verdict, VersionFact
-from gateway.tables import (
+from gateway.journal.tables import (
     assessment_request,
     audit,
     declaration_version,
@@ -38,6 +38,8 @@ from gateway.tables import (
     interchange_reference,
     message,
 )
+from gateway.journal.values import Execution, Known, Recorded, Selection, Told
+from gateway.journal.verdicts import THESE_REFERENCES, WITHDRAWAL_ASKED
 
 # Transmissions that one statement names.
 PAGE = 5_000

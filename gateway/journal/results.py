@@ -9,16 +9,17 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, select, update
 
-from gateway.codec import decode_envelope
+from core.declaration import Nature
+from core.transmission import Received, Syntax
+from gateway.journal.codec import decode_envelope
 from gateway.journal.database import among
 from gateway.journal.evidence import chain
 from gateway.journal.inbox import close, still_held
 from gateway.journal.outbox import send
 from gateway.journal.rows import AnyRow, fact_of, outgoing_row, sent_detail, storable
+from gateway.journal.tables import assessment_request, declaration_version, inbox, message
 from gateway.journal.values import Case, Claimed, Settlement
 from gateway.journal.verdicts import WITHDRAWAL_ASKED
-from gateway.model import Nature, Received, Syntax
-from gateway.tables import assessment_request, declaration_version, inbox, message
 
 ASKED = (
     select(assessment_request)

@@ -8,12 +8,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, func, select, union
 
+from core.transmission import Verdict
 from gateway.journal.database import Transaction, among
 from gateway.journal.evidence import chain
 from gateway.journal.rows import AnyRow
-from gateway.journal.verdicts import RESEND_OF
-from gateway.model import Verdict
-from gateway.tables import (
+from gateway.journal.tables import (
     assessment_request,
     declaration_version,
     execution,
@@ -23,6 +22,7 @@ from gateway.tables import (
     message,
     outbox,
 )
+from gateway.journal.verdicts import RESEND_OF
 
 # How many transmissions one transaction of a purge looks at: short enough that nobody waits for it.
 PURGE_PAGE = 500

@@ -10,10 +10,12 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from gateway import limits
-from gateway.codec import decode_declaration, encode_declaration, encode_envelope, encode_findings
+from core import limits
+from core.declaration import Nature
+from core.register import VersionFact
+from core.transmission import Judged, Outcome, Outgoing, Syntax, stable_id
+from gateway.journal.codec import decode_declaration, encode_declaration, encode_envelope, encode_findings
 from gateway.journal.values import Claimed, Recorded
-from gateway.model import Judged, Nature, Outcome, Outgoing, Syntax, VersionFact, stable_id
 
 AnyRow = Row[*tuple[Any, ...]]
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from gateway.errors import GatewayError
-from gateway.model import Envelope, Outcome, Outgoing, Received, Syntax, VersionFact
+from core.envelope import Envelope
+from core.errors import GatewayError
+from core.register import VersionFact
+from core.transmission import Outcome, Outgoing, Received, Syntax
 
 
 class Conflict(GatewayError):

@@ -11,6 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
+from core.declaration import Nature
+from core.register import VersionFact
+from core.transmission import Acknowledgement, Outcome, Verdict
 from gateway.journal.database import among, among_pairs, insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.inbox import close, still_held
@@ -25,9 +28,15 @@ from gateway.journal.rows import (
     storable,
     version_row,
 )
+from gateway.journal.tables import (
+    assessment_request,
+    declaration_version,
+    inbox,
+    interchange_reference,
+    message,
+    outbox,
+)
 from gateway.journal.values import Claimed, Conflict, Known
-from gateway.model import Acknowledgement, Nature, Outcome, Verdict, VersionFact
-from gateway.tables import assessment_request, declaration_version, inbox, interchange_reference, message, outbox
 
 # What a partner's CONTRL may say of it (0083): rejected, acknowledged, received.
 ACTIONS = ("4", "7", "8")

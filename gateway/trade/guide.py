@@ -14,21 +14,15 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup, escape
 
+from core.declaration import MessageType
+from core.errors import GatewayError
+from core.findings import Bilingual
+from core.partner import Partner
+from core.register import Facts, VersionFact
+from core.specs import CodeList, Element, FindingText, Pack, Rule, Specs
+from core.transmission import Judged, Outgoing, Received, Syntax
 from gateway import pipeline
 from gateway.catalogue import PLACEHOLDERS, listed_rules
-from gateway.errors import GatewayError
-from gateway.model import (
-    Bilingual,
-    Facts,
-    Judged,
-    MessageType,
-    Outgoing,
-    Partner,
-    Received,
-    Syntax,
-    VersionFact,
-)
-from gateway.specs import CodeList, Element, FindingText, Pack, Rule, Specs
 from gateway.trade.replies import ANSWERS
 from gateway.trade.samples import faults
 from parsers.places import edifact_place

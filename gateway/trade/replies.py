@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.directory import Directories
-from gateway.errors import GatewayError
-from gateway.model import Bilingual
-from gateway.written import MessageText
-from parsers import edifact, xml
+from core.errors import GatewayError
+from core.findings import Bilingual
+from edifact import reader as edifact
+from edifact.contrl import acknowledged
+from edifact.directory import Directories
+from edifact.text import MessageText
+from parsers import xml
 from responses.business import KINDS
-from responses.contrl import acknowledged
 
 # The answer's kind by its status code (UN 4405); WCO answers use the same codes.
 BY_STATUS: Mapping[str, str] = {kind.status: name for name, kind in KINDS.items()}

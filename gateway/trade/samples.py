@@ -14,27 +14,17 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from core.calendar import EASTERN, Period
+from core.declaration import Commodity, Declaration, Invoice, MessageType, Value
+from core.envelope import Envelope
+from core.errors import GatewayError
+from core.findings import Bilingual
+from core.partner import Partner
+from core.register import Facts, VersionFact
+from core.specs import Code, Element, Pack, Specs
+from core.transmission import Judged, Received, Syntax
 from gateway import pipeline
-from gateway.calendar import EASTERN
-from gateway.errors import GatewayError
-from gateway.model import (
-    Bilingual,
-    Commodity,
-    Declaration,
-    Envelope,
-    Facts,
-    Invoice,
-    Judged,
-    MessageType,
-    Partner,
-    Period,
-    Received,
-    Syntax,
-    Value,
-    VersionFact,
-)
-from gateway.specs import Code, Element, Pack, Specs
-from parsers.writer import write_edifact, write_xml
+from gateway.trade.writer import write_edifact, write_xml
 from validators.elements import usage_of
 from validators.rules import bn_is_valid, check_digit_of
 

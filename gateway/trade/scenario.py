@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from gateway.errors import GatewayError
-from gateway.model import Bilingual
+from core.errors import GatewayError
+from core.findings import Bilingual
 from gateway.settings import HOME
 
 KIT = HOME / "samples/conformance/kit.toml"

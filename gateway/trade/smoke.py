@@ -17,9 +17,9 @@ from typing import Literal
 
 import msgspec
 
-from gateway.broker import open_broker
-from gateway.errors import BrokerUnavailable, GatewayError
-from gateway.model import Bilingual
+from core.errors import BrokerUnavailable, GatewayError
+from core.findings import Bilingual
+from gateway.queues.broker import open_broker
 from gateway.settings import HOME, Settings
 from gateway.trade.scenario import Scenario, Step, Words
 

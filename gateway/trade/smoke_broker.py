@@ -14,17 +14,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from core.calendar import eastern_day
+from core.declaration import MessageType
+from core.envelope import Envelope
+from core.errors import GatewayError
+from core.findings import Bilingual
+from core.partner import Partner
+from core.specs import Specs
+from core.transmission import Syntax, stable_id
 from gateway import pages
-from gateway.broker import Broker, Delivery, Intake, Letter
-from gateway.calendar import eastern_day
-from gateway.errors import GatewayError
-from gateway.model import Bilingual, Envelope, MessageType, Partner, Syntax, stable_id
-from gateway.specs import Specs
+from gateway.queues.broker import Broker, Delivery, Intake, Letter
 from gateway.trade.replies import Reply, in_words, read_reply
 from gateway.trade.samples import Draft, Maker
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
 from gateway.trade.smoke import Line, Result, StageResult, blank, words
-from parsers.writer import write_edifact, write_xml
+from gateway.trade.writer import write_edifact, write_xml
 from routing.partners import inbound_queue
 from validators.rules import check_digit_of
 

@@ -14,17 +14,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.declaration import MessageType
+from core.findings import Bilingual
+from core.partner import Partner
+from core.specs import Specs
+from core.transmission import Message, Received, Verdict, stable_id
 from gateway import pipeline, service
-from gateway.broker import Broker, Intake, Letter
+from gateway.engine.assess import assess, load_rates
 from gateway.journal import Delivery, Journal
-from gateway.model import Bilingual, Message, MessageType, Partner, Received, Verdict, stable_id
-from gateway.specs import Specs
+from gateway.queues.broker import Broker, Intake, Letter
 from gateway.trade.replies import in_words
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
 from gateway.trade.smoke import Line, Result, blank, words
 from responses.business import printable
 from routing.assessment import read_request, write_result
-from routing.engine import assess, load_rates
 from routing.partners import inbound_queue
 from routing.routes import for_tests, load_routes
 

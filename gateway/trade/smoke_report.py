@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 from rich.table import Table
 from rich.text import Text
 
+from core.calendar import eastern
+from core.errors import GatewayError
+from core.findings import Bilingual
 from gateway import pages
-from gateway.calendar import eastern
-from gateway.errors import GatewayError
-from gateway.model import Bilingual
 from gateway.pages import render, write
 from gateway.trade.replies import ANSWERS
 from gateway.trade.smoke import Line, Result, canonical, digest

@@ -8,20 +8,13 @@ from datetime import date
 from decimal import Decimal
 from functools import partial
 
-from gateway import limits
-from gateway.directory import Part, Segment, Slot, Structure
-from gateway.model import Fault, Group, Interchange
-from gateway.written import (
-    RELEASED,
-    GroupText,
-    InterchangeText,
-    MessageText,
-    ServiceSegment,
-    resolve,
-    segment_end,
-)
-from validators.edifact_fast import matcher, repertoire, segment_pattern
-from validators.edifact_walk import walk
+from core import limits
+from core.envelope import Group, Interchange
+from core.findings import Fault
+from edifact.directory import Part, Segment, Slot, Structure
+from edifact.match import matcher, repertoire, segment_pattern
+from edifact.text import RELEASED, GroupText, InterchangeText, MessageText, ServiceSegment, resolve, segment_end
+from edifact.walk import walk
 
 # What may not stand in the data, by UNB 0001; in the ISO 8859 and UTF-8 levels only control characters and whatever
 # the character set could not read.

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from gateway import limits
-from gateway.directory import Directories
-from gateway.errors import Malformed
-from gateway.model import MessageHeader, Place
-from gateway.written import (
+from core import limits
+from core.envelope import MessageHeader
+from core.errors import Malformed
+from core.findings import Place
+from edifact.directory import Directories
+from edifact.text import (
     Anomaly,
     GroupText,
     InterchangeText,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.model import Place
+from core.findings import Place
 
 
 class GatewayError(Exception):

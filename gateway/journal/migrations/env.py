@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from gateway.tables import metadata
+from gateway.journal.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

@@ -16,8 +16,10 @@ from operator import add
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.errors import GatewayError
-from gateway.model import Amounts, Bilingual, Period
+from core.assessment import Amounts
+from core.calendar import Period
+from core.errors import GatewayError
+from core.findings import Bilingual
 
 SAMPLE_RATES = Path(__file__).parent / "sample_rates"
 Json = dict[str, Any]

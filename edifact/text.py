@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from gateway import limits
-from gateway.directory import Segment
-from gateway.model import Envelope, MessageHeader, Place
+from core import limits
+from core.envelope import Envelope, MessageHeader
+from core.findings import Place
+from edifact.directory import Segment
 
 # Character sets by UNB 0001; UNOA and UNOB are read as Latin-1 so that a stray byte stays visible as itself.
 ENCODINGS: Mapping[str, str] = {

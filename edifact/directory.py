@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.errors import SpecError, cause_of
+from core.errors import SpecError, cause_of
 
 FORMAT = re.compile(r"(an|a|n)(\.\.)?(\d+)")
 

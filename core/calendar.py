@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from gateway.specs import Billing
-
 EASTERN = ZoneInfo("America/Toronto")
 DAY = timedelta(days=1)
 SATURDAY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A span of days, both ends included; None is open."""
+
+    start: date | None = None
+    end: date | None = None
+
+    def covers(self, day: date) -> bool:
+        """Tell whether the day lies within."""
+        return (self.start is None or self.start <= day) and (self.end is None or day <= self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """How CARM bills: days of the month, and the rank of the weekday (Monday to Friday) on which payment is due."""
+
+    period_start: int
+    period_end: int
+    statement_day: int
+    due_weekday: int
 
 
 class BillingPeriod(NamedTuple):

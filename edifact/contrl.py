@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from gateway.model import Fault, Finding, Group, Interchange, MessageHeader
-from gateway.written import ENCODINGS, charset_known, serialised
+from core.envelope import Group, Interchange, MessageHeader
+from core.findings import Fault, Finding
+from edifact.text import ENCODINGS, charset_known, serialised
 
 EASTERN = ZoneInfo("America/Toronto")
 

@@ -25,10 +25,10 @@ import amqp.serialization  # type: ignore[import-untyped]
 import kombu.compression
 from kombu.connection import Connection
 
-from gateway.errors import BrokerUnavailable, GatewayError
-from gateway.limits import BATCH_BYTES
-from gateway.model import stable_id
-from gateway.transports import Transport, store_of
+from core.errors import BrokerUnavailable, GatewayError
+from core.limits import BATCH_BYTES
+from core.transmission import stable_id
+from gateway.queues.embedded import Transport, store_of
 
 # Where a message goes that nobody could take: rejected, or delivered too often.
 DEAD_QUEUE = "dead"
@@ -181,7 +181,7 @@ class Broker:
         self._nodes: list[dict[str, Any]]
         if self._embedded:
             options = {"store": store_of(url), "dead_queue": DEAD_QUEUE, "delivery_limit": DELIVERY_LIMIT}
-            self._nodes = [{"transport": "gateway.transports:Transport", "transport_options": options}]
+            self._nodes = [{"transport": "gateway.queues.embedded:Transport", "transport_options": options}]
             return
         self._nodes = [{"hostname": node, "connect_timeout": CONNECT_SECONDS} for node in url.split(";")]
         try:

@@ -8,7 +8,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from gateway.model import Commodity, Declaration, Envelope, Finding, Invoice, Level, Unreadable, Value
+from core.declaration import Commodity, Declaration, Invoice, Level, Unreadable, Value
+from core.envelope import Envelope
+from core.findings import Finding
 
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from gateway.directory import Structure
+from edifact.directory import Structure
 
 LOOKAHEAD = 10  # segments that are tried ahead to find the likeliest explanation of a misfit
 TOGETHER = 1_000  # segments of one misplaced group that are passed over as one

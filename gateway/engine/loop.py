@@ -6,12 +6,12 @@ import heapq
 import time
 from collections.abc import Callable, Collection
 
-from gateway.broker import Broker, Delivery, Letter
-from gateway.errors import GatewayError
+from core.errors import GatewayError
+from core.transmission import stable_id
+from gateway.engine.assess import assess, load_rates
 from gateway.logs import logger
-from gateway.model import stable_id
+from gateway.queues.broker import Broker, Delivery, Letter
 from routing.assessment import read_request, write_result
-from routing.engine import assess, load_rates
 from routing.routes import RESULTS
 
 

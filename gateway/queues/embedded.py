@@ -24,7 +24,7 @@ from kombu.exceptions import ChannelError
 from kombu.transport import virtual as untyped
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from gateway.errors import GatewayError
+from core.errors import GatewayError
 
 virtual: Any = untyped  # kombu's own types say neither what its methods take nor what its attributes may be
 
@@ -416,7 +416,7 @@ def _key(delivery_tag: str) -> dict[str, int]:
 
 
 class Transport(virtual.Transport):  # type: ignore[misc]
-    """The kombu transport; named by `transport="gateway.transports:Transport"`."""
+    """The kombu transport; named by `transport="gateway.queues.embedded:Transport"`."""
 
     Channel = Channel
     driver_type = "sql"

@@ -13,8 +13,9 @@ from pydifact.control.characters import Characters
 from pydifact.segments import Segment
 from pydifact.serializer import Serializer
 
-from gateway.model import Declaration, Envelope, Level, Unreadable
-from gateway.specs import Element, Pack
+from core.declaration import Declaration, Level, Unreadable
+from core.envelope import Envelope
+from core.specs import Element, Pack
 from parsers.places import EdifactPlace, Position, XmlStep, edifact_place, group_parents, group_triggers, xml_path
 
 if TYPE_CHECKING:

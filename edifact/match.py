@@ -11,8 +11,8 @@ import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from gateway import limits
-from gateway.directory import Item, Row, Segment, Slot, Structure, Total
+from core import limits
+from edifact.directory import Item, Row, Segment, Slot, Structure, Total
 
 PLUS = r"\+"
 WHOLE = 400_000  # characters of a pattern: this much compiles in about a second

@@ -1,0 +1,119 @@
+"""A Commercial Accounting Declaration as values, the same whichever syntax it was written in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+
+class MessageType(StrEnum):
+    """What a message asks for; `correction` covers corrections and adjustments, which the due date tells apart."""
+
+    DECLARATION = "declaration"
+    CORRECTION = "correction"
+    WITHDRAW = "withdraw"
+    UNKNOWN = "unknown"
+
+
+class Nature(StrEnum):
+    """What an accepted message is in law: the payment due date makes a change a correction or an adjustment."""
+
+    ORIGINAL = "original"
+    CORRECTION = "correction"
+    ADJUSTMENT = "adjustment"
+    WITHDRAWAL = "withdrawal"
+
+
+class Unreadable(str):
+    """An element's text that does not have its declared format; rules do not see it, the format check reports it."""
+
+    __slots__ = ()
+
+
+Value = str | Decimal | date | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The elements given at one level (declaration, invoice or commodity), by dictionary name.
+
+    `values` holds each element's first occurrence; `more` the further ones, normally none.
+    """
+
+    values: Mapping[str, Value]
+    more: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+
+    def has(self, name: str) -> bool:
+        """Tell whether the element is given, readable or not."""
+        return name in self.values
+
+    def get(self, name: str) -> Value | None:
+        """Return the element's first value, or None if it is absent or unreadable."""
+        value = self.values.get(name)
+        return None if type(value) is Unreadable else value
+
+    def text(self, name: str) -> str | None:
+        """Return the element's first value if it is a text, else None."""
+        value = self.values.get(name)
+        return value if type(value) is str else None
+
+    def amount(self, name: str) -> Decimal | None:
+        """Return the element's first value if it is a number, else None."""
+        value = self.values.get(name)
+        return value if type(value) is Decimal else None
+
+    def day(self, name: str) -> date | None:
+        """Return the element's first value if it is a calendar date, else None."""
+        value = self.values.get(name)
+        return value if type(value) is date else None
+
+    def all(self, name: str) -> tuple[Value, ...]:
+        """Return every occurrence of the element in the order of the message."""
+        first = self.values.get(name)
+        return () if first is None else (first, *self.more.get(name, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Commodity(Level):
+    """One line of an invoice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice(Level):
+    """One commercial invoice (goods shipment) with its lines."""
+
+    commodities: tuple[Commodity, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration(Level):
+    """A Commercial Accounting Declaration, the same value whichever syntax it was written in."""
+
+    invoices: tuple[Invoice, ...] = ()
+
+    def levels(self) -> Iterator[tuple[int, int, Level]]:
+        """Yield (invoice, line, level) for the declaration (0, 0), each invoice (i, 0) and each line (i, j)."""
+        yield 0, 0, self
+        for i, invoice in enumerate(self.invoices, 1):
+            yield i, 0, invoice
+            for j, commodity in enumerate(invoice.commodities, 1):
+                yield i, j, commodity
+
+    def lines(self) -> Iterator[tuple[int, int, Commodity]]:
+        """Yield (invoice, line, commodity) for every line."""
+        for i, invoice in enumerate(self.invoices, 1):
+            for j, commodity in enumerate(invoice.commodities, 1):
+                yield i, j, commodity
+
+    @property
+    def transaction_number(self) -> str | None:
+        """The 14-digit transaction number, if readable."""
+        return self.text("transaction_number")
+
+    @property
+    def version(self) -> str | None:
+        """The five-digit version, if readable."""
+        return self.text("version")

@@ -1,0 +1,68 @@
+"""What envelopes say: of a message, of an interchange and its groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+
+from core.findings import Fault, Place
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the envelope says of a message; None where it says nothing.
+
+    `reference` is the interchange's (UNB 0020) or the XML metadata's reference, `message` the message's own (UNH 0062;
+    for XML the FunctionalReferenceID). `acknowledge` is UNB 0031.
+    """
+
+    sender: str | None = None
+    recipient: str | None = None
+    reference: str | None = None
+    group: str | None = None
+    message: str | None = None
+    test: bool = False
+    acknowledge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interchange:
+    """What a CONTRL must repeat of its subject, and the faults of the envelope itself.
+
+    The three composites (sender, recipient, and for messages S009) are kept as the components that were written.
+    `messages` are the ordinals of the messages inside, by functional group (None: no group). `prepared` is the day in
+    UNB 0017, `locate` finds an element of UNB, by its number and component as CONTRL counts.
+    """
+
+    syntax_id: str
+    syntax_version: str
+    sender: tuple[str, ...]
+    recipient: tuple[str, ...]
+    reference: str | None
+    test: bool
+    acknowledge: str | None
+    groups: tuple[Group, ...]
+    faults: tuple[Fault, ...] = ()
+    prepared: date | None = None
+    locate: Callable[[int, int | None], Place] = field(default=lambda *_: Place(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One functional group of an interchange, or (reference None) the run of messages outside any group."""
+
+    reference: str | None
+    sender: tuple[str, ...]
+    recipient: tuple[str, ...]
+    messages: tuple[MessageHeader, ...]
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageHeader:
+    """What UCM repeats of a message: 0062, the components of S009, and the message's ordinal in the transmission."""
+
+    reference: str | None
+    identifier: tuple[str, ...]
+    ordinal: int

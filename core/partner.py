@@ -1,0 +1,42 @@
+"""Who may send what: the deployment's partners and what is agreed with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from core.calendar import Period
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What this gateway agrees with its partners about envelopes: deployment data; what is empty is not checked.
+
+    `ids` are the gateway's own, as partners name their recipient; `tests` whether test messages are taken; `days` how
+    many days ago an EDIFACT interchange may have been prepared.
+    """
+
+    ids: tuple[str, ...] = ()
+    tests: bool = True
+    days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A sender that the gateway knows: deployment data.
+
+    `envelopes` are the sender ids it may write into UNB or the XML metadata; `authorities` the importers' BN15 that it
+    may declare for, each with the periods of its delegation; `contrl` asks for a CONTRL on every interchange; `user` is
+    the broker's user that it connects as.
+    """
+
+    id: str
+    name: str
+    envelopes: tuple[str, ...]
+    answer_queue: str
+    language: str = "en"
+    authorities: Mapping[str, tuple[Period, ...]] = field(default_factory=dict)
+    contrl: bool = False
+    active: bool = True
+    user: str = ""
+    agreement: Agreement = Agreement()

@@ -1,0 +1,217 @@
+"""The specification as values: packs, dictionary, code lists, rules and the words of findings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from core.calendar import Billing, Period
+from core.declaration import MessageType, Unreadable, Value
+from core.findings import Address, Bilingual, Severity
+from edifact.directory import Directories, ProfileRow
+
+# A dictionary format: `an..35`, `n14`, `a2`, `n..16,3` (digits in all, decimals), `date` (CCYYMMDD).
+FORMAT = re.compile(r"(?P<type>an|a|n)(?P<up_to>\.\.)?(?P<max>\d+)(,(?P<decimals>\d+))?|(?P<date>date)")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """An element's format, able to read a sender's text and to write it again.
+
+    `kind` is text, number or date; lengths count characters, for numbers digits.
+    """
+
+    notation: str
+    kind: str
+    min: int
+    max: int
+    decimals: int
+    pattern: re.Pattern[str]
+
+    def read(self, text: str) -> Value:
+        """Return the typed value of a sender's text, or the text as `Unreadable` if it does not have this format."""
+        if not self.pattern.fullmatch(text):
+            return Unreadable(text)
+        if self.kind == "text":
+            return text
+        try:
+            if self.kind == "number":
+                return Decimal(text)
+            return date.fromisoformat(text)
+        except (ValueError, InvalidOperation):
+            return Unreadable(text)
+
+    def write(self, value: Value) -> str:
+        """Return the text that reads back as the value; numbers plain, without exponent or trailing zeros."""
+        if isinstance(value, Decimal):
+            plain = format(value, "f")
+            return plain.rstrip("0").rstrip(".") if "." in plain else plain
+        return f"{value.year:04}{value:%m%d}" if isinstance(value, date) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One data element of the dictionary: names, format and its place in both syntaxes.
+
+    `level` is declaration, invoice or commodity; `direction` in (the sender's), or out (an answer's).
+    `xml_path` and `edifact_place` are None where the element has no place in that syntax; `pointer` is the chain of
+    WCO class ids and the element's own id.
+    """
+
+    name: str
+    level: str
+    form_field: str
+    title: Bilingual
+    format: Format
+    code_list: str | None
+    list_day: str | None
+    direction: str
+    xml_path: str | None
+    edifact_place: str | None
+    wco_id: str | None
+    pointer: tuple[str, ...]
+    source: Bilingual
+    confidence: str
+    note: Bilingual
+    origin: tuple[str, int]  # file and row, for messages about the data
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One entry of a code list, with every column of its row."""
+
+    code: str
+    name: Bilingual
+    valid: Period
+    source: Bilingual
+    confidence: str
+    row: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeList:
+    """A code list; a code may have several entries with different periods."""
+
+    id: str
+    name: Bilingual
+    codes: Mapping[str, tuple[Code, ...]]
+    confidence: str
+
+    def find(self, code: str, day: date | None) -> Code | None:
+        """Return the code's entry that is valid on the day (any entry when no day is known), else None."""
+        for entry in self.codes.get(code, ()):
+            if day is None or entry.valid.covers(day):
+                return entry
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingText:
+    """A row of the findings tables: what a finding code means; `{placeholders}` are filled from a fault's details."""
+
+    code: str
+    severity: Severity
+    text: Bilingual
+    source: Bilingual
+    confidence: str
+    syntax_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row of a pack's rule table: which check it runs, on what, and the finding that it gives.
+
+    `check` names a function of `validators/rules.py` or one of its generic kinds; `element`, `when` and `parameter`
+    are that check's arguments.
+    """
+
+    id: str
+    check: str
+    element: str
+    when: str
+    parameter: str
+    finding: FindingText
+    origin: tuple[str, int]  # file and row
+
+
+@dataclass(frozen=True, eq=False)
+class Pack:
+    """One specification pack (a chapter in one version): what it reads, its dictionary, usage and rules.
+
+    Compared and hashed by identity: rooms keep what they compile from a pack by the pack itself.
+    """
+
+    id: str
+    version: str
+    title: Bilingual
+    statement: str
+    valid: Period
+    types: Mapping[str, MessageType]  # by function code
+    elements: Mapping[str, Element]
+    usage: Mapping[str, Mapping[str, str]]  # element -> CAD type (or "*") -> M, O or X
+    rules: tuple[Rule, ...]
+    namespace: str
+    metadata_namespace: str
+    response_namespace: str
+    schema: Path  # the metadata wrapper with the declaration inside
+    response_schema: Path
+    xml_levels: Mapping[str, str]  # level -> path of the class that repeats
+    xml_envelope: Mapping[str, str]  # sender, recipient, reference, test, version -> path in the metadata
+    level_pointers: Mapping[str, tuple[str, ...]]  # level -> WCO class ids down to it
+    edifact_message: tuple[str, ...]  # S009: type, version, release, agency, association
+    edifact_levels: Mapping[str, int]  # level -> number of the segment group that repeats
+    profile: tuple[ProfileRow, ...]
+
+    @property
+    def key(self) -> str:
+        """What tells this pack from the others, its own other versions among them: id and version."""
+        return f"{self.id} {self.version}"
+
+    def usage_of(self, element: str, cad_type: str | None) -> str:
+        """Return M, O or X for the element in a declaration of the CAD type; O where the tables say nothing."""
+        row = self.usage.get(element, {})
+        return row.get(cad_type or "*") or row.get("*", "O")
+
+    def pointer(self, address: Address) -> str:
+        """Return the WCO pointer of an address: ids joined by `/`, the invoice and the line as `[n]` behind theirs."""
+        element = self.elements.get(address.element)
+        level = "commodity" if address.line else "invoice" if address.invoice else "declaration"
+        ids = list(element.pointer if element and element.pointer else self.level_pointers[level])
+        for name, number in (("invoice", address.invoice), ("commodity", address.line)):
+            depth = len(self.level_pointers[name])
+            if number and len(ids) >= depth:
+                ids[depth - 1] += f"[{number}]"
+        if address.occurrence > 1:
+            ids[-1] += f"[{address.occurrence}]"
+        return "/".join(ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Specs:
+    """All packs, shared code lists, findings and calendar facts; `digest` identifies this state of the data."""
+
+    root: Path
+    packs: tuple[Pack, ...]
+    code_lists: Mapping[str, CodeList]
+    findings: Mapping[str, FindingText]
+    holidays: frozenset[date]
+    classes: Mapping[str, str]  # WCO class name -> WCO id
+    billing: Billing
+    directories: Directories
+    digest: str
+
+
+def choose_pack(packs: Iterable[Pack], function_code: str | None, version: str | None, day: date) -> Pack | None:
+    """Return the pack that reads a function code: the declared version's, else the one in force on the day, else any.
+
+    None when no pack knows the function code; whether it is in force, or of another version than the declared one, is a
+    finding's business, not this one's.
+    """
+    known = [pack for pack in packs if function_code in pack.types]
+    declared = [pack for pack in known if pack.version == version]
+    in_force = [pack for pack in known if pack.valid.covers(day)]
+    return next(iter(declared or in_force or known), None)

@@ -1,0 +1,147 @@
+"""The values that travel along the way of a message; immutable, and they grow as the way goes on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from core.declaration import Declaration, MessageType, Nature
+from core.envelope import Envelope, Interchange
+from core.findings import Address, Fault, Finding, Place
+from core.register import VersionFact
+
+# What XML 1.0 counts as white space; Unicode knows more.
+XML_SPACE = " \t\r\n"
+
+
+class Syntax(StrEnum):
+    """How a transmission is written."""
+
+    EDIFACT = "edifact"
+    XML = "xml"
+    UNKNOWN = "unknown"
+
+
+class Verdict(StrEnum):
+    """The gateway's own answer to a message."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One transmission as it came in: its bytes, who brought it (the transport's word), and when (aware)."""
+
+    id: str
+    partner: str | None
+    body: bytes
+    received_at: datetime
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes as received, hexadecimal."""
+        return hashlib.sha256(self.body).hexdigest()
+
+
+class Locator(Protocol):
+    """Finds an address of the declaration in the bytes that the sender wrote; slow, for refusals only."""
+
+    def locate(self, address: Address) -> Place:
+        """Return the place, or that of the nearest thing present above it when the element is missing."""
+        ...
+
+    def text(self) -> str:
+        """Return the transmission as text, for showing the offending line."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What a partner's CONTRL says of an interchange of ours.
+
+    `reference` is the control reference that we gave it, `action` 0083 (4 rejected, in whole or in part; 7
+    acknowledged; 8 received), `error` 0085 if any, `queue` the answer queue of the partner that says so.
+    """
+
+    reference: str
+    action: str
+    error: str | None
+    queue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message found in a transmission: read, not yet judged.
+
+    `pack` names the pack that read it and its version ("chapter24 1.00"), None when its type is not ours; `declaration`
+    is None when the syntax forbids reading on. `acknowledges` is what a good CONTRL says.
+    """
+
+    ordinal: int
+    syntax: Syntax
+    type: MessageType
+    envelope: Envelope
+    pack: str | None
+    declaration: Declaration | None
+    faults: tuple[Fault, ...]
+    locator: Locator
+    acknowledges: Acknowledgement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A transmission taken apart: its messages, in order, and what each interchange of it needs for its CONTRL."""
+
+    received: Received
+    syntax: Syntax
+    messages: tuple[Message, ...]
+    interchanges: tuple[Interchange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One message's verdict: its findings, and (when accepted) what it is and its effect on the declaration."""
+
+    message: Message
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    nature: Nature | None = None
+    effect: VersionFact | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """Something to be sent: a stable id (the same whenever it is made again), a queue and its bytes.
+
+    `kind` is one of receipt, contrl, refused, accepted, assessed, pending, engine-refused, technical, request.
+    `ordinal` is the message of the transmission that it answers, None for the transmission as a whole. `awaited`: the
+    partner has agreed to acknowledge it with a CONTRL.
+    """
+
+    id: str
+    kind: str
+    destination: str
+    content_type: str
+    body: bytes
+    ordinal: int | None = None
+    awaited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of one transmission: the verdicts, everything to be sent, and what it acknowledges of ours."""
+
+    received: Received
+    syntax: Syntax
+    judged: tuple[Judged, ...]
+    outgoing: tuple[Outgoing, ...]
+    acknowledged: tuple[Acknowledgement, ...] = ()
+
+
+def stable_id(*parts: str) -> str:
+    """Return the id (32 hexadecimal digits) that the same parts always give: repeats of a message carry it again."""
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""UN/EDIFACT: reads, checks and acknowledges any UN message by the UN's own tables."""

@@ -1,0 +1,1 @@
+"""The queues: the port that the service sees, RabbitMQ, and the embedded queue."""
