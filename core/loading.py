@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from core.calendar import Billing, Period
-from core.declaration import MessageType
+from core.declaration import MessageType, RefusedVersions
 from core.errors import SpecError, cause_of
 from core.findings import Bilingual, Severity
 from core.specs import FORMAT, Code, CodeList, Element, FindingText, Format, Pack, Rule, Specs
@@ -52,6 +52,7 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     edifact: _Edifact
     valid_from: date | None = None
     valid_to: date | None = None
+    refused_versions: RefusedVersions = RefusedVersions.EITHER
     confidence: dict[str, str] = {}
 
 
@@ -296,6 +297,7 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
         edifact_message=manifest.edifact.message,
         edifact_levels=manifest.edifact.levels,
         profile=tuple(profile),
+        refused_versions=manifest.refused_versions,
     )
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from core.calendar import Billing, Period
-from core.declaration import MessageType, Unreadable, Value
+from core.declaration import MessageType, RefusedVersions, Unreadable, Value
 from core.findings import Address, Bilingual, Severity
 from edifact.directory import Directories, ProfileRow
 
@@ -165,6 +165,7 @@ class Pack:
     edifact_message: tuple[str, ...]  # S009: type, version, release, agency, association
     edifact_levels: Mapping[str, int]  # level -> number of the segment group that repeats
     profile: tuple[ProfileRow, ...]
+    refused_versions: RefusedVersions
 
     @property
     def key(self) -> str:

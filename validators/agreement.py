@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 
-from core.calendar import eastern_day
 from core.envelope import Interchange
 from core.findings import Fault
 from core.partner import Partner
@@ -22,17 +21,17 @@ def agreed(parsed: Parsed, facts: Facts) -> Parsed:
 
     A CONTRL may be repeated: it uses up no reference.
     """
-    partner, used = facts.partner, dict(facts.references)
+    partner, received, seen = facts.partner, parsed.received, set[str]()
     if partner is None or facts.unproven or not partner.active:
         return parsed
-    today = eastern_day(parsed.received.received_at)
     interchanges = []
     for interchange in parsed.interchanges:
         duplicate, reference = False, interchange.reference
         if reference and not _only_contrl(interchange):
-            duplicate = used.get(reference, parsed.received.digest) != parsed.received.digest
-            used[reference] = "by this transmission"
-        found = tuple(_check(interchange, partner, today, duplicate=duplicate))
+            taken = facts.register.taken(received.partner, reference, received.digest)
+            duplicate = taken or reference in seen
+            seen.add(reference)
+        found = tuple(_check(interchange, partner, received.day, duplicate=duplicate))
         interchanges.append(replace(interchange, faults=(*interchange.faults, *found)) if found else interchange)
     return replace(parsed, interchanges=tuple(interchanges))
 

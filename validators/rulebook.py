@@ -7,17 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, lru_cache
 
-from core.calendar import eastern_day
 from core.declaration import Declaration, Level, MessageType
 from core.errors import SpecError
 from core.findings import Address, Fault
-from core.register import Facts
+from core.register import Register
 from core.specs import Pack, Rule, Specs
-from validators.checks import Bound, Case, Hit, Term, nature_of
+from core.transmission import Received
+from validators.checks import Bound, Case, Hit, Term
 from validators.elements import details_of, known_type, usage_of
 from validators.rules import CHECKS  # from there, so that importing the rulebook registers every check
 
-__all__ = ["apply_rules", "check_rule", "check_rules", "nature_of"]
+__all__ = ["apply_rules", "check_rule", "check_rules"]
 
 LEVELS = ("declaration", "invoice", "commodity")
 
@@ -162,22 +162,27 @@ def _shape(rules: list[Bound]) -> Shape:
 
 
 def apply_rules(
-    message_type: MessageType, declaration: Declaration, facts: Facts, pack: Pack, specs: Specs
+    message_type: MessageType,
+    declaration: Declaration,
+    register: Register,
+    received: Received,
+    pack: Pack,
+    specs: Specs,
 ) -> list[Fault]:
     """Return the faults that the pack's rules find; rules see readable values only, so nothing is reported twice."""
     cad_type = declaration.text("cad_type")
     if known_type(pack, cad_type) is None:
         cad_type = None  # its own finding says so, and senders' inventions are not remembered
     number = declaration.text("transaction_number")
-    known = facts.histories.get(number, ()) if number else ()
     case = Case(
         type=message_type,
         declaration=declaration,
-        facts=facts,
+        register=register,
         pack=pack,
         specs=specs,
-        today=eastern_day(facts.now),
-        history=tuple(version for version in known if version.status != "refused") if known else (),
+        now=received.received_at,
+        today=received.day,
+        history=register.history(number),
     )
     of_declaration, of_invoice, of_commodity = _plan(pack, message_type, cad_type)
     faults: list[Fault] = []

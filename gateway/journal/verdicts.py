@@ -226,7 +226,7 @@ def _take_references(connection: Connection, kept: Sequence[tuple[Claimed, Outco
     accepted = set()
     for row, outcome in kept:
         for judged in outcome.judged:
-            if not judged.message.envelope.reference or judged.message.acknowledges:
+            if not judged.message.envelope.reference or judged.acknowledges:
                 continue  # a CONTRL may be repeated: it uses up nothing
             key = key_of(row.partner or ""), key_of(judged.message.envelope.reference)
             mine = {"partner": key[0], "reference": key[1], "inbox": row.sequence, "digest": row.digest}
