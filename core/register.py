@@ -114,6 +114,13 @@ class Register:
             after = (*before, effect)
         return replace(self, versions={**self.versions, number: after})
 
+    def with_version(self, fact: VersionFact) -> Register:
+        """Return the register with a version of a declaration in place of the one of the same attempt, or as the latest."""
+        number = fact.declaration.transaction_number or ""
+        others = [each for each in self.attempts(number) if each.attempt != fact.attempt]
+        ordered = tuple(sorted((*others, fact), key=lambda each: each.attempt))
+        return replace(self, versions={**self.versions, number: ordered})
+
     def after(self, outcome: Outcome) -> Register:
         """Return the register after a transmission: its versions, its references, its requests to the engine."""
         register = self
