@@ -10,13 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import edifact.message
 from core.transmission import Received
 from edifact import reader as edifact
 from edifact.directory import Item, Slot, Structure
+from edifact.match import Matchers
 from edifact.message import decide, explain
 from gateway import pipeline, plans
-from tests.edifact_cases import CASES, DIRECTORIES, GOVCBR, IDENTIFIERS, SEGMENTS, interchange, message, seeded
+from tests.edifact_cases import (
+    CASES,
+    DIRECTORIES,
+    GOVCBR,
+    IDENTIFIERS,
+    MATCHERS,
+    SEGMENTS,
+    interchange,
+    message,
+    seeded,
+)
 from tests.effort import PROFILE, times
 from tests.way import NOW, PLANS, SAMPLES
 
@@ -34,9 +44,8 @@ def verdicts(body: bytes) -> list[tuple[bool, int]]:
         if isinstance(each, edifact.MessageText):
             table = DIRECTORIES.structure(each.identifier, each.interchange.syntax_version)
             if table:
-                quick, slow = decide(each, table), explain(each, table)
-                shortened = explain(each, table, thorough=False)
-                assert shortened == slow
+                quick, slow = decide(each, table, MATCHERS), explain(each, table)
+                assert explain(each, table, MATCHERS) == slow
                 found.append((quick, len(slow)))
     return found
 
@@ -44,8 +53,7 @@ def verdicts(body: bytes) -> list[tuple[bool, int]]:
 def test_what_is_compiled_beforehand_is_what_messages_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[object, ...]] = []
     fits = SimpleNamespace(accepts=lambda *_: True)
-    for module in (plans, edifact.message):
-        monkeypatch.setattr(module, "matcher", lambda *tables: asked.append(tables) or fits)
+    monkeypatch.setattr(Matchers, "of", lambda _, *tables: asked.append(tables) or fits)
     assert all(plans.warm(PLANS))
     warmed, asked = set(asked), asked[:0]
     for name in ("originals/v-voluntary.edi", "changes/v-correction.edi"):
