@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import bench_edifact, workload
 from core.transmission import Received
 from edifact import reader as edifact
 from edifact.directory import Item, Slot, Structure
@@ -65,6 +66,24 @@ def test_what_is_compiled_beforehand_is_what_messages_ask_for(monkeypatch: pytes
                     pipeline.parse(Received("", None, body, NOW), PLANS)
     assert len(asked) == 16
     assert set(asked) <= warmed
+
+
+def test_the_benchmark_measures_the_structure_of_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Structure, str, str, str]] = []
+    fits = SimpleNamespace(accepts=lambda *_: True)
+    monkeypatch.setattr(Matchers, "of", lambda _, *tables: asked.append(tables) or fits)
+    body = workload.interchange("GOVCBR", 1, 9)
+    assert bench_edifact.ours(body, bench_edifact.table("CAD")) == (1, 0)
+    pipeline.parse(Received("", None, body, NOW), PLANS)
+    (measured, *how), (production, *same) = asked
+    assert how == same == ["3", "ASCII", ".,"]
+    for name in ("name", "rows", "totals", "dates"):
+        assert getattr(measured, name) == getattr(production, name)
+    parts = [
+        {tag: (segment.slots, segment.dependencies) for tag, segment in table.segments.items()}
+        for table in (measured, production)
+    ]
+    assert parts[0] == parts[1]
 
 
 # ------------------------------------------------------------------------------------------------ generated messages
