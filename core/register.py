@@ -114,6 +114,13 @@ class Register:
             after = (*before, effect)
         return replace(self, versions={**self.versions, number: after})
 
+    def with_version(self, fact: VersionFact) -> Register:
+        """Return the register with a version of a declaration in place of the one of the same attempt, or as the latest."""
+        number = fact.declaration.transaction_number or ""
+        others = [each for each in self.attempts(number) if each.attempt != fact.attempt]
+        ordered = tuple(sorted((*others, fact), key=lambda each: each.attempt))
+        return replace(self, versions={**self.versions, number: ordered})
+
     def after(self, outcome: Outcome) -> Register:
         """Return the register after a transmission: its versions, its references, its requests to the engine."""
         register = self
@@ -183,7 +190,7 @@ def status_after(nature: Nature, outcome: str) -> str:
 
 
 def reaches(request: Nature, wanted: str, version: Nature, status: str) -> bool:
-    """Tell whether what a request came to also becomes of the version that it is about, which has this nature and status.
+    """Tell whether what becomes of a request also becomes of the version of this nature and status that it is about.
 
     A withdrawal that is not granted leaves its version as it was, but for one of what is not on file, which stands in
     its stead and is refused itself. Nothing brings a withdrawn version back.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -55,8 +56,8 @@ class Received:
             object.__setattr__(self, "day", eastern_day(self.received_at))
 
 
-class Locator(Protocol):
-    """Finds an address of the declaration in the bytes that the sender wrote; slow, for refusals only."""
+class Document(Protocol):
+    """What a message was read from; finds addresses of the declaration in the sender's bytes, slowly, for refusals only."""
 
     def locate(self, address: Address) -> Place:
         """Return the place, or that of the nearest thing present above it when the element is missing."""
@@ -81,12 +82,17 @@ class Acknowledgement:
     queue: str = ""
 
 
+# Gives, when asked, the faults of what the dictionary has not.
+Unread = Callable[[], Sequence[Fault]]
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message found in a transmission: read, not yet judged.
 
     `pack` names the pack that read it and its version ("chapter24 1.00"), None when its type is not ours; `declaration`
-    is None when the syntax forbids reading on.
+    is None when nothing of one could be read. `faults` are those of reading itself; `unread` gives what is told only of a
+    message whose syntax is good: what the dictionary has not.
     """
 
     ordinal: int
@@ -96,7 +102,8 @@ class Message:
     pack: str | None
     declaration: Declaration | None
     faults: tuple[Fault, ...]
-    locator: Locator
+    document: Document
+    unread: Unread = tuple
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from core.calendar import Period
 from core.declaration import Commodity, Declaration, Invoice, MessageType, Nature, Value
 from core.loading import load
 from core.partner import Partner
-from core.register import Facts, VersionFact
+from core.declaration import VersionFact
+from core.register import Facts, Register
 
 SPECS = load(Path(__file__).parents[1] / "eccrd_specs")
 DECLARATION = next(pack for pack in SPECS.packs if MessageType.DECLARATION in pack.types.values())
@@ -142,6 +143,7 @@ def version_fact(declaration: Declaration, **changes: Any) -> VersionFact:
         "declaration": declaration,
         "accepted_at": datetime(2026, 11, 20, 15, 0, tzinfo=UTC),
         "payment_due": date(2026, 12, 31),
+        "attempt": int(declaration.version or "1"),
         **changes,
     }
     return VersionFact(**given)
@@ -150,9 +152,8 @@ def version_fact(declaration: Declaration, **changes: Any) -> VersionFact:
 def facts(*history: VersionFact, **changes: Any) -> Facts:
     """Return the facts on 2026-11-23 for the broker, with the history of `NUMBER`."""
     given: dict[str, Any] = {
-        "now": NOW,
         "partner": partner(),
-        "histories": {NUMBER: history} if history else {},
+        "register": Register({NUMBER: history} if history else {}),
         **changes,
     }
     return Facts(**given)

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from core import limits
 from core.declaration import Declaration, MessageType, Nature
 from core.envelope import Envelope
-from core.register import VersionFact
+from core.declaration import VersionFact
 from core.transmission import Judged, Message, Outcome, Outgoing, Syntax, Verdict, stable_id
 from gateway.journal import Claimed, Conflict, Delivery, Journal
 from tests.effort import times

@@ -54,7 +54,7 @@ def say(
         body = write_edifact([declaration], pack, envelope, prepared=now)
         old, new = f":CAD+{version}'".encode(), f":CAD+{declared or version}'".encode()
         body = body.replace(old, new) if declared != "" else body.replace(old, b":CAD'")
-    (one,) = handle(Received("1", PARTNER.id, body, now), Facts(now, EVER), specs).judged
+    (one,) = handle(Received("1", PARTNER.id, body, now), Facts(EVER), specs).judged
     return one
 
 
@@ -133,6 +133,6 @@ def test_a_code_list_is_looked_at_on_the_elements_own_day(tmp_path: Path) -> Non
                 if xml
                 else write_edifact([declaration], pack, envelope, prepared=now)
             )
-            (one,) = handle(Received("1", PARTNER.id, body, now), Facts(now, EVER), specs).judged
+            (one,) = handle(Received("1", PARTNER.id, body, now), Facts(EVER), specs).judged
             found[shipped.year] = codes(one)
         assert found == {2022: [], 2023: ["CAD-0003"]}

@@ -93,7 +93,7 @@ def judged(syntax, *findings, known=True, test=False):
         pack="chapter24" if known else None,
         declaration=Declaration(values) if known else None,
         faults=(),
-        locator=None,
+        document=None,
     )
     refused = any(finding.severity is Severity.REFUSE for finding in findings)
     return Judged(message, Verdict.REFUSED if refused else Verdict.ACCEPTED, findings)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from validators.explain import shown, to_finding, to_findings
 
 from core.calendar import Period
 from core.declaration import MessageType
@@ -15,7 +16,6 @@ from core.findings import Address, Fault, Place, Severity
 from core.limits import ECHO_CHARACTERS, FINDINGS_LISTED
 from core.transmission import Message, Syntax
 from tests.builders import CORRECTION, DECLARATION, IMPORTER, SPECS, facts, partner, valid_declaration
-from validators.explain import shown, to_finding, to_findings
 from validators.rulebook import apply_rules
 from validators.rules import bn_is_valid, check_digit_of
 from validators.sender import check_sender

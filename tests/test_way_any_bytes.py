@@ -17,7 +17,7 @@ from core.register import Facts
 from core.transmission import Outcome, Received, Verdict
 from gateway import pipeline
 from tests.effort import times
-from tests.way import HOME, NOW, PARTNERS, SAMPLES, SPECS, play, rows
+from tests.way import HOME, NOW, PARTNERS, SAMPLES, SPECS, play, rows, PLANS
 
 BODIES = [(SAMPLES / row["file"]).read_bytes() for row in rows()]
 EDIFACT = [body for body in BODIES if body.startswith(b"UN")]
@@ -25,7 +25,7 @@ XML = [body for body in BODIES if body.lstrip().startswith(b"<")]
 
 
 def carried(body: bytes, partner: str = "maple") -> Outcome:
-    return pipeline.handle(Received("r", partner, body, NOW), Facts(NOW, PARTNERS[partner]), SPECS)
+    return pipeline.handle(Received("r", partner, body, NOW), Facts(PARTNERS[partner]), PLANS)
 
 
 def ends_well(body: bytes) -> None:

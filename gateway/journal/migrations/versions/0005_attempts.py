@@ -1,5 +1,7 @@
 """Every attempt at a version has its own row: a version that the engine refused may be sent again under its number."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -32,7 +34,7 @@ REFUSED = """
 
 
 def upgrade() -> None:
-    """Number the attempts, in the versions and in the requests about them, and make them the key."""
+    """Add the attempts, to the versions and to the requests about them, and make them the key."""
     postgresql = op.get_bind().dialect.name == "postgresql"
     if postgresql:
         op.execute("SET LOCAL statement_timeout = 0")  # each step goes through a table once
@@ -65,7 +67,7 @@ def _rewrite_versions() -> None:
     """Write the table of versions anew, since SQLite changes no key."""
     op.drop_index("declaration_version_inbox", "declaration_version")
     op.rename_table("declaration_version", "former_version")
-    columns = (
+    columns: tuple[sa.Column[Any], ...] = (
         sa.Column("transaction_number", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
