@@ -1,4 +1,3 @@
-# NEEDPLANS
 """Measures the whole pure way of a message, identify to answer, beside what lxml alone needs for the same bytes.
 
 `make bench`, or `python benchmarks/bench_pipeline.py [--quick]`: prints a table and writes it to
@@ -36,6 +35,7 @@ from core.register import Facts  # noqa: E402
 from core.specs import Pack  # noqa: E402
 from core.transmission import Received, Syntax, Verdict  # noqa: E402
 from gateway import pipeline  # noqa: E402
+from gateway.plans import prepare  # noqa: E402
 from gateway.trade.writer import write_edifact, write_xml  # noqa: E402
 from parsers import xml  # noqa: E402
 from routing.partners import load_partners  # noqa: E402
@@ -47,7 +47,8 @@ SMALL, LARGE = 5, 999  # lines of a declaration
 MANY, FEW = 100, 2  # different messages of a kind, small and large ones
 TARGET, TIMES_LXML = 3_000, 4
 
-SPECS = plans.prepare(ROOT / "eccrd_specs")
+PLANS = prepare(ROOT / "eccrd_specs")
+SPECS = PLANS.specs
 # A partner that asks for no CONTRL: what a sender gets who did not ask is one answer.
 PARTNER = replace(load_partners(ROOT / "samples" / "partners.toml")["maple"], contrl=False)
 FACTS = Facts(PARTNER)

@@ -22,7 +22,7 @@ from gateway.journal import Journal, Recorded, Selection, inbox_id
 from gateway.logs import configure
 from tests.house import settings_in
 from tests.traffic import record, templates, uses, without
-from tests.way import HOME, SPECS, PLANS
+from tests.way import HOME, PLANS
 
 LIST, CODE = "currency", "EUR"
 PROCESSES = (1, 2)

@@ -29,7 +29,7 @@ from gateway.serve import queues
 from routing.partners import inbound_queue
 from routing.routes import RESULTS, load_routes
 from tests.house import settings_in
-from tests.way import PARTNERS, SAMPLES, SPECS, play, PLANS
+from tests.way import PARTNERS, PLANS, SAMPLES, play
 
 # What is sent, in order: both syntaxes, both verdicts, a correction after its original, a resend of the same bytes.
 SENT = (

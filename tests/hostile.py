@@ -18,7 +18,7 @@ from core.register import Facts
 from core.transmission import Received
 from gateway import pipeline
 from parsers import sniff
-from tests.way import NOW, PARTNERS, SAMPLES, SPECS, PLANS
+from tests.way import NOW, PARTNERS, PLANS, SAMPLES
 
 FOLDER = SAMPLES / "hostile"
 

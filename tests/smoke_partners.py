@@ -20,7 +20,7 @@ from gateway.trade.smoke import Result, blank
 from gateway.trade.smoke_broker import Mailbox, Sender, Sent
 from gateway.trade.smoke_customs import attend
 from routing.partners import inbound_queue
-from tests.way import PARTNERS, SPECS, PLANS
+from tests.way import PARTNERS, PLANS
 
 SCENARIO = load_scenario(KIT)
 MESSAGES = sum(step.count or 1 for step in SCENARIO.steps() if step.send != "again")
@@ -167,7 +167,7 @@ def attended(url: str, home: Path, system: threading.Thread, scenario: Scenario)
             scenario,
             broker,
             partner,
-            SPECS,
+            PLANS,
             result,
             home=home,
             patience=60,

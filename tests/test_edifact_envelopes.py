@@ -9,12 +9,12 @@ from typing import NamedTuple
 import pytest
 
 from core.partner import Agreement
-from core.register import Facts
+from core.register import Facts, Reference, Register
 from core.transmission import Outcome, Received, Verdict
 from gateway.pipeline import handle
 from tests.edifact_cases import judge
 from tests.test_edifact_contrl import lines
-from tests.way import NOW, PARTNERS, SAMPLES, SPECS, PLANS
+from tests.way import NOW, PARTNERS, PLANS, SAMPLES
 
 UNB = "UNB+UNOB:3+MAPLEBROKER+CARMGATEWAY+261122:1200+REF1'"
 UNB4 = "UNB+UNOB:4+MAPLEBROKER+CARMGATEWAY+20261122:1200+REF1'"
@@ -189,9 +189,14 @@ ROWS = [
 OURS = Agreement(ids=("CARMGATEWAY",), days=30)
 
 
+def taken(*references: str) -> Register:
+    """Return the register of references under which other bytes of maple were accepted."""
+    return Register(references={("maple", name): Reference("f" * 64, "", accepted=True) for name in references})
+
+
 def carried(row: Row) -> Outcome:
     partner = replace(PARTNERS["maple"], agreement=replace(OURS, tests=row.name != "B9 test"))
-    facts = Facts(partner, references={"USED": "f" * 64})
+    facts = Facts(partner, taken("USED"))
     return handle(Received("r", "maple", row.text.encode("latin-1"), NOW), facts, PLANS)
 
 
@@ -215,7 +220,7 @@ def test_each_fault_of_an_envelope_gives_one_finding_and_its_contrl(row: Row) ->
 
 
 def sent(text: str, agreement: Agreement = OURS, references: dict[str, str] | None = None) -> Outcome:
-    facts = Facts(replace(PARTNERS["maple"], agreement=agreement), references=references or {})
+    facts = Facts(replace(PARTNERS["maple"], agreement=agreement), taken(*(references or {})))
     return handle(Received("r", "maple", text.encode("latin-1"), NOW), facts, PLANS)
 
 

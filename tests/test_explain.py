@@ -23,7 +23,7 @@ from gateway.trade.writer import write_edifact, write_xml
 from tests.builders import DECLARATION, NOW, facts, valid_declaration, with_lines
 from tests.desk import Run, recorded, runner
 from tests.house import house
-from tests.way import PARTNERS, SAMPLES, SPECS, rows, PLANS
+from tests.way import PARTNERS, PLANS, SAMPLES, SPECS, rows
 
 SAID = Envelope(sender="BROKERA", recipient="GATEWAY", reference="1", message="1")
 

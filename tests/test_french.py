@@ -18,7 +18,7 @@ from tests.desk import Run, recorded, runner
 from tests.house import house
 from tests.test_replay_parked import park
 from tests.traffic import without
-from tests.way import NOW, PARTNERS, SAMPLES, SPECS, rows, PLANS
+from tests.way import NOW, PARTNERS, PLANS, SAMPLES, rows
 
 # Words that no French text has, and no name in the samples that are shown.
 ENGLISH = re.compile(

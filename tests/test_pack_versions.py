@@ -12,7 +12,8 @@ from core.partner import Partner
 from core.register import Facts
 from core.specs import Specs
 from core.transmission import Judged, Received, Syntax
-from gateway.pipeline import handle, prepare
+from gateway.pipeline import handle
+from gateway.plans import prepare
 from gateway.trade.writer import write_edifact, write_xml
 from tests.packs import BOTH, PARTNER, copy, edit, original, rewrite, set_field
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway import pipeline, plans
+from gateway import plans
 from gateway.cli import replay as cli_replay
 from gateway.desk import replay
 from gateway.journal import Journal, Selection

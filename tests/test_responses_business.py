@@ -101,7 +101,7 @@ def judged(syntax, *findings, known=True, test=False):
 
 def make(kind, message, *, partner=ENGLISH, result=None, interchange=None):
     return answer(
-        kind, message, answer_id=ID, partner=partner, now=NOW, specs=SPECS, result=result, interchange=interchange
+        kind, message, answer_id=ID, partner=partner, now=NOW, packs=SPECS.packs, result=result, interchange=interchange
     )
 
 

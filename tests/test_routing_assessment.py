@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.assessment import Amounts
-from core.declaration import Commodity, Declaration, Invoice, MessageType, Nature, Unreadable
+from core.declaration import Commodity, Declaration, Invoice, MessageType, Nature, Unreadable, VersionFact
 from core.envelope import Envelope
 from core.errors import GatewayError
-from core.declaration import VersionFact
 from core.transmission import Judged, Message, Syntax, Verdict
 from gateway.engine.assess import assess, load_rates
 from routing.assessment import build_request, read_request, read_result, write_result

@@ -1,4 +1,3 @@
-# NEEDPLANS
 """lxml decides, xmlschema explains: both must find the same documents good. Nightly many, in CI some."""
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from core.envelope import Envelope
 from core.findings import Finding
 from core.register import Facts
 from core.transmission import Received
-from gateway.pipeline import handle, prepare
+from gateway.pipeline import handle
+from gateway.plans import prepare
 from gateway.trade.samples import Maker
 from gateway.trade.writer import write_xml
 from parsers import xml
@@ -24,7 +24,8 @@ from tests.effort import PROFILE
 from tests.packs import PARTNER, ROOT
 
 DOCUMENTS = {"dev": 100, "ci": 500, "night": 10_000}[PROFILE]
-SPECS = prepare(ROOT)
+PLANS = prepare(ROOT)
+SPECS = PLANS.specs
 PACK = SPECS.packs[0]
 TYPES = sorted(SPECS.code_lists["cad_type"].codes)
 SLOW = xmlschema.XMLSchema10(str(PACK.schema), allow="local", defuse="always")

@@ -28,7 +28,7 @@ from gateway.trade.smoke_broker import Sender, play
 from routing.routes import for_tests, load_routes
 from tests.house import House, house, settings_in
 from tests.smoke_partners import MESSAGES, SCENARIO, blank_result
-from tests.way import PARTNERS, RATES, SAMPLES, SPECS, PLANS
+from tests.way import PARTNERS, PLANS, RATES, SAMPLES, SPECS
 from validators.rules import check_digit_of
 
 MAPLE = PARTNERS["maple"]
@@ -74,7 +74,7 @@ def played(url: str, plan: Scenario) -> Result:
     """Play a scenario as maple, return the results."""
     result = blank_result(plan)
     with open_broker(url) as broker:
-        play(plan, broker, MAPLE, SPECS, result, account="12345", started=datetime.now(UTC), say=lambda _: None)
+        play(plan, broker, MAPLE, PLANS, result, account="12345", started=datetime.now(UTC), say=lambda _: None)
     return result
 
 

@@ -19,7 +19,7 @@ from gateway.trade.smoke_broker import Sender
 from gateway.trade.writer import write_edifact
 from tests import smoke_partners as partners
 from tests.builders import DECLARATION
-from tests.way import PARTNERS, SPECS, PLANS
+from tests.way import PARTNERS, PLANS
 
 
 class Wrong(NamedTuple):

@@ -1,4 +1,3 @@
-# NEEDPLANS
 """One declaration in two syntaxes is one value, and one fault in both is one finding at one pointer."""
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from tests.builders import (
     DECLARATION,
     EX_WAREHOUSE,
     NOW,
-    SPECS,
     WAREHOUSE_IN,
     facts,
     partner,
@@ -33,6 +31,7 @@ from tests.builders import (
     with_lines,
 )
 from tests.effort import times
+from tests.way import PLANS
 
 SAID = Envelope(sender="BROKERA", recipient="GATEWAY", reference="REF1", message="1")
 

@@ -9,7 +9,7 @@ from core.partner import Partner
 from core.register import Facts
 from core.transmission import Outcome, Received
 from gateway import pipeline
-from tests.way import NOW, PARTNERS, SAMPLES, SPECS, PLANS
+from tests.way import NOW, PARTNERS, PLANS, SAMPLES
 
 GOOD = (SAMPLES / "originals/ab-two-lines.edi").read_bytes()
 GOOD_XML = (SAMPLES / "originals/published-example.xml").read_bytes()

@@ -14,7 +14,7 @@ from pydifact.segmentcollection import RawSegmentCollection
 from core.transmission import Verdict
 from edifact.message import check_interchange, explain
 from edifact.reader import InterchangeText, MessageText, read
-from tests.way import HOME, SAMPLES, SPECS, play, rows, PLANS
+from tests.way import HOME, PLANS, SAMPLES, play, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::pydifact.exceptions.MissingImplementationWarning")
 

@@ -17,7 +17,7 @@ from gateway import service
 from gateway.journal import Delivery, Journal, inbox_id
 from gateway.trade.samples import Maker, write
 from parsers import sniff
-from tests.way import HOME, PARTNERS, SPECS, PLANS
+from tests.way import HOME, PARTNERS, PLANS, SPECS
 from validators.rules import check_digit_of
 
 TEMPLATES = 40
