@@ -24,10 +24,9 @@ from core.partner import Partner
 from core.register import Facts, VersionFact
 from core.transmission import Judged, Message, Outcome, Outgoing, Parsed, Received, Syntax, Verdict, stable_id
 from gateway import service
-from gateway.journal import Case, Claimed, Claims, Conflict, Delivery, Due, Known, Settlement, inbox_id
+from gateway.journal import Arrival, Case, Claimed, Claims, Conflict, Due, Known, Settlement, inbox_id
 from gateway.journal.inbox import ready
-from gateway.queues.broker import Delivery as Letterbox
-from gateway.queues.broker import Letter, Published
+from gateway.queues.broker import Delivery, Letter, Published
 from routing.routes import RESULTS
 
 T = TypeVar("T")
@@ -116,7 +115,7 @@ class FakeIntake:
     def __init__(self, broker: FakeBroker, queues: Sequence[str], prefetch: int) -> None:
         self.broker, self.names, self.prefetch = broker, queues, prefetch
 
-    def receive(self, timeout: float) -> list[Letterbox]:
+    def receive(self, timeout: float) -> list[Delivery]:
         if not self.broker.up:
             raise BrokerUnavailable("the broker is down")
         free = sorted(
@@ -127,7 +126,7 @@ class FakeIntake:
             one.reader = self
             one.deliveries += 1
         return [
-            Letterbox(
+            Delivery(
                 stable_id(one.letter.queue, one.letter.id, one.letter.body.hex()),
                 one.letter.queue,
                 one.letter.body,
@@ -142,7 +141,7 @@ class FakeIntake:
             for one in free
         ]
 
-    def ack(self, deliveries: Sequence[Letterbox]) -> None:
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
         tags = {one.tag for one in deliveries}
 
         def forget() -> None:
@@ -152,7 +151,7 @@ class FakeIntake:
 
         self.broker.fuse.effect(forget)
 
-    def reject(self, deliveries: Sequence[Letterbox], requeue: bool) -> None:
+    def reject(self, deliveries: Sequence[Delivery], requeue: bool) -> None:
         raise AssertionError("nothing here is ever rejected")
 
     def die(self) -> None:
@@ -195,10 +194,10 @@ class FakeJournal:
     def head(self) -> tuple[int, str]:
         return 0, "0" * 64
 
-    def receive(self, deliveries: Sequence[Delivery]) -> list[bool]:
+    def receive(self, deliveries: Sequence[Arrival]) -> list[bool]:
         return self.commit(lambda: [self._receive(one) for one in deliveries])
 
-    def _receive(self, one: Delivery) -> bool:
+    def _receive(self, one: Arrival) -> bool:
         if self.unique and any(row.uid == one.uid for row in self.t.inbox):
             return False
         row = SimpleNamespace(

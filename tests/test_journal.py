@@ -27,7 +27,7 @@ from core.errors import GatewayError, JournalUnavailable
 from core.findings import Bilingual, Finding, Place, Severity
 from core.register import VersionFact
 from core.transmission import Judged, Message, Outcome, Outgoing, Syntax, Verdict, stable_id
-from gateway.journal import Claimed, Conflict, Delivery, Journal, Settlement, inbox_id
+from gateway.journal import Arrival, Claimed, Conflict, Journal, Settlement, inbox_id
 from gateway.journal.inbox import WINDOW
 from gateway.journal.outbox import FAILURES
 from gateway.journal.tables import metadata
@@ -61,14 +61,14 @@ def raw(journal: Journal, url: str) -> Iterator[sqlalchemy.Engine]:
     engine.dispose()
 
 
-def delivery(uid: str, lane: str = NUMBER, partner: str | None = "P1", **more: Any) -> Delivery:
+def delivery(uid: str, lane: str = NUMBER, partner: str | None = "P1", **more: Any) -> Arrival:
     given = {
         "channel": "partner",
         "body": uid.encode(errors="replace"),
         "headers": {"content-type": "text/plain"},
         "received_at": NOW,
     }
-    return Delivery(uid=uid, partner=partner, lane=lane, **given | more)
+    return Arrival(uid=uid, partner=partner, lane=lane, **given | more)
 
 
 def outgoing(kind: str, *parts: str, to: str = "out.P1", ordinal: int | None = 1) -> Outgoing:

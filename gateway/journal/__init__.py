@@ -22,11 +22,11 @@ from gateway.journal import database, desk, evidence, inbox, outbox, replays, re
 from gateway.journal.audit import AuditReport, walk
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
+    Arrival,
     Case,
     Claimed,
     Claims,
     Conflict,
-    Delivery,
     Due,
     Event,
     Execution,
@@ -40,11 +40,11 @@ from gateway.journal.verdicts import RESEND_OF
 
 __all__ = [
     "RESEND_OF",
+    "Arrival",
     "Case",
     "Claimed",
     "Claims",
     "Conflict",
-    "Delivery",
     "Due",
     "Event",
     "Execution",

@@ -21,7 +21,7 @@ from core.specs import Specs
 from core.transmission import Message, Received, Verdict, stable_id
 from gateway import pipeline, service
 from gateway.engine.assess import assess, load_rates
-from gateway.journal import Delivery, Journal
+from gateway.journal import Arrival, Journal
 from gateway.queues.broker import Broker, Intake, Letter
 from gateway.trade.replies import in_words
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
@@ -207,7 +207,7 @@ class Desk:
         ready = []
         while self._late and self._late[0][0] <= time.monotonic():
             _, uid, body = heapq.heappop(self._late)
-            ready.append(Delivery(uid, "assessment", None, body, {}, service.now(), lane=uid))
+            ready.append(Arrival(uid, "assessment", None, body, {}, service.now(), lane=uid))
         if ready:
             self.journal.receive(ready)
             while service.work(self.journal, self.specs, {self.partner.id: self.partner}, "customs"):
