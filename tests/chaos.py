@@ -31,7 +31,7 @@ import sqlalchemy
 from core import limits
 from core.errors import BrokerUnavailable, GatewayError
 from core.transmission import stable_id
-from gateway import journal, pipeline, serve, service
+from gateway import journal, pipeline, service, supervisor
 from gateway.journal import Journal, outbox
 from gateway.queues import broker
 from gateway.queues.broker import Intake, Letter, open_broker
@@ -189,11 +189,11 @@ def _live(plan: Plan, name: str, birth: int, former: list[int], parent: int) -> 
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (plan.file_bytes, resource.RLIM_INFINITY))
         for pid in former:  # one that died before it had come this far did not do it
-            serve._disown(plan.settings, SimpleNamespace(name=name, pid=pid))  # type: ignore[arg-type]
+            supervisor._disown(plan.settings, SimpleNamespace(name=name, pid=pid))  # type: ignore[arg-type]
         if plan.chance:
             for owner, method, point in POINTS:
                 setattr(owner, method, _mortal(getattr(owner, method), point, plan))
-        serve.run(name, plan.settings, parent)
+        supervisor.run(name, plan.settings, parent)
         os._exit(0)
     except BaseException:
         import traceback
@@ -295,7 +295,7 @@ class Run:
         opened = Journal.open(self.database_url)
         opened.migrate()
         opened.close()
-        self._broker.declare(serve.queues(self.plan.settings))
+        self._broker.declare(supervisor.queue_names(self.plan.settings))
         self.start()
         return self
 

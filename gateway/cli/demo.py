@@ -185,7 +185,7 @@ def _play_when_ready(
     service: subprocess.Popen[bytes], settings: Settings, folder: Path, told: Console
 ) -> list[tuple[Step, Seen]]:
     """Play the samples once the gateway has made its queues; raises GatewayError if it does not start."""
-    from gateway.serve import queues
+    from gateway.supervisor import queue_names
 
     deadline = time.monotonic() + PATIENCE_SECONDS
     with open_broker(settings.broker_url) as broker:
@@ -193,7 +193,7 @@ def _play_when_ready(
             if service.poll() is not None or time.monotonic() > deadline:
                 raise GatewayError(f"the gateway did not start: see {folder.parent / 'gateway.log'}")
             try:
-                if not broker.missing(queues(settings)):
+                if not broker.missing(queue_names(settings)):
                     break
             except BrokerUnavailable:
                 pass

@@ -25,7 +25,7 @@ from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual, Finding, Severity
 from core.transmission import Judged, Outgoing, Syntax, Verdict
-from gateway import logs, pipeline, serve
+from gateway import logs, pipeline, supervisor
 from gateway.cli import diff, explain, ops, replay, show, smoke, spec
 from gateway.cli.shared import (
     LANGUAGE,
@@ -261,7 +261,7 @@ def serve_command(workers: int, with_reference_engine: bool, with_test_engine: b
         os.environ["GATEWAY_HEALTH"] = health_port
     settings = from_environment()
     logs.configure(settings.log)
-    serve.serve(settings, workers, "engine" if with_reference_engine else "tests" if with_test_engine else None)
+    supervisor.serve(settings, workers, "engine" if with_reference_engine else "tests" if with_test_engine else None)
 
 
 @main.command()
@@ -446,7 +446,7 @@ def _examine_partners(settings: Settings, _declare: bool) -> str:
 
 
 def _examine_broker(settings: Settings, declare: bool) -> str:
-    wanted = serve.queues(settings)
+    wanted = supervisor.queue_names(settings)
     if not declare and settings.broker_url.startswith("sqlite:") and not store_of(settings.broker_url).path.exists():
         raise GatewayError(f"there is no queue at {mask(settings.broker_url)}: {DECLARE}")
     _examine_file(settings.broker_url)

@@ -130,7 +130,7 @@ def gateway_of_our_own(settings: Settings, stopping: Callable[[], bool] = lambda
 
     Raises GatewayError if it does not start, and when `stopping` tells that it is not to.
     """
-    from gateway.serve import queues
+    from gateway.supervisor import queue_names
 
     with folder() as home:
         own = replace(
@@ -146,7 +146,7 @@ def gateway_of_our_own(settings: Settings, stopping: Callable[[], bool] = lambda
                     if service.poll() is not None or time.monotonic() > deadline:
                         raise GatewayError(f"the gateway did not start: {_last_line(home / 'gateway.log')}")
                     try:
-                        if not broker.missing(queues(own)):
+                        if not broker.missing(queue_names(own)):
                             break
                     except BrokerUnavailable:
                         pass
