@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import BrokerUnavailable, GatewayError
-from gateway.cli.main import SUFFIXES
+from gateway.cli.check import SUFFIXES
 from gateway.journal import Journal
 from gateway.queues.broker import Broker, Delivery, Letter, open_broker
 from gateway.settings import HOME, Settings, from_environment
