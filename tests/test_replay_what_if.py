@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from gateway import pipeline
-from gateway.cli import replay as cli_replay
+from gateway.cli import what_if as cli_what_if
 from gateway.desk import replay
 from gateway.journal import Journal, Selection
 from gateway.settings import Settings
@@ -126,7 +126,7 @@ def test_a_process_that_dies_is_one_line(
     traffic: tuple[Path, list[str], list[Template]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "_page", _die)
-    monkeypatch.setattr(cli_replay, "FEW", 1)
+    monkeypatch.setattr(cli_what_if, "FEW", 1)
     run = runner(traffic[0], monkeypatch)
     result = run("replay", "--specs", traffic[0] / "specs", "--processes", 2)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
@@ -160,7 +160,7 @@ def test_settings_travel_to_other_processes() -> None:
 
 
 PRESSED = """
-import gateway.cli.replay as command
+import gateway.cli.what_if as command
 command.FEW, command.replay.PAGE = 1, 1
 from gateway.__main__ import main
 main()

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from core.errors import GatewayError
-from gateway.cli import check, diff, doctor, explain, lists, ops, replay, send, serve, show, smoke, spec
+from gateway.cli import check, diff, doctor, explain, lists, ops, parked, replay, send, serve, show, smoke, spec
 
 CANNOT, INTERRUPTED = 2, 130
 
@@ -69,7 +69,7 @@ for command in (
     spec.samples,
     spec.guide,
     replay.replay_command,
-    replay.parked,
+    parked.parked,
     explain.explain_command,
     diff.diff_command,
     *ops.COMMANDS,
