@@ -34,6 +34,7 @@ from gateway.cli.shared import (
     sequence_of,
 )
 from gateway.desk import replay
+from gateway.desk.what_if import processors
 from gateway.journal import RESEND_OF, Execution, Journal, Recorded, Selection
 from gateway.settings import Settings, from_environment
 from routing.partners import load_partners
@@ -55,7 +56,7 @@ DIFFERENT = 1
 @click.option("--samples", "samples_", is_flag=True, help="The paths are tables of expectations, or folders with one.")
 @click.option("--send", is_flag=True, help="Send the new answers, where the replay agrees with the record.")
 @click.option("--as", "partner_id", metavar="PARTNER", help="Who sent the files; without it whom the envelope names.")
-@click.option("--processes", type=click.IntRange(1, 64), default=replay.processors, help="What if: how many judge.")
+@click.option("--processes", type=click.IntRange(1, 64), default=processors, help="What if: how many judge.")
 @OPERATOR
 @FORMAT
 @HTML
@@ -104,11 +105,11 @@ def replay_command(
             raise click.UsageError("--samples takes tables or folders, and no --specs")
         differs = expectations.samples(paths, settings, form, lang)
     elif root and paths:
-        differs = what_if.what_if_files(paths, settings, root, partner_id, form, html, lang)
+        differs = what_if.over_files(paths, settings, root, partner_id, form, html, lang)
     elif root:
         if ids:
             raise click.UsageError("what-if selects by time, sender, verdict, finding or transaction number")
-        differs = what_if.what_if(settings, wanted, root, processes, form, html, lang)
+        differs = what_if.over_journal(settings, wanted, root, processes, form, html, lang)
     elif paths:
         differs = _again_files(paths, settings, partner_id, operator, form, lang)
     elif selects:

@@ -21,7 +21,7 @@ from gateway import pages, pipeline
 from gateway.catalogue import in_words
 from gateway.cli.french import phrase, table_in
 from gateway.cli.shared import VERDICTS, files_with_facts, known_partner, open_journal, out
-from gateway.desk import replay
+from gateway.desk import replay, what_if
 from gateway.journal import Selection
 from gateway.settings import Settings
 from routing.partners import load_partners
@@ -31,7 +31,7 @@ from validators.explain import text_of
 FEW = 1_000
 
 
-def what_if(
+def over_journal(
     settings: Settings, wanted: Selection, root: Path, processes: int, form: str, html: Path | None, lang: str
 ) -> bool:
     """Judge recorded traffic by another specification and report; tell whether anything changes."""
@@ -42,23 +42,23 @@ def what_if(
         known_partner(wanted.partner, partners)
     processes = min(processes, 1 + total // FEW)  # starting one costs as much as judging some hundreds
     with _progress(total, lang) as advance:
-        result = replay.what_if(settings, wanted, specs, processes, advance, time.monotonic)
+        result = what_if.what_if(settings, wanted, specs, processes, advance, time.monotonic)
     return _report(result, specs, pipeline.prepare(settings.specs), wanted, form, html, lang)
 
 
-def what_if_files(
+def over_files(
     paths: tuple[Path, ...], settings: Settings, root: Path, partner_id: str | None, form: str, html: Path | None,
     lang: str,
 ) -> bool:  # fmt: skip
     """Judge files by the present specification and by another one, and report; tell whether anything changes."""
     other, present = pipeline.prepare(root), pipeline.prepare(settings.specs)
-    result = replay.WhatIf(other.digest)
+    result = what_if.WhatIf(other.digest)
     started = time.monotonic()
     for path, parsed, facts, trial in files_with_facts(paths, settings, present, partner_id):
         before = pipeline.judge(parsed, facts, present)
         trial.remember(before)
         after = pipeline.judge(pipeline.parse(parsed.received, other), facts, other)
-        page = replay.Tally(transmissions=1)
+        page = what_if.Tally(transmissions=1)
         result.add(page, page.take(replay.recorded_as(str(path), before), after))
     result.seconds = time.monotonic() - started
     return _report(result, other, present, Selection(), form, html, lang)
@@ -83,7 +83,7 @@ def _progress(total: int, lang: str) -> Iterator[Any]:
 
 
 def _report(
-    result: replay.WhatIf, specs: Specs, present: Specs, wanted: Selection, form: str, html: Path | None, lang: str
+    result: what_if.WhatIf, specs: Specs, present: Specs, wanted: Selection, form: str, html: Path | None, lang: str
 ) -> bool:
     """Print a what-if's result, write its page, and tell whether anything changes."""
     sums = result.tally
@@ -92,7 +92,7 @@ def _report(
     if html:
         pages.write(html, _page(result, specs, wanted, lang, meanings))
     if form == "json":
-        for piece in replay.as_json(result, specs):
+        for piece in what_if.as_json(result, specs):
             click.echo(piece, nl=False)
         click.echo()
     else:
@@ -109,7 +109,7 @@ def _meaning(code: str, specs: Specs, present: Specs, lang: str) -> str:
     return ""
 
 
-def _print_what_if(result: replay.WhatIf, specs: Specs, meanings: Mapping[str, str], lang: str) -> None:
+def _print_what_if(result: what_if.WhatIf, specs: Specs, meanings: Mapping[str, str], lang: str) -> None:
     """Print a what-if's result: the verdicts, by finding, by sender, and examples."""
     sums, colon = result.tally, " :" if lang == "fr" else ":"
 
@@ -141,12 +141,12 @@ def _print_what_if(result: replay.WhatIf, specs: Specs, meanings: Mapping[str, s
     out.print(table)
     if meanings:
         table = table_in(lang, "finding", "new in", "of these now refused", "gone from", "of these now accepted", "")
-        for row in replay.finding_rows(sums):
+        for row in what_if.finding_rows(sums):
             counts = (count(row[name]) for name in ("new", "new_refused", "gone", "gone_accepted"))
             table.add_row(row["code"], *counts, Text(meanings[row["code"]], "dim"))
         out.print(table)
     table = table_in(lang, "sender", "messages", "now refused", "now accepted", "other findings only")
-    for row in replay.sender_rows(sums):
+    for row in what_if.sender_rows(sums):
         counts = (count(row[name]) for name in ("messages", "now_refused", "now_accepted", "only_findings"))
         table.add_row(row["partner"] or phrase("not known", lang), *counts)
     out.print(table)
@@ -159,7 +159,7 @@ def _print_what_if(result: replay.WhatIf, specs: Specs, meanings: Mapping[str, s
             out.print(Text(f"  {where}{colon} {before} -> {after}{colon} {text}"))
 
 
-def _page(result: replay.WhatIf, specs: Specs, wanted: Selection, lang: str, meanings: Mapping[str, str]) -> str:
+def _page(result: what_if.WhatIf, specs: Specs, wanted: Selection, lang: str, meanings: Mapping[str, str]) -> str:
     """Return the what-if's page."""
     verdict = VERDICTS[wanted.verdict].speak(lang) if wanted.verdict else None
     chosen = {
@@ -179,8 +179,8 @@ def _page(result: replay.WhatIf, specs: Specs, wanted: Selection, lang: str, mea
         tally=result.tally,
         verdicts=sorted(result.tally.verdicts.items()),
         words={name: text.speak(lang) for name, text in VERDICTS.items()},
-        findings=replay.finding_rows(result.tally),
-        senders=replay.sender_rows(result.tally),
+        findings=what_if.finding_rows(result.tally),
+        senders=what_if.sender_rows(result.tally),
         meanings=meanings,
         examples=sorted(result.tally.examples.items()),
         seconds=f"{result.seconds:.1f}".replace(".", "," if lang == "fr" else "."),
