@@ -58,7 +58,7 @@ def over_files(
         before = pipeline.judge(parsed, facts, present)
         trial.remember(before)
         after = pipeline.judge(pipeline.parse(parsed.received, other), facts, other)
-        page = what_if.Tally(transmissions=1)
+        page = what_if.Sums(transmissions=1)
         result.add(page, page.take(replay.recorded_as(str(path), before), after))
     result.seconds = time.monotonic() - started
     return _report(result, other, present, Selection(), form, html, lang)

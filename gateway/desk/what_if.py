@@ -30,7 +30,7 @@ EXAMPLES = 3
 
 
 @dataclass
-class Tally:
+class Sums:
     """What a what-if adds up to; its size grows with the kinds of change, not with the number of messages."""
 
     transmissions: int = 0
@@ -52,7 +52,7 @@ class Tally:
         """How many messages get another verdict."""
         return sum(count for (before, after), count in self.verdicts.items() if before != after)
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: Sums) -> None:
         """Add what another page gave."""
         for name in ("transmissions", "messages", "resends", "unjudged", "only_findings"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -100,11 +100,11 @@ class WhatIf:
     """A what-if's result: its sums, and every change in a file of its own, so that memory does not grow with them."""
 
     digest: str  # of the specification that judged
-    tally: Tally = field(default_factory=Tally)
+    tally: Sums = field(default_factory=Sums)
     seconds: float = 0.0
     _file: IO[str] = field(default_factory=_scratch)
 
-    def add(self, page: Tally, changes: Iterable[Change]) -> None:
+    def add(self, page: Sums, changes: Iterable[Change]) -> None:
         """Take up what a page gave."""
         self.tally.add(page)
         for change in changes:
@@ -123,9 +123,9 @@ class WhatIf:
         return self.tally.messages / self.seconds if self.seconds else 0.0
 
 
-def tally(rows: Sequence[Recorded], journal: Journal, specs: Specs, partners: Partners) -> tuple[Tally, list[Change]]:
+def tally(rows: Sequence[Recorded], journal: Journal, specs: Specs, partners: Partners) -> tuple[Sums, list[Change]]:
     """Judge a page of transmissions again; return its sums and every change."""
-    sums, changes = Tally(), []
+    sums, changes = Sums(), []
     judged = [row for row in rows if row.messages]
     sums.transmissions = len(rows)
     sums.resends = sum(1 for row in rows if not row.messages and (row.note or "").startswith(RESEND_OF))
@@ -156,7 +156,7 @@ def what_if(
     journal = Journal.open(settings.database_url)
     try:
         found = pages(journal, wanted)
-        judged: Iterator[tuple[Tally, list[Change]]]
+        judged: Iterator[tuple[Sums, list[Change]]]
         if processes == 1:
             partners = load_partners(settings.partners)
             judged = (tally(journal.recorded(page), journal, specs, partners) for page in found)
@@ -182,7 +182,7 @@ def _start(settings: Settings, root: Path) -> None:
     _worker = Journal.open(settings.database_url), pipeline.prepare(root), load_partners(settings.partners)
 
 
-def _page(sequences: Sequence[int]) -> tuple[Tally, list[Change]]:
+def _page(sequences: Sequence[int]) -> tuple[Sums, list[Change]]:
     """Judge one page in a process."""
     if _worker is None:
         raise RuntimeError("the process was not started by what_if")
@@ -192,12 +192,12 @@ def _page(sequences: Sequence[int]) -> tuple[Tally, list[Change]]:
 
 def _in_processes(
     settings: Settings, root: Path, processes: int, wanted: Iterable[list[int]]
-) -> Iterator[tuple[Tally, list[Change]]]:
+) -> Iterator[tuple[Sums, list[Change]]]:
     """Yield what the pages give, in their order; only a few are under way, however long the archive is."""
     context = multiprocessing.get_context("spawn")
     multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
     with ProcessPoolExecutor(processes, context, _start, (settings, root)) as pool:
-        waiting: deque[Future[tuple[Tally, list[Change]]]] = deque()
+        waiting: deque[Future[tuple[Sums, list[Change]]]] = deque()
         try:
             for page in wanted:
                 # Ctrl-C goes to every process of a terminal. These start with it blocked, and end with this one.
@@ -242,7 +242,7 @@ def as_json(result: WhatIf, specs: Specs) -> Iterator[str]:
     yield "\n  ]\n}"
 
 
-def finding_rows(sums: Tally) -> list[dict[str, Any]]:
+def finding_rows(sums: Sums) -> list[dict[str, Any]]:
     """Return the changed messages by finding: in how many it is new or gone, and how their verdicts change."""
     rows = []
     for code in sorted({key[0] for key in (*sums.new, *sums.gone)}):
@@ -256,7 +256,7 @@ def finding_rows(sums: Tally) -> list[dict[str, Any]]:
     return rows
 
 
-def sender_rows(sums: Tally) -> list[dict[str, Any]]:
+def sender_rows(sums: Sums) -> list[dict[str, Any]]:
     """Return the messages by sender, with how their verdicts change."""
     rows = []
     for partner in sorted({key[0] for key in sums.senders}):

@@ -16,13 +16,11 @@ from gateway import pages
 from gateway.queues.broker import Broker, Delivery, Intake
 from gateway.trade.replies import in_words, read_reply
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
-from gateway.trade.smoke import Line, Result, blank, words
+from gateway.trade.smoke import Result, Say, StepResult, blank, words
 from gateway.trade.smoke_sender import OURS, Sender, Sent
 
 # Answers in hand at one time; those that are not ours are given back at the end.
 PREFETCH = 1_000
-
-Say = Callable[[Bilingual], None]
 
 
 class Mailbox:
@@ -167,7 +165,7 @@ def _publish(broker: Broker, sent: list[Sent]) -> None:
             raise GatewayError(f"the broker did not confirm every message of step {batch[0].step.id}")
 
 
-def _judge(line: Line, step: Step, sent: list[Sent], of: Sent | None, scenario: Scenario) -> None:
+def _judge(line: StepResult, step: Step, sent: list[Sent], of: Sent | None, scenario: Scenario) -> None:
     """Fill a step's line from what came back."""
     first = sent[0]
     took = [each.last - each.at for each in sent if each.replies]
@@ -252,7 +250,7 @@ def _volume_problem(step: Step, sent: list[Sent]) -> Bilingual | None:
     return None
 
 
-def _hold_against_late_answers(line: Line, sent: list[Sent]) -> None:
+def _hold_against_late_answers(line: StepResult, sent: list[Sent]) -> None:
     """Fail a step that had an answer, after all, that should not have come."""
     extra: Any = {kind for each in sent for kind in each.kinds()} - set(sent[0].step.expect)
     if line.state == "passed" and extra and sent[0].step.send != "many":
@@ -263,7 +261,7 @@ def _hold_against_late_answers(line: Line, sent: list[Sent]) -> None:
         )
 
 
-def _told(line: Line) -> Bilingual:
+def _told(line: StepResult) -> Bilingual:
     """Return one step's progress."""
     mark = "ok" if line.state == "passed" else "FAILED"
     marque = "ok" if line.state == "passed" else "ÉCHEC"

@@ -21,18 +21,10 @@ from gateway import pipeline, service
 from gateway.engine.assess import assess, load_rates
 from gateway.journal import Arrival, Journal
 from gateway.queues.broker import Broker, Intake, Letter
+from gateway.trade import smoke_score
 from gateway.trade.scenario import Scenario
-from gateway.trade.smoke import Result, blank, words
-from gateway.trade.smoke_score import (
-    Arrived,
-    Score,
-    faults_of_volume,
-    lack,
-    not_reached,
-    progress,
-    repeated_refusal,
-    unfit,
-)
+from gateway.trade.smoke import Result, Say, blank, words
+from gateway.trade.smoke_score import Arrived, Score
 from routing.assessment import read_request, write_result
 from routing.partners import inbound_queue
 from routing.routes import for_tests, load_routes
@@ -51,8 +43,6 @@ GONE_SECONDS = 1.0
 
 # The route table's queues for test messages: what goes to any other is not passed on at all.
 TEST_QUEUES = for_tests(load_routes())
-
-Say = Callable[[Bilingual], None]
 
 
 class Customs:
@@ -220,7 +210,7 @@ class Customs:
             if score.claim:
                 continue
             was_read = partial(self._was_read, arrived=arrived)
-            why = unfit(score.step, arrived, self._subject(score), self.scenario, was_read)
+            why = smoke_score.unfit(score.step, arrived, self._subject(score), self.scenario, was_read)
             if why is None:
                 self._take(score, arrived)
                 return
@@ -241,7 +231,7 @@ class Customs:
         if len(score.volume) < (step.count or 1):
             return
         score.claim = arrived
-        if too_faulty := faults_of_volume(step, score.volume):
+        if too_faulty := smoke_score.faults_of_volume(step, score.volume):
             score.line.state, score.line.sentence = "failed", words(too_faulty)
             self.over = True
 
@@ -258,7 +248,7 @@ class Customs:
                 score.after = place
                 score.line.subject = arrived[0].subject
             elif score.step.send == "mended":
-                score.near = repeated_refusal(subject)
+                score.near = smoke_score.repeated_refusal(subject)
 
     def _subject(self, score: Score) -> Arrived | None:
         """Return the message that a step is about: what met the step that it names."""
@@ -305,8 +295,8 @@ class Customs:
         further = " ".join(score.step.id for score in open_[1:])
         later = " ".join(str(n + 1) for n in range(self.stage + 1, len(self.scenario.stage)))
         done, total, number = len(here) - len(open_), len(here), self.stage + 1
-        en = f"stage {number}, {done} of {total} done; missing: {now.step.id} {progress(now, 'en')}"
-        fr = f"palier {number}, {done} sur {total} faits; il manque : {now.step.id} {progress(now, 'fr')}"
+        en = f"stage {number}, {done} of {total} done; missing: {now.step.id} {smoke_score.progress(now, 'en')}"
+        fr = f"palier {number}, {done} sur {total} faits; il manque : {now.step.id} {smoke_score.progress(now, 'fr')}"
         return Bilingual(
             en + (f"; then {further}" if further else "") + (f"; then stage {later}" if later else ""),
             fr + (f"; puis {further}" if further else "") + (f"; puis palier {later}" if later else ""),
@@ -319,7 +309,8 @@ class Customs:
         for score in self._here():
             if score.line.state != "passed":
                 yield Bilingual(
-                    f"  {score.step.id:5} {progress(score, 'en')}", f"  {score.step.id:5} {progress(score, 'fr')}"
+                    f"  {score.step.id:5} {smoke_score.progress(score, 'en')}",
+                    f"  {score.step.id:5} {smoke_score.progress(score, 'fr')}",
                 )
 
     def close(self) -> None:
@@ -330,7 +321,11 @@ class Customs:
                 reached = score in self._here() or score.claim
                 line.state = "failed" if score.claim or score.near[0] >= 2 else "missing"
                 unread = len(self._sent) - self._taken
-                why = lack(score, self._subject(score), unread, self.partner.answer_queue) if reached else not_reached()
+                why = (
+                    smoke_score.lack(score, self._subject(score), unread, self.partner.answer_queue)
+                    if reached
+                    else smoke_score.not_reached()
+                )
                 line.sentence = words(why)
 
 

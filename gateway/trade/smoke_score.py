@@ -11,7 +11,7 @@ from core.findings import Bilingual
 from core.transmission import Message, Verdict
 from gateway.trade.replies import in_words
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
-from gateway.trade.smoke import Line
+from gateway.trade.smoke import StepResult
 from responses.business import printable
 
 TYPES = {
@@ -70,7 +70,7 @@ class Score:
     """What has come of one step: the message that meets it, or the nearest one that did not, and why."""
 
     step: Step
-    line: Line
+    line: StepResult
     claim: Arrived | None = None
     after: int = 0  # answers sent before the claim: a repeat is answered from here on
     near: tuple[int, Bilingual] = (-1, Bilingual("", ""))
