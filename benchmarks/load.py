@@ -26,7 +26,7 @@ import psutil
 from core.transmission import stable_id
 from gateway import supervisor
 from gateway.journal import Journal
-from gateway.queues.broker import Broker, Letter, open_broker
+from gateway.queues import Broker, Letter, open_broker
 from gateway.settings import HOME, Settings
 from tests.chaos import Run, original
 

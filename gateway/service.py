@@ -19,7 +19,7 @@ from core.transmission import Outcome, Outgoing, Parsed, Received, stable_id
 from gateway import pipeline
 from gateway.journal import Arrival, Claimed, Due, Journal, Known, Settlement, inbox_id
 from gateway.logs import bound, logger
-from gateway.queues.broker import Broker, Delivery, Intake, Letter
+from gateway.queues import Broker, Delivery, Intake, Letter
 from parsers import sniff
 from responses.receipt import receipt
 from routing.assessment import read_result

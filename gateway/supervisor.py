@@ -22,7 +22,7 @@ from gateway import health, pipeline, service
 from gateway.engine import loop as engine_loop
 from gateway.journal import Journal
 from gateway.logs import configure, logger
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, for_tests, load_routes

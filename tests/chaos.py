@@ -31,26 +31,25 @@ import sqlalchemy
 from core import limits
 from core.errors import BrokerUnavailable, GatewayError
 from core.transmission import stable_id
-from gateway import journal, pipeline, service, supervisor
+from gateway import journal, pipeline, queues, service, supervisor
 from gateway.journal import Journal, outbox
-from gateway.queues import broker
-from gateway.queues.broker import Intake, Letter, open_broker
+from gateway.queues import Intake, Letter, open_broker
 from gateway.settings import HOME, Settings
 from routing.partners import load_partners
 from validators.rules import check_digit_of
 
 SAMPLES = HOME / "samples"
 POINTS = (
-    (broker.Intake, "receive", "fetched"),
+    (queues.Intake, "receive", "fetched"),
     (journal.Journal, "receive", "recorded"),
-    (broker.Intake, "ack", "acknowledged"),
+    (queues.Intake, "ack", "acknowledged"),
     (journal.Journal, "claim", "claimed"),
     (pipeline, "parse", "parsed"),
     (pipeline, "judge", "judged"),
     (journal.Journal, "finish", "finished"),
     (journal.Journal, "settle", "settled"),
     (journal.Journal, "due", "found due"),
-    (broker.Broker, "publish", "published"),
+    (queues.Broker, "publish", "published"),
     (journal.Journal, "mark_sent", "marked"),
 )
 

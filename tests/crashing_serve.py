@@ -24,7 +24,7 @@ from gateway import service
 from gateway.engine import loop as engine_loop
 from gateway.journal import Journal
 from gateway.logs import configure
-from gateway.queues.broker import Broker, Intake, Letter, open_broker
+from gateway.queues import Broker, Intake, Letter, open_broker
 from gateway.supervisor import queue_names
 from routing.partners import inbound_queue
 from routing.routes import RESULTS, load_routes

@@ -26,7 +26,7 @@ from core.transmission import Judged, Message, Outcome, Outgoing, Parsed, Receiv
 from gateway import service
 from gateway.journal import Arrival, Case, Claimed, Claims, Conflict, Due, Known, Settlement, inbox_id
 from gateway.journal.inbox import ready
-from gateway.queues.broker import Delivery, Letter, Published
+from gateway.queues import Delivery, Letter, Published
 from routing.routes import RESULTS
 
 T = TypeVar("T")

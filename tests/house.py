@@ -14,7 +14,7 @@ from core.specs import Specs
 from gateway import service
 from gateway.engine.assess import assess
 from gateway.journal import Journal
-from gateway.queues.broker import Broker, Delivery, Intake, Letter, open_broker
+from gateway.queues import Broker, Delivery, Intake, Letter, open_broker
 from gateway.settings import Settings
 from gateway.supervisor import queue_names
 from routing.assessment import read_request, write_result

@@ -14,7 +14,7 @@ import msgspec
 
 from core.partner import Partner
 from core.transmission import Syntax
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 from gateway.trade.scenario import KIT, Scenario, Step, load_scenario
 from gateway.trade.smoke import Result, blank
 from gateway.trade.smoke_broker import Mailbox

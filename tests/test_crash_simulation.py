@@ -15,7 +15,7 @@ import pytest
 
 from core.transmission import Outcome, stable_id
 from gateway.journal import Claimed, Due
-from gateway.queues.broker import Delivery, Letter
+from gateway.queues import Delivery, Letter
 from tests.effort import PROFILE
 from tests.fakes import FakeIntake, FakeJournal, World, body_of
 

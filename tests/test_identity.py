@@ -26,7 +26,7 @@ from core.transmission import Outcome, Received, Verdict
 from gateway import service
 from gateway.cli.main import main
 from gateway.journal import Journal
-from gateway.queues.broker import Delivery, Letter, open_broker
+from gateway.queues import Delivery, Letter, open_broker
 from gateway.trade.writer import write_edifact, write_xml
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, load_routes

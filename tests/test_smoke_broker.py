@@ -21,7 +21,7 @@ from core.transmission import Syntax
 from gateway.cli.smoke import smoke
 from gateway.engine import loop as engine_loop
 from gateway.engine.assess import assess
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 from gateway.trade.scenario import KIT, Scenario, load_scenario, unmet_codes
 from gateway.trade.smoke import Result, process
 from gateway.trade.smoke_broker import play

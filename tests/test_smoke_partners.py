@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from core.envelope import Envelope
-from gateway.queues.broker import Broker, open_broker
+from gateway.queues import Broker, open_broker
 from gateway.trade.scenario import Scenario
 from gateway.trade.smoke import Result
 from gateway.trade.smoke_sender import Sender

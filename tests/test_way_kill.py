@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gateway.journal import Journal
-from gateway.queues.broker import Letter, open_broker
+from gateway.queues import Letter, open_broker
 from gateway.supervisor import queue_names
 from routing.partners import inbound_queue
 from tests.crashing_serve import SENT, delivery, outcome

@@ -19,7 +19,7 @@ from rich.console import Console
 from gateway import service
 from gateway.cli import demo
 from gateway.journal import Journal
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 from gateway.supervisor import queue_names
 from tests.house import House, house, settings_in
 from tests.way import HOME, NOW, PARTNERS, SAMPLES, rows

@@ -23,7 +23,7 @@ from rich.text import Text
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.cli.check import SUFFIXES
 from gateway.journal import Journal
-from gateway.queues.broker import Broker, Delivery, Letter, open_broker
+from gateway.queues import Broker, Delivery, Letter, open_broker
 from gateway.settings import HOME, Settings, from_environment
 from routing.partners import inbound_queue, load_partners
 

@@ -13,8 +13,8 @@ from core.errors import GatewayError
 from gateway import pipeline, supervisor
 from gateway.cli.shared import DECLARE, folding_table, print_table
 from gateway.journal import Journal
-from gateway.queues.broker import mask, open_broker
-from gateway.queues.embedded import store_of
+from gateway.queues import mask, open_broker
+from gateway.queues.store import store_of
 from gateway.settings import HOME, Settings, from_environment
 from routing.partners import load_partners
 

@@ -14,7 +14,7 @@ import click
 from core.errors import GatewayError
 from gateway.cli.shared import DECLARE, check_login, known_partner, read_file
 from gateway.journal import inbox_id
-from gateway.queues.broker import Letter, open_broker, uid_of, users_of
+from gateway.queues import Letter, open_broker, uid_of, users_of
 from gateway.settings import from_environment
 from routing.partners import inbound_queue, load_partners
 

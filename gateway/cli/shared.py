@@ -27,7 +27,7 @@ from core.transmission import Parsed, Received
 from gateway import pipeline
 from gateway.desk.trial import TABLES, Trial
 from gateway.journal import Journal
-from gateway.queues.broker import mask, users_of
+from gateway.queues import mask, users_of
 from gateway.settings import Settings
 from routing.partners import load_partners
 

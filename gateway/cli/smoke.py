@@ -21,7 +21,7 @@ from core.partner import Partner
 from core.specs import Specs
 from gateway import logs, pipeline
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
-from gateway.queues.broker import mask, open_broker
+from gateway.queues import mask, open_broker
 from gateway.settings import Settings, from_environment
 from gateway.supervisor import stop_signals
 from gateway.trade import smoke_broker, smoke_customs

@@ -19,7 +19,7 @@ import msgspec
 
 from core.errors import BrokerUnavailable, GatewayError
 from core.findings import Bilingual
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 from gateway.settings import HOME, Settings
 from gateway.trade.scenario import Scenario, Step, Words
 

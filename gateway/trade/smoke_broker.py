@@ -13,7 +13,7 @@ from core.findings import Bilingual
 from core.partner import Partner
 from core.specs import Specs
 from gateway import pages
-from gateway.queues.broker import Broker, Delivery, Intake
+from gateway.queues import Broker, Delivery, Intake
 from gateway.trade.replies import in_words, read_reply
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
 from gateway.trade.smoke import Result, Say, StepResult, blank, words

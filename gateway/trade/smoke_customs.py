@@ -20,7 +20,7 @@ from core.transmission import Received, Verdict, stable_id
 from gateway import pipeline, service
 from gateway.engine.assess import assess, load_rates
 from gateway.journal import Arrival, Journal
-from gateway.queues.broker import Broker, Intake, Letter
+from gateway.queues import Broker, Intake, Letter
 from gateway.trade import smoke_score
 from gateway.trade.scenario import Scenario
 from gateway.trade.smoke import Result, Say, blank, words

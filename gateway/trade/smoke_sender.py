@@ -18,7 +18,7 @@ from core.errors import GatewayError
 from core.partner import Partner
 from core.specs import Specs
 from core.transmission import Syntax, stable_id
-from gateway.queues.broker import Letter
+from gateway.queues import Letter
 from gateway.trade.replies import Reply
 from gateway.trade.samples import Draft, Maker
 from gateway.trade.scenario import Scenario, Step
