@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import psutil
 
-from gateway import pipeline
+from gateway import pipeline, plans
 from gateway.desk import what_if
 from gateway.journal import Journal, Recorded, Selection, inbox_id
 from gateway.logs import configure

@@ -16,8 +16,9 @@ from core.partner import Partner
 from core.register import Facts, Register, status_after
 from core.transmission import Outcome, Outgoing, Parsed, Received, stable_id
 from gateway import pipeline
-from gateway.journal import Arrival, Claimed, Due, Journal, Known, Settlement, inbox_id
+from gateway.journal import Arrival, Claimed, Due, Journal, Settlement, inbox_id
 from gateway.logs import bound, logger
+from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter
 from parsers import sniff
 from responses.receipt import receipt

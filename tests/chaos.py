@@ -31,7 +31,7 @@ import sqlalchemy
 from core import limits
 from core.errors import BrokerUnavailable, GatewayError
 from core.transmission import stable_id
-from gateway import journal, pipeline, queues, service, supervisor
+from gateway import journal, pipeline, plans, queues, service, supervisor
 from gateway.journal import Journal, outbox
 from gateway.queues import Intake, Letter, open_broker
 from gateway.settings import HOME, Settings

@@ -13,6 +13,7 @@ from core.partner import Partner
 from gateway import service
 from gateway.engine.assess import assess
 from gateway.journal import Journal
+from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter, open_broker
 from gateway.settings import Settings
 from gateway.supervisor import queue_names

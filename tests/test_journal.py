@@ -15,113 +15,11 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from core import limits
-from core.declaration import Declaration, MessageType, Nature
-from core.envelope import Envelope
-from core.errors import GatewayError, JournalUnavailable
-from core.findings import Bilingual, Finding, Place, Severity
-from core.register import VersionFact
-from core.transmission import Judged, Message, Outcome, Outgoing, Syntax, Verdict, stable_id
-from gateway.journal import Arrival, Claimed, Conflict, Journal, Settlement, inbox_id
-from gateway.journal.inbox import WINDOW
-from gateway.journal.outbox import FAILURES
+from core.errors import JournalUnavailable
+from core.register import Reference
+from gateway.journal import Journal, inbox_id
 from gateway.journal.tables import metadata
-
-NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-LATER = NOW + timedelta(minutes=5)
-NUMBER = "12345000000017"
-OURS = Bilingual("ours", "nôtre")
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.broker)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/journal.sqlite3"
-    return request.getfixturevalue("postgres_url")
-
-
-@pytest.fixture
-def journal(url: str) -> Iterator[Journal]:
-    opened = Journal.open(url)
-    opened.migrate()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def raw(journal: Journal, url: str) -> Iterator[sqlalchemy.Engine]:
-    """The database by another door, as somebody who tampers with it has it."""
-    engine = sqlalchemy.create_engine(url)
-    yield engine
-    engine.dispose()
-
-
-def delivery(uid: str, lane: str = NUMBER, partner: str | None = "P1", **more: Any) -> Arrival:
-    given = {
-        "channel": "partner",
-        "body": uid.encode(errors="replace"),
-        "headers": {"content-type": "text/plain"},
-        "received_at": NOW,
-    }
-    return Arrival(uid=uid, partner=partner, lane=lane, **given | more)
-
-
-def outgoing(kind: str, *parts: str, to: str = "out.P1", ordinal: int | None = 1) -> Outgoing:
-    return Outgoing(stable_id(kind, *parts), kind, to, "application/xml", f"{kind} {parts}".encode(), ordinal)
-
-
-def outcome(
-    row: Claimed,
-    *,
-    number: str = NUMBER,
-    version: int = 1,
-    reference: str | None = None,
-    nature: Nature = Nature.ORIGINAL,
-    accepted: bool = True,
-    answers: tuple[Outgoing, ...] | None = None,
-) -> Outcome:
-    declaration = Declaration(
-        {"transaction_number": number, "version": f"{version:05}", "gross_weight": Decimal("1.50")}
-    )
-    message = Message(
-        1,
-        Syntax.XML,
-        MessageType.DECLARATION,
-        Envelope(sender="P1", reference=reference, message="M\0" + row.uid),
-        "chapter24",
-        declaration,
-        (),
-        None,  # type: ignore[arg-type]
-    )
-    if not accepted:
-        finding = Finding("CAD-0001", Severity.REFUSE, Bilingual("no", "non"), Place(segment=2), None, None, OURS)
-        judged = Judged(message, Verdict.REFUSED, (finding,))
-    else:
-        fact = VersionFact(version, "P1", nature, "accepted", declaration, NOW, date(2026, 6, 1))
-        judged = Judged(message, Verdict.ACCEPTED, (), nature, fact)
-    if answers is None:
-        answers = (outgoing("accepted" if accepted else "refused", row.id),)
-        answers += (outgoing("request", row.id, to="assessment.requests"),) if accepted else ()
-    return Outcome(row.received, Syntax.XML, (judged,), answers)
-
-
-def claim_one(journal: Journal, worker: str = "w", now: datetime = NOW) -> Claimed:
-    (row,) = journal.claim(worker, 1, 60, now).work
-    return row
-
-
-def bring(journal: Journal, uid: str, **more: Any) -> Claimed:
-    """Deliver and claim one transmission."""
-    assert journal.receive([delivery(uid, **more)]) == [True]
-    return claim_one(journal)
-
-
-def sent(journal: Journal, now: datetime = NOW) -> list[str]:
-    """Send everything that is due and return the kinds, in order."""
-    due = journal.due(1000, now)
-    journal.mark_sent([item.id for item in due], now)
-    return [item.kind for item in due]
-
+from tests.journals import NOW, NUMBER, bring, delivery, outcome, outgoing, sent
 
 # ------------------------------------------------------------------------------------------------ the schema
 

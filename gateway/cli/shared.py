@@ -26,6 +26,7 @@ from core.transmission import Parsed, Received
 from gateway import pipeline
 from gateway.desk.trial import TABLES, Trial
 from gateway.journal import Journal
+from gateway.plans import Plans
 from gateway.queues import mask, users_of
 from gateway.settings import Settings
 from routing.partners import load_partners

@@ -20,6 +20,7 @@ from core.findings import Bilingual
 from core.partner import Partner
 from gateway import logs
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
+from gateway.plans import Plans, prepare
 from gateway.queues import mask, open_broker
 from gateway.settings import Settings, from_environment
 from gateway.supervisor import stop_signals

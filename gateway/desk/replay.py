@@ -10,10 +10,10 @@ from core.errors import GatewayError, JournalUnavailable
 from core.findings import Bilingual
 from core.partner import Partner
 from core.register import Facts
-from core.specs import Specs
 from core.transmission import Outcome, Received
 from gateway import pipeline
 from gateway.journal import Journal, Recorded, Selection, Told
+from gateway.plans import Plans
 from routing.partners import inbound_queue
 
 # What is read from the journal and judged in one go: so many transmissions, at most so many bytes (or one larger).

@@ -23,7 +23,7 @@ from gateway.journal.audit import AuditReport, walk
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
     Arrival,
-    Case,
+    Asked,
     Claimed,
     Claims,
     Conflict,
@@ -40,7 +40,7 @@ from gateway.journal.verdicts import RESEND_OF
 __all__ = [
     "RESEND_OF",
     "Arrival",
-    "Case",
+    "Asked",
     "Claimed",
     "Claims",
     "Conflict",

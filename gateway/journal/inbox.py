@@ -89,7 +89,7 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
             continue
         seen.add(key)
         last += 1
-        digest = hashlib.sha256(arrival.body).hexdigest()
+        digest = digest_of(arrival.body)
         partner = key_of(arrival.partner or "")
         rows.append(
             {

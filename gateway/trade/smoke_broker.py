@@ -11,8 +11,8 @@ from typing import Any
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
-from core.specs import Specs
 from gateway import pages
+from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake
 from gateway.trade.replies import in_words, read_reply
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from core.findings import Bilingual
 from core.partner import Partner
-from core.specs import Specs
 from core.transmission import Received, Verdict, stable_id
 from gateway import pipeline, service
 from gateway.engine.assess import assess, load_rates
 from gateway.journal import Arrival, Journal
+from gateway.plans import Plans
 from gateway.queues import Broker, Intake, Letter
 from gateway.trade import smoke_score
 from gateway.trade.scenario import Scenario
@@ -367,7 +367,7 @@ def attend(
     queue = inbound_queue(partner.id)
     broker.declare([queue, partner.answer_queue])
     with _journal(home) as journal, broker.consume([queue]) as intake:
-        customs = Customs(scenario, broker, journal, partner, specs, result)
+        customs = Customs(scenario, broker, journal, partner, plans, result)
         en, fr = "waiting at {}; answers go to {}", "à l'écoute de {}; réponses dans {}"
         say(Bilingual(en.format(queue, partner.answer_queue), fr.format(queue, partner.answer_queue)))
         told, stage, reminded = _states(result), -1, time.monotonic()
