@@ -20,6 +20,7 @@ from core.transmission import Judged, Outgoing, Syntax, Verdict
 from gateway import pipeline
 from gateway.cli.shared import LANGUAGE, SEVERITIES, VERDICTS, files_with_facts
 from gateway.desk.explain import where
+from gateway.plans import prepare
 from gateway.settings import from_environment
 
 out = Console(highlight=False, soft_wrap=True)
@@ -57,11 +58,11 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
     Exit code: 0 all accepted, 1 something refused, 2 unreadable file or bad usage.
     """
     settings = from_environment()
-    loaded = pipeline.prepare(settings.specs)
+    plans = prepare(settings.specs)
     shown: list[dict[str, Any]] = []
     refused = False
-    for path, parsed, facts, trial in files_with_facts(paths, settings, loaded, partner_id):
-        outcome = pipeline.judge(parsed, facts, loaded)
+    for path, parsed, facts, trial in files_with_facts(paths, settings, plans, partner_id):
+        outcome = pipeline.judge(parsed, facts, plans)
         trial.remember(outcome)
         for one in outcome.judged:
             refused |= one.verdict is Verdict.REFUSED
@@ -120,7 +121,7 @@ def _print_judged(path: Path, one: Judged, lang: str) -> None:
     else:
         heading = Text(f"{path}: {syntax} {kind}{number} from {sender or 'an unknown sender'}: ")
     out.print(heading.append(said, style), soft_wrap=True)
-    text = message.locator.text().splitlines() if one.findings else []
+    text = message.document.text().splitlines() if one.findings else []
     for finding in one.findings:
         _print_finding(finding, text, lang)
 

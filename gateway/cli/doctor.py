@@ -10,9 +10,10 @@ import click
 from rich.text import Text
 
 from core.errors import GatewayError
-from gateway import pipeline, supervisor
+from gateway import supervisor
 from gateway.cli.shared import DECLARE, folding_table, print_table
 from gateway.journal import Journal
+from gateway.plans import prepare
 from gateway.queues import mask, open_broker
 from gateway.queues.store import store_of
 from gateway.settings import HOME, Settings, from_environment
@@ -59,9 +60,9 @@ def _examine_packages(_settings: Settings, _declare: bool) -> str:
 
 
 def _examine_specs(settings: Settings, _declare: bool) -> str:
-    loaded = pipeline.prepare(settings.specs)
-    packs = ", ".join(f"{pack.id} {pack.version} ({pack.statement})" for pack in loaded.packs)
-    return f"{packs}; digest {loaded.digest[:12]}"
+    plans = prepare(settings.specs)
+    packs = ", ".join(f"{pack.id} {pack.version} ({pack.statement})" for pack in plans.specs.packs)
+    return f"{packs}; digest {plans.digest[:12]}"
 
 
 def _examine_partners(settings: Settings, _declare: bool) -> str:

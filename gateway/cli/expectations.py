@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from core.findings import Bilingual
-from gateway import pipeline
 from gateway.cli.french import phrase
 from gateway.cli.shared import VERDICTS, out
 from gateway.desk.trial import differences, play, read_expectations
+from gateway.plans import prepare
 from gateway.settings import Settings
 from gateway.trade.replies import ANSWERS
 from routing.partners import load_partners
@@ -23,10 +23,10 @@ from routing.partners import load_partners
 
 def samples(paths: tuple[Path, ...], settings: Settings, form: str, lang: str) -> bool:
     """Play tables of expectations; print passes and failures, differences side by side; tell whether any failed."""
-    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    plans, partners = prepare(settings.specs), load_partners(settings.partners)
     shown: list[dict[str, Any]] = []
     for path in paths:
-        for expected, came in play(read_expectations(path), specs, partners, datetime.now(UTC)):
+        for expected, came in play(read_expectations(path), plans, partners, datetime.now(UTC)):
             found = differences(expected, came)
             shown.append(
                 {

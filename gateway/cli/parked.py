@@ -17,6 +17,7 @@ from gateway.cli.french import phrase
 from gateway.cli.shared import FORMAT, LANGUAGE, OPERATOR, VERDICTS, open_journal, out, plain, sequence_of
 from gateway.desk import replay
 from gateway.journal import Journal, Recorded
+from gateway.plans import prepare
 from gateway.settings import from_environment
 from routing.partners import load_partners
 
@@ -62,7 +63,7 @@ def parked_show(id_: str, lang: str) -> None:
     Exit code: 0 shown, 2 not parked.
     """
     settings = from_environment()
-    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    plans, partners = prepare(settings.specs), load_partners(settings.partners)
     with open_journal(settings) as journal:
         row = _parked(journal, id_)
         life = journal.show(row.id) or {}
@@ -84,7 +85,7 @@ def parked_show(id_: str, lang: str) -> None:
             at, event = eastern(datetime.fromisoformat(link["at"]), lang), phrase(link["event"], lang)
             out.print(Text(f"  {at}  {event}{by}", "dim"))
         if row.channel == "partner":
-            ((_, outcome),) = replay.judge_again([row], journal, specs, partners, lambda row: row.id)
+            ((_, outcome),) = replay.judge_again([row], journal, plans, partners, lambda row: row.id)
             if isinstance(outcome, Exception):
                 fails = phrase("today's pipeline fails on it as well:", lang)
                 out.print(Text(f"  {fails} {replay.reason_of(outcome)}", "bold red"))
@@ -127,7 +128,7 @@ def parked_refuse(id_: str, reason: str, operator: str) -> None:
     Exit code: 0 refused, 2 not parked.
     """
     settings = from_environment()
-    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    plans, partners = prepare(settings.specs), load_partners(settings.partners)
     if not reason.strip():
         raise click.UsageError("the reason is empty: it is what the sender will read")
     moment = datetime.now(UTC)
@@ -135,8 +136,8 @@ def parked_refuse(id_: str, reason: str, operator: str) -> None:
         row = _parked(journal, id_)
         outcome = None
         if row.channel == "partner":
-            outcome = pipeline.refuse(row.received, partners.get(row.partner or ""), reason, moment, specs)
-        if not journal.refuse_parked(row, outcome, why=reason, specs=specs.digest, operator=operator, now=moment):
+            outcome = pipeline.refuse(row.received, partners.get(row.partner or ""), reason, moment, plans)
+        if not journal.refuse_parked(row, outcome, why=reason, specs=plans.digest, operator=operator, now=moment):
             raise GatewayError(f"{row.id} is not parked any more")
     told = [item.kind for item in outcome.outgoing] if outcome else []
     click.echo(f"refused {row.id}; {'the sender is told' if told else 'nobody is told'}")

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from core.errors import GatewayError
 from core.findings import Bilingual
-from core.specs import Specs
 from core.transmission import Outcome, Verdict
 from gateway import pipeline
 from gateway.cli import expectations, what_if
@@ -36,6 +35,7 @@ from gateway.cli.shared import (
 from gateway.desk import replay
 from gateway.desk.what_if import processors
 from gateway.journal import RESEND_OF, Execution, Journal, Recorded, Selection
+from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
 from routing.partners import load_partners
 
@@ -123,15 +123,15 @@ def _again(
     settings: Settings, wanted: Selection, ids: tuple[str, ...], send: bool, operator: str, form: str, lang: str
 ) -> bool:
     """Replay recorded messages and keep what came of it; tell whether anything differs."""
-    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    plans, partners = prepare(settings.specs), load_partners(settings.partners)
     shown: list[dict[str, Any]] = []
     with open_journal(settings) as journal:
-        for row, outcome in _executions(journal, wanted, ids, specs, partners):
+        for row, outcome in _executions(journal, wanted, ids, plans, partners):
             if isinstance(outcome, Exception):
                 shown.append(_shown(row, None, isinstance(outcome, Repeat), 0, replay.reason_of(outcome)))
                 continue
             same = replay.agrees(row, outcome)
-            execution = Execution(row.sequence, row.id, operator, specs.digest, outcome, same)
+            execution = Execution(row.sequence, row.id, operator, plans.digest, outcome, same)
             id_ = journal.keep_execution(execution, datetime.now(UTC))
             sent = journal.send_execution(id_, operator, datetime.now(UTC)) if send and same else 0
             shown.append(_shown(row, outcome, same, sent, ""))
@@ -142,7 +142,7 @@ def _again(
 
 
 def _executions(
-    journal: Journal, wanted: Selection, ids: tuple[str, ...], specs: Specs, partners: Any
+    journal: Journal, wanted: Selection, ids: tuple[str, ...], plans: Plans, partners: Any
 ) -> Iterator[tuple[Recorded, Outcome | Exception]]:
     """Yield the selected messages judged again; those that repeat an earlier one have nothing to be judged."""
     some = [sequence_of(journal, id_) for id_ in ids] if ids else None
@@ -153,7 +153,7 @@ def _executions(
         for row in repeats:
             yield row, Repeat(row.note or "")
         again = [row for row in rows if row not in repeats]
-        yield from replay.judge_again(again, journal, specs, partners, lambda row: uuid.uuid4().hex)
+        yield from replay.judge_again(again, journal, plans, partners, lambda row: uuid.uuid4().hex)
 
 
 class Repeat(GatewayError):
@@ -239,11 +239,11 @@ def _again_files(
     paths: tuple[Path, ...], settings: Settings, partner_id: str | None, operator: str, form: str, lang: str
 ) -> bool:
     """Replay files in order, each remembered for the next, and keep what came of them; tell whether any is refused."""
-    specs = pipeline.prepare(settings.specs)
+    plans = prepare(settings.specs)
     shown: list[dict[str, Any]] = []
     with open_journal(settings, make=True) as journal:
-        for path, outcome in _outcomes(paths, settings, specs, partner_id):
-            journal.keep_execution(Execution(None, str(path), operator, specs.digest, outcome, True), datetime.now(UTC))
+        for path, outcome in _outcomes(paths, settings, plans, partner_id):
+            journal.keep_execution(Execution(None, str(path), operator, plans.digest, outcome, True), datetime.now(UTC))
             shown.append({"file": str(path), "execution": outcome.received.id, "after": _verdicts(outcome)})
     if form == "json":
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
@@ -257,10 +257,10 @@ def _again_files(
 
 
 def _outcomes(
-    paths: tuple[Path, ...], settings: Settings, specs: Specs, partner_id: str | None
+    paths: tuple[Path, ...], settings: Settings, plans: Plans, partner_id: str | None
 ) -> Iterator[tuple[Path, Outcome]]:
     """Yield files judged in order; what is accepted is known to those after it."""
-    for path, parsed, facts, trial in files_with_facts(paths, settings, specs, partner_id):
-        outcome = pipeline.judge(parsed, facts, specs)
+    for path, parsed, facts, trial in files_with_facts(paths, settings, plans, partner_id):
+        outcome = pipeline.judge(parsed, facts, plans)
         trial.remember(outcome)
         yield path, outcome

@@ -16,16 +16,16 @@ from rich.text import Text
 
 from core.calendar import eastern
 from core.findings import Bilingual
-from core.specs import Specs
 from gateway import pages, pipeline
 from gateway.catalogue import in_words
 from gateway.cli.french import phrase, table_in
 from gateway.cli.shared import VERDICTS, files_with_facts, known_partner, open_journal, out
 from gateway.desk import replay, what_if
 from gateway.journal import Selection
+from gateway.plans import Plans, prepare
 from gateway.settings import Settings
 from routing.partners import load_partners
-from validators.explain import text_of
+from validators.words import texts_of
 
 # Transmissions for which another process is worth its start.
 FEW = 1_000
@@ -35,15 +35,15 @@ def over_journal(
     settings: Settings, wanted: Selection, root: Path, processes: int, form: str, html: Path | None, lang: str
 ) -> bool:
     """Judge recorded traffic by another specification and report; tell whether anything changes."""
-    specs, partners = pipeline.prepare(root), load_partners(settings.partners)
+    plans, partners = prepare(root), load_partners(settings.partners)
     with open_journal(settings) as journal:
         total = journal.count_selected(wanted)
     if wanted.partner and not total:
         known_partner(wanted.partner, partners)
     processes = min(processes, 1 + total // FEW)  # starting one costs as much as judging some hundreds
     with _progress(total, lang) as advance:
-        result = what_if.what_if(settings, wanted, specs, processes, advance, time.monotonic)
-    return _report(result, specs, pipeline.prepare(settings.specs), wanted, form, html, lang)
+        result = what_if.what_if(settings, wanted, plans, processes, advance, time.monotonic)
+    return _report(result, plans, prepare(settings.specs), wanted, form, html, lang)
 
 
 def over_files(
@@ -51,7 +51,7 @@ def over_files(
     lang: str,
 ) -> bool:  # fmt: skip
     """Judge files by the present specification and by another one, and report; tell whether anything changes."""
-    other, present = pipeline.prepare(root), pipeline.prepare(settings.specs)
+    other, present = prepare(root), prepare(settings.specs)
     result = what_if.WhatIf(other.digest)
     started = time.monotonic()
     for path, parsed, facts, trial in files_with_facts(paths, settings, present, partner_id):
@@ -83,33 +83,33 @@ def _progress(total: int, lang: str) -> Iterator[Any]:
 
 
 def _report(
-    result: what_if.WhatIf, specs: Specs, present: Specs, wanted: Selection, form: str, html: Path | None, lang: str
+    result: what_if.WhatIf, plans: Plans, present: Plans, wanted: Selection, form: str, html: Path | None, lang: str
 ) -> bool:
     """Print a what-if's result, write its page, and tell whether anything changes."""
     sums = result.tally
     codes = {key[0] for key in (*sums.new, *sums.gone)}
-    meanings = {code: _meaning(code, specs, present, lang) for code in codes}
+    meanings = {code: _meaning(code, plans, present, lang) for code in codes}
     if html:
-        pages.write(html, _page(result, specs, wanted, lang, meanings))
+        pages.write(html, _page(result, plans, wanted, lang, meanings))
     if form == "json":
-        for piece in what_if.as_json(result, specs):
+        for piece in what_if.as_json(result, plans):
             click.echo(piece, nl=False)
         click.echo()
     else:
-        _print_what_if(result, specs, meanings, lang)
+        _print_what_if(result, plans, meanings, lang)
     return bool(sums.turned or sums.only_findings or sums.failed)
 
 
-def _meaning(code: str, specs: Specs, present: Specs, lang: str) -> str:
+def _meaning(code: str, plans: Plans, present: Plans, lang: str) -> str:
     """Return what a finding says, by the specification that knows it."""
-    for each in (specs, present):
+    for each in (plans.specs, present.specs):
         for pack in each.packs:
-            if found := text_of(code, each, pack):
+            if found := texts_of(each, pack).get(code):
                 return in_words(found.text, None).speak(lang)
     return ""
 
 
-def _print_what_if(result: what_if.WhatIf, specs: Specs, meanings: Mapping[str, str], lang: str) -> None:
+def _print_what_if(result: what_if.WhatIf, plans: Plans, meanings: Mapping[str, str], lang: str) -> None:
     """Print a what-if's result: the verdicts, by finding, by sender, and examples."""
     sums, colon = result.tally, " :" if lang == "fr" else ":"
 
@@ -119,9 +119,9 @@ def _print_what_if(result: what_if.WhatIf, specs: Specs, meanings: Mapping[str, 
     messages, turned, other = count(sums.messages), count(sums.turned), count(sums.only_findings)
     speed = f"({count(result.seconds, 1)} s, {count(result.per_second)}/s)"
     told = Bilingual(
-        f"What if {specs.root} had judged: {messages} messages, {turned} get another verdict,"
+        f"What if {plans.specs.root} had judged: {messages} messages, {turned} get another verdict,"
         f" {other} keep theirs with other findings {speed}",
-        f"Et si {specs.root} avait jugé {messages} messages : {turned} avec un autre verdict,"
+        f"Et si {plans.specs.root} avait jugé {messages} messages : {turned} avec un autre verdict,"
         f" {other} avec le même et d'autres constats {speed}",
     )
     out.print(told.speak(lang))
@@ -159,7 +159,7 @@ def _print_what_if(result: what_if.WhatIf, specs: Specs, meanings: Mapping[str, 
             out.print(Text(f"  {where}{colon} {before} -> {after}{colon} {text}"))
 
 
-def _page(result: what_if.WhatIf, specs: Specs, wanted: Selection, lang: str, meanings: Mapping[str, str]) -> str:
+def _page(result: what_if.WhatIf, plans: Plans, wanted: Selection, lang: str, meanings: Mapping[str, str]) -> str:
     """Return the what-if's page."""
     verdict = VERDICTS[wanted.verdict].speak(lang) if wanted.verdict else None
     chosen = {
@@ -172,7 +172,7 @@ def _page(result: what_if.WhatIf, specs: Specs, wanted: Selection, lang: str, me
     return pages.render(
         "whatif.html",
         lang,
-        specs_name=specs.root.name or str(specs.root),
+        specs_name=plans.specs.root.name or str(plans.specs.root),
         digest=result.digest,
         selection=", ".join(filter(None, [span, *(f"{phrase(k, lang)} {v}" for k, v in chosen.items() if v)])),
         made_at=eastern(datetime.now(UTC), lang),

@@ -10,10 +10,10 @@ from core.errors import GatewayError, JournalUnavailable
 from core.findings import Bilingual
 from core.partner import Partner
 from core.register import Facts
-from core.specs import Specs
 from core.transmission import Outcome, Received
 from gateway import pipeline
 from gateway.journal import Journal, Recorded, Selection, Told
+from gateway.plans import Plans
 from routing.partners import inbound_queue
 
 # What is read from the journal and judged in one go: so many transmissions, at most so many bytes (or one larger).
@@ -50,7 +50,7 @@ class Change(NamedTuple):
 
 
 def judge_again(
-    rows: Sequence[Recorded], journal: Journal, specs: Specs, partners: Partners, name: Callable[[Recorded], str]
+    rows: Sequence[Recorded], journal: Journal, plans: Plans, partners: Partners, name: Callable[[Recorded], str]
 ) -> Iterator[tuple[Recorded, Outcome | Exception]]:
     """Carry recorded transmissions through the pipeline, each on what was known when it was judged.
 
@@ -61,7 +61,7 @@ def judge_again(
     failed: dict[int, Exception] = {}
     for row in rows:
         try:
-            parsed[row.sequence] = pipeline.parse(Received(name(row), row.partner, row.body, row.received_at), specs)
+            parsed[row.sequence] = pipeline.parse(Received(name(row), row.partner, row.body, row.received_at), plans)
         except Exception as error:  # it is the pipeline's own fault, and the others are to be judged all the same
             failed[row.sequence] = error
     asked = [
@@ -80,12 +80,11 @@ def judge_again(
             yield row, failed[row.sequence]
             continue
         if code := row.headers.get("unproven"):
-            facts = Facts(row.received_at, owners.get(row.headers.get("queue", "")), unproven=code)
+            facts = Facts(owners.get(row.headers.get("queue", "")), unproven=code)
         else:
-            then = known[row.sequence]
-            facts = Facts(row.received_at, partners.get(row.partner or ""), then.histories, then.references)
+            facts = Facts(partners.get(row.partner or ""), known[row.sequence])
         try:
-            yield row, pipeline.judge(parsed[row.sequence], facts, specs)
+            yield row, pipeline.judge(parsed[row.sequence], facts, plans)
         except JournalUnavailable:
             raise
         except Exception as error:

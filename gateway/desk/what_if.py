@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import GatewayError
-from core.specs import Specs
 from core.transmission import Outcome, Verdict
-from gateway import pipeline
 from gateway.desk.replay import Change, Partners, change_as_json, compare, judge_again, pages, reason_of
 from gateway.journal import RESEND_OF, Journal, Recorded, Selection
+from gateway.plans import Plans, prepare
 from gateway.settings import Settings
 from routing.partners import load_partners
 
@@ -123,14 +122,14 @@ class WhatIf:
         return self.tally.messages / self.seconds if self.seconds else 0.0
 
 
-def tally(rows: Sequence[Recorded], journal: Journal, specs: Specs, partners: Partners) -> tuple[Sums, list[Change]]:
+def tally(rows: Sequence[Recorded], journal: Journal, plans: Plans, partners: Partners) -> tuple[Sums, list[Change]]:
     """Judge a page of transmissions again; return its sums and every change."""
     sums, changes = Sums(), []
     judged = [row for row in rows if row.messages]
     sums.transmissions = len(rows)
     sums.resends = sum(1 for row in rows if not row.messages and (row.note or "").startswith(RESEND_OF))
     sums.unjudged = len(rows) - len(judged) - sums.resends
-    for row, outcome in judge_again(judged, journal, specs, partners, lambda row: row.id):
+    for row, outcome in judge_again(judged, journal, plans, partners, lambda row: row.id):
         if isinstance(outcome, Exception):
             sums.failed.append((row.id, reason_of(outcome)))
         else:
@@ -141,7 +140,7 @@ def tally(rows: Sequence[Recorded], journal: Journal, specs: Specs, partners: Pa
 def what_if(
     settings: Settings,
     wanted: Selection,
-    specs: Specs,
+    plans: Plans,
     processes: int,
     told: Callable[[int], object] = lambda count: None,
     clock: Callable[[], float] = lambda: 0.0,
@@ -152,16 +151,16 @@ def what_if(
     they were recorded: that an original would now be refused does not touch the verdict on its corrections. Raises
     GatewayError.
     """
-    result, started = WhatIf(specs.digest), clock()
+    result, started = WhatIf(plans.digest), clock()
     journal = Journal.open(settings.database_url)
     try:
         found = pages(journal, wanted)
         judged: Iterator[tuple[Sums, list[Change]]]
         if processes == 1:
             partners = load_partners(settings.partners)
-            judged = (tally(journal.recorded(page), journal, specs, partners) for page in found)
+            judged = (tally(journal.recorded(page), journal, plans, partners) for page in found)
         else:
-            judged = _in_processes(settings, specs.root, processes, found)
+            judged = _in_processes(settings, plans.specs.root, processes, found)
         for page, changes in judged:
             result.add(page, changes)
             told(page.transmissions)
@@ -173,21 +172,21 @@ def what_if(
     return result
 
 
-_worker: tuple[Journal, Specs, Partners] | None = None
+_worker: tuple[Journal, Plans, Partners] | None = None
 
 
 def _start(settings: Settings, root: Path) -> None:
     """Give a process what it judges with."""
     global _worker
-    _worker = Journal.open(settings.database_url), pipeline.prepare(root), load_partners(settings.partners)
+    _worker = Journal.open(settings.database_url), prepare(root), load_partners(settings.partners)
 
 
 def _page(sequences: Sequence[int]) -> tuple[Sums, list[Change]]:
     """Judge one page in a process."""
     if _worker is None:
         raise RuntimeError("the process was not started by what_if")
-    journal, specs, partners = _worker
-    return tally(journal.recorded(sequences), journal, specs, partners)
+    journal, plans, partners = _worker
+    return tally(journal.recorded(sequences), journal, plans, partners)
 
 
 def _in_processes(
@@ -218,11 +217,11 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def as_json(result: WhatIf, specs: Specs) -> Iterator[str]:
+def as_json(result: WhatIf, plans: Plans) -> Iterator[str]:
     """Yield the report as pieces of one JSON text; the changes are not held in memory."""
     sums = result.tally
     head = {
-        "specification": {"folder": str(specs.root), "digest": result.digest},
+        "specification": {"folder": str(plans.specs.root), "digest": result.digest},
         "transmissions": sums.transmissions,
         "messages": sums.messages,
         "resends": sums.resends,

@@ -11,8 +11,8 @@ from typing import Any
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
-from core.specs import Specs
 from gateway import pages
+from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake
 from gateway.trade.replies import in_words, read_reply
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
@@ -26,8 +26,8 @@ PREFETCH = 1_000
 class Mailbox:
     """A partner's answer queue: hands every answer to the transmission that it answers."""
 
-    def __init__(self, broker: Broker, queue: str, specs: Specs, stopping: Callable[[], bool] = lambda: False) -> None:
-        self._broker, self._queue, self._specs, self._stopping = broker, queue, specs, stopping
+    def __init__(self, broker: Broker, queue: str, plans: Plans, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._broker, self._queue, self._plans, self._stopping = broker, queue, plans, stopping
         self._by_reference: dict[str, Sent] = {}
         self._foreign: list[Delivery] = []
         self._open: list[Sent] = []
@@ -53,7 +53,7 @@ class Mailbox:
 
     def _is_a_smoke_tests(self, delivery: Delivery) -> bool:
         try:
-            reply = read_reply(delivery.content_type, delivery.body, self._specs.directories)
+            reply = read_reply(delivery.content_type, delivery.body, self._plans.reading.directories)
         except GatewayError:
             return False
         return bool(OURS.fullmatch(reply.reference))
@@ -77,7 +77,7 @@ class Mailbox:
         deliveries = self._intake.receive(seconds)
         ours = []
         for delivery in deliveries:
-            reply = read_reply(delivery.content_type, delivery.body, self._specs.directories)
+            reply = read_reply(delivery.content_type, delivery.body, self._plans.reading.directories)
             sent = self._by_reference.get(reply.reference)
             if sent is None and not reply.reference and len(self._open) == 1:
                 sent = self._open[0]  # what has no readable envelope is answered without a reference
@@ -94,7 +94,7 @@ def play(
     scenario: Scenario,
     broker: Broker,
     partner: Partner,
-    specs: Specs,
+    plans: Plans,
     result: Result,
     *,
     account: str,
@@ -110,13 +110,13 @@ def play(
     `grace` is how many seconds more the first step has, with a gateway that is only starting.
     A step whose subject failed is not tried, and nothing is after one to which no answer at all came.
     """
-    sender = Sender(specs, partner, account, started)
+    sender = Sender(plans, partner, account, started)
     done: dict[str, list[Sent]] = {}
     failed: set[str] = set()
     dead = False
     result.stages = blank(scenario)
     lines = {line.id: line for line in result.lines()}
-    with Mailbox(broker, partner.answer_queue, specs, stopping) as mailbox:
+    with Mailbox(broker, partner.answer_queue, plans, stopping) as mailbox:
         for stage in scenario.stage:
             say(stage.title.both())
             for step in stage.step:

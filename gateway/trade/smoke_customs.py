@@ -15,11 +15,11 @@ from pathlib import Path
 
 from core.findings import Bilingual
 from core.partner import Partner
-from core.specs import Specs
 from core.transmission import Received, Verdict, stable_id
 from gateway import pipeline, service
 from gateway.engine.assess import assess, load_rates
 from gateway.journal import Arrival, Journal
+from gateway.plans import Plans
 from gateway.queues import Broker, Intake, Letter
 from gateway.trade import smoke_score
 from gateway.trade.scenario import Scenario
@@ -49,9 +49,9 @@ class Customs:
     """Customs at one partner's queue: the service's own steps, an engine in the same process, and the score."""
 
     def __init__(
-        self, scenario: Scenario, broker: Broker, journal: Journal, partner: Partner, specs: Specs, result: Result
+        self, scenario: Scenario, broker: Broker, journal: Journal, partner: Partner, plans: Plans, result: Result
     ) -> None:
-        self.scenario, self.broker, self.journal, self.partner, self.specs = scenario, broker, journal, partner, specs
+        self.scenario, self.broker, self.journal, self.partner, self.plans = scenario, broker, journal, partner, plans
         self.result = result
         result.stages = blank(scenario)
         lines = {line.id: line for line in result.lines()}
@@ -76,7 +76,7 @@ class Customs:
         known = self._known()
         came = service.receive(intake, self.journal, {self.partner.id: self.partner}, self._patience())
         self._look_at_the_queue(now=bool(came))
-        while service.work(self.journal, self.specs, {self.partner.id: self.partner}, "customs"):
+        while service.work(self.journal, self.plans, {self.partner.id: self.partner}, "customs"):
             pass
         arrivals = list(self._news())
         again = self._dispatch()
@@ -144,7 +144,7 @@ class Customs:
             ready.append(Arrival(uid, "assessment", None, body, {}, service.now(), lane=uid))
         if ready:
             self.journal.receive(ready)
-            while service.work(self.journal, self.specs, {self.partner.id: self.partner}, "customs"):
+            while service.work(self.journal, self.plans, {self.partner.id: self.partner}, "customs"):
                 pass
 
     def _news(self) -> Iterator[Arrived]:
@@ -167,7 +167,7 @@ class Customs:
         if life is None or not life["messages"]:
             return
         received = Received(life["id"], life["partner"] or None, life["body"], life["received_at"])
-        parsed = {message.ordinal: message for message in pipeline.parse(received, self.specs).messages}
+        parsed = {message.ordinal: message for message in pipeline.parse(received, self.plans).messages}
         for row in life["messages"]:
             findings = [each for each in row["findings"] if each["severity"] == "refuse"]
             yield Arrived(
@@ -346,7 +346,7 @@ def attend(
     scenario: Scenario,
     broker: Broker,
     partner: Partner,
-    specs: Specs,
+    plans: Plans,
     result: Result,
     *,
     home: Path,
@@ -367,7 +367,7 @@ def attend(
     queue = inbound_queue(partner.id)
     broker.declare([queue, partner.answer_queue])
     with _journal(home) as journal, broker.consume([queue]) as intake:
-        customs = Customs(scenario, broker, journal, partner, specs, result)
+        customs = Customs(scenario, broker, journal, partner, plans, result)
         en, fr = "waiting at {}; answers go to {}", "à l'écoute de {}; réponses dans {}"
         say(Bilingual(en.format(queue, partner.answer_queue), fr.format(queue, partner.answer_queue)))
         told, stage, reminded = _states(result), -1, time.monotonic()

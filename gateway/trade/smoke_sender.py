@@ -16,8 +16,8 @@ from core.declaration import MessageType
 from core.envelope import Envelope
 from core.errors import GatewayError
 from core.partner import Partner
-from core.specs import Specs
 from core.transmission import Syntax, stable_id
+from gateway.plans import Plans
 from gateway.queues import Letter
 from gateway.trade.replies import Reply
 from gateway.trade.samples import Draft, Maker
@@ -78,14 +78,14 @@ class Sent:
 class Sender:
     """Makes a run's messages: fresh transaction numbers, fresh references, all of them marked as tests."""
 
-    def __init__(self, specs: Specs, partner: Partner, account: str, started: datetime) -> None:
+    def __init__(self, plans: Plans, partner: Partner, account: str, started: datetime) -> None:
         # Ten numbers a second, over in 115 days: one partner's runs at the same time of day never meet in the 7 years
         # and 3 months for which a gateway remembers a number, and two partners' begin elsewhere.
         offset = int(stable_id(partner.id), 16)
         self._next = (int(started.timestamp() * 10) + offset) % 10**8
         self.run = f"SM{_base36(self._next)}"
-        self._specs, self._partner, self._account, self._started = specs, partner, account, started
-        self._maker = Maker(random.Random(self.run), specs, partner, eastern_day(started))  # noqa: S311 - no secrets
+        self._plans, self._partner, self._account, self._started = plans, partner, account, started
+        self._maker = Maker(random.Random(self.run), plans.specs, partner, eastern_day(started))  # noqa: S311 - no secrets
         self._count = 0
         self._originals = 0
         self._latest: dict[str, Draft] = {}  # the accepted state of each declaration
