@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from core.declaration import MessageType, RefusedVersions
 from core.errors import SpecError, cause_of
 from core.findings import Bilingual, Severity
 from core.specs import FORMAT, Code, CodeList, Element, FindingText, Format, Pack, ProfileRow, Rule, Specs
+from core.tables import Origin, Row, read_rows
 
 
 class _Xml(msgspec.Struct, forbid_unknown_fields=True):
@@ -66,20 +66,23 @@ def load(root: Path) -> Specs:
         raise SpecError(str(root), None, "this is no specification: none of its folders has a manifest.toml")
     findings = {}
     for path in sorted((root / "findings").glob("*.csv")):
-        for origin, row in _rows(root, path, FINDING_COLUMNS):
+        for origin, row in read_rows(path, FINDING_COLUMNS, root=root):
             if row["code"] in findings:
                 raise SpecError(*origin, f"finding code {row['code']} is given twice")
             findings[row["code"]] = _finding(row, origin, row["code"])
-    classes = {row["class"]: row["wco_id"] for _, row in _rows(root, root / "wco/classes.csv", ("class", "wco_id"))}
+    classes = {
+        row["class"]: row["wco_id"] for _, row in read_rows(root / "wco/classes.csv", ("class", "wco_id"), root=root)
+    }
     names = {
         row["list"]: _both(row, "name", origin, row["list"])
-        for origin, row in _rows(root, root / "code_lists.csv", ("list", "name_en", "name_fr"))
+        for origin, row in read_rows(root / "code_lists.csv", ("list", "name_en", "name_fr"), root=root)
     }
     code_lists = {path.stem: _code_list(root, path, names) for path in sorted((root / "codes").glob("*.csv"))}
     if "cad_type" not in code_lists:
         raise SpecError("codes/cad_type.csv", None, "there is no list of CAD types")
     holidays = frozenset(
-        _day(row["date"], origin) or date.min for origin, row in _rows(root, root / "calendar/holidays.csv", ("date",))
+        _day(row["date"], origin) or date.min
+        for origin, row in read_rows(root / "calendar/holidays.csv", ("date",), root=root)
     )
     packs = tuple(_pack(root, path.parent, classes, code_lists) for path in manifests)
     for pack in packs:
@@ -124,29 +127,6 @@ ENVELOPE = ("sender", "reference", "version")
 
 
 CONFIDENCES = ("high", "medium", "low")
-
-
-Origin = tuple[str, int]
-
-
-Row = Mapping[str, str]
-
-
-def _rows(root: Path, path: Path, columns: Collection[str]) -> Iterator[tuple[Origin, Row]]:
-    """Yield ((file, row number), row) for each row of a CSV that has at least these columns."""
-    name = path.resolve().relative_to(root.resolve()).as_posix()
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            for column in columns:
-                if column not in (reader.fieldnames or ()):
-                    raise SpecError(name, 1, f"the column {column} is missing")
-            for number, row in enumerate(reader, 2):
-                if None in row or None in row.values():
-                    raise SpecError(name, number, "the row has more or fewer fields than the heading")
-                yield (name, number), {key: value.strip() for key, value in row.items()}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SpecError(name, None, f"cannot be read: {cause_of(error)}") from error
 
 
 def _toml(root: Path, path: Path) -> object:
@@ -197,7 +177,7 @@ def _code_list(root: Path, path: Path, names: Mapping[str, Bilingual]) -> CodeLi
     if path.stem not in names:
         raise SpecError("code_lists.csv", None, f"the code list {path.stem} has no name here")
     columns = ("code", "name_en", "name_fr", "valid_from", "valid_to", "source_en", "source_fr", "confidence")
-    for origin, row in _rows(root, path, columns):
+    for origin, row in read_rows(path, columns, root=root):
         valid = Period(_day(row["valid_from"], origin), _day(row["valid_to"], origin))
         if valid.start and valid.end and valid.start > valid.end:
             raise SpecError(*origin, f"{row['code']} ends before it begins")
@@ -220,7 +200,7 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
     elements: dict[str, Element] = {}
     for file in manifest.elements:
         given: set[str] = set()
-        for origin, row in _rows(root, folder / file, ELEMENT_COLUMNS):
+        for origin, row in read_rows(folder / file, ELEMENT_COLUMNS, root=root):
             if row["element"] in given:
                 raise SpecError(*origin, f"the element {row['element']} is given twice")
             given.add(row["element"])
@@ -238,7 +218,7 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
             raise SpecError(where, None, f"levels are {' and '.join(LEVELS[1:])}")
     usage: dict[str, dict[str, str]] = {}
     for file in manifest.usage:
-        for origin, row in _rows(root, folder / file, ("element", "*")):
+        for origin, row in read_rows(folder / file, ("element", "*"), root=root):
             if row["element"] not in elements:
                 raise SpecError(*origin, f"unknown element {row['element']}")
             marks = {cad_type: mark for cad_type, mark in row.items() if cad_type != "element" and mark}
@@ -250,7 +230,7 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
     rules: dict[str, Rule] = {}
     for file in manifest.rules:
         ids: set[str] = set()
-        for origin, row in _rows(root, folder / file, RULE_COLUMNS):
+        for origin, row in read_rows(folder / file, RULE_COLUMNS, root=root):
             if row["id"] in ids:
                 raise SpecError(*origin, f"the rule id {row['id']} is given twice")
             ids.add(row["id"])
@@ -260,7 +240,7 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
             )
     profile: list[ProfileRow] = []
     for file in manifest.profile:
-        profile += [_profile_row(row, origin) for origin, row in _rows(root, folder / file, PROFILE_COLUMNS)]
+        profile += [_profile_row(row, origin) for origin, row in read_rows(folder / file, PROFILE_COLUMNS, root=root)]
     schema, response_schema = (
         (folder / manifest.xml.schema).resolve(),
         (folder / manifest.xml.response_schema).resolve(),

@@ -258,15 +258,15 @@ def _settlement(row: Claimed, journal: Journal, plans: Plans, partners: Partners
         journal.park([(row, str(error), ())], now=now())
         logger().error("parked", error=str(error))
         return None
-    case = journal.case(result.message_id)
-    if case is None:
+    asked = journal.asked(result.message_id)
+    if asked is None:
         return Settlement(result.message_id, "assessed")
-    partner = partners.get(case.fact.partner)
+    partner = partners.get(asked.fact.partner)
     answers: tuple[Outgoing, ...] = ()
     if partner:
-        parsed, packs = pipeline.parse(case.received, plans), plans.specs.packs
-        answers = (respond_assessed(parsed, case.ordinal, case.fact, result, partner, row.received_at, packs),)
-    status = status_after(case.fact.nature, result.outcome)
+        parsed, packs = pipeline.parse(asked.received, plans), plans.specs.packs
+        answers = (respond_assessed(parsed, asked.ordinal, asked.fact, result, partner, row.received_at, packs),)
+    status = status_after(asked.fact.nature, result.outcome)
     return Settlement(result.message_id, status, answers, result.payment_due)
 
 

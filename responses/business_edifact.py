@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from core.envelope import Interchange
 from edifact.contrl import unfit
-from edifact.text import serialised
+from edifact.syntax import serialised
 from responses.business import OWN_ID, Business, Duty, Problem, Step, day, duties, moment
 
 CONTENT_TYPE = "application/edifact"

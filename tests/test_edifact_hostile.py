@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from core import limits
 from core.errors import Malformed
 from edifact.contrl import contrl
-from edifact.message import check
-from tests.edifact_cases import CUSDEC, GOVCBR, UNB, interchange, judge, message
+from tests.edifact_cases import CUSDEC, GOVCBR, UNB, check, interchange, judge, message
 from tests.test_edifact_contrl import NOW
 
 HEAD = f"{UNB}'".encode()

@@ -126,8 +126,8 @@ class JournalMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost_and_nothing_counts_twice(self) -> None:
         known = self.journal.facts(None, map(str, range(6)), [])
-        assert set(known.histories) == set(self.versions)
-        assert all(len(history) == 1 for history in known.histories.values())
+        assert set(known.versions) == set(self.versions)
+        assert all(len(attempts) == 1 for attempts in known.versions.values())
         due = {item.id for item in self.journal.due(1000, self.now)}
         assert due | set(self.sent) == self.expected
         counts = self.journal.counts(self.now)

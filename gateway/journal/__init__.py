@@ -30,7 +30,6 @@ from gateway.journal.values import (
     Due,
     Event,
     Execution,
-    Known,
     Recorded,
     Selection,
     Settlement,
@@ -49,7 +48,6 @@ __all__ = [
     "Event",
     "Execution",
     "Journal",
-    "Known",
     "Recorded",
     "Selection",
     "Settlement",
@@ -161,7 +159,7 @@ class Journal:
     facts_of = _reads(verdicts.facts_of)
     finish = _writes(verdicts.finish)
     answer_again = _writes(verdicts.answer_again)
-    case = _reads(results.case)
+    asked = _reads(results.asked)
     settle = _writes(results.settle)
 
     # What goes out.

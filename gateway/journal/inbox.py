@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -10,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, bindparam, func, or_, select, tuple_, update
 
 from core import limits
-from core.transmission import Outgoing, stable_id
+from core.transmission import Outgoing, digest_of, stable_id
 from gateway.journal.codec import dump
 from gateway.journal.database import RECEIVING, among, insert_rows, lock
 from gateway.journal.evidence import chain
