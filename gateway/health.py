@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from core.errors import GatewayError
 from gateway.journal import Event, Journal
 from gateway.logs import logger
-from gateway.queues.broker import DEAD_QUEUE, open_broker
+from gateway.queues import DEAD_QUEUE, open_broker
 from gateway.service import now
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners

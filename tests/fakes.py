@@ -1,4 +1,4 @@
-"""Journal, broker and engine in memory, with a fuse at every effect; the service's real steps run against them.
+"""A gateway of stand-ins in one process, with a fuse at every effect; the service's real steps run in it.
 
 Every commit, acknowledgement and publish is one effect, and the process doing it may die just before or just after.
 The pipeline is a stand-in: a message is `BGM+V+<14 digits>+<version>+<reference>`.
@@ -7,31 +7,38 @@ The pipeline is a stand-in: a message is `BGM+V+<14 digits>+<version>+<reference
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 from unittest import mock
 
-from core import limits
 from core.calendar import Period
 from core.declaration import Declaration, MessageType, Nature, VersionFact
 from core.envelope import Envelope
-from core.errors import BrokerUnavailable, GatewayError, JournalUnavailable
+from core.errors import GatewayError
 from core.partner import Partner
-from core.register import Facts
-from core.transmission import Judged, Message, Outcome, Outgoing, Parsed, Received, Syntax, Verdict, stable_id
+from core.register import ACCEPTED, Facts
+from core.transmission import (
+    Judged,
+    Message,
+    Outcome,
+    Outgoing,
+    Parsed,
+    Received,
+    Syntax,
+    Verdict,
+    stable_id,
+)
 from gateway import service
-from gateway.journal import Case, Claimed, Claims, Conflict, Delivery, Due, Known, Settlement, inbox_id
+from gateway.journal import Arrival, Case, Claimed, Claims, Conflict, Due, Known, Settlement, inbox_id
 from gateway.journal.inbox import ready
-from gateway.queues.broker import Delivery as Letterbox
-from gateway.queues.broker import Letter, Published
+from gateway.queues import Delivery, Letter, Published
 from routing.routes import RESULTS
+from tests.fake_broker import Crash, FakeBroker, FakeIntake, Fuse
+from tests.fake_journal import START, FakeJournal
 
-T = TypeVar("T")
-START = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 REQUESTS = "assessment.requests"
 PARTNERS = {
     name: Partner(name, name, (name.upper(),), f"out.{name}", authorities={"b": (Period(),)})
@@ -116,7 +123,7 @@ class FakeIntake:
     def __init__(self, broker: FakeBroker, queues: Sequence[str], prefetch: int) -> None:
         self.broker, self.names, self.prefetch = broker, queues, prefetch
 
-    def receive(self, timeout: float) -> list[Letterbox]:
+    def receive(self, timeout: float) -> list[Delivery]:
         if not self.broker.up:
             raise BrokerUnavailable("the broker is down")
         free = sorted(
@@ -127,7 +134,7 @@ class FakeIntake:
             one.reader = self
             one.deliveries += 1
         return [
-            Letterbox(
+            Delivery(
                 stable_id(one.letter.queue, one.letter.id, one.letter.body.hex()),
                 one.letter.queue,
                 one.letter.body,
@@ -142,7 +149,7 @@ class FakeIntake:
             for one in free
         ]
 
-    def ack(self, deliveries: Sequence[Letterbox]) -> None:
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
         tags = {one.tag for one in deliveries}
 
         def forget() -> None:
@@ -152,7 +159,7 @@ class FakeIntake:
 
         self.broker.fuse.effect(forget)
 
-    def reject(self, deliveries: Sequence[Letterbox], requeue: bool) -> None:
+    def reject(self, deliveries: Sequence[Delivery], requeue: bool) -> None:
         raise AssertionError("nothing here is ever rejected")
 
     def die(self) -> None:
@@ -195,10 +202,10 @@ class FakeJournal:
     def head(self) -> tuple[int, str]:
         return 0, "0" * 64
 
-    def receive(self, deliveries: Sequence[Delivery]) -> list[bool]:
+    def receive(self, deliveries: Sequence[Arrival]) -> list[bool]:
         return self.commit(lambda: [self._receive(one) for one in deliveries])
 
-    def _receive(self, one: Delivery) -> bool:
+    def _receive(self, one: Arrival) -> bool:
         if self.unique and any(row.uid == one.uid for row in self.t.inbox):
             return False
         row = SimpleNamespace(
@@ -460,7 +467,7 @@ def body_of(number: int, version: int = 1, reference: str | None = None) -> byte
     return f"BGM+V+{number:014d}+{version}+{reference or f'R{number}.{version}'}".encode()
 
 
-def _parse(received: Received, _specs: object) -> Parsed:
+def _parse(received: Received, _plans: object) -> Parsed:
     _, _, number, version, reference = received.body.decode().split("+")
     declaration = Declaration({"transaction_number": number, "version": version})
     kind = MessageType.DECLARATION if version == "1" else MessageType.CORRECTION
@@ -469,22 +476,26 @@ def _parse(received: Received, _specs: object) -> Parsed:
     return Parsed(received, Syntax.EDIFACT, (message,))
 
 
-def _repeats(parsed: Parsed, facts: Facts) -> str | None:
-    reference = parsed.messages[0].envelope.reference or ""
-    return reference if facts.references.get(reference) == parsed.received.digest else None
-
-
-def _judge(parsed: Parsed, facts: Facts, _specs: object) -> Outcome:
+def _judge(parsed: Parsed, facts: Facts, _plans: object) -> Outcome:
     """Accept a first version of a new number and the version that follows the last; answer, and ask the engine."""
     message, received = parsed.messages[0], parsed.received
     assert message.declaration is not None
-    number, version = message.declaration.transaction_number or "", int(message.declaration.version or "0")
-    history = facts.histories.get(number, ())
-    free = message.envelope.reference not in facts.references
-    good = free and version == (history[-1].version if history else 0) + 1
+    number, version = message.declaration.transaction_number, int(message.declaration.version or "0")
+    attempts = facts.register.attempts(number)
+    taken = facts.register.taken(received.partner, message.envelope.reference, received.digest)
+    good = not taken and version == (attempts[-1].version if attempts else 0) + 1
     verdict = Verdict.ACCEPTED if good else Verdict.REFUSED
     nature = Nature.ORIGINAL if version == 1 else Nature.CORRECTION
-    effect = VersionFact(version, received.partner or "", nature, "accepted", message.declaration, facts.now, None)
+    effect = VersionFact(
+        version,
+        received.partner or "",
+        nature,
+        ACCEPTED,
+        message.declaration,
+        received.received_at,
+        None,
+        attempt=len(attempts) + 1,
+    )
     judged = Judged(message, verdict, (), nature if good else None, effect if good else None)
     partner = facts.partner or PARTNERS["maple"]
     answer = stable_id(received.id, "1", str(verdict))
@@ -496,25 +507,19 @@ def _judge(parsed: Parsed, facts: Facts, _specs: object) -> Outcome:
 
 
 def _respond_assessed(
-    parsed: Parsed, ordinal: int, _fact: object, result: Any, partner: Partner, _now: object, _specs: object
+    parsed: Parsed, ordinal: int, _fact: object, result: Any, partner: Partner, _now: object, _packs: object
 ) -> Outgoing:
     answer = stable_id(parsed.received.id, str(ordinal), "result", result.message_id)
     return Outgoing(answer, "assessed", partner.answer_queue, "text/plain", parsed.received.body, ordinal)
 
 
-def _respond_technical(received: Received, partner: Partner, _specs: object) -> Outgoing:
+def _hold(received: Received, partner: Partner, _plans: object) -> Outgoing:
     answer = stable_id(received.id, "technical")
     return Outgoing(answer, "technical", partner.answer_queue, "text/plain", received.body)
 
 
-STAND_IN = SimpleNamespace(
-    parse=_parse,
-    repeats=_repeats,
-    judge=_judge,
-    respond_assessed=_respond_assessed,
-    respond_technical=_respond_technical,
-    status_after=lambda nature, outcome: "assessed",
-)
+STAND_IN = SimpleNamespace(parse=_parse, judge=_judge, hold=_hold)
+PLANS: Any = SimpleNamespace(digest="d", specs=SimpleNamespace(packs=()))
 SILENT = SimpleNamespace(**dict.fromkeys(("info", "warning", "error"), lambda *_, **__: None))
 
 
@@ -554,6 +559,7 @@ class World:
         """Let the service see the stand-ins and this world's clock."""
         with (
             mock.patch.object(service, "pipeline", STAND_IN),
+            mock.patch.object(service, "respond_assessed", _respond_assessed),
             mock.patch.object(service, "logger", return_value=SILENT),
             mock.patch.object(service, "bound", _unbound),
             mock.patch.object(service, "now", side_effect=self._clock),
@@ -577,7 +583,7 @@ class World:
         if loop == "receive":
             return service.receive(self.reader(loop), journal, PARTNERS, 0)  # type: ignore[arg-type]
         if loop == "work":
-            return service.work(journal, SimpleNamespace(digest="d"), PARTNERS, worker)  # type: ignore[arg-type]
+            return service.work(journal, PLANS, PARTNERS, worker)
         if loop == "dispatch":
             return service.dispatch(broker, journal)
         return self._engine()
@@ -628,10 +634,9 @@ class World:
         expected = {stable_id(one.queue, one.id, one.body.hex()) for one in self.sent}
         if set(uids) != expected or len(uids) != len(expected):
             wrong.append(f"{len(expected)} sent, {len(uids)} recorded")
-        keys = [key for key, _, _ in t.versions]
-        if len(keys) != len(set(keys)):
+        if len(t.effects) != len(set(t.effects)):
             wrong.append("an effect came twice")
-        if any(request.settled != 1 for request in t.requests.values()) or len(t.requests) != len(keys):
+        if any(request.settled != 1 for request in t.requests.values()) or len(t.requests) != len(t.effects):
             wrong.append("a request was not settled exactly once")
         bodies: dict[str, set[bytes]] = defaultdict(set)
         for letter in self.broker.wire:

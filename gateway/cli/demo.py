@@ -21,9 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import BrokerUnavailable, GatewayError
-from gateway.cli.main import SUFFIXES
+from gateway.cli.check import SUFFIXES
 from gateway.journal import Journal
-from gateway.queues.broker import Broker, Delivery, Letter, open_broker
+from gateway.queues import Broker, Delivery, Letter, open_broker
 from gateway.settings import HOME, Settings, from_environment
 from routing.partners import inbound_queue, load_partners
 
@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RunRow:
     """One row of samples/run.csv: what is sent by whom, and what must come back."""
 
     file: str
@@ -56,11 +56,11 @@ class Seen:
     total: Decimal | None
 
 
-def steps(path: Path) -> list[Step]:
+def steps(path: Path) -> list[RunRow]:
     """Return the rows of a run's table."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            Step(
+            RunRow(
                 row["file"],
                 row["partner"],
                 row["verdict"],
@@ -72,7 +72,7 @@ def steps(path: Path) -> list[Step]:
         ]
 
 
-def meets(step: Step, seen: Seen) -> bool:
+def meets(step: RunRow, seen: Seen) -> bool:
     """Tell whether what came back is what the step expects; findings and answers as multisets."""
     return (
         step.verdict == seen.verdict
@@ -82,10 +82,12 @@ def meets(step: Step, seen: Seen) -> bool:
     )
 
 
-def play(broker: Broker, journal: Journal, settings: Settings, folder: Path, told: Console) -> list[tuple[Step, Seen]]:
+def play(
+    broker: Broker, journal: Journal, settings: Settings, folder: Path, told: Console
+) -> list[tuple[RunRow, Seen]]:
     """Send every sample in order, each once the former's answers are there, and keep the answers in the folder."""
     partners = load_partners(settings.partners)
-    played: list[tuple[Step, Seen]] = []
+    played: list[tuple[RunRow, Seen]] = []
     table = steps(SAMPLES / "run.csv")
     for number, step in enumerate(table, 1):
         told.print(f"[{number}/{len(table)}] {step.partner} sends {step.file}", highlight=False)
@@ -116,7 +118,7 @@ def _answers(broker: Broker, queue: str, expected: int) -> list[Delivery]:
     return answers
 
 
-def _seen(step: Step, answers: list[Delivery], journal: Journal) -> Seen:
+def _seen(step: RunRow, answers: list[Delivery], journal: Journal) -> Seen:
     """Return what the journal and the answers say of a step's message."""
     kinds = tuple(answer.headers.get("kind", "answer") for answer in answers)
     receipts = [answer for answer in answers if answer.headers.get("kind") == "receipt"]
@@ -135,7 +137,7 @@ def _seen(step: Step, answers: list[Delivery], journal: Journal) -> Seen:
     )
 
 
-def _print(played: list[tuple[Step, Seen]], told: Console) -> None:
+def _print(played: list[tuple[RunRow, Seen]], told: Console) -> None:
     """Print the table of the run."""
     table = Table("message", "sender", "kind", "verdict", "findings", "answers", "assessed", "as expected", box=None)
     for step, seen in played:
@@ -183,9 +185,9 @@ def main() -> int:
 
 def _play_when_ready(
     service: subprocess.Popen[bytes], settings: Settings, folder: Path, told: Console
-) -> list[tuple[Step, Seen]]:
+) -> list[tuple[RunRow, Seen]]:
     """Play the samples once the gateway has made its queues; raises GatewayError if it does not start."""
-    from gateway.serve import queues
+    from gateway.supervisor import queue_names
 
     deadline = time.monotonic() + PATIENCE_SECONDS
     with open_broker(settings.broker_url) as broker:
@@ -193,7 +195,7 @@ def _play_when_ready(
             if service.poll() is not None or time.monotonic() > deadline:
                 raise GatewayError(f"the gateway did not start: see {folder.parent / 'gateway.log'}")
             try:
-                if not broker.missing(queues(settings)):
+                if not broker.missing(queue_names(settings)):
                     break
             except BrokerUnavailable:
                 pass

@@ -21,7 +21,7 @@ from core.partner import Partner
 from gateway.cli.shared import open_journal
 from gateway.journal import Journal
 from gateway.journal.periods import load_retention, months_before
-from gateway.queues.broker import INTAKE_EXCHANGE
+from gateway.queues.rabbitmq import INTAKE_EXCHANGE
 from gateway.service import now
 from gateway.settings import from_environment
 from routing.partners import inbound_queue, load_partners

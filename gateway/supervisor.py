@@ -22,7 +22,7 @@ from gateway import health, plans, service
 from gateway.engine import loop as engine_loop
 from gateway.journal import Journal
 from gateway.logs import configure, logger
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, for_tests, load_routes
@@ -37,7 +37,7 @@ PAUSE_SECONDS = 1.0
 STOP_SECONDS = 30.0
 
 
-def queues(settings: Settings) -> list[str]:
+def queue_names(settings: Settings) -> list[str]:
     """Return every queue that this deployment uses: one in and one out for each partner, the engine's, and results."""
     partners = load_partners(settings.partners)
     names = {inbound_queue(name) for name in partners} | {each.answer_queue for each in partners.values()}
@@ -55,7 +55,7 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     _disown_dead(journal)
     journal.close()
     with open_broker(settings.broker_url) as broker:
-        broker.declare(queues(settings))
+        broker.declare(queue_names(settings))
     names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "dispatch"]
     names += [*([engine] if engine else []), *(["health"] if settings.health else [])]
     context = multiprocessing.get_context("spawn")
