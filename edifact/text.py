@@ -182,7 +182,7 @@ class MessageText:
     _plain: str | None = field(default=None, repr=False)
     _segments: list[list[list[str]]] | None = field(default=None, repr=False)
     _starts: list[int] = field(default_factory=lambda: [0], repr=False)  # where the first segments begin
-    _mark: tuple[int, int, int] = (1 << 62, 1, 1)  # a character of the text, its line and column
+    _mark: tuple[int, int, int] = field(default=(1 << 62, 1, 1), repr=False)  # a character, its line and column
 
     @property
     def service(self) -> Service:
