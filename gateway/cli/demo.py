@@ -24,10 +24,8 @@ from core.errors import BrokerUnavailable, GatewayError
 from gateway.cli.main import SUFFIXES
 from gateway.journal import Journal
 from gateway.queues.broker import Broker, Delivery, Letter, open_broker
-from gateway.settings import HOME, Settings, from_environment
+from gateway.settings import SAMPLES, Settings, from_environment
 from routing.partners import inbound_queue, load_partners
-
-SAMPLES = HOME / "samples"
 
 # How long one message's answers may take; the run is for looking, the figures belong to `make bench`.
 PATIENCE_SECONDS = 30.0
@@ -156,7 +154,7 @@ def _print(played: list[tuple[Step, Seen]], told: Console) -> None:
 def main() -> int:
     """Run the samples through a gateway of its own; return 0 if every one met its expectation."""
     told = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
-    home = HOME / "run" / "demo"
+    home = Path.cwd() / "run" / "demo"
     folder = home / "answers"
     try:
         if home.exists():
@@ -169,7 +167,7 @@ def main() -> int:
     settings = from_environment()
     with (home / "gateway.log").open("wb") as log:
         command = [sys.executable, "-m", "gateway", "serve", "--with-reference-engine"]
-        service = subprocess.Popen(command, stderr=log, stdout=log, cwd=HOME)  # noqa: S603 - our own interpreter
+        service = subprocess.Popen(command, stderr=log, stdout=log)  # noqa: S603 - our own interpreter
         try:
             played = _play_when_ready(service, settings, folder, told)
         finally:

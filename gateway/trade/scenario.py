@@ -11,9 +11,9 @@ import msgspec
 
 from core.errors import GatewayError
 from core.findings import Bilingual
-from gateway.settings import HOME
+from gateway.settings import SAMPLES
 
-KIT = HOME / "samples/conformance/kit.toml"
+KIT = SAMPLES / "conformance" / "kit.toml"
 
 Send = Literal["declaration", "correction", "withdraw", "mended", "again", "many", "file"]
 Kind = Literal["receipt", "accepted", "refused", "assessed", "pending", "engine-refused", "technical"]
