@@ -26,7 +26,7 @@ from core.errors import GatewayError
 from core.findings import Bilingual, Finding, Severity
 from core.transmission import Judged, Outgoing, Syntax, Verdict
 from gateway import logs, pipeline, serve
-from gateway.cli import diff, explain, ops, replay, show, smoke, spec
+from gateway.cli import diff, explain, init, ops, replay, show, smoke, spec
 from gateway.cli.shared import (
     LANGUAGE,
     SEVERITIES,
@@ -479,6 +479,7 @@ def _examine_journal(settings: Settings, declare: bool) -> str:
     return journal.url
 
 
+main.add_command(init.init)
 main.add_command(show.show)
 main.add_command(smoke.smoke)
 main.add_command(spec.rules)
