@@ -78,7 +78,8 @@ def _owners(partners: Partners) -> dict[str, Partner]:
 def _delivery(letter: Letterbox, owner: Partner | None, head: tuple[int, str]) -> Delivery:
     """Return what the journal keeps of a letter, with the receipt for its sender; `head` is the audit chain's.
 
-    What is not proven to be the owner's is kept as nobody's: it can use up none of the owner's references.
+    What is not proven to be the owner's is kept as nobody's: it can use up none of the owner's references
+    (DECISIONS D16).
     """
     if letter.queue == RESULTS:
         return Delivery(letter.uid, "assessment", None, letter.body, letter.headers, now(), lane=letter.uid)

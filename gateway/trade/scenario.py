@@ -1,4 +1,7 @@
-"""Scenarios of the smoke test: what is sent and what must come back, as TOML; the same steps hold for both roles."""
+"""Scenarios of the smoke test: what is sent and what must come back, as TOML.
+
+The same steps hold for both roles (DECISIONS D14).
+"""
 
 from __future__ import annotations
 
