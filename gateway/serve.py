@@ -1,4 +1,4 @@
-"""`gateway serve`: one process a loop (DECISIONS D6), restarted when dead, stopped in order; each a step of the service."""
+"""`gateway serve`: one process a loop (DECISIONS D6), restarted when dead, stopped in order, each a service's step."""
 
 from __future__ import annotations
 

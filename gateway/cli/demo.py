@@ -99,7 +99,7 @@ def play(broker: Broker, journal: Journal, settings: Settings, folder: Path, tol
         for place, answer in enumerate(answers, 1):
             name = f"{number:02d}-{Path(step.file).name}.{place}-{answer.headers.get('kind', 'answer')}"
             (folder / f"{name}.{SUFFIXES[answer.content_type]}").write_bytes(answer.body)
-        played.append((step, _seen(step, answers, journal)))
+        played.append((step, _seen(answers, journal)))
     return played
 
 
@@ -114,7 +114,7 @@ def _answers(broker: Broker, queue: str, expected: int) -> list[Delivery]:
     return answers
 
 
-def _seen(step: Step, answers: list[Delivery], journal: Journal) -> Seen:
+def _seen(answers: list[Delivery], journal: Journal) -> Seen:
     """Return what the journal and the answers say of a step's message."""
     kinds = tuple(answer.headers.get("kind", "answer") for answer in answers)
     receipts = [answer for answer in answers if answer.headers.get("kind") == "receipt"]
