@@ -35,6 +35,7 @@ from core.register import Facts  # noqa: E402
 from core.specs import Pack  # noqa: E402
 from core.transmission import Received, Syntax, Verdict  # noqa: E402
 from gateway import pipeline  # noqa: E402
+from gateway.plans import prepare  # noqa: E402
 from gateway.trade.writer import write_edifact, write_xml  # noqa: E402
 from parsers import xml  # noqa: E402
 from routing.partners import load_partners  # noqa: E402
@@ -46,10 +47,11 @@ SMALL, LARGE = 5, 999  # lines of a declaration
 MANY, FEW = 100, 2  # different messages of a kind, small and large ones
 TARGET, TIMES_LXML = 3_000, 4
 
-SPECS = pipeline.prepare(ROOT / "eccrd_specs")
+PLANS = prepare(ROOT / "eccrd_specs")
+SPECS = PLANS.specs
 # A partner that asks for no CONTRL: what a sender gets who did not ask is one answer.
 PARTNER = replace(load_partners(ROOT / "samples" / "partners.toml")["maple"], contrl=False)
-FACTS = Facts(NOW, PARTNER)
+FACTS = Facts(PARTNER)
 
 
 def main(arguments: list[str]) -> None:
@@ -67,7 +69,7 @@ def main(arguments: list[str]) -> None:
 def bodies(lines: int, count: int) -> dict[Syntax, list[bytes]]:
     """Return so many different declarations of so many lines in each syntax, made from a sample's."""
     sample = Received("sample", PARTNER.id, (ROOT / "samples" / "originals" / "ab-two-lines.edi").read_bytes(), NOW)
-    read = pipeline.parse(sample, SPECS).messages[0]
+    read = pipeline.parse(sample, PLANS).messages[0]
     pack = next(pack for pack in SPECS.packs if pack.key == read.pack)
     assert read.declaration is not None  # noqa: S101
     made: dict[Syntax, list[bytes]] = {Syntax.XML: [], Syntax.EDIFACT: []}
@@ -113,7 +115,7 @@ def _unindented(body: bytes) -> bytes:
 
 def handle(body: bytes) -> None:
     """Carry one transmission the whole way; nothing is kept from one to the next but what the process keeps anyway."""
-    outcome = pipeline.handle(Received("received", PARTNER.id, body, NOW), FACTS, SPECS)
+    outcome = pipeline.handle(Received("received", PARTNER.id, body, NOW), FACTS, PLANS)
     if [one.verdict for one in outcome.judged] != [Verdict.ACCEPTED] or len(outcome.outgoing) != 2:
         raise SystemExit("the workload is not what it should be: one accepted message, an answer and a request")
 

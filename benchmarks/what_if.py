@@ -16,13 +16,13 @@ from pathlib import Path
 import click
 import psutil
 
-from gateway import pipeline
+from gateway import pipeline, plans
 from gateway.desk import replay
 from gateway.journal import Journal, Recorded, Selection, inbox_id
 from gateway.logs import configure
 from tests.house import settings_in
 from tests.traffic import record, templates, uses, without
-from tests.way import HOME, SPECS
+from tests.way import HOME, PLANS
 
 LIST, CODE = "currency", "EUR"
 PROCESSES = (1, 2)
@@ -46,7 +46,7 @@ def main() -> int:
     first = journal.recorded([sequence for sequence, _ in journal.selected(Selection(), limit=len(given))])
     journal.close()
     shutil.rmtree(folder / "specs", ignore_errors=True)
-    specs = pipeline.prepare(without(folder / "specs", LIST, CODE, folder / "recorded-by"))
+    specs = plans.prepare(without(folder / "specs", LIST, CODE, folder / "recorded-by"))
     # By the dictionary alone, from the bytes: no check of a code has a part in what is expected.
     concerned = [_uses(row) for row in first]
     expected = {inbox_id(f"traffic-{n}") for n in range(count) if concerned[n % len(given)]}
@@ -68,7 +68,7 @@ def main() -> int:
 
 def _uses(row: Recorded) -> bool:
     """Tell whether a recorded message has the code in an element of the list."""
-    declarations = [message.declaration for message in pipeline.parse(row.received, SPECS).messages]
+    declarations = [message.declaration for message in pipeline.parse(row.received, PLANS).messages]
     return any(each is not None and uses(each, LIST, CODE) for each in declarations)
 
 

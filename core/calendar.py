@@ -45,11 +45,6 @@ class BillingPeriod(NamedTuple):
     payment_due: date
 
 
-# Source: SOR/86-1062 s.2 as amended by SOR/2024-41, and practice. One regulation text reads a month later: a pack that
-# follows it says so in its own `calendar/billing.toml`.
-BILLING = Billing(period_start=18, period_end=17, statement_day=25, due_weekday=10)
-
-
 @lru_cache(maxsize=256)  # a message asks a dozen times about the moment it came
 def eastern_day(moment: datetime) -> date:
     """Return the calendar day in Eastern Time of an aware moment."""
@@ -98,7 +93,7 @@ def add_months(day: date, months: int) -> date:
     return min(date(year, month + 1, 1) + (day.day - 1) * DAY, following - DAY)
 
 
-def billing_period(day: date, billing: Billing = BILLING) -> BillingPeriod:
+def billing_period(day: date, billing: Billing) -> BillingPeriod:
     """Return the billing period that the day lies in.
 
     The payment is due on the tenth weekday (Monday to Friday, holidays included) after the period's last day.
@@ -113,7 +108,7 @@ def billing_period(day: date, billing: Billing = BILLING) -> BillingPeriod:
 
 
 @lru_cache(maxsize=1024)
-def payment_due(day: date, billing: Billing = BILLING) -> date:
+def payment_due(day: date, billing: Billing) -> date:
     """Return the day on which the payment for a declaration accounted on the day is due."""
     return billing_period(day, billing).payment_due
 

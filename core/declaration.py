@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -117,3 +117,32 @@ class Declaration(Level):
     def version(self) -> str | None:
         """The five-digit version, if readable."""
         return self.text("version")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFact:
+    """One accepted version of a declaration, as it is remembered.
+
+    `attempt` counts all that was ever accepted under the transaction number, those that the engine refused included:
+    number and attempt are the identity of this row. `payment_due` is the day until whose end (Eastern Time) a change is
+    a correction. `withdrawal` tells that a request to withdraw it is with the engine, which has not decided yet.
+    """
+
+    version: int
+    partner: str
+    nature: Nature
+    status: str
+    declaration: Declaration
+    accepted_at: datetime
+    payment_due: date | None
+    created_by_cbsa: bool = False
+    withdrawal: bool = False
+    attempt: int = 1
+
+
+class RefusedVersions(StrEnum):
+    """What becomes of the number of a version that the engine refused: no public text says it, so the pack does."""
+
+    FREE = "free"  # the next try carries the same number again
+    USED = "used"  # the next try carries the number after it
+    EITHER = "either"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -66,3 +66,16 @@ class MessageHeader:
     reference: str | None
     identifier: tuple[str, ...]
     ordinal: int
+
+
+def messages_inside(
+    interchanges: Sequence[Interchange], ordinals: Sequence[int]
+) -> list[tuple[Interchange, list[int]]]:
+    """Return each interchange with the ordinals of its messages; of an empty one that of the message in its stead.
+
+    `ordinals` are those of all messages of the transmission.
+    """
+    inside = [(each, [header.ordinal for group in each.groups for header in group.messages]) for each in interchanges]
+    held = {ordinal for _, given in inside for ordinal in given}
+    others = (ordinal for ordinal in ordinals if ordinal not in held)
+    return [(each, given or [next(others)]) for each, given in inside]

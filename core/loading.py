@@ -12,12 +12,10 @@ from pathlib import Path
 import msgspec
 
 from core.calendar import Billing, Period
-from core.declaration import MessageType
+from core.declaration import MessageType, RefusedVersions
 from core.errors import SpecError, cause_of
 from core.findings import Bilingual, Severity
-from core.specs import FORMAT, Code, CodeList, Element, FindingText, Format, Pack, Rule, Specs
-from edifact.directory import ProfileRow
-from edifact.directory import load as load_directories
+from core.specs import FORMAT, Code, CodeList, Element, FindingText, Format, Pack, ProfileRow, Rule, Specs
 
 
 class _Xml(msgspec.Struct, forbid_unknown_fields=True):
@@ -52,6 +50,7 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     edifact: _Edifact
     valid_from: date | None = None
     valid_to: date | None = None
+    refused_versions: RefusedVersions = RefusedVersions.EITHER
     confidence: dict[str, str] = {}
 
 
@@ -90,8 +89,7 @@ def load(root: Path) -> Specs:
             if rule.id in findings:
                 raise SpecError(*rule.origin, f"the rule id {rule.id} is a finding code already")
     billing = msgspec.convert(_toml(root, root / "calendar/billing.toml"), Billing)
-    directories = load_directories(root / "edifact")
-    return Specs(root, packs, code_lists, findings, holidays, classes, billing, directories, _digest(root))
+    return Specs(root, packs, code_lists, findings, holidays, classes, billing)
 
 
 ELEMENT_COLUMNS = (
@@ -296,6 +294,7 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
         edifact_message=manifest.edifact.message,
         edifact_levels=manifest.edifact.levels,
         profile=tuple(profile),
+        refused_versions=manifest.refused_versions,
     )
 
 
@@ -373,9 +372,9 @@ def _profile_row(row: Row, origin: Origin) -> ProfileRow:
     return ProfileRow(group, row["tag"], row["status"], repeats, row["constant"] or None, parent, origin)
 
 
-def _digest(root: Path) -> str:
-    """Return the SHA-256 over the names and bytes of every file under the folder."""
+def digest_of_folder(root: Path) -> bytes:
+    """Return the SHA-256 over the names and bytes of every file below a folder."""
     total = hashlib.sha256()
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         total.update(path.relative_to(root).as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()
+    return total.digest()

@@ -1,47 +1,263 @@
-"""What is on file: the accepted versions of declarations, the references in use, and what a message makes of them."""
+"""The register: what is on file of declarations and references, as a pure value; the journal is its lasting twin.
+
+One place knows which versions count, which references are free, and what a message, a refusal by the engine or a
+withdrawal changes. Whoever judges without a journal (check, replay of samples, tests) carries a `Register` along;
+whoever has one asks it for the part of the register that a transmission needs. One contract test runs over both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from typing import NamedTuple
 
-from core.declaration import Declaration, Nature
+from core.calendar import Billing, eastern_day, is_correction, payment_due
+from core.declaration import Declaration, MessageType, Nature, RefusedVersions, VersionFact
 from core.partner import Partner
+from core.transmission import Outcome, Parsed, Verdict
+
+# The status of a version or request: accepted by us, then what the engine said; a version can also be withdrawn.
+ACCEPTED, ASSESSED, PENDING, REFUSED, WITHDRAWN = "accepted", "assessed", "pending", "refused", "withdrawn"
+
+# Requests on which the engine has yet to decide.
+UNDECIDED = frozenset({ACCEPTED, PENDING})
+
+
+class Reference(NamedTuple):
+    """The transmission that a sender's interchange reference belongs to: digest of its bytes, and its id.
+
+    Until a message of it is `accepted`, the reference is free for other bytes.
+    """
+
+    digest: str
+    transmission: str
+    accepted: bool
+
+
+class Request(NamedTuple):
+    """A request to the assessment engine: the version that it is about, what it asks for, and what the engine said."""
+
+    transaction_number: str
+    attempt: int
+    nature: Nature
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
-class VersionFact:
-    """One accepted version of a declaration, as the journal remembers it.
-
-    `payment_due` is the day until whose end (Eastern Time) a change is a correction. `status` is one of accepted,
-    assessed, pending, refused (by the engine), withdrawn. `withdrawal` tells that a request to withdraw it is with the
-    engine, which has not decided yet.
+class Register:
+    """What is on file: versions by transaction number in the order of their acceptance, references by (partner id,
+    reference), requests by id. Immutable: every change gives another register.
     """
 
-    version: int
-    partner: str
-    nature: Nature
-    status: str
-    declaration: Declaration
-    accepted_at: datetime
-    payment_due: date | None
-    created_by_cbsa: bool = False
-    withdrawal: bool = False
+    versions: Mapping[str, tuple[VersionFact, ...]] = field(default_factory=dict)
+    references: Mapping[tuple[str, str], Reference] = field(default_factory=dict)
+    requests: Mapping[str, Request] = field(default_factory=dict)
+
+    # ------------------------------------------------------------------------------------ what is on file
+
+    def attempts(self, number: str | None) -> tuple[VersionFact, ...]:
+        """Return all that was ever accepted under a transaction number, oldest first."""
+        return self.versions.get(number, ()) if number else ()
+
+    def history(self, number: str | None) -> tuple[VersionFact, ...]:
+        """Return the versions of a declaration that count, oldest first: from its latest original on, none refused.
+
+        A number that came free again after its years begins a new declaration with its next original.
+        """
+        counted = [each for each in self.attempts(number) if each.status != REFUSED]
+        starts = [at for at, each in enumerate(counted) if each.nature is Nature.ORIGINAL]
+        return tuple(counted[starts[-1] :] if starts else counted)
+
+    def next_versions(self, number: str | None, refused: RefusedVersions, *, original: bool = False) -> range:
+        """Return the version numbers that the next original or change of a declaration may carry, lowest first."""
+        attempts = self.attempts(number)
+        last = max((each.attempt for each in attempts if each.status != REFUSED), default=0)
+        tried = [each.version for each in attempts if each.attempt > last]
+        history = () if original else self.history(number)
+        latest = history[-1].version if history else 0
+        after = max([latest, *tried]) + 1
+        if refused is RefusedVersions.FREE:
+            return range(latest + 1, latest + 2)
+        return range(after if refused is RefusedVersions.USED else latest + 1, after + 1)
+
+    def repeated(self, partner: str | None, parsed: Parsed) -> str | None:
+        """Return the id of the transmission by which the sender sent the same bytes before, None if these are new.
+
+        Such a resend gets the stored answers again: it is never judged twice.
+        """
+        for message in parsed.messages:
+            used = self._use_of(partner, message.envelope.reference)
+            if used and used.digest == parsed.received.digest:
+                return used.transmission
+        return None
+
+    def taken(self, partner: str | None, reference: str | None, digest: str) -> bool:
+        """Tell whether a sender's reference is used up by other bytes, of which something was accepted."""
+        used = self._use_of(partner, reference)
+        return used is not None and used.accepted and used.digest != digest
+
+    def _use_of(self, partner: str | None, reference: str | None) -> Reference | None:
+        return self.references.get((partner or "", reference)) if reference else None
+
+    # ------------------------------------------------------------------------------------ what changes it
+
+    def with_effect(self, effect: VersionFact) -> Register:
+        """Return the register after an accepted message; a withdrawal of a version on file makes no other version."""
+        number = effect.declaration.transaction_number
+        if number is None:
+            return self
+        before = self.attempts(number)
+        if any(each.attempt == effect.attempt for each in before):
+            after = tuple(replace(e, withdrawal=True) if e.attempt == effect.attempt else e for e in before)
+        else:
+            after = (*before, effect)
+        return replace(self, versions={**self.versions, number: after})
+
+    def with_version(self, fact: VersionFact) -> Register:
+        """Return the register with a version of a declaration in place of the one of the same attempt, or as the latest."""
+        number = fact.declaration.transaction_number or ""
+        others = [each for each in self.attempts(number) if each.attempt != fact.attempt]
+        ordered = tuple(sorted((*others, fact), key=lambda each: each.attempt))
+        return replace(self, versions={**self.versions, number: ordered})
+
+    def after(self, outcome: Outcome) -> Register:
+        """Return the register after a transmission: its versions, its references, its requests to the engine."""
+        register = self
+        requests = dict(self.requests)
+        asked = {item.ordinal: item.id for item in outcome.outgoing if item.kind == "request"}
+        for judged in outcome.judged:
+            number = judged.effect.declaration.transaction_number if judged.effect else None
+            if judged.effect and number:
+                register = register.with_effect(judged.effect)
+                if id_ := asked.get(judged.message.ordinal):
+                    requests[id_] = Request(number, judged.effect.attempt, judged.effect.nature, ACCEPTED)
+        return replace(register, references=self._references_after(outcome), requests=requests)
+
+    def _references_after(self, outcome: Outcome) -> dict[tuple[str, str], Reference]:
+        """Return the references after a transmission; what refused messages used passes on to who comes after them."""
+        received = outcome.received
+        accepted = any(judged.verdict is Verdict.ACCEPTED for judged in outcome.judged)
+        references = dict(self.references)
+        for judged in outcome.judged:
+            reference = judged.message.envelope.reference
+            if not reference or judged.acknowledges:
+                continue  # a CONTRL may be repeated: it uses up nothing
+            used = references.get((received.partner or "", reference))
+            if used is None or not used.accepted:
+                references[received.partner or "", reference] = Reference(received.digest, received.id, accepted)
+        return references
+
+    def settled(self, request_id: str, status: str, payment_due: date | None = None) -> Register:
+        """Return the register after the engine's word on a request (assessed, pending, refused or withdrawn).
+
+        A request is settled once, a pending one again; what repeats a result, or answers no request, changes nothing. A
+        withdrawal that is not granted leaves its version as it was, and no later result brings a withdrawn one back.
+        """
+        request = self.requests.get(request_id)
+        if request is None or not may_settle(request.status, status):
+            return self
+        requests = {**self.requests, request_id: request._replace(status=status)}
+        waiting = any(
+            each.nature is Nature.WITHDRAWAL
+            and each[:2] == (request.transaction_number, request.attempt)
+            and each.status in UNDECIDED
+            for each in requests.values()
+        )
+        versions = tuple(
+            replace(settled_version(each, request.nature, status, payment_due), withdrawal=waiting)
+            if each.attempt == request.attempt
+            else each
+            for each in self.attempts(request.transaction_number)
+        )
+        number = request.transaction_number
+        return replace(self, versions={**self.versions, number: versions}, requests=requests)
+
+    def without(self, number: str | None) -> Register:
+        """Return the register as if nothing had ever been accepted under a transaction number."""
+        return replace(self, versions={name: facts for name, facts in self.versions.items() if name != number})
+
+
+def may_settle(status: str, wanted: str) -> bool:
+    """Tell whether a result still changes a request: the first does, and the one that ends a review."""
+    return status == ACCEPTED or (status == PENDING and wanted != PENDING)
+
+
+def status_after(nature: Nature, outcome: str) -> str:
+    """Return the status of a request once the engine has spoken (approved, pending or refused)."""
+    approved = WITHDRAWN if nature is Nature.WITHDRAWAL else ASSESSED
+    return {"approved": approved, "pending": PENDING, "refused": REFUSED}[outcome]
+
+
+def settled_version(fact: VersionFact, nature: Nature, status: str, due: date | None) -> VersionFact:
+    """Return what a settled request of this nature makes of the version that it is about."""
+    if fact.status == WITHDRAWN or (nature is Nature.WITHDRAWAL and status != WITHDRAWN):
+        return fact
+    return replace(fact, status=status, payment_due=due or fact.payment_due)
+
+
+# ------------------------------------------------------------------------------------------------ judging by it
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that judging needs from outside the bytes.
 
-    `partner` is who the transport says it is, None if unknown; `histories` gives the accepted versions of every
-    transaction number in the transmission, oldest first; `references` the sender's interchange references used before,
-    with the digest of the bytes that carried them. `unproven` is the finding's code when the transport does not prove
-    that `partner`, whose queue it came in by, is the sender.
+    `partner` is who the transport says it is, None if unknown; `register` what is on file of the transaction numbers
+    and references in the transmission. `unproven` is the finding's code when the transport does not prove that
+    `partner`, whose queue it came in by, is the sender.
     """
 
-    now: datetime
     partner: Partner | None
-    histories: Mapping[str, tuple[VersionFact, ...]] = field(default_factory=dict)
-    references: Mapping[str, str] = field(default_factory=dict)
+    register: Register = field(default_factory=Register)
     unproven: str | None = None
+
+
+def due_day(history: tuple[VersionFact, ...], declaration: Declaration, now: datetime, billing: Billing) -> date:
+    """Return the payment due date of a declaration: that of its first version on file, else by its accounting date.
+
+    Where the declaration gives no accounting date, the day of receipt stands for it.
+    """
+    known = next((version.payment_due for version in history if version.payment_due), None)
+    if known:
+        return known
+    accounted = None if history else declaration.day("accounting_date")
+    return payment_due(accounted or eastern_day(history[0].accepted_at if history else now), billing)
+
+
+def nature_of(
+    type_: MessageType, history: tuple[VersionFact, ...], declaration: Declaration, now: datetime, billing: Billing
+) -> Nature:
+    """Return what an accepted message is in law; the payment due date decides, not the sender.
+
+    A change until 23:59 Eastern Time on the due date of the original is a correction, later an adjustment; a change to
+    a declaration from before CARM, of which no version is known, is an adjustment.
+    """
+    if type_ is MessageType.WITHDRAW:
+        return Nature.WITHDRAWAL
+    if type_ is not MessageType.CORRECTION:
+        return Nature.ORIGINAL
+    if history and is_correction(now, due_day(history, declaration, now, billing)):
+        return Nature.CORRECTION
+    return Nature.ADJUSTMENT
+
+
+def effect_of(
+    type_: MessageType, declaration: Declaration, partner: str, register: Register, now: datetime, billing: Billing
+) -> VersionFact:
+    """Return what an accepted message makes of its declaration: the version that is on file after it."""
+    number = declaration.transaction_number
+    history, attempts = register.history(number), register.attempts(number)
+    nature = nature_of(type_, history, declaration, now, billing)
+    withdrawn = history[-1] if nature is Nature.WITHDRAWAL and history else None
+    return VersionFact(
+        version=withdrawn.version if withdrawn else int(declaration.version or "1"),
+        partner=partner,
+        nature=nature,
+        status=ACCEPTED,
+        declaration=declaration,
+        accepted_at=now,
+        payment_due=due_day(() if nature is Nature.ORIGINAL else history, declaration, now, billing),
+        withdrawal=nature is Nature.WITHDRAWAL,
+        attempt=withdrawn.attempt if withdrawn else max((each.attempt for each in attempts), default=0) + 1,
+    )

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from pathlib import Path
 
 from core.calendar import Billing, Period
-from core.declaration import MessageType, Unreadable, Value
+from core.declaration import MessageType, RefusedVersions, Unreadable, Value
 from core.findings import Address, Bilingual, Severity
-from edifact.directory import Directories, ProfileRow
 
 # A dictionary format: `an..35`, `n14`, `a2`, `n..16,3` (digits in all, decimals), `date` (CCYYMMDD).
 FORMAT = re.compile(r"(?P<type>an|a|n)(?P<up_to>\.\.)?(?P<max>\d+)(,(?P<decimals>\d+))?|(?P<date>date)")
@@ -138,11 +138,24 @@ class Rule:
     origin: tuple[str, int]  # file and row
 
 
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """One segment of the EDIFACT profile: its group (0: none), status, repeats, and its text if it is a constant."""
+
+    group: int
+    tag: str
+    status: str
+    max: int
+    constant: str | None
+    parent: int = 0
+    origin: tuple[str, int] = ("edifact_profile.csv", 0)  # file and row, for messages about the data
+
+
 @dataclass(frozen=True, eq=False)
 class Pack:
     """One specification pack (a chapter in one version): what it reads, its dictionary, usage and rules.
 
-    Compared and hashed by identity: rooms keep what they compile from a pack by the pack itself.
+    Compared and hashed by identity.
     """
 
     id: str
@@ -165,11 +178,17 @@ class Pack:
     edifact_message: tuple[str, ...]  # S009: type, version, release, agency, association
     edifact_levels: Mapping[str, int]  # level -> number of the segment group that repeats
     profile: tuple[ProfileRow, ...]
+    refused_versions: RefusedVersions
 
     @property
     def key(self) -> str:
         """What tells this pack from the others, its own other versions among them: id and version."""
         return f"{self.id} {self.version}"
+
+    @cached_property
+    def cad_types(self) -> frozenset[str]:
+        """The CAD types that the usage table has columns for."""
+        return frozenset(column for row in self.usage.values() for column in row) - {"*", "withdraw"}
 
     def usage_of(self, element: str, cad_type: str | None) -> str:
         """Return M, O or X for the element in a declaration of the CAD type; O where the tables say nothing."""
@@ -192,7 +211,7 @@ class Pack:
 
 @dataclass(frozen=True, eq=False)
 class Specs:
-    """All packs, shared code lists, findings and calendar facts; `digest` identifies this state of the data."""
+    """All packs, shared code lists, findings and calendar facts, as they stand in a folder."""
 
     root: Path
     packs: tuple[Pack, ...]
@@ -201,8 +220,6 @@ class Specs:
     holidays: frozenset[date]
     classes: Mapping[str, str]  # WCO class name -> WCO id
     billing: Billing
-    directories: Directories
-    digest: str
 
 
 def choose_pack(packs: Iterable[Pack], function_code: str | None, version: str | None, day: date) -> Pack | None:

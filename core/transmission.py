@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from core.declaration import Declaration, MessageType, Nature
+from core.calendar import eastern_day
+from core.declaration import Declaration, MessageType, Nature, VersionFact
 from core.envelope import Envelope, Interchange
 from core.findings import Address, Fault, Finding, Place
-from core.register import VersionFact
 
 # What XML 1.0 counts as white space; Unicode knows more.
 XML_SPACE = " \t\r\n"
@@ -34,21 +35,29 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One transmission as it came in: its bytes, who brought it (the transport's word), and when (aware)."""
+    """One transmission as it came in: its bytes, who brought it (the transport's word), and when (aware).
+
+    `digest` is the SHA-256 of the bytes, `day` the calendar day of receipt in Eastern Time: facts of the transmission,
+    worked out once, or given where they are known.
+    """
 
     id: str
     partner: str | None
     body: bytes
     received_at: datetime
+    digest: str = ""
+    day: date = date.min
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the bytes as received, hexadecimal."""
-        return hashlib.sha256(self.body).hexdigest()
+    def __post_init__(self) -> None:
+        """Work out what was not given."""
+        if not self.digest:
+            object.__setattr__(self, "digest", digest_of(self.body))
+        if self.day == date.min:
+            object.__setattr__(self, "day", eastern_day(self.received_at))
 
 
-class Locator(Protocol):
-    """Finds an address of the declaration in the bytes that the sender wrote; slow, for refusals only."""
+class Document(Protocol):
+    """What a message was read from; finds addresses of the declaration in the sender's bytes, slowly, for refusals only."""
 
     def locate(self, address: Address) -> Place:
         """Return the place, or that of the nearest thing present above it when the element is missing."""
@@ -73,12 +82,17 @@ class Acknowledgement:
     queue: str = ""
 
 
+# Gives, when asked, the faults of what the dictionary has not.
+Unread = Callable[[], Sequence[Fault]]
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message found in a transmission: read, not yet judged.
 
     `pack` names the pack that read it and its version ("chapter24 1.00"), None when its type is not ours; `declaration`
-    is None when the syntax forbids reading on. `acknowledges` is what a good CONTRL says.
+    is None when nothing of one could be read. `faults` are those of reading itself; `unread` gives what is told only of a
+    message whose syntax is good: what the dictionary has not.
     """
 
     ordinal: int
@@ -88,8 +102,8 @@ class Message:
     pack: str | None
     declaration: Declaration | None
     faults: tuple[Fault, ...]
-    locator: Locator
-    acknowledges: Acknowledgement | None = None
+    document: Document
+    unread: Unread = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +118,17 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One message's verdict: its findings, and (when accepted) what it is and its effect on the declaration."""
+    """One message's verdict: its findings, and (when accepted) what it is and its effect on the declaration.
+
+    `acknowledges` is what a good CONTRL says.
+    """
 
     message: Message
     verdict: Verdict
     findings: tuple[Finding, ...]
     nature: Nature | None = None
     effect: VersionFact | None = None
+    acknowledges: Acknowledgement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +158,11 @@ class Outcome:
     judged: tuple[Judged, ...]
     outgoing: tuple[Outgoing, ...]
     acknowledged: tuple[Acknowledgement, ...] = ()
+
+
+def digest_of(data: bytes) -> str:
+    """Return the SHA-256 of bytes, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def stable_id(*parts: str) -> str:

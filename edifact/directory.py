@@ -8,24 +8,39 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from core.errors import SpecError, cause_of
 
 FORMAT = re.compile(r"(an|a|n)(\.\.)?(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileRow:
-    """One segment of the EDIFACT profile: its group (0: none), status, repeats, and its text if it is a constant."""
+class SubsetRow(Protocol):
+    """One segment of a subset that is agreed on: its group (0: none), tag, status (M or C) and repeats."""
 
-    group: int
-    tag: str
-    status: str
-    max: int
-    constant: str | None
-    parent: int = 0
-    origin: tuple[str, int] = ("edifact_profile.csv", 0)  # file and row, for messages about the data
+    @property
+    def group(self) -> int:
+        """The group's number."""
+
+    @property
+    def parent(self) -> int:
+        """The number of the group around it."""
+
+    @property
+    def tag(self) -> str:
+        """The segment's tag."""
+
+    @property
+    def status(self) -> str:
+        """M (mandatory) or C (conditional)."""
+
+    @property
+    def max(self) -> int:
+        """How often it may stand there."""
+
+    @property
+    def origin(self) -> tuple[str, int]:
+        """File and row, for messages about the data."""
 
 
 class Item(NamedTuple):
@@ -133,7 +148,7 @@ class Structure:
     dates: Mapping[str, str] = field(default_factory=dict)  # 2379 -> how 2380 is written: CCYYMMDD ...
     _next: dict[tuple[int, str], tuple[int, ...]] = field(default_factory=dict, repr=False)
 
-    def profile(self, rows: Iterable[ProfileRow], places: Iterable[str] = ()) -> Structure:
+    def profile(self, rows: Iterable[SubsetRow], places: Iterable[str] = ()) -> Structure:
         """Return the subset of this structure that a pack's profile names; raises SpecError if it is none.
 
         `places` are the pack's element places (`132[TAX/1=7,2.1=CUD]/ALI/2`): what the pack's dictionary reads is

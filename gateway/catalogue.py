@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from core.findings import Bilingual
 from core.specs import Element, FindingText, Pack, Rule, Specs
-from validators.explain import PLACEHOLDER
+from validators.words import PLACEHOLDER
 
 # Findings that every declaration is held to by the dictionary, whatever the pack's rule table says.
 DICTIONARY = "CAD-00"

@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 
 from core import limits
 from core.errors import GatewayError, JournalUnavailable
-from gateway import health, pipeline, service
+from gateway import health, plans, service
 from gateway.engine import loop as engine_loop
 from gateway.journal import Journal
 from gateway.logs import configure, logger
@@ -49,7 +49,7 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
 
     `engine` is the loop of a reference engine to run as well: "engine" for all requests, "tests" for test messages'.
     """
-    pipeline.prepare(settings.specs)
+    plans.prepare(settings.specs)
     journal = Journal.open(settings.database_url)
     journal.migrate()
     _disown_dead(journal)
@@ -125,14 +125,14 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
 
 
 def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
-    loaded, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    loaded, partners = plans.prepare(settings.specs), load_partners(settings.partners)
     worker = f"{_worker(os.getpid())}{uuid.uuid4().hex[:8]}"
     resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
     # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library
     # (DECISIONS D17).
     alarm = partial(signal.setitimer, signal.ITIMER_REAL)
     _rest_of_garbage()
-    unwarmed = pipeline.warm(loaded)
+    unwarmed = plans.warm(loaded)
     with _journal(settings) as journal:
         while not stopping():
             # The first EDIFACT message would wait for its patterns; with nothing to do they are made beforehand.

@@ -13,16 +13,17 @@ from typing import TypeVar
 from core import limits
 from core.errors import GatewayError, JournalUnavailable
 from core.partner import Partner
-from core.register import Facts
-from core.specs import Specs
+from core.register import Facts, Register, status_after
 from core.transmission import Outcome, Outgoing, Parsed, Received, stable_id
 from gateway import pipeline
-from gateway.journal import Claimed, Delivery, Due, Journal, Known, Settlement, inbox_id
+from gateway.journal import Claimed, Delivery, Due, Journal, Settlement, inbox_id
 from gateway.logs import bound, logger
+from gateway.plans import Plans
 from gateway.queues.broker import Broker, Intake, Letter
 from gateway.queues.broker import Delivery as Letterbox
 from parsers import sniff
 from responses.receipt import receipt
+from responses.respond import respond_assessed
 from routing.assessment import read_result
 from routing.partners import inbound_queue
 from routing.routes import RESULTS
@@ -112,7 +113,7 @@ def unproven(letter: Letterbox, owner: Partner) -> str | None:
 
 
 def work(
-    journal: Journal, specs: Specs, partners: Partners, worker: str, alarm: Callable[[float], object] = lambda _: None
+    journal: Journal, plans: Plans, partners: Partners, worker: str, alarm: Callable[[float], object] = lambda _: None
 ) -> int:
     """Claim the next messages, carry them through the pipeline and finish them; returns how many were claimed.
 
@@ -122,25 +123,25 @@ def work(
     """
     claims = journal.claim(worker, BATCH, LEASE_SECONDS, now())
     if claims.exhausted:
-        parked = [(row, "too many attempts", _technical(row, partners, specs)) for row in claims.exhausted]
+        parked = [(row, "too many attempts", _technical(row, partners, plans)) for row in claims.exhausted]
         journal.park(parked, now=now())
         for row in claims.exhausted:
             logger().error("parked", message_id=row.id, partner=row.partner, attempts=row.attempts)
     results = [row for row in claims.work if row.channel == "assessment"]
     transmissions = [row for row in claims.work if row.channel != "assessment"]
-    looked_up = _look_up(journal, transmissions, specs, alarm)
+    looked_up = _look_up(journal, transmissions, plans, alarm)
     _carry(
         journal,
         transmissions,
         # What was looked up for all serves once: a row handled again is to see what has changed since.
-        lambda row: _outcome(row, looked_up.pop(row.sequence, None), journal, specs, partners),
-        lambda done: journal.finish(done, specs=specs.digest, now=now()),
+        lambda row: _outcome(row, looked_up.pop(row.sequence, None), journal, plans, partners),
+        lambda done: journal.finish(done, specs=plans.digest, now=now()),
         alarm,
     )
     _carry(
         journal,
         results,
-        lambda row: _settlement(row, journal, specs, partners),
+        lambda row: _settlement(row, journal, plans, partners),
         lambda done: journal.settle(done, now=now()),
         alarm,
     )
@@ -203,8 +204,8 @@ def reason(error: Exception) -> str:
 
 
 def _look_up(
-    journal: Journal, rows: Sequence[Claimed], specs: Specs, alarm: Callable[[float], object]
-) -> dict[int, tuple[Parsed, Known]]:
+    journal: Journal, rows: Sequence[Claimed], plans: Plans, alarm: Callable[[float], object]
+) -> dict[int, tuple[Parsed, Register]]:
     """Parse rows and ask the journal once what it knows about all of them; by sequence.
 
     What fails here is left out: the row is then handled by itself, and fails there alone.
@@ -213,7 +214,7 @@ def _look_up(
     for row in rows:
         alarm(limits.MESSAGE_SECONDS)
         with suppress(Exception):
-            read.append((row, pipeline.parse(row.received, specs)))
+            read.append((row, pipeline.parse(row.received, plans)))
         alarm(0)
     try:
         known = journal.facts_of([_questions(row, parsed) for row, parsed in read])
@@ -232,30 +233,26 @@ def _questions(row: Claimed, parsed: Parsed) -> tuple[str | None, list[str], lis
 
 
 def _outcome(
-    row: Claimed, looked_up: tuple[Parsed, Known] | None, journal: Journal, specs: Specs, partners: Partners
+    row: Claimed, looked_up: tuple[Parsed, Register] | None, journal: Journal, plans: Plans, partners: Partners
 ) -> Outcome | None:
     """Return what becomes of a transmission; None when it repeats an earlier one, whose answers are then sent again."""
-    parsed, known = looked_up or (pipeline.parse(row.received, specs), None)
+    parsed, register = looked_up or (pipeline.parse(row.received, plans), None)
     if code := row.headers.get("unproven"):
         owner = _owners(partners).get(row.headers["queue"])
-        return pipeline.judge(parsed, Facts(row.received_at, owner, unproven=code), specs)
-    if known is None:
-        known = journal.facts(*_questions(row, parsed))
-    # A reference under which nothing was accepted is free for other bytes; the same bytes get the same answer.
-    used = {name: by for name, by in known.references.items() if name not in known.free or by == row.digest}
-    facts = Facts(row.received_at, partners.get(row.partner or ""), known.histories, used)
-    repeated = pipeline.repeats(parsed, facts)
-    if repeated:
-        count = journal.answer_again(row, known.first[repeated], now())
+        return pipeline.judge(parsed, Facts(owner, unproven=code), plans)
+    if register is None:
+        register = journal.facts(*_questions(row, parsed))
+    if first := register.repeated(row.partner, parsed):
+        count = journal.answer_again(row, first, now())
         logger().info("answered again", count=count)
         return None
-    outcome = pipeline.judge(parsed, facts, specs)
+    outcome = pipeline.judge(parsed, Facts(partners.get(row.partner or ""), register), plans)
     for judged in outcome.judged:
         logger().info("judged", verdict=str(judged.verdict), findings=[finding.code for finding in judged.findings])
     return outcome
 
 
-def _settlement(row: Claimed, journal: Journal, specs: Specs, partners: Partners) -> Settlement | None:
+def _settlement(row: Claimed, journal: Journal, plans: Plans, partners: Partners) -> Settlement | None:
     """Return what an assessment result changes; None when it cannot be read, which parks it for the operator."""
     try:
         result = read_result(row.body)
@@ -269,20 +266,19 @@ def _settlement(row: Claimed, journal: Journal, specs: Specs, partners: Partners
     partner = partners.get(case.fact.partner)
     answers: tuple[Outgoing, ...] = ()
     if partner:
-        parsed = pipeline.parse(case.received, specs)
-        answer = pipeline.respond_assessed(parsed, case.ordinal, case.fact, result, partner, row.received_at, specs)
-        answers = (answer,)
-    status = pipeline.status_after(case.fact.nature, result.outcome)
+        parsed, packs = pipeline.parse(case.received, plans), plans.specs.packs
+        answers = (respond_assessed(parsed, case.ordinal, case.fact, result, partner, row.received_at, packs),)
+    status = status_after(case.fact.nature, result.outcome)
     return Settlement(result.message_id, status, answers, result.payment_due)
 
 
-def _technical(row: Claimed, partners: Partners, specs: Specs) -> list[Outgoing]:
+def _technical(row: Claimed, partners: Partners, plans: Plans) -> list[Outgoing]:
     """Return the answer to a message that could not be handled: it is kept, an operator looks, no resend is needed."""
     partner = partners.get(row.partner or "")
     if not partner or row.channel != "partner":
         return []
     try:
-        return [pipeline.respond_technical(row.received, partner, specs)]
+        return [pipeline.hold(row.received, partner, plans)]
     except Exception as error:  # it must be parked all the same, or it would stand in everybody's way
         logger().error("no technical answer", message_id=row.id, error=reason(error))
         return []

@@ -6,14 +6,14 @@ import functools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from core.declaration import Declaration, Unreadable, Value
 from core.errors import SpecError
-from core.findings import Address, Place
+from core.findings import Address, Fault, Place
 from core.specs import Element, Format, Pack
 from edifact.directory import Occurrence, Structure
-from edifact.text import resolve
+from edifact.text import MessageText, resolve
 from parsers.places import Condition, EdifactPlace, Position, edifact_place, group_parents, group_triggers
 from parsers.shapes import LEVELS, SHAPES, Note, Readings, Shapes, of_notes, plain, steps
 
@@ -62,7 +62,6 @@ class GroupPlan:
         self.bindings: dict[tuple[str, ...], Binding] = {}
 
 
-@functools.cache
 def edifact_plan(pack: Pack) -> Binding:
     """Compile the dictionary's EDIFACT places; raises SpecError for a place outside the pack's profile."""
     parents, triggers = group_parents(pack), group_triggers(pack)
@@ -126,7 +125,6 @@ def _know_constants(binding: Binding, number: int, pack: Pack) -> None:
             _know_constants(below, inner, pack)
 
 
-@functools.cache
 def function_code_place(pack: Pack) -> tuple[str, int, int]:
     """Return the segment, element and component in which the pack has the function code; it stands outside groups."""
     place = edifact_place(pack.elements["function_code"])
@@ -205,62 +203,79 @@ def _has(segment: Segment, position: Position) -> bool:
     return element < len(segment) and component <= len(segment[element])
 
 
+class Tags(dict[bytes, Callable[[Sequence[str]], object]]):
+    """What takes the tags out of a run's components, by the run's separators; bounded, since these come from senders."""
+
+    __slots__ = ()
+
+    def __missing__(self, separators: bytes) -> Callable[[Sequence[str]], object]:
+        found = [index + 1 for index, sign in enumerate(separators) if sign == TERMINATOR]  # tags follow terminators
+        take: Callable[[Sequence[str]], object] = itemgetter(*found) if found else lambda _: ()
+        if len(separators) <= SEPARATORS:
+            if len(self) >= SHAPES:
+                self.clear()
+            self[separators] = take
+        return take
+
+
+class EdifactReading:
+    """What a pack's dictionary is compiled to for reading EDIFACT; `shapes` grows with the lines that are met, bounded.
+
+    `tables` are the UN structures of its message and `profiles` its subset of them, by syntax version (3 or 4).
+    """
+
+    __slots__ = ("function_code", "line_tags", "pack", "parents", "plan", "profiles", "shapes", "tables", "tags")
+
+    def __init__(self, pack: Pack, tables: Mapping[str, Structure]) -> None:
+        self.pack, self.tables = pack, tables
+        self.plan = edifact_plan(pack)
+        self.function_code = function_code_place(pack)
+        self.parents = group_parents(pack)
+        self.profiles = {version: table.profile(pack.profile) for version, table in tables.items()}
+        self.line_tags = {version: _line_tag(table, pack) for version, table in tables.items()}
+        self.shapes, self.tags = Shapes(), Tags()
+
+
 def read_edifact(
-    message: EdifactText, structure: Structure, pack: Pack, *, sound: bool
+    message: MessageText, version: str, reading: EdifactReading, *, sound: bool
 ) -> tuple[Declaration, list[int]]:
     """Return the declaration that a message holds, and the indices of the segments that the dictionary has not.
 
-    `structure` is its UN table. `sound` tells that nothing is wrong with it: then to know its shape is enough.
+    `version` is that of the syntax. `sound` tells that nothing is wrong with it: then to know its shape is enough.
     """
-    shapes, runs = _shapes(pack), _runs(message, structure, pack) if sound else []
-    cut = [_shape(run, number > 0) for number, run in enumerate(runs)]
+    shapes, runs = reading.shapes, _runs(message, reading.line_tags[version]) if sound else []
+    cut = [_shape(run, number > 0, reading.tags) for number, run in enumerate(runs)]
     if known := shapes.read(cut):
         return known, []
     segments = message.segments
-    walk = Walk(segments).through(structure.tree(message.tags), edifact_plan(pack), 0)
+    walk = Walk(segments).through(reading.tables[version].tree(message.tags), reading.plan, 0)
     if runs and not walk.unread:
         _learn(shapes, runs, cut, walk)
     texts = [segments[where.segment][where.element][where.component - 1] for _, where, *_ in walk.notes]
     return of_notes(walk.notes, texts), walk.unread
 
 
-def _runs(message: EdifactText, structure: Structure, pack: Pack) -> list[str]:
+def _runs(message: MessageText, line_tag: str | None) -> list[str]:
     """Return a message's canonical text cut where each line's first segment has its first data element.
 
     With repeated elements it is not read by shape: the list is empty.
     """
     if message.repeats:
         return []
-    tag = _line_tag(structure, pack)
-    return message.plain.split(f"'{tag}+") if tag else [message.plain]
+    return message.plain.split(f"'{line_tag}+") if line_tag else [message.plain]
 
 
-@functools.cache
 def _line_tag(structure: Structure, pack: Pack) -> str | None:
     """Return the tag that begins a line; None if the message has other places for it, too."""
     tag = group_triggers(pack)[pack.edifact_levels["commodity"]]
     return tag if sum(row.tag == tag for row in structure.rows) == 1 else None
 
 
-def _shape(run: str, of_line: bool) -> tuple[Hashable, list[str]]:
+def _shape(run: str, of_line: bool, tags: Tags) -> tuple[Hashable, list[str]]:
     """Return a run's shape, which is its separators and its tags, and its components."""
     separators = run.encode("utf-8", "surrogatepass").translate(None, DATA)
     components = run.replace("+", ":").replace("'", ":").split(":")
-    tags = _tags if len(separators) <= SEPARATORS else _tags.__wrapped__
-    return (of_line, separators, tags(separators)(components)), components
-
-
-@functools.lru_cache(maxsize=SHAPES)
-def _tags(separators: bytes) -> Callable[[Sequence[str]], object]:
-    """Return what takes the tags, which follow terminators, out of a run's components."""
-    found = [index + 1 for index, sign in enumerate(separators) if sign == TERMINATOR]
-    return itemgetter(*found) if found else lambda _: ()
-
-
-@functools.cache
-def _shapes(pack: Pack) -> Shapes:
-    """Return the pack's memory of shapes."""
-    return Shapes()
+    return (of_line, separators, tags[separators](components)), components
 
 
 def _learn(shapes: Shapes, runs: Sequence[str], cut: Sequence[tuple[Hashable, list[str]]], walk: Walk) -> None:
@@ -298,12 +313,13 @@ def _key(segment: Segment, positions: tuple[Position, ...]) -> tuple[str, ...]:
 
 
 def find_edifact(
-    segments: Sequence[Segment], top: Occurrence, pack: Pack, address: Address
+    segments: Sequence[Segment], top: Occurrence, reading: EdifactReading, address: Address
 ) -> tuple[int, Position | None]:
     """Return where an address stands: the segment's index and the position in it.
 
     For what is missing, the nearest segment above it that is present (position None where it is not that segment's).
     """
+    pack = reading.pack
     levels = pack.edifact_levels
     wanted = {levels["invoice"]: address.invoice, levels["commodity"]: address.line}
     here = top
@@ -317,9 +333,8 @@ def find_edifact(
     if not element or not element.edifact_place:
         return _first(here), None
     place = edifact_place(element)
-    parents = group_parents(pack)
     groups = [here]
-    for number, conditions in _way(place, parents, element):
+    for number, conditions in _way(place, reading.parents, element):
         if wanted.get(number):
             continue
         below = [
@@ -352,51 +367,49 @@ def _first(group: Occurrence) -> int:
     return group.segments[0]
 
 
-class EdifactText(Protocol):
-    """What reading, and finding a place, needs of a message's text."""
+class EdifactDocument:
+    """An EDIFACT message that was read; finds addresses of the declaration in it.
 
-    @property
-    def plain(self) -> str:
-        """The text in canonical form."""
+    `table` is its UN structure (None: not known here), `profile` the subset that is agreed on, `fits` whether it fits
+    that, which is sure, or may not, `unread` the indices of segments that the dictionary has not. Without a `reading`
+    its type is none of ours, and every address is at the start.
+    """
 
-    @property
-    def repeats(self) -> bool:
-        """Whether an element is repeated."""
-
-    @property
-    def tags(self) -> Sequence[str]:
-        """The tags in order."""
-
-    @property
-    def segments(self) -> Sequence[Segment]:
-        """The segments, split."""
-
-    def place(self, segment: int, element: int | None = None, component: int | None = None) -> Place:
-        """Return the place of a segment (UNH = 1), element (tag = 1) and component (from 1)."""
-
-
-class EdifactLocator:
-    """Finds addresses of the declaration in an EDIFACT message."""
-
-    def __init__(self, body: bytes, charset: str, message: EdifactText, structure: Structure, pack: Pack) -> None:
-        self._body, self._charset, self._message, self._pack = body, charset, message, pack
-        self._structure = structure
+    def __init__(
+        self, body: bytes, message: MessageText, table: Structure | None, reading: EdifactReading | None
+    ) -> None:
+        self._body, self.message, self.table, self._reading = body, message, table, reading
+        self.profile: Structure | None = None
+        self.fits = False
+        self.unread: Sequence[int] = ()
 
     @functools.cached_property
-    def _top(self) -> Occurrence:
+    def _top(self) -> Occurrence | None:
         """The message's segments in the occurrences of their groups."""
-        return self._structure.tree(self._message.tags)
+        return self.table.tree(self.message.tags) if self.table else None
 
     def text(self) -> str:
         """Return the transmission as text."""
-        return self._body.decode(self._charset, errors="replace").lstrip("\ufeff")
+        if self._reading is None:
+            return self._body.decode("utf-8", errors="replace")
+        return self._body.decode(self.message.interchange.encoding, errors="replace").lstrip("\ufeff")
 
     def locate(self, address: Address) -> Place:
         """Return the place of an address, or of the nearest segment above it that is present."""
-        index, position = find_edifact(self._message.segments, self._top, self._pack, address)
+        if self._reading is None or self._top is None:
+            return Place(line=1, column=1)
+        index, position = find_edifact(self.message.segments, self._top, self._reading, address)
         place = (
-            self._message.place(index + 1, position.element + 1, position.component)
+            self.message.place(index + 1, position.element + 1, position.component)
             if position
-            else self._message.place(index + 1)
+            else self.message.place(index + 1)
         )
-        return replace(place, pointer=self._pack.pointer(address))
+        return replace(place, pointer=self._reading.pack.pointer(address))
+
+    def unread_faults(self) -> list[Fault]:
+        """Return the faults of the segments that the dictionary has not."""
+        segments = self.message.segments
+        return [
+            Fault("CAD-0007", place=self.message.place(i + 1), value="+".join(":".join(e) for e in segments[i]))
+            for i in self.unread
+        ]

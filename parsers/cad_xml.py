@@ -11,8 +11,10 @@ from xml.sax.saxutils import escape, unescape
 from lxml import etree
 
 from core.declaration import Declaration, Value
+from core.envelope import Envelope
 from core.errors import SpecError
 from core.specs import Element, Format, Pack
+from parsers import xml
 from parsers.places import xml_path
 from parsers.shapes import LEVELS, Note, Readings, Shapes, of_notes, plain, steps
 
@@ -37,7 +39,6 @@ class XmlPlan:
         self.level: int | None = None
 
 
-@functools.cache
 def xml_plan(pack: Pack) -> XmlPlan:
     """Compile the dictionary's XML paths; raises SpecError for two elements in one place."""
     top = XmlPlan()
@@ -122,7 +123,28 @@ class Walk:
         return self
 
 
-def read_xml(node: etree._Element | None, pack: Pack, *, sound: bool) -> tuple[Declaration, list[etree._Element]]:
+class XmlReading:
+    """What a pack's dictionary is compiled to for reading XML; `shapes` grows with the lines that are met, bounded.
+
+    `envelope` finds what the metadata wrapper says: sender, recipient, reference, test, version.
+    """
+
+    __slots__ = ("envelope", "function_code", "lines", "pack", "plan", "reference", "schema", "shapes")
+
+    def __init__(self, pack: Pack) -> None:
+        self.pack = pack
+        self.schema = xml.schema(pack.schema)
+        self.plan = xml_plan(pack)
+        self.shapes = Shapes()
+        self.lines = _lines(pack)
+        self.envelope = {part: xml.finder(path, pack.metadata_namespace) for part, path in pack.xml_envelope.items()}
+        self.function_code = xml.finder(xml.path_of(pack, "function_code"), pack.namespace)
+        self.reference = xml.finder("FunctionalReferenceID", pack.namespace)
+
+
+def read_xml(
+    node: etree._Element | None, reading: XmlReading, *, sound: bool
+) -> tuple[Declaration, list[etree._Element]]:
     """Return the declaration that a Declaration node holds, and the nodes that the dictionary has not.
 
     What stands below an unknown node is not looked at: the node itself is told. `sound` tells that the document fits
@@ -130,16 +152,29 @@ def read_xml(node: etree._Element | None, pack: Pack, *, sound: bool) -> tuple[D
     """
     if node is None:
         return Declaration({}), []
-    shapes, cut = _shapes(pack), _cut(node, pack) if sound else []
+    shapes, cut = reading.shapes, _cut(node, reading) if sound else []
     if known := shapes.read(cut):
         return known, []
-    walk = Walk().through(node, xml_plan(pack), 0)
+    walk = Walk().through(node, reading.plan, 0)
     if cut and not walk.unread:
         _learn(shapes, cut, node, walk)
     return of_notes(walk.notes, [_serialised(note) for note in walk.notes]), walk.unread
 
 
-def _cut(node: etree._Element, pack: Pack) -> list[tuple[tuple[str, str], list[str]]]:
+def envelope_of(root: etree._Element, reading: XmlReading) -> Envelope:
+    """Return what the metadata wrapper says of the message."""
+    said = {part: find(root) for part, find in reading.envelope.items()}
+    declaration = xml.declaration_of(root)
+    return Envelope(
+        sender=said.get("sender"),
+        recipient=said.get("recipient"),
+        reference=said.get("reference"),
+        message=None if declaration is None else reading.reference(declaration),
+        test=said.get("test") in ("1", "true"),
+    )
+
+
+def _cut(node: etree._Element, reading: XmlReading) -> list[tuple[tuple[str, str], list[str]]]:
     """Return a Declaration cut into runs, at the start of each line: the shape of each and its pieces.
 
     A run's pieces are texts and tags in turn, the text behind the run's own start first; its shape is all its tags.
@@ -149,25 +184,18 @@ def _cut(node: etree._Element, pack: Pack) -> list[tuple[tuple[str, str], list[s
     head, _, rest = text.partition(">")
     if "xmlns" in rest or head.endswith("/") or len(head) > HEAD:
         return []
-    name = pack.xml_levels["commodity"].rpartition("/")[2]
+    name = reading.pack.xml_levels["commodity"].rpartition("/")[2]
     runs = rest.split(f"<{node.prefix}:{name}>" if node.prefix else f"<{name}>")
-    if len(runs) != 1 + _lines(pack)(node):
+    if len(runs) != 1 + reading.lines(node):
         return []
     pieces = [run.replace(">", "<").split("<") for run in runs]
     return [((head, "<".join(each[1::2])), each) for each in pieces]
 
 
-@functools.cache
 def _lines(pack: Pack) -> Callable[[etree._Element], float]:
     """Return what counts the lines below a Declaration."""
     path = "/".join(f"d:{name}" for name in pack.xml_levels["commodity"].split("/"))
     return cast("Callable[[etree._Element], float]", etree.XPath(f"count({path})", namespaces={"d": pack.namespace}))
-
-
-@functools.cache
-def _shapes(pack: Pack) -> Shapes:
-    """Return the pack's memory of shapes."""
-    return Shapes()
 
 
 def _learn(shapes: Shapes, cut: list[tuple[tuple[str, str], list[str]]], node: etree._Element, walk: Walk) -> None:

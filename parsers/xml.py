@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from lxml import etree
 from core import limits
 from core.envelope import Envelope
 from core.errors import Malformed, SpecError
-from core.findings import Address, Place
+from core.findings import Address, Fault, Place
 from core.specs import Pack
 from core.transmission import XML_SPACE
 from parsers.places import XmlStep, xml_path
@@ -83,8 +83,11 @@ def parse(body: bytes) -> etree._Element:
     return root
 
 
-@functools.cache
-def schema(path: Path) -> etree.XMLSchema:
+# A compiled schema.
+Schema = etree.XMLSchema
+
+
+def schema(path: Path) -> Schema:
     """Return the compiled schema of a pack; raises SpecError for one that libxml2 does not accept."""
     try:
         return etree.XMLSchema(etree.parse(path))
@@ -92,14 +95,18 @@ def schema(path: Path) -> etree.XMLSchema:
         raise SpecError(path.name, None, f"is not a usable schema: {error}") from error
 
 
-def fits(root: etree._Element, pack: Pack) -> bool:
-    """Decide whether the document fits the pack's schema."""
-    return bool(schema(pack.schema).validate(root))
+def fits(root: etree._Element, compiled: Schema) -> bool:
+    """Decide whether the document fits a schema."""
+    return bool(compiled.validate(root))
 
 
-def misfits(root: etree._Element, pack: Pack, most: int) -> list[etree._Element]:
-    """Return the first nodes that the last `fits`, which must have been about this document, found at fault."""
-    log: Any = schema(pack.schema).error_log
+def misfits(root: etree._Element, compiled: Schema, most: int) -> list[etree._Element]:
+    """Return the first nodes of a document that libxml2 finds at fault.
+
+    It is validated anew: the schema's log is of whatever document it has seen last.
+    """
+    compiled.validate(root)
+    log: Any = compiled.error_log
     paths = dict.fromkeys(entry.path for entry in islice(log, most) if entry.path)
     # libxml2 writes a prefix that only the node's own surroundings know.
     plain = [NAMED_STEP.sub(r"/*[name()='\1']", ATTRIBUTE_STEP.sub("", path)) for path in paths]
@@ -113,63 +120,52 @@ def declaration_of(root: etree._Element) -> etree._Element | None:
 
 def text_at(node: etree._Element | None, path: str, namespace: str = "*") -> str | None:
     """Return the text at a path of names below a node, in a namespace or (*) in any; None if it is absent or blank."""
-    text = "" if node is None else _text_at(path, namespace)(node).strip()
-    return text or None
+    return None if node is None else finder(path, namespace)(node)
 
 
-@functools.cache
-def _text_at(path: str, namespace: str) -> Callable[[etree._Element], str]:
-    """Return what finds the text at a path of the specification's."""
+# Finds the text at a path of names below a node; None if it is absent or blank.
+Finder = Callable[[etree._Element], str | None]
+
+
+def finder(path: str, namespace: str = "*") -> Finder:
+    """Compile what finds the text at a path of names, in a namespace or (*) in any."""
     step = "*[local-name()='{}']" if namespace == "*" else "n:{}"
     steps = "/".join(step.format(name) for name in path.split("/"))
-    return cast("Callable[[etree._Element], str]", etree.XPath(f"string({steps})", namespaces={"n": namespace}))
+    compiled = etree.XPath(f"string({steps})", namespaces={"n": namespace})
+    return lambda node: cast("str", compiled(node)).strip() or None
 
 
-def envelope(root: etree._Element, pack: Pack) -> Envelope:
-    """Return what the metadata wrapper says of the message."""
-    said = {part: text_at(root, path, pack.metadata_namespace) for part, path in pack.xml_envelope.items()}
-    return Envelope(
-        sender=said.get("sender"),
-        recipient=said.get("recipient"),
-        reference=said.get("reference"),
-        message=text_at(declaration_of(root), "FunctionalReferenceID", pack.namespace),
-        test=said.get("test") in ("1", "true"),
-    )
-
-
-@functools.cache
 def path_of(pack: Pack, name: str) -> str:
     """Return the path of names below the Declaration at which an element stands."""
     return "/".join(step.name for step in xml_path(pack.elements[name]))
 
 
-def place_in_envelope(root: etree._Element, path: str, locator: XmlLocator) -> Place:
+def place_in_envelope(root: etree._Element, path: str, document: XmlDocument) -> Place:
     """Return the place of what the metadata wrapper says at a path, or of the wrapper where it says nothing."""
     node = root
     for name in path.split("/"):
         node = next(node.iterchildren(f"{{*}}{name}"), node)
-    return locator.place_of(node)
+    return document.place_of(node)
 
 
-class XmlLocator:
-    """Finds addresses of the declaration in an XML document."""
+class XmlDocument:
+    """An XML document that was read; finds addresses of the declaration in it."""
 
-    def __init__(self, body: bytes, root: etree._Element, pack: Pack, envelope: Envelope) -> None:
-        self._body, self._root, self._pack, self._envelope = body, root, pack, envelope
-
-    def root(self) -> etree._Element:
-        """Return the document's root, for explaining what the schema refused."""
-        return self._root
+    def __init__(
+        self, body: bytes, root: etree._Element, pack: Pack, envelope: Envelope, *, fits: bool = False
+    ) -> None:
+        self._body, self.root, self._pack, self._envelope = body, root, pack, envelope
+        self.fits = fits  # whether it fits the pack's schema
 
     def text(self) -> str:
         """Return the document as text."""
-        encoding = self._root.getroottree().docinfo.encoding or "UTF-8"
+        encoding = self.root.getroottree().docinfo.encoding or "UTF-8"
         return self._body.decode(encoding, errors="replace").lstrip("\ufeff")
 
     def locate(self, address: Address) -> Place:
         """Return the place of an address, or of the nearest class above it that is present."""
-        node = declaration_of(self._root)
-        here = self._root if node is None else node
+        node = declaration_of(self.root)
+        here = self.root if node is None else node
         for level, number in (("invoice", address.invoice), ("commodity", address.line)):
             if number:
                 above = self._pack.xml_levels[level].rsplit("/", 1)[-1]
@@ -183,7 +179,7 @@ class XmlLocator:
 
     def place_of(self, node: etree._Element, pointer: str | None = None) -> Place:
         """Return the place of a node: where its text begins, or else its tag."""
-        line, column = self._positions[next(i for i, other in enumerate(self._root.iter()) if other is node)]
+        line, column = self._positions[next(i for i, other in enumerate(self.root.iter()) if other is node)]
         return Place(
             interchange=self._envelope.reference,
             message=self._envelope.message,
@@ -192,6 +188,11 @@ class XmlLocator:
             xpath=_readable_path(node),
             pointer=pointer,
         )
+
+    def unread_faults(self, nodes: Sequence[etree._Element]) -> list[Fault]:
+        """Return the faults of nodes that the dictionary has not."""
+        found = ((node, node.tag.rpartition("}")[2]) for node in nodes)
+        return [Fault("CAD-0007", place=self.place_of(node), value=name) for node, name in found]
 
     def _depth(self, address: Address) -> int:
         """Return how many steps of an element's path lead to the level of the address."""
@@ -205,7 +206,7 @@ class XmlLocator:
         open_tags: list[int] = []
         textless: set[int] = set()
         # UTF-16 that says of itself that it is UTF-8: libxml2 goes by the bytes, expat would refuse it.
-        used = self._root.getroottree().docinfo.encoding or ""
+        used = self.root.getroottree().docinfo.encoding or ""
         parser = expat.ParserCreate("UTF-16" if used.startswith("UTF-16") else None)
 
         def start(_tag: str, _attributes: object) -> None:
@@ -227,7 +228,7 @@ class XmlLocator:
         try:
             parser.Parse(self._body, True)
         except expat.ExpatError:  # names that only the fifth edition of XML allows: libxml2 knows at least the lines
-            return tuple((cast("int", node.sourceline or 1), 1) for node in self._root.iter())
+            return tuple((cast("int", node.sourceline or 1), 1) for node in self.root.iter())
         marked = self._body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"))  # expat counts the mark
         return tuple((line, column - (marked and line == 1)) for line, column in found)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,14 +75,9 @@ def _kind(node: etree._Element) -> str:
     return node.tag.rpartition("}")[2] if isinstance(node.tag, str) else ""
 
 
-@functools.cache
-def _schema(path: Path) -> _Schema:
-    return _Schema(path)
-
-
 def check_xml_paths(pack: Pack) -> None:
     """Raise SpecError for the first XML path of a sender's element that the pack's schema does not have."""
-    schema = _schema(pack.schema)
+    schema = _Schema(pack.schema)
     top = schema.find("element", "Declaration")
     if top is None:
         raise SpecError(pack.schema.name, None, "declares no element Declaration")

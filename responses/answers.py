@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from core.assessment import AssessmentResult
 from core.envelope import Interchange
 from core.partner import Partner
-from core.specs import Specs
+from core.specs import Pack
 from core.transmission import Judged, Syntax
 from responses import business_edifact, business_xml, receipt
 from responses.business import business
@@ -20,7 +21,7 @@ def answer(
     answer_id: str,
     partner: Partner | None,
     now: datetime,
-    specs: Specs,
+    packs: Sequence[Pack],
     result: AssessmentResult | None = None,
     interchange: Interchange | None = None,
 ) -> tuple[str, bytes]:
@@ -31,7 +32,7 @@ def answer(
     own, gives an EDIFACT answer its syntax version, character set and qualified addresses. At most
     limits.FINDINGS_LISTED findings are listed, the total is always told. Raises GatewayError for a wrong kind.
     """
-    content = business(kind, judged, answer_id=answer_id, partner=partner, now=now, specs=specs, result=result)
+    content = business(kind, judged, answer_id=answer_id, partner=partner, now=now, packs=packs, result=result)
     if judged.message.syntax is Syntax.EDIFACT:
         return business_edifact.CONTENT_TYPE, business_edifact.write(content, interchange)
     if judged.message.syntax is Syntax.XML:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from operator import itemgetter
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from core.assessment import Amounts, AssessmentResult, Reason
+from core.calendar import EASTERN
 from core.errors import GatewayError
 from core.findings import Bilingual, Finding, Place, Severity
 from core.limits import FINDINGS_LISTED
 from core.partner import Partner
-from core.specs import Pack, Specs
+from core.specs import Pack
 from core.transmission import Judged
 
-EASTERN = ZoneInfo("America/Toronto")
 OWN_ID = "CAD-GATEWAY"  # who answers when the subject does not say whom it was for
 
 
@@ -115,7 +114,7 @@ def business(
     answer_id: str,
     partner: Partner | None,
     now: datetime,
-    specs: Specs,
+    packs: Sequence[Pack],
     result: AssessmentResult | None = None,
 ) -> Business:
     """Gather what the answer says; raises GatewayError for an unknown kind or an assessment without its result."""
@@ -130,7 +129,7 @@ def business(
         id=answer_id,
         kind=KINDS[kind],
         language=language,
-        pack=next((pack for pack in specs.packs if pack.key == judged.message.pack), specs.packs[0]),
+        pack=next((pack for pack in packs if pack.key == judged.message.pack), packs[0]),
         sender=printable(envelope.sender),
         recipient=printable(envelope.recipient),
         transmission=printable(envelope.reference),

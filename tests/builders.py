@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from core.calendar import Period
-from core.declaration import Commodity, Declaration, Invoice, MessageType, Nature, Value
+from core.declaration import Commodity, Declaration, Invoice, MessageType, Nature, Value, VersionFact
+from core.findings import Fault
 from core.loading import load
 from core.partner import Partner
-from core.register import Facts, VersionFact
+from core.register import Facts, Register, nature_of
+from core.specs import Pack, Specs
+from core.transmission import Received
+from validators.rulebook import Rulebook, apply_rules
 
 SPECS = load(Path(__file__).parents[1] / "eccrd_specs")
 DECLARATION = next(pack for pack in SPECS.packs if MessageType.DECLARATION in pack.types.values())
@@ -142,6 +146,7 @@ def version_fact(declaration: Declaration, **changes: Any) -> VersionFact:
         "declaration": declaration,
         "accepted_at": datetime(2026, 11, 20, 15, 0, tzinfo=UTC),
         "payment_due": date(2026, 12, 31),
+        "attempt": int(declaration.version or "1"),
         **changes,
     }
     return VersionFact(**given)
@@ -150,9 +155,20 @@ def version_fact(declaration: Declaration, **changes: Any) -> VersionFact:
 def facts(*history: VersionFact, **changes: Any) -> Facts:
     """Return the facts on 2026-11-23 for the broker, with the history of `NUMBER`."""
     given: dict[str, Any] = {
-        "now": NOW,
         "partner": partner(),
-        "histories": {NUMBER: history} if history else {},
+        "register": Register({NUMBER: history} if history else {}),
         **changes,
     }
     return Facts(**given)
+
+
+def ruled(
+    kind: MessageType, declaration: Declaration, given: Facts, pack: Pack, specs: Specs = SPECS, now: datetime = NOW
+) -> list[Fault]:
+    """Return what the pack's rules find in a declaration that is received at a moment."""
+    return apply_rules(kind, declaration, given.register, Received("1", "broker-a", b"", now), Rulebook(pack, specs))
+
+
+def nature(kind: MessageType, declaration: Declaration, given: Facts, now: datetime = NOW) -> Nature:
+    """Return what a message is in law by what is on file."""
+    return nature_of(kind, given.register.history(declaration.transaction_number), declaration, now, SPECS.billing)

@@ -31,7 +31,7 @@ import sqlalchemy
 from core import limits
 from core.errors import BrokerUnavailable, GatewayError
 from core.transmission import stable_id
-from gateway import journal, pipeline, serve, service
+from gateway import journal, pipeline, plans, serve, service
 from gateway.journal import Journal, outbox
 from gateway.queues import broker
 from gateway.queues.broker import Intake, Letter, open_broker
@@ -134,7 +134,7 @@ def supervise(plan: Plan) -> None:
     from tests import way
 
     way.play()  # what is compiled at first use, the forks need not compile again
-    pipeline.prepare = lambda _root: way.SPECS
+    plans.prepare = lambda _root: way.PLANS
     service.BATCH, service.LEASE_SECONDS = plan.batch, 10
     outbox.FAILURES, limits.MESSAGE_SECONDS = plan.failures, plan.hang_seconds
     pipeline.parse = _poisonous(pipeline.parse)

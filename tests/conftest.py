@@ -16,8 +16,7 @@ import pytest
 import sqlalchemy
 import structlog
 
-from core.specs import Specs
-from gateway import pipeline
+from gateway import plans
 from gateway.settings import HOME
 from tests import effort as _effort  # noqa: F401  (loads the Hypothesis profile)
 
@@ -25,16 +24,16 @@ BROKER = os.environ.get("GATEWAY_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1
 DATABASE = os.environ.get("GATEWAY_TEST_DATABASE_URL", "postgresql+psycopg://127.0.0.1:5432/test")
 
 OURS = (HOME / "eccrd_specs").resolve()
-_prepare = pipeline.prepare
+_prepare = plans.prepare
 _ours = functools.cache(lambda: _prepare(OURS))
 
 
-def _prepared(root: Path) -> Specs:
+def _prepared(root: Path) -> plans.Plans:
     """Prepare the project's own specification once for all tests of a process, commands run in it included."""
     return _ours() if root.resolve() == OURS else _prepare(root)
 
 
-pipeline.prepare = _prepared
+plans.prepare = _prepared
 
 
 @pytest.fixture(autouse=True)

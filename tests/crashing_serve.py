@@ -29,7 +29,7 @@ from gateway.serve import queues
 from routing.partners import inbound_queue
 from routing.routes import RESULTS, load_routes
 from tests.house import settings_in
-from tests.way import PARTNERS, SAMPLES, SPECS, play
+from tests.way import PARTNERS, PLANS, SAMPLES, play
 
 # What is sent, in order: both syntaxes, both verdicts, a correction after its original, a resend of the same bytes.
 SENT = (
@@ -107,7 +107,7 @@ def serve(folder: Path) -> None:
     with open_broker(settings.broker_url) as broker, broker.consume(inbound) as intake:
         while time.monotonic() < end:
             busy = service.receive(intake, journal, PARTNERS, 0.0)
-            busy += service.work(journal, SPECS, PARTNERS, f"worker-{os.getpid()}")
+            busy += service.work(journal, PLANS, PARTNERS, f"worker-{os.getpid()}")
             busy += service.dispatch(broker, journal)
             if any(broker.depth(queue) for queue in set(load_routes().values())):
                 engine_loop.run(broker, _once(), set(load_routes().values()))

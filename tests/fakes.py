@@ -17,11 +17,11 @@ from unittest import mock
 
 from core import limits
 from core.calendar import Period
-from core.declaration import Declaration, MessageType, Nature
+from core.declaration import Declaration, MessageType, Nature, VersionFact
 from core.envelope import Envelope
 from core.errors import BrokerUnavailable, GatewayError, JournalUnavailable
 from core.partner import Partner
-from core.register import Facts, VersionFact
+from core.register import Facts
 from core.transmission import Judged, Message, Outcome, Outgoing, Parsed, Received, Syntax, Verdict, stable_id
 from gateway import service
 from gateway.journal import Case, Claimed, Claims, Conflict, Delivery, Due, Known, Settlement, inbox_id

@@ -18,7 +18,7 @@ from core.register import Facts
 from core.transmission import Received
 from gateway import pipeline
 from parsers import sniff
-from tests.way import NOW, PARTNERS, SAMPLES, SPECS
+from tests.way import NOW, PARTNERS, PLANS, SAMPLES
 
 FOLDER = SAMPLES / "hostile"
 
@@ -123,7 +123,7 @@ def judge(name: str) -> dict[str, Any]:
     partner = PARTNERS["erable" if name.endswith(".xml") else "maple"]
     body = body_of(name)
     lane = sniff.lane(body)
-    outcome = pipeline.handle(Received("0" * 32, partner.id, body, NOW), Facts(NOW, partner), SPECS)
+    outcome = pipeline.handle(Received("0" * 32, partner.id, body, NOW), Facts(partner), PLANS)
     findings = [finding for one in outcome.judged for finding in one.findings]
     return {
         "lane": lane,

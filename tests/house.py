@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from core.partner import Partner
-from core.specs import Specs
 from gateway import service
 from gateway.engine.assess import assess
 from gateway.journal import Journal
+from gateway.plans import Plans
 from gateway.queues.broker import Broker, Delivery, Intake, Letter, open_broker
 from gateway.serve import queues
 from gateway.settings import Settings
 from routing.assessment import read_request, write_result
 from routing.partners import inbound_queue
 from routing.routes import RESULTS, load_routes
-from tests.way import HOME, PARTNERS, RATES, SAMPLES, SPECS
+from tests.way import HOME, PARTNERS, PLANS, RATES, SAMPLES
 
 
 def settings_in(folder: Path, **changes: str) -> Settings:
@@ -41,7 +41,7 @@ class House:
 
     def __init__(self, broker: Broker, journal: Journal, intake: Intake, partners: Mapping[str, Partner]) -> None:
         self.broker, self.journal, self.intake, self.partners = broker, journal, intake, partners
-        self.specs: Specs = SPECS
+        self.plans: Plans = PLANS
         self.wait = 0.0  # seconds for letters that are still on their way
 
     def send(self, partner: str, *bodies: bytes, ids: tuple[str, ...] = ()) -> None:
@@ -54,7 +54,7 @@ class House:
         return service.receive(self.intake, self.journal, self.partners, self.wait)
 
     def work(self) -> int:
-        return service.work(self.journal, self.specs, self.partners, "worker")
+        return service.work(self.journal, self.plans, self.partners, "worker")
 
     def dispatch(self) -> int:
         return service.dispatch(self.broker, self.journal)

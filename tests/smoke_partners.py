@@ -20,7 +20,7 @@ from gateway.trade.smoke import Result, blank
 from gateway.trade.smoke_broker import Mailbox, Sender, Sent
 from gateway.trade.smoke_customs import attend
 from routing.partners import inbound_queue
-from tests.way import PARTNERS, SPECS
+from tests.way import PARTNERS, PLANS
 
 SCENARIO = load_scenario(KIT)
 MESSAGES = sum(step.count or 1 for step in SCENARIO.steps() if step.send != "again")
@@ -36,13 +36,13 @@ class System(threading.Thread):
         self.url, self.partner, self.twist, self.reads = url, partner, twist, reads
 
     def run(self) -> None:
-        sender = Sender(SPECS, self.partner, "12345", datetime.now(UTC))
+        sender = Sender(PLANS, self.partner, "12345", datetime.now(UTC))
         with open_broker(self.url) as broker:
             if not self.reads:
                 broker.publish([each.letter for each in sender.make(next(iter(SCENARIO.steps())), None, SCENARIO)])
                 return
             done: dict[str, Sent] = {}
-            with Mailbox(broker, self.partner.answer_queue, SPECS) as mailbox:
+            with Mailbox(broker, self.partner.answer_queue, PLANS) as mailbox:
                 for step in SCENARIO.steps():
                     made = self.twist(sender, step, sender.make(step, done.get(step.of or ""), SCENARIO))
                     if made is None:
@@ -142,7 +142,7 @@ def blank_result(scenario: Scenario) -> Result:
         broker="embedded",
         title=scenario.title,
         kit=scenario.digest,
-        specification=SPECS.digest,
+        specification=PLANS.digest,
         program="test",
         started=datetime.now(UTC).isoformat(),
         ended=datetime.now(UTC).isoformat(),
@@ -167,7 +167,7 @@ def attended(url: str, home: Path, system: threading.Thread, scenario: Scenario)
             scenario,
             broker,
             partner,
-            SPECS,
+            PLANS,
             result,
             home=home,
             patience=60,

@@ -31,7 +31,11 @@ HOMES: dict[str, set[str]] = {
         "gateway/journal/migrations/*.py",
         "gateway/journal/migrations/versions/*.py",
     },
-    "alembic": {"gateway/journal/database.py", "gateway/journal/migrations/*.py", "gateway/journal/migrations/versions/*.py"},
+    "alembic": {
+        "gateway/journal/database.py",
+        "gateway/journal/migrations/*.py",
+        "gateway/journal/migrations/versions/*.py",
+    },
     "psycopg": set(),
     "sqlite3": {"gateway/queues/*.py"},
     "lxml": {"parsers/xml*.py", "parsers/cad_xml.py", "gateway/trade/writer.py"},

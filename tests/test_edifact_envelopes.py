@@ -9,12 +9,12 @@ from typing import NamedTuple
 import pytest
 
 from core.partner import Agreement
-from core.register import Facts
+from core.register import Facts, Reference, Register
 from core.transmission import Outcome, Received, Verdict
 from gateway.pipeline import handle
 from tests.edifact_cases import judge
 from tests.test_edifact_contrl import lines
-from tests.way import NOW, PARTNERS, SAMPLES, SPECS
+from tests.way import NOW, PARTNERS, PLANS, SAMPLES
 
 UNB = "UNB+UNOB:3+MAPLEBROKER+CARMGATEWAY+261122:1200+REF1'"
 UNB4 = "UNB+UNOB:4+MAPLEBROKER+CARMGATEWAY+20261122:1200+REF1'"
@@ -189,10 +189,15 @@ ROWS = [
 OURS = Agreement(ids=("CARMGATEWAY",), days=30)
 
 
+def taken(*references: str) -> Register:
+    """Return the register of references under which other bytes of maple were accepted."""
+    return Register(references={("maple", name): Reference("f" * 64, "", accepted=True) for name in references})
+
+
 def carried(row: Row) -> Outcome:
     partner = replace(PARTNERS["maple"], agreement=replace(OURS, tests=row.name != "B9 test"))
-    facts = Facts(NOW, partner, references={"USED": "f" * 64})
-    return handle(Received("r", "maple", row.text.encode("latin-1"), NOW), facts, SPECS)
+    facts = Facts(partner, taken("USED"))
+    return handle(Received("r", "maple", row.text.encode("latin-1"), NOW), facts, PLANS)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
@@ -215,8 +220,8 @@ def test_each_fault_of_an_envelope_gives_one_finding_and_its_contrl(row: Row) ->
 
 
 def sent(text: str, agreement: Agreement = OURS, references: dict[str, str] | None = None) -> Outcome:
-    facts = Facts(NOW, replace(PARTNERS["maple"], agreement=agreement), references=references or {})
-    return handle(Received("r", "maple", text.encode("latin-1"), NOW), facts, SPECS)
+    facts = Facts(replace(PARTNERS["maple"], agreement=agreement), taken(*(references or {})))
+    return handle(Received("r", "maple", text.encode("latin-1"), NOW), facts, PLANS)
 
 
 def codes(outcome: Outcome) -> list[list[str]]:
@@ -281,5 +286,5 @@ def test_xml_is_held_to_the_same_agreement() -> None:
     for agreement, code in ((Agreement(ids=("ICS",)), "GTW-0015"), (Agreement(tests=False), "GTW-0016")):
         partner = replace(PARTNERS["erable"], agreement=agreement)
         test = body.replace(b"<TestIndicator>false", b"<TestIndicator>true")
-        outcome = handle(Received("r", "erable", test, NOW), Facts(NOW, partner), SPECS)
+        outcome = handle(Received("r", "erable", test, NOW), Facts(partner), PLANS)
         assert codes(outcome) == [[code]]

@@ -15,10 +15,10 @@ from core.transmission import Received
 from edifact import reader as edifact
 from edifact.directory import Item, Slot, Structure
 from edifact.message import decide, explain
-from gateway import pipeline
+from gateway import pipeline, plans
 from tests.edifact_cases import CASES, DIRECTORIES, GOVCBR, IDENTIFIERS, SEGMENTS, interchange, message, seeded
 from tests.effort import PROFILE, times
-from tests.way import NOW, SAMPLES, SPECS
+from tests.way import NOW, PLANS, SAMPLES
 
 
 def structure(kind: str, version: str = "3") -> Structure:
@@ -44,9 +44,9 @@ def verdicts(body: bytes) -> list[tuple[bool, int]]:
 def test_what_is_compiled_beforehand_is_what_messages_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[object, ...]] = []
     fits = SimpleNamespace(accepts=lambda *_: True)
-    for module in (pipeline, edifact.message):
+    for module in (plans, edifact.message):
         monkeypatch.setattr(module, "matcher", lambda *tables: asked.append(tables) or fits)
-    assert all(pipeline.warm(SPECS))
+    assert all(plans.warm(PLANS))
     warmed, asked = set(asked), asked[:0]
     for name in ("originals/v-voluntary.edi", "changes/v-correction.edi"):
         una, _, rest = (SAMPLES / name).read_bytes().partition(b"\n")
@@ -54,7 +54,7 @@ def test_what_is_compiled_beforehand_is_what_messages_ask_for(monkeypatch: pytes
             for syntax in (b"UNOC:3", b"UNOW:4"):
                 for seller in (b"Stahlbau", "Stählbau".encode("latin-1" if syntax == b"UNOC:3" else "utf-8")):
                     body = top + rest.replace(b"UNOC:3", syntax).replace(b"Stahlbau", seller)
-                    pipeline.parse(Received("", None, body, NOW), SPECS)
+                    pipeline.parse(Received("", None, body, NOW), PLANS)
     assert len(asked) == 16
     assert set(asked) <= warmed
 

@@ -23,7 +23,7 @@ from gateway.trade.writer import write_edifact, write_xml
 from tests.builders import DECLARATION, NOW, facts, valid_declaration, with_lines
 from tests.desk import Run, recorded, runner
 from tests.house import house
-from tests.way import PARTNERS, SAMPLES, SPECS, rows
+from tests.way import PARTNERS, PLANS, SAMPLES, SPECS, rows
 
 SAID = Envelope(sender="BROKERA", recipient="GATEWAY", reference="1", message="1")
 
@@ -34,7 +34,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def explained(body: bytes, given: Facts, language: str = "en") -> Iterator[Explained]:
-    for one in pipeline.handle(Received("1", given.partner.id, body, given.now), given, SPECS).judged:
+    for one in pipeline.handle(Received("1", given.partner.id, body, given.now), given, PLANS).judged:
         yield explain(one, given.partner, SPECS, language)
 
 
@@ -42,7 +42,7 @@ def explained(body: bytes, given: Facts, language: str = "en") -> Iterator[Expla
 @pytest.mark.parametrize("file", sorted({row["file"] for row in rows()}))
 def test_every_finding_of_every_sample_is_shown_once(file: str, language: str) -> None:
     for partner in PARTNERS.values():
-        for one in explained((SAMPLES / file).read_bytes(), Facts(NOW, partner), language):
+        for one in explained((SAMPLES / file).read_bytes(), Facts(partner), language):
             placed = [remark.number for section in one.sections for remark in section.remarks]
             placed += [remark.number for s in one.sections for row in s.rows for remark in row.remarks]
             placed += [remark.number for remark in one.elsewhere]

@@ -18,7 +18,7 @@ from tests.desk import Run, recorded, runner
 from tests.house import house
 from tests.test_replay_parked import park
 from tests.traffic import without
-from tests.way import NOW, PARTNERS, SAMPLES, SPECS, rows
+from tests.way import NOW, PARTNERS, PLANS, SAMPLES, rows
 
 # Words that no French text has, and no name in the samples that are shown.
 ENGLISH = re.compile(
@@ -38,7 +38,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def judged(partner: str, file: str) -> Outcome:
     """Judge a sample as a partner's who asks for French."""
     one = replace(PARTNERS[partner], language="fr")
-    return pipeline.handle(Received("1", one.id, (SAMPLES / file).read_bytes(), NOW), Facts(NOW, one), SPECS)
+    return pipeline.handle(Received("1", one.id, (SAMPLES / file).read_bytes(), NOW), Facts(one), PLANS)
 
 
 def named_in_french(text: str, one: Judged) -> None:

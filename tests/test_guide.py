@@ -15,7 +15,7 @@ from lxml import html
 from core.declaration import Commodity, Declaration, Invoice, MessageType, Value
 from core.specs import Element, Pack, Specs
 from gateway.cli.main import main
-from gateway.pipeline import prepare
+from gateway.plans import prepare
 from gateway.trade.guide import build
 from routing.partners import load_partners
 from tests.packs import HOME, ROOT, copy, rewrite

@@ -118,7 +118,7 @@ def judged(partner: Partner | None, body: bytes) -> Outcome:
         from core.register import Facts
         from gateway import pipeline
 
-        return pipeline.handle(Received("0" * 32, None, body, NOW), Facts(NOW, None), way.specs)
+        return pipeline.handle(Received("0" * 32, None, body, NOW), Facts(None), way.plans)
     outcome, _, _ = way.send(partner, body)
     assert outcome is not None
     return outcome

@@ -21,11 +21,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from core import limits
-from core.declaration import Declaration, MessageType, Nature
+from core.declaration import Declaration, MessageType, Nature, VersionFact
 from core.envelope import Envelope
 from core.errors import GatewayError, JournalUnavailable
 from core.findings import Bilingual, Finding, Place, Severity
-from core.register import VersionFact
 from core.transmission import Judged, Message, Outcome, Outgoing, Syntax, Verdict, stable_id
 from gateway.journal import Claimed, Conflict, Delivery, Journal, Settlement, inbox_id
 from gateway.journal.inbox import WINDOW

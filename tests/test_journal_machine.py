@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from core import limits
-from core.declaration import Declaration, MessageType, Nature
+from core.declaration import Declaration, MessageType, Nature, VersionFact
 from core.envelope import Envelope
-from core.register import VersionFact
 from core.transmission import Judged, Message, Outcome, Outgoing, Syntax, Verdict, stable_id
 from gateway.journal import Claimed, Conflict, Delivery, Journal
 from tests.effort import times

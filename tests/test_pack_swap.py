@@ -12,7 +12,7 @@ from core.errors import SpecError
 from core.specs import Specs
 from core.transmission import Syntax
 from gateway.cli.main import main
-from gateway.pipeline import prepare
+from gateway.plans import prepare
 from gateway.trade.samples import Maker, play, write
 from tests.packs import BOTH, DAY, PARTNER, ROOT, Row, copy, edit, judged, original, rewrite, sent, set_field
 

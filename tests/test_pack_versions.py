@@ -12,7 +12,8 @@ from core.partner import Partner
 from core.register import Facts
 from core.specs import Specs
 from core.transmission import Judged, Received, Syntax
-from gateway.pipeline import handle, prepare
+from gateway.pipeline import handle
+from gateway.plans import prepare
 from gateway.trade.writer import write_edifact, write_xml
 from tests.packs import BOTH, PARTNER, copy, edit, original, rewrite, set_field
 
@@ -54,7 +55,7 @@ def say(
         body = write_edifact([declaration], pack, envelope, prepared=now)
         old, new = f":CAD+{version}'".encode(), f":CAD+{declared or version}'".encode()
         body = body.replace(old, new) if declared != "" else body.replace(old, b":CAD'")
-    (one,) = handle(Received("1", PARTNER.id, body, now), Facts(now, EVER), specs).judged
+    (one,) = handle(Received("1", PARTNER.id, body, now), Facts(EVER), specs).judged
     return one
 
 
@@ -133,6 +134,6 @@ def test_a_code_list_is_looked_at_on_the_elements_own_day(tmp_path: Path) -> Non
                 if xml
                 else write_edifact([declaration], pack, envelope, prepared=now)
             )
-            (one,) = handle(Received("1", PARTNER.id, body, now), Facts(now, EVER), specs).judged
+            (one,) = handle(Received("1", PARTNER.id, body, now), Facts(EVER), specs).judged
             found[shipped.year] = codes(one)
         assert found == {2022: [], 2023: ["CAD-0003"]}

@@ -11,9 +11,9 @@ from core.transmission import Message, Received
 from gateway import pipeline
 from gateway.trade.writer import write_edifact, write_xml
 from parsers import cad_edifact, cad_xml, shapes
-from tests.builders import DECLARATION, NOW, SPECS, valid_declaration
+from tests.builders import DECLARATION, NOW, valid_declaration
 from tests.test_way_both_syntaxes import SAID, declarations, written
-from tests.way import SAMPLES
+from tests.way import PLANS, SAMPLES
 
 GOOD = sorted(path for path in SAMPLES.rglob("*") if path.suffix in {".edi", ".xml"} and path.stat().st_size < 100_000)
 MEMORIES = (cad_xml._shapes, cad_edifact._shapes)
@@ -25,7 +25,7 @@ def forget() -> None:
 
 
 def read(body: bytes) -> list[Message]:
-    return list(pipeline.parse(Received("r", "broker-a", body, NOW), SPECS).messages)
+    return list(pipeline.parse(Received("r", "broker-a", body, NOW), PLANS).messages)
 
 
 def alike(body: bytes) -> Declaration | None:

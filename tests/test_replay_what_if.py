@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway import pipeline
+from gateway import plans
 from gateway.cli import replay as cli_replay
 from gateway.desk import replay
 from gateway.journal import Journal, Selection
@@ -49,7 +49,7 @@ def test_exactly_the_messages_with_the_code_change_their_verdict(
 ) -> None:
     folder, ids, given = traffic
     heard: list[int] = []
-    specs = pipeline.prepare(folder / "specs")
+    specs = plans.prepare(folder / "specs")
     result = replay.what_if(settings_in(folder), Selection(), specs, processes, heard.append)
     turned = [change["id"] for change in result.changes()]
     wanted = expected(ids, given)
@@ -66,7 +66,7 @@ def test_exactly_the_messages_with_the_code_change_their_verdict(
 
 def test_the_same_specification_changes_nothing(traffic: tuple[Path, list[str], list[Template]]) -> None:
     settings = settings_in(traffic[0])
-    result = replay.what_if(settings, Selection(), pipeline.prepare(settings.specs), 1)
+    result = replay.what_if(settings, Selection(), plans.prepare(settings.specs), 1)
     assert (result.tally.messages, result.tally.turned, list(result.changes())) == (COUNT, 0, [])
 
 

@@ -93,7 +93,7 @@ def judged(syntax, *findings, known=True, test=False):
         pack="chapter24" if known else None,
         declaration=Declaration(values) if known else None,
         faults=(),
-        locator=None,
+        document=None,
     )
     refused = any(finding.severity is Severity.REFUSE for finding in findings)
     return Judged(message, Verdict.REFUSED if refused else Verdict.ACCEPTED, findings)
@@ -101,7 +101,7 @@ def judged(syntax, *findings, known=True, test=False):
 
 def make(kind, message, *, partner=ENGLISH, result=None, interchange=None):
     return answer(
-        kind, message, answer_id=ID, partner=partner, now=NOW, specs=SPECS, result=result, interchange=interchange
+        kind, message, answer_id=ID, partner=partner, now=NOW, packs=SPECS.packs, result=result, interchange=interchange
     )
 
 

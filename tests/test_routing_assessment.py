@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.assessment import Amounts
-from core.declaration import Commodity, Declaration, Invoice, MessageType, Nature, Unreadable
+from core.declaration import Commodity, Declaration, Invoice, MessageType, Nature, Unreadable, VersionFact
 from core.envelope import Envelope
 from core.errors import GatewayError
-from core.register import VersionFact
 from core.transmission import Judged, Message, Syntax, Verdict
 from gateway.engine.assess import assess, load_rates
 from routing.assessment import build_request, read_request, read_result, write_result
@@ -38,7 +37,7 @@ def judged(*lines, nature=Nature.ORIGINAL, test=False, reference="REF-1"):
     values = {"transaction_number": "12345000000012", "version": "00001", "functional_reference": reference}
     declaration = Declaration(values, invoices=(Invoice({}, commodities=tuple(Commodity(line) for line in lines)),))
     effect = VersionFact(1, "maple", nature, "accepted", declaration, NOW, date(2026, 12, 1))
-    message = Message(1, Syntax.XML, kind, Envelope(test=test), "chapter24", declaration, (), locator=None)
+    message = Message(1, Syntax.XML, kind, Envelope(test=test), "chapter24", declaration, (), document=None)
     return Judged(message, Verdict.ACCEPTED, (), nature, effect)
 
 

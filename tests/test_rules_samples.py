@@ -16,13 +16,14 @@ from core.findings import Severity
 from core.transmission import Syntax, Verdict
 from gateway.catalogue import listed_rules
 from gateway.cli.main import main
-from gateway.pipeline import prepare
+from gateway.plans import prepare
 from gateway.trade.samples import RECIPES, Maker, Sample, faults, faulty, play, write
 from routing.partners import load_partners
 from tests.effort import times
 
 HOME = Path(__file__).parents[1]
-SPECS = prepare(HOME / "eccrd_specs")
+PLANS = prepare(HOME / "eccrd_specs")
+SPECS = PLANS.specs
 PARTNER = load_partners(HOME / "samples/partners.toml")["maple"]
 DAY = date(2026, 11, 23)
 TYPES = sorted(SPECS.code_lists["cad_type"].codes)

@@ -15,7 +15,8 @@ from core.envelope import Envelope
 from core.findings import Finding
 from core.register import Facts
 from core.transmission import Received
-from gateway.pipeline import handle, prepare
+from gateway.pipeline import handle
+from gateway.plans import prepare
 from gateway.trade.samples import Maker
 from gateway.trade.writer import write_xml
 from parsers import xml
@@ -23,7 +24,8 @@ from tests.effort import PROFILE
 from tests.packs import PARTNER, ROOT
 
 DOCUMENTS = {"dev": 100, "ci": 500, "night": 10_000}[PROFILE]
-SPECS = prepare(ROOT)
+PLANS = prepare(ROOT)
+SPECS = PLANS.specs
 PACK = SPECS.packs[0]
 TYPES = sorted(SPECS.code_lists["cad_type"].codes)
 SLOW = xmlschema.XMLSchema10(str(PACK.schema), allow="local", defuse="always")
@@ -154,5 +156,5 @@ def test_a_strange_space_beside_a_number_is_told_at_that_number(space: str) -> N
 
 def verdict(body: bytes) -> tuple[Finding, ...]:
     now = datetime(2026, 11, 23, 17, tzinfo=UTC)
-    (one,) = handle(Received("1", PARTNER.id, body, now), Facts(now, PARTNER), SPECS).judged
+    (one,) = handle(Received("1", PARTNER.id, body, now), Facts(PARTNER), PLANS).judged
     return one.findings

@@ -28,7 +28,7 @@ from gateway.trade.smoke_broker import Sender, play
 from routing.routes import for_tests, load_routes
 from tests.house import House, house, settings_in
 from tests.smoke_partners import MESSAGES, SCENARIO, blank_result
-from tests.way import PARTNERS, RATES, SAMPLES, SPECS
+from tests.way import PARTNERS, PLANS, RATES, SAMPLES, SPECS
 from validators.rules import check_digit_of
 
 MAPLE = PARTNERS["maple"]
@@ -74,7 +74,7 @@ def played(url: str, plan: Scenario) -> Result:
     """Play a scenario as maple, return the results."""
     result = blank_result(plan)
     with open_broker(url) as broker:
-        play(plan, broker, MAPLE, SPECS, result, account="12345", started=datetime.now(UTC), say=lambda _: None)
+        play(plan, broker, MAPLE, PLANS, result, account="12345", started=datetime.now(UTC), say=lambda _: None)
     return result
 
 
@@ -161,7 +161,7 @@ def test_a_wrong_verdict_is_told_with_its_findings(tmp_path: Path) -> None:
 
 def test_a_test_message_never_reaches_the_production_engine(tmp_path: Path) -> None:
     """Every message of the kit is a test; the gateway sends it to the queue for tests only."""
-    sender = Sender(SPECS, MAPLE, "12345", datetime.now(UTC))
+    sender = Sender(PLANS, MAPLE, "12345", datetime.now(UTC))
     with house(tmp_path) as gateway:
         accepted = 0
         for step in SCENARIO.steps():
@@ -180,7 +180,7 @@ def test_a_test_message_never_reaches_the_production_engine(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("syntax", [Syntax.EDIFACT, Syntax.XML])
 def test_a_real_message_goes_to_production_and_no_test_word_touches_it(tmp_path: Path, syntax: Syntax) -> None:
-    sender = Sender(SPECS, MAPLE, "12345", datetime.now(UTC))
+    sender = Sender(PLANS, MAPLE, "12345", datetime.now(UTC))
     step = next(step for step in SCENARIO.steps() if step.outcome == "REFUSE")
     body = next(
         sent.letter.body for _ in range(2) for sent in sender.make(step, None, SCENARIO) if sent.syntax is syntax
@@ -205,8 +205,8 @@ def test_a_real_message_goes_to_production_and_no_test_word_touches_it(tmp_path:
 
 def test_numbers_are_fresh_and_their_check_digits_right() -> None:
     runs = [NOW, NOW + timedelta(seconds=20), NOW + timedelta(days=1), NOW + timedelta(days=1157)]
-    drawn = [[sender.number() for _ in range(100)] for sender in (Sender(SPECS, MAPLE, "54321", at) for at in runs)]
-    drawn.append([Sender(SPECS, PARTNERS["erable"], "54321", NOW).number()])
+    drawn = [[sender.number() for _ in range(100)] for sender in (Sender(PLANS, MAPLE, "54321", at) for at in runs)]
+    drawn.append([Sender(PLANS, PARTNERS["erable"], "54321", NOW).number()])
     numbers = [number for run in drawn for number in run]
     assert len(set(numbers)) == len(numbers)
     assert all(re.fullmatch(r"54321\d{9}", number) and check_digit_of(number[:13]) == number[13] for number in numbers)
@@ -215,7 +215,7 @@ def test_numbers_are_fresh_and_their_check_digits_right() -> None:
 def test_accents_stand_only_where_a_step_asks_for_them() -> None:
     """By the chance of a name with an accent, a partner with a wrong encoding failed at stage 1 instead of 2."""
     for seconds in range(20):
-        sender = Sender(SPECS, MAPLE, "12345", NOW + timedelta(seconds=seconds))
+        sender = Sender(PLANS, MAPLE, "12345", NOW + timedelta(seconds=seconds))
         for step in SCENARIO.steps():
             if step.send == "declaration":
                 (sent,) = sender.make(step, None, SCENARIO)
@@ -233,7 +233,7 @@ def test_daily_runs_do_not_meet_while_numbers_are_remembered() -> None:
 
 def test_what_an_earlier_run_left_is_cleared_away(tmp_path: Path) -> None:
     with house(tmp_path) as gateway:
-        sender = Sender(SPECS, MAPLE, "12345", datetime.now(UTC) - timedelta(hours=1))
+        sender = Sender(PLANS, MAPLE, "12345", datetime.now(UTC) - timedelta(hours=1))
         (sent,) = sender.make(next(iter(SCENARIO.steps())), None, SCENARIO)
         gateway.broker.publish([sent.letter])
         gateway.settle_down()
@@ -387,7 +387,7 @@ def test_the_engine_for_tests_leaves_real_requests_alone(tmp_path: Path) -> None
     over = threading.Event()
     with house(tmp_path) as gateway:
         gateway.send("maple", (SAMPLES / "originals/v-voluntary.edi").read_bytes())
-        (sent,) = Sender(SPECS, MAPLE, "12345", datetime.now(UTC)).make(next(iter(SCENARIO.steps())), None, SCENARIO)
+        (sent,) = Sender(PLANS, MAPLE, "12345", datetime.now(UTC)).make(next(iter(SCENARIO.steps())), None, SCENARIO)
         gateway.broker.publish([sent.letter])
         while gateway.receive() + gateway.work() + gateway.dispatch():
             pass

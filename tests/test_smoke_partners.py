@@ -19,7 +19,7 @@ from gateway.trade.smoke_broker import Sender
 from gateway.trade.writer import write_edifact
 from tests import smoke_partners as partners
 from tests.builders import DECLARATION
-from tests.way import PARTNERS, SPECS
+from tests.way import PARTNERS, PLANS
 
 
 class Wrong(NamedTuple):
@@ -131,7 +131,7 @@ def attend_to(folder: Path, scenario: Scenario, program: Callable[[Broker, Sende
 
     def run() -> None:
         with open_broker(url) as broker:
-            program(broker, Sender(SPECS, PARTNERS["maple"], "12345", datetime.now(UTC)))
+            program(broker, Sender(PLANS, PARTNERS["maple"], "12345", datetime.now(UTC)))
 
     return partners.attended(url, folder, threading.Thread(target=run, daemon=True), scenario)[0]
 

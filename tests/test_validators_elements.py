@@ -14,13 +14,13 @@ from core.findings import Address, Bilingual, Fault
 from core.loading import parse_format
 from core.specs import Code, CodeList, Specs
 from tests.builders import CORRECTION, DECLARATION, SPECS, valid_change, valid_declaration, with_lines, withdraw_request
-from validators.elements import check_elements, in_words
+from validators.elements import Dictionary, check_elements, in_words
 
 D, C, W = MessageType.DECLARATION, MessageType.CORRECTION, MessageType.WITHDRAW
 
 
 def check(declaration: Declaration, specs: Specs = SPECS, kind: MessageType = D) -> list[Fault]:
-    return check_elements(declaration, DECLARATION if kind is D else CORRECTION, specs, kind)
+    return check_elements(declaration, kind, Dictionary(DECLARATION if kind is D else CORRECTION, specs))
 
 
 def codes(declaration: Declaration, specs: Specs = SPECS) -> list[tuple[str, Address | None]]:

@@ -19,14 +19,16 @@ from tests.builders import (
     NUMBER,
     SPECS,
     facts,
+    nature,
+    ruled,
     valid_change,
     valid_declaration,
     version_fact,
     with_lines,
     withdraw_request,
 )
-from validators.elements import check_elements
-from validators.rulebook import apply_rules, check_rule, check_rules, nature_of
+from validators.elements import Dictionary, check_elements
+from validators.rulebook import check_rule, check_rules
 
 D, C, W = MessageType.DECLARATION, MessageType.CORRECTION, MessageType.WITHDRAW
 TYPES = ("AB", "C", "F", "TT", "V", "10", "13", "20", "21", "22", "30")
@@ -34,7 +36,7 @@ TYPES = ("AB", "C", "F", "TT", "V", "10", "13", "20", "21", "22", "30")
 
 def judge(kind: MessageType, declaration: Declaration, given: Facts, specs: Specs = SPECS) -> list[Fault]:
     pack = DECLARATION if kind is D else CORRECTION
-    return [*check_elements(declaration, pack, specs, kind), *apply_rules(kind, declaration, given, pack, specs)]
+    return [*check_elements(declaration, kind, Dictionary(pack, specs)), *ruled(kind, declaration, given, pack, specs)]
 
 
 def original(cad_type: str = "AB", **changes: Value | None) -> tuple[MessageType, Declaration, Facts]:
@@ -268,7 +270,7 @@ def test_a_version_that_the_engine_refused_may_be_sent_again() -> None:
 def test_a_declaration_from_before_carm_may_be_changed_without_its_original() -> None:
     changed = valid_change(pre_carm="Y")
     assert judge(C, changed, facts()) == []
-    assert nature_of(C, changed, facts()) is Nature.ADJUSTMENT
+    assert nature(C, changed, facts()) is Nature.ADJUSTMENT
 
 
 def test_a_missing_line_is_named() -> None:
@@ -297,23 +299,23 @@ def test_reasons_are_asked_for_at_the_level_that_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "nature"),
+    ("now", "expected"),
     [
         (datetime(2026, 12, 2, 4, 59, tzinfo=UTC), Nature.CORRECTION),  # 23:59 in Eastern Time on the due date
         (datetime(2026, 12, 2, 5, 0, tzinfo=UTC), Nature.ADJUSTMENT),
     ],
 )
-def test_the_payment_due_date_tells_a_correction_from_an_adjustment(now: datetime, nature: Nature) -> None:
+def test_the_payment_due_date_tells_a_correction_from_an_adjustment(now: datetime, expected: Nature) -> None:
     known = version_fact(FIRST, payment_due=date(2026, 12, 1))
-    assert nature_of(C, valid_change(), facts(known, now=now)) is nature
+    assert nature(C, valid_change(), facts(known), now) is expected
 
 
 def test_without_a_due_date_the_billing_period_of_the_original_gives_it() -> None:
     known = version_fact(FIRST, payment_due=None)  # accepted 2026-11-20: due 2026-12-31
-    assert nature_of(C, valid_change(), facts(known, now=datetime(2026, 12, 31, 20, tzinfo=UTC))) is Nature.CORRECTION
-    assert nature_of(C, valid_change(), facts(known, now=datetime(2027, 1, 1, 20, tzinfo=UTC))) is Nature.ADJUSTMENT
-    assert nature_of(D, FIRST, facts()) is Nature.ORIGINAL
-    assert nature_of(W, withdraw_request(), facts(known)) is Nature.WITHDRAWAL
+    assert nature(C, valid_change(), facts(known), datetime(2026, 12, 31, 20, tzinfo=UTC)) is Nature.CORRECTION
+    assert nature(C, valid_change(), facts(known), datetime(2027, 1, 1, 20, tzinfo=UTC)) is Nature.ADJUSTMENT
+    assert nature(D, FIRST, facts()) is Nature.ORIGINAL
+    assert nature(W, withdraw_request(), facts(known)) is Nature.WITHDRAWAL
 
 
 def test_dates_at_the_ends_of_the_calendar_do_not_break_a_rule() -> None:
@@ -373,7 +375,7 @@ def test_a_row_that_cannot_be_run_is_refused_with_file_row_and_reason(rule: Rule
 def test_an_added_row_is_followed_without_code() -> None:
     rule = row("required_when", "carrier_code", "cad_type in AB and transport_mode = 2")
     pack = replace(DECLARATION, rules=(*DECLARATION.rules, rule))
-    assert [f.code for f in apply_rules(D, valid_declaration(), facts(), pack, SPECS)] == ["CAD-0999"]
-    assert apply_rules(D, valid_declaration(carrier_code="ABCD"), facts(), pack, SPECS) == []
-    assert apply_rules(D, valid_declaration(transport_mode="1"), facts(), pack, SPECS) == []
+    assert [f.code for f in ruled(D, valid_declaration(), facts(), pack)] == ["CAD-0999"]
+    assert ruled(D, valid_declaration(carrier_code="ABCD"), facts(), pack) == []
+    assert ruled(D, valid_declaration(transport_mode="1"), facts(), pack) == []
     assert valid_declaration().transaction_number == NUMBER

@@ -8,17 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.calendar import Period
+from core.calendar import Period, eastern_day
 from core.declaration import MessageType
 from core.envelope import Envelope
 from core.findings import Address, Fault, Place, Severity
 from core.limits import ECHO_CHARACTERS, FINDINGS_LISTED
 from core.transmission import Message, Syntax
-from tests.builders import CORRECTION, DECLARATION, IMPORTER, SPECS, facts, partner, valid_declaration
-from validators.explain import shown, to_finding, to_findings
-from validators.rulebook import apply_rules
+from tests.builders import CORRECTION, DECLARATION, IMPORTER, SPECS, facts, partner, ruled, valid_declaration
 from validators.rules import bn_is_valid, check_digit_of
 from validators.sender import check_sender
+from validators.words import shown, texts_of, to_finding, to_findings
 
 # ------------------------------------------------------------------------------------------------ identifiers
 
@@ -78,17 +77,18 @@ def test_luhn_finds_every_single_wrong_digit(nine: str, at: int, by: int) -> Non
 )
 def test_business_numbers(bn: str, verdict: set[str]) -> None:
     declaration = valid_declaration(importer_bn=bn)
-    found = apply_rules(MessageType.DECLARATION, declaration, facts(), DECLARATION, SPECS)
+    found = ruled(MessageType.DECLARATION, declaration, facts(), DECLARATION)
     assert {fault.code for fault in found} == verdict
 
 
 # ------------------------------------------------------------------------------------------------ sender
 
 SAID = Envelope(sender="BROKERA")
+TODAY = date(2026, 11, 23)
 
 
 def test_the_sender_with_authority_passes() -> None:
-    assert check_sender(SAID, valid_declaration(), facts(), SPECS) == []
+    assert check_sender(SAID, valid_declaration(), partner(), TODAY) == []
 
 
 def test_an_unknown_closed_or_other_sender_is_refused() -> None:
@@ -98,7 +98,7 @@ def test_an_unknown_closed_or_other_sender_is_refused() -> None:
         (facts(partner=partner(active=False)), SAID, "GTW-0006"),
         (facts(), Envelope(sender="BROKERB"), "GTW-0004"),
     ]:
-        assert [fault.code for fault in check_sender(said, declaration, given_facts, SPECS)] == [code]
+        assert [fault.code for fault in check_sender(said, declaration, given_facts.partner, TODAY)] == [code]
 
 
 @pytest.mark.parametrize(
@@ -113,19 +113,19 @@ def test_an_unknown_closed_or_other_sender_is_refused() -> None:
 )
 def test_authority_is_by_period_on_the_day_of_receipt(periods: tuple[Period, ...], refused: bool) -> None:
     given_facts = facts(partner=partner(authorities={IMPORTER: periods}))
-    found = check_sender(SAID, valid_declaration(), given_facts, SPECS)
+    found = check_sender(SAID, valid_declaration(), given_facts.partner, TODAY)
     assert [(fault.code, fault.address) for fault in found] == [("GTW-0005", Address("importer_bn"))] * refused
 
 
 def test_the_day_of_receipt_is_that_of_eastern_time() -> None:
     last_day = partner(authorities={IMPORTER: (Period(None, date(2026, 11, 23)),)})
     late = datetime(2026, 11, 24, 4, 59, tzinfo=UTC)  # 23:59 on the 23rd
-    assert check_sender(SAID, valid_declaration(), facts(partner=last_day, now=late), SPECS) == []
+    assert check_sender(SAID, valid_declaration(), last_day, eastern_day(late)) == []
 
 
 def test_no_wildcard_gives_authority() -> None:
     everyone = partner(authorities={"*": (Period(),), "123456782": (Period(),)})
-    found = check_sender(SAID, valid_declaration(), facts(partner=everyone), SPECS)
+    found = check_sender(SAID, valid_declaration(), everyone, TODAY)
     assert [fault.code for fault in found] == ["GTW-0005"]
 
 
@@ -147,7 +147,7 @@ MESSAGE = Message(1, Syntax.XML, MessageType.DECLARATION, SAID, "chapter24", Non
 def test_a_finding_speaks_both_languages_and_has_its_place() -> None:
     details = {"origin": "US", "treatment_en": "Korea Tariff", "treatment_fr": "Tarif de la Corée"}
     fault = Fault("CAD-0150", Address("tariff_treatment", 1, 2), value="30", expected="KR", details=details)
-    finding = to_finding(fault, MESSAGE, DECLARATION, SPECS)
+    finding = to_finding(fault, MESSAGE, texts_of(SPECS, DECLARATION))
     assert finding.text.en == "Tariff treatment 30 (Korea Tariff) cannot be used with the country of origin US."
     assert finding.text.fr.startswith("Le traitement tarifaire 30 (Tarif de la Corée) ne peut pas être utilisé")
     assert finding.severity is Severity.REFUSE
@@ -157,13 +157,13 @@ def test_a_finding_speaks_both_languages_and_has_its_place() -> None:
 
 
 def test_a_fault_with_its_own_place_keeps_it() -> None:
-    finding = to_finding(Fault("GTW-0001", place=Place(line=1, column=1)), MESSAGE, None, SPECS)
+    finding = to_finding(Fault("GTW-0001", place=Place(line=1, column=1)), MESSAGE, texts_of(SPECS, None))
     assert finding.place == Place(line=1, column=1)
 
 
 @given(st.text())
 def test_the_senders_text_is_escaped_and_cut(value: str) -> None:
-    finding = to_finding(Fault("CAD-0003", Address("unit", 1, 1), value=value), MESSAGE, DECLARATION, SPECS)
+    finding = to_finding(Fault("CAD-0003", Address("unit", 1, 1), value=value), MESSAGE, texts_of(SPECS, DECLARATION))
     assert finding.value == shown(value)
     assert finding.value.isprintable()
     assert len(finding.value) <= ECHO_CHARACTERS * len("\\U00000000")
@@ -173,7 +173,7 @@ def test_the_senders_text_is_escaped_and_cut(value: str) -> None:
 
 def test_a_value_that_looks_like_a_placeholder_stays_as_it_is() -> None:
     fault = Fault("CAD-0003", Address("unit"), value="{list}", details={"list": "unit", "name_en": "{value}"})
-    assert '"{list}"' in to_finding(fault, MESSAGE, DECLARATION, SPECS).text.en
+    assert '"{list}"' in to_finding(fault, MESSAGE, texts_of(SPECS, DECLARATION)).text.en
 
 
 def test_a_long_value_is_cut_with_a_sign() -> None:
@@ -213,7 +213,7 @@ def test_of_very_many_faults_the_refusals_come_first_and_only_the_listed_are_loo
     message = Message(1, Syntax.XML, MessageType.DECLARATION, SAID, "chapter24", None, (), Counting())
     warnings = [Fault("CAD-0004", Address("unit", 1, j)) for j in range(1, 200)]
     refusals = [Fault("CAD-0003", Address("unit", 1, j)) for j in range(1, 11)]
-    findings = to_findings([*warnings, *refusals], message, DECLARATION, SPECS)
+    findings = to_findings([*warnings, *refusals], message, DECLARATION, texts_of(SPECS, DECLARATION))
     assert len(findings) == 209
     assert len(looked_up) == FINDINGS_LISTED
     assert sum(finding.severity is Severity.REFUSE for finding in findings[:FINDINGS_LISTED]) == 10

@@ -17,7 +17,7 @@ from core.register import Facts
 from core.transmission import Outcome, Received, Verdict
 from gateway import pipeline
 from tests.effort import times
-from tests.way import HOME, NOW, PARTNERS, SAMPLES, SPECS, play, rows
+from tests.way import HOME, NOW, PARTNERS, PLANS, SAMPLES, play, rows
 
 BODIES = [(SAMPLES / row["file"]).read_bytes() for row in rows()]
 EDIFACT = [body for body in BODIES if body.startswith(b"UN")]
@@ -25,7 +25,7 @@ XML = [body for body in BODIES if body.lstrip().startswith(b"<")]
 
 
 def carried(body: bytes, partner: str = "maple") -> Outcome:
-    return pipeline.handle(Received("r", partner, body, NOW), Facts(NOW, PARTNERS[partner]), SPECS)
+    return pipeline.handle(Received("r", partner, body, NOW), Facts(PARTNERS[partner]), PLANS)
 
 
 def ends_well(body: bytes) -> None:
@@ -45,7 +45,7 @@ def ends_well(body: bytes) -> None:
         # A CONTRL is never answered, not even a bad one, or two machines could go on like that for ever.
         if any(judged.verdict is Verdict.REFUSED for judged in outcome.judged) and b"CONTRL" not in body:
             assert {"refused", "contrl"} & {each.kind for each in outcome.outgoing}, "a refusal is told"
-        assert pipeline.respond_technical(outcome.received, PARTNERS[partner], SPECS).body
+        assert pipeline.hold(outcome.received, PARTNERS[partner], PLANS).body
 
 
 @settings(max_examples=times(1.5))

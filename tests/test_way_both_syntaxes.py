@@ -24,7 +24,6 @@ from tests.builders import (
     DECLARATION,
     EX_WAREHOUSE,
     NOW,
-    SPECS,
     WAREHOUSE_IN,
     facts,
     partner,
@@ -32,6 +31,7 @@ from tests.builders import (
     with_lines,
 )
 from tests.effort import times
+from tests.way import PLANS
 
 SAID = Envelope(sender="BROKERA", recipient="GATEWAY", reference="REF1", message="1")
 
@@ -107,7 +107,7 @@ def declarations(draw: st.DrawFn) -> tuple[Pack, Declaration]:
 
 
 def parsed(body: bytes) -> Parsed:
-    return pipeline.parse(Received("r", "broker-a", body, NOW), SPECS)
+    return pipeline.parse(Received("r", "broker-a", body, NOW), PLANS)
 
 
 def written(declaration: Declaration, pack: Pack, *, syntax: tuple[str, str] = ("UNOC", "3")) -> tuple[bytes, bytes]:
@@ -171,7 +171,7 @@ Found = list[tuple[str, str | None, str | None]]
 
 def judged(body: bytes) -> tuple[Verdict, Found]:
     """Return verdict and findings (code, pointer, value), in a fixed order."""
-    outcome = pipeline.handle(Received("r", "broker-a", body, NOW), facts(partner=AUTHORIZED), SPECS)
+    outcome = pipeline.handle(Received("r", "broker-a", body, NOW), facts(partner=AUTHORIZED), PLANS)
     (one,) = outcome.judged
     found = [(finding.code, finding.place.pointer, finding.value) for finding in one.findings]
     return one.verdict, sorted(found, key=str)

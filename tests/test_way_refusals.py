@@ -9,7 +9,7 @@ from core.partner import Partner
 from core.register import Facts
 from core.transmission import Outcome, Received
 from gateway import pipeline
-from tests.way import NOW, PARTNERS, SAMPLES, SPECS
+from tests.way import NOW, PARTNERS, PLANS, SAMPLES
 
 GOOD = (SAMPLES / "originals/ab-two-lines.edi").read_bytes()
 GOOD_XML = (SAMPLES / "originals/published-example.xml").read_bytes()
@@ -17,7 +17,7 @@ MAPLE = PARTNERS["maple"]
 
 
 def refused(body: bytes, partner: Partner = MAPLE) -> Outcome:
-    return pipeline.handle(Received("0" * 32, partner.id, body, NOW), Facts(NOW, partner), SPECS)
+    return pipeline.handle(Received("0" * 32, partner.id, body, NOW), Facts(partner), PLANS)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_an_answer_does_not_repeat_an_address_that_no_interchange_may_have(sende
     """No CONTRL can be built for it; the business answer in its stead was as unreadable as what it refused."""
     answers = refused(GOOD.replace(b"MAPLEBROKER", sender)).outgoing
     assert [each.kind for each in answers] == ["refused"]
-    again = pipeline.parse(Received("1" * 32, MAPLE.id, answers[0].body, NOW), SPECS)
+    again = pipeline.parse(Received("1" * 32, MAPLE.id, answers[0].body, NOW), PLANS)
     assert [each.faults for each in again.interchanges] == [()]
 
 
@@ -80,6 +80,6 @@ def test_a_contrl_keeps_to_the_syntax_that_it_declares(syntax: bytes) -> None:
     """UNOK needs version 4, which a version that is not known became 3; UNOA has no small letters."""
     body = GOOD.replace(b"UNOC:3", syntax).replace(b"UNZ+1", b"UNZ+2")
     (answer,) = [each for each in refused(body).outgoing if each.kind == "contrl"]
-    again = pipeline.parse(Received("1" * 32, MAPLE.id, answer.body, NOW), SPECS)
+    again = pipeline.parse(Received("1" * 32, MAPLE.id, answer.body, NOW), PLANS)
     assert [each.faults for each in again.interchanges] == [()]
     assert [each.faults for each in again.messages] == [()]

@@ -8,11 +8,14 @@ from core.declaration import MessageType
 from core.envelope import Envelope
 from core.findings import Severity
 from core.register import Facts
+from core.specs import Specs
 from core.transmission import Judged, Received, Verdict
 from gateway.pipeline import handle
+from gateway.plans import compiled
 from gateway.trade.writer import write_edifact, write_xml
-from tests.builders import CORRECTION, DECLARATION, SPECS, facts, valid_change, valid_declaration, version_fact
+from tests.builders import CORRECTION, DECLARATION, NOW, SPECS, facts, valid_change, valid_declaration, version_fact
 from tests.test_validators_rules import BREAKS, TYPES, WITH_CBSA_CODE
+from tests.way import PLANS, SPECS
 
 SAID = Envelope(sender="BROKERA", recipient="GATEWAY", reference="1", message="1")
 
@@ -20,12 +23,13 @@ SAID = Envelope(sender="BROKERA", recipient="GATEWAY", reference="1", message="1
 SAID_BY_EDIFACT = {"CAD-0156": "EDI-0502", "CAD-0192": "EDI-0520"}
 
 
-def both(kind: MessageType, declaration: object, given: Facts, specs: object = SPECS) -> list[Judged]:
+def both(kind: MessageType, declaration: object, given: Facts, specs: Specs = SPECS) -> list[Judged]:
     """The declaration written in XML and in EDIFACT, each carried from bytes to verdict."""
     pack = DECLARATION if kind is MessageType.DECLARATION else CORRECTION
+    plans = PLANS if specs is SPECS else compiled(specs, PLANS.reading.directories, PLANS.routes, PLANS.digest)
     verdicts = []
-    for body in (write_xml(declaration, pack, SAID), write_edifact([declaration], pack, SAID, prepared=given.now)):
-        (judged,) = handle(Received("1", "broker-a", body, given.now), given, specs).judged
+    for body in (write_xml(declaration, pack, SAID), write_edifact([declaration], pack, SAID, prepared=NOW)):
+        (judged,) = handle(Received("1", "broker-a", body, NOW), given, plans).judged
         verdicts.append(judged)
     return verdicts
 

@@ -14,7 +14,7 @@ from pydifact.segmentcollection import RawSegmentCollection
 from core.transmission import Verdict
 from edifact.message import check_interchange, explain
 from edifact.reader import InterchangeText, MessageText, read
-from tests.way import HOME, SAMPLES, SPECS, play, rows
+from tests.way import HOME, PLANS, SAMPLES, play, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::pydifact.exceptions.MissingImplementationWarning")
 
@@ -41,9 +41,9 @@ def answers(number: int, content_type: str) -> list[bytes]:
 def walks_the_un_structure(body: bytes) -> int:
     """Hold a transmission to the unmodified UN directory, envelope and messages; return how many messages it has."""
     count = 0
-    for item in read(body, SPECS.directories):
+    for item in read(body, PLANS.reading.directories):
         if isinstance(item, MessageText):
-            structure = SPECS.directories.structure(item.identifier, item.interchange.syntax_version)
+            structure = PLANS.reading.directories.structure(item.identifier, item.interchange.syntax_version)
             assert structure is not None
             assert explain(item, structure) == []
             count += 1
@@ -100,7 +100,7 @@ def test_every_finding_is_told_whole(number: int) -> None:
                 assert finding.place.pointer
                 assert finding.place.line
                 assert finding.place.column
-                lines = judged.message.locator.text().splitlines()
+                lines = judged.message.document.text().splitlines()
                 assert finding.place.column <= len(lines[finding.place.line - 1])
 
 

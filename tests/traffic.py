@@ -17,7 +17,7 @@ from gateway import service
 from gateway.journal import Delivery, Journal, inbox_id
 from gateway.trade.samples import Maker, write
 from parsers import sniff
-from tests.way import HOME, PARTNERS, SPECS
+from tests.way import HOME, PARTNERS, PLANS, SPECS
 from validators.rules import check_digit_of
 
 TEMPLATES = 40
@@ -80,7 +80,7 @@ def record(journal: Journal, count: int, given: list[Template]) -> list[str]:
     while batch := list(islice(source, BATCH)):
         ids += [inbox_id(each.uid) for each in batch]
         journal.receive(batch)
-        while service.work(journal, SPECS, PARTNERS, "traffic"):
+        while service.work(journal, PLANS, PARTNERS, "traffic"):
             pass
     return ids
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 
-from core.calendar import eastern_day
-from core.envelope import Interchange
+from core.envelope import Interchange, messages_inside
 from core.findings import Fault
 from core.partner import Partner
 from core.register import Facts
@@ -22,17 +21,17 @@ def agreed(parsed: Parsed, facts: Facts) -> Parsed:
 
     A CONTRL may be repeated: it uses up no reference.
     """
-    partner, used = facts.partner, dict(facts.references)
+    partner, received, seen = facts.partner, parsed.received, set[str]()
     if partner is None or facts.unproven or not partner.active:
         return parsed
-    today = eastern_day(parsed.received.received_at)
     interchanges = []
     for interchange in parsed.interchanges:
         duplicate, reference = False, interchange.reference
         if reference and not _only_contrl(interchange):
-            duplicate = used.get(reference, parsed.received.digest) != parsed.received.digest
-            used[reference] = "by this transmission"
-        found = tuple(_check(interchange, partner, today, duplicate=duplicate))
+            taken = facts.register.taken(received.partner, reference, received.digest)
+            duplicate = taken or reference in seen
+            seen.add(reference)
+        found = tuple(_check(interchange, partner, received.day, duplicate=duplicate))
         interchanges.append(replace(interchange, faults=(*interchange.faults, *found)) if found else interchange)
     return replace(parsed, interchanges=tuple(interchanges))
 
@@ -70,20 +69,10 @@ def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate
         yield from fault("EDI-0113", "25", 12, "1")
 
 
-def messages_inside(parsed: Parsed) -> list[tuple[Interchange, list[int]]]:
-    """Return each interchange with the ordinals of its messages; of an empty one that of the message in its stead."""
-    inside = [
-        (each, [header.ordinal for group in each.groups for header in group.messages]) for each in parsed.interchanges
-    ]
-    held = {ordinal for _, ordinals in inside for ordinal in ordinals}
-    others = (message.ordinal for message in parsed.messages if message.ordinal not in held)
-    return [(each, ordinals or [next(others)]) for each, ordinals in inside]
-
-
 def envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:
     """Return the faults of interchange and group that each message inside shares, by ordinal."""
     found: dict[int, tuple[Fault, ...]] = {}
-    for interchange, ordinals in messages_inside(parsed):
+    for interchange, ordinals in messages_inside(parsed.interchanges, [message.ordinal for message in parsed.messages]):
         every = tuple(fault for group in interchange.groups for fault in group.faults)
         found |= dict.fromkeys(ordinals, (*interchange.faults, *every))
         for group in interchange.groups:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from core.calendar import eastern_day, is_correction, payment_due
-from core.declaration import Commodity, Declaration, MessageType, Nature, Value
-from core.register import Facts, VersionFact
+from core.declaration import Commodity, Declaration, MessageType, Nature, Value, VersionFact
+from core.register import Register, nature_of
 from core.specs import Pack, Rule, Specs
 
 
@@ -38,16 +37,17 @@ def lines_by_number(*declarations: Declaration) -> list[Lines]:
 
 @dataclass(slots=True)
 class Case:
-    """All that a check may look at beside its level; `today` is the day of receipt in Eastern Time.
+    """All that a check may look at beside its level; `now` is the moment of receipt, `today` its day in Eastern Time.
 
-    `history` holds the versions that the assessment engine did not refuse, oldest first, and `former` the latest.
+    `history` holds the versions on file that count, oldest first, and `former` the latest.
     """
 
     type: MessageType
     declaration: Declaration
-    facts: Facts
+    register: Register
     pack: Pack
     specs: Specs
+    now: datetime
     today: date
     history: tuple[VersionFact, ...]
     _lines: list[Lines] | None = None
@@ -67,7 +67,7 @@ class Case:
     @property
     def nature(self) -> Nature:
         """What the message is in law if it is accepted."""
-        return nature_of(self.type, self.declaration, self.facts)
+        return nature_of(self.type, self.history, self.declaration, self.now, self.specs.billing)
 
 
 class Term(NamedTuple):
@@ -141,23 +141,3 @@ def check(
         return run
 
     return register
-
-
-def nature_of(message_type: MessageType, declaration: Declaration, facts: Facts) -> Nature:
-    """Return what an accepted message is in law; the payment due date decides, not the sender.
-
-    A change until 23:59 Eastern Time on the due date of the original is a correction, later an adjustment; a change to
-    a declaration from before CARM, of which no version is known, is an adjustment. While the engine has not told the
-    due date, the billing period in which the original was accepted gives it.
-    """
-    if message_type is MessageType.WITHDRAW:
-        return Nature.WITHDRAWAL
-    if message_type is not MessageType.CORRECTION:
-        return Nature.ORIGINAL
-    number = declaration.transaction_number
-    history = [v for v in facts.histories.get(number, ()) if v.status != "refused"] if number else []
-    if not history:
-        return Nature.ADJUSTMENT
-    due = next((version.payment_due for version in history if version.payment_due), None)
-    due = due or payment_due(eastern_day(history[0].accepted_at))
-    return Nature.CORRECTION if is_correction(facts.now, due) else Nature.ADJUSTMENT

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
-from functools import cache, lru_cache
+from functools import lru_cache
+from typing import NamedTuple
 
 from core.declaration import Declaration, Level, MessageType, Unreadable
 from core.findings import Address, Bilingual, Fault
@@ -15,7 +15,7 @@ MISSING, UNREADABLE, NOT_LISTED, DOUBTFUL, NOT_USED, REPEATED = (f"CAD-000{n}" f
 
 # What a withdraw request must name, where the usage table has no column of its own for it: the declaration itself.
 IDENTITY = frozenset({"function_code", "transaction_number", "version"})
-WITHDRAW = "withdraw"
+LEVELS = ("declaration", "invoice", "commodity")
 
 LEVEL_NAMES = {
     "invoice": Bilingual("Invoice", "Facture"),
@@ -28,8 +28,7 @@ Coded = tuple[tuple[str, frozenset[str]], ...]
 Shape = Callable[[tuple[str, ...]], tuple[Problems, Coded]]
 
 
-@dataclass(frozen=True, slots=True)
-class Dictionary:
+class Levels(NamedTuple):
     """A pack's dictionary prepared for one message type and CAD type: one answer per shape of each level."""
 
     declaration: Shape
@@ -37,18 +36,35 @@ class Dictionary:
     commodity: Shape
 
 
-def check_elements(declaration: Declaration, pack: Pack, specs: Specs, message_type: MessageType) -> list[Fault]:
+class Dictionary:
+    """A pack's dictionary made ready to check by; what one message type and CAD type asks for is worked out once."""
+
+    def __init__(self, pack: Pack, specs: Specs) -> None:
+        self.pack, self.specs = pack, specs
+        self._levels: dict[tuple[MessageType, str | None], Levels] = {}
+
+    def levels(self, message_type: MessageType, cad_type: str | None) -> Levels:
+        """Return what is asked of a message type and a CAD type that the pack knows (None: of an unknown one)."""
+        key = message_type, cad_type
+        if key not in self._levels:
+            of_levels = (_shape(level, self.pack, self.specs, *key) for level in LEVELS)
+            self._levels[key] = Levels(*of_levels)
+        return self._levels[key]
+
+
+def check_elements(declaration: Declaration, message_type: MessageType, dictionary: Dictionary) -> list[Fault]:
     """Return what the dictionary finds wrong, level by level; an unreadable element is found once, as unreadable.
 
     An unknown or missing CAD type asks only for what every CAD type asks for. Source: the pack's own tables.
     """
-    dictionary = _dictionary(pack, specs, message_type, known_type(pack, declaration.text("cad_type")))
+    pack, specs = dictionary.pack, dictionary.specs
+    levels = dictionary.levels(message_type, known_type(pack, declaration.text("cad_type")))
     faults: list[Fault] = []
-    _check(declaration, dictionary.declaration, declaration, pack, specs, 0, 0, faults)
+    _check(declaration, levels.declaration, declaration, pack, specs, 0, 0, faults)
     for i, invoice in enumerate(declaration.invoices, 1):
-        _check(invoice, dictionary.invoice, declaration, pack, specs, i, 0, faults)
+        _check(invoice, levels.invoice, declaration, pack, specs, i, 0, faults)
         for j, commodity in enumerate(invoice.commodities, 1):
-            _check(commodity, dictionary.commodity, declaration, pack, specs, i, j, faults)
+            _check(commodity, levels.commodity, declaration, pack, specs, i, j, faults)
         if not invoice.commodities and message_type is not MessageType.WITHDRAW:
             faults.append(_absent("commodity", Address("", i, 1)))
     if not declaration.invoices and message_type is not MessageType.WITHDRAW:
@@ -126,14 +142,6 @@ def _check(
                 faults.append(fault)
 
 
-@lru_cache(maxsize=256)
-def _dictionary(pack: Pack, specs: Specs, message_type: MessageType, cad_type: str | None) -> Dictionary:
-    """Prepare the pack for one message type and CAD type (None: an unknown one)."""
-    return Dictionary(
-        *(_shape(level, pack, specs, message_type, cad_type) for level in ("declaration", "invoice", "commodity"))
-    )
-
-
 def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_type: str | None) -> Shape:
     """Return the remembered answer to: which elements are missing or out of place, and which have codes to look up."""
     elements = {name: element for name, element in pack.elements.items() if element.level == level}
@@ -161,22 +169,16 @@ def usage_of(name: str, pack: Pack, message_type: MessageType, cad_type: str | N
     """Return M, O or X for the element; for an unknown CAD type M or X only where all types agree."""
     if message_type is MessageType.WITHDRAW:
         row = pack.usage.get(name, {})
-        return row.get(WITHDRAW) or ("M" if name in IDENTITY else "O")
+        return row.get("withdraw") or ("M" if name in IDENTITY else "O")
     if cad_type is not None:
         return pack.usage_of(name, cad_type)
-    uses = {pack.usage_of(name, each) for each in _types(pack) | {"*"}}
+    uses = {pack.usage_of(name, each) for each in pack.cad_types | {"*"}}
     return uses.pop() if len(uses) == 1 else "O"
-
-
-@cache
-def _types(pack: Pack) -> frozenset[str]:
-    """Return the CAD types that the usage table has columns for."""
-    return frozenset(column for row in pack.usage.values() for column in row) - {"*", WITHDRAW}
 
 
 def known_type(pack: Pack, cad_type: str | None) -> str | None:
     """Return the CAD type if the usage table knows it; with no columns at all every type is treated alike."""
-    types = _types(pack)
+    types = pack.cad_types
     return cad_type if cad_type in types else (None if types else "*")
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import lru_cache
 
-from core.calendar import eastern_day
 from core.declaration import Declaration, Level, MessageType
 from core.errors import SpecError
 from core.findings import Address, Fault
-from core.register import Facts
+from core.register import Register
 from core.specs import Pack, Rule, Specs
-from validators.checks import Bound, Case, Hit, Term, nature_of
+from core.transmission import Received
+from validators.checks import Bound, Case, Hit, Term
 from validators.elements import details_of, known_type, usage_of
 from validators.rules import CHECKS  # from there, so that importing the rulebook registers every check
 
-__all__ = ["apply_rules", "check_rule", "check_rules", "nature_of"]
+__all__ = ["apply_rules", "check_rule", "check_rules"]
 
 LEVELS = ("declaration", "invoice", "commodity")
 
@@ -121,23 +121,34 @@ def check_rules(pack: Pack, specs: Specs | None = None) -> None:
 Shape = Callable[[tuple[str, ...]], tuple[Bound, ...]]
 
 
-@cache
-def _bound(pack: Pack) -> tuple[Bound, ...]:
-    """Return all rules of the pack made ready."""
-    check_rules(pack)
-    return tuple(bind(rule, pack) for rule in pack.rules)
+class Rulebook:
+    """A pack's rules made ready to run; which of them one message type and CAD type needs is worked out once.
 
-
-@lru_cache(maxsize=256)
-def _plan(pack: Pack, message_type: MessageType, cad_type: str | None) -> tuple[Shape, ...]:
-    """Return, per level, which rules can say anything at all about a level with the given elements present.
-
-    Conditions on the message type and CAD type are settled here, so that a message runs only what concerns it.
+    Raises SpecError for a rule that cannot be run.
     """
+
+    def __init__(self, pack: Pack, specs: Specs) -> None:
+        check_rules(pack, specs)
+        self.pack, self.specs = pack, specs
+        self._bound = tuple(bind(rule, pack) for rule in pack.rules)
+        self._plans: dict[tuple[MessageType, str | None], tuple[Shape, ...]] = {}
+
+    def plan(self, message_type: MessageType, cad_type: str | None) -> tuple[Shape, ...]:
+        """Return, per level, which rules can say anything at all about a level with the given elements present.
+
+        Conditions on the message type and CAD type are settled here, so that a message runs only what concerns it.
+        """
+        key = message_type, cad_type
+        if key not in self._plans:
+            self._plans[key] = _plan(self._bound, self.pack, *key)
+        return self._plans[key]
+
+
+def _plan(rules: Iterable[Bound], pack: Pack, message_type: MessageType, cad_type: str | None) -> tuple[Shape, ...]:
     settled = Level({"type": str(message_type), **({} if cad_type is None else {"cad_type": cad_type})})
     known = known_type(pack, cad_type)
     plans: dict[str, list[Bound]] = {level: [] for level in LEVELS}
-    for bound in _bound(pack):
+    for bound in rules:
         ahead = [term for term in bound.terms if term.name in {"type", "cad_type"}]
         if not all(_holds(term, settled) for term in ahead):
             continue
@@ -162,24 +173,23 @@ def _shape(rules: list[Bound]) -> Shape:
 
 
 def apply_rules(
-    message_type: MessageType, declaration: Declaration, facts: Facts, pack: Pack, specs: Specs
+    message_type: MessageType, declaration: Declaration, register: Register, received: Received, rulebook: Rulebook
 ) -> list[Fault]:
     """Return the faults that the pack's rules find; rules see readable values only, so nothing is reported twice."""
-    cad_type = declaration.text("cad_type")
+    pack, cad_type = rulebook.pack, declaration.text("cad_type")
     if known_type(pack, cad_type) is None:
         cad_type = None  # its own finding says so, and senders' inventions are not remembered
-    number = declaration.text("transaction_number")
-    known = facts.histories.get(number, ()) if number else ()
     case = Case(
         type=message_type,
         declaration=declaration,
-        facts=facts,
+        register=register,
         pack=pack,
-        specs=specs,
-        today=eastern_day(facts.now),
-        history=tuple(version for version in known if version.status != "refused") if known else (),
+        specs=rulebook.specs,
+        now=received.received_at,
+        today=received.day,
+        history=register.history(declaration.transaction_number),
     )
-    of_declaration, of_invoice, of_commodity = _plan(pack, message_type, cad_type)
+    of_declaration, of_invoice, of_commodity = rulebook.plan(message_type, cad_type)
     faults: list[Fault] = []
     _run(of_declaration(tuple(declaration.values)), declaration, case, 0, 0, faults)
     for i, invoice in enumerate(declaration.invoices, 1):

@@ -401,31 +401,53 @@ def change_without_original(declaration: Declaration, case: Case, bound: Bound) 
 
 
 @check()
+def original_version(declaration: Declaration, case: Case, bound: Bound) -> Iterable[Hit]:
+    """Require the version of an original: the first, or what the pack says of one that the engine refused before."""
+    text, allowed = declaration.text(bound.element), _next_versions(declaration, case, original=True)
+    return OK if text is None or _number(text) in allowed else (Hit(bound.element, expected=_versions(allowed)),)
+
+
+@check()
 def version_repeated(declaration: Declaration, case: Case, bound: Bound) -> Iterable[Hit]:
     """Require the version of a change to be later than the latest one."""
-    return _version(declaration, case, bound, lambda given, latest: given <= latest)
+    return _version(declaration, case, bound, lambda given, allowed: given < allowed[0])
 
 
 @check()
 def version_skips(declaration: Declaration, case: Case, bound: Bound) -> Iterable[Hit]:
     """Require the version of a change to follow the latest one without a gap."""
-    return _version(declaration, case, bound, lambda given, latest: given > latest + 1)
+    return _version(declaration, case, bound, lambda given, allowed: given > allowed[-1])
 
 
 @check()
 def version_to_withdraw(declaration: Declaration, case: Case, bound: Bound) -> Iterable[Hit]:
     """Require a withdraw request to name the latest version or the one after it."""
-    return _version(declaration, case, bound, lambda given, latest: given not in {latest, latest + 1})
+    latest = case.former.version if case.former else 0
+    return _version(declaration, case, bound, lambda given, _: given not in {latest, latest + 1})
 
 
-def _version(declaration: Declaration, case: Case, bound: Bound, wrong: Callable[[int, int], bool]) -> Iterable[Hit]:
+def _version(declaration: Declaration, case: Case, bound: Bound, wrong: Callable[[int, range], bool]) -> Iterable[Hit]:
     text, former = declaration.text(bound.element), case.former
-    if former is None or text is None or not (text.isascii() and text.isdigit()):
+    given = _number(text) if text else None
+    if former is None or given is None:
         return OK
-    if not wrong(int(text), former.version):
+    allowed = _next_versions(declaration, case)
+    if not wrong(given, allowed):
         return OK
-    details = {"latest": f"{former.version:05}"}
-    return (Hit(bound.element, expected=f"{former.version + 1:05}", details=details),)
+    return (Hit(bound.element, expected=_versions(allowed), details={"latest": f"{former.version:05}"}),)
+
+
+def _next_versions(declaration: Declaration, case: Case, *, original: bool = False) -> range:
+    """Return the versions that the next original or change may carry."""
+    return case.register.next_versions(declaration.transaction_number, case.pack.refused_versions, original=original)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _versions(numbers: range) -> str:
+    return ", ".join(f"{number:05}" for number in numbers)
 
 
 @check()

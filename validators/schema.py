@@ -6,9 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.declaration import MessageType, Unreadable
@@ -53,7 +52,23 @@ class Trouble(NamedTuple):
     sure: bool = True
 
 
-def explain(root: Any, pack: Pack, place_of: Callable[[Any], Place], misfits: Sequence[Any] = ()) -> list[Fault]:
+class Explainer:
+    """Explains by a pack's schema, which is built when there is first something to explain: it takes a second."""
+
+    def __init__(self, pack: Pack) -> None:
+        self.pack = pack
+
+    @cached_property
+    def schema(self) -> xmlschema.XMLSchema10:
+        """The schema, from local files only."""
+        import xmlschema  # only when there is something to explain: an eighth of every program's start
+
+        return xmlschema.XMLSchema10(str(self.pack.schema), allow="local", defuse="always")
+
+
+def explain(
+    root: Any, explainer: Explainer, place_of: Callable[[Any], Place], misfits: Sequence[Any] = ()
+) -> list[Fault]:
     """Return the faults of a parsed document (lxml's root element) that does not fit the pack's schema.
 
     Empty if the dictionary check is sure to report every one of them, as missing or not in its format: then that goes
@@ -61,12 +76,12 @@ def explain(root: Any, pack: Pack, place_of: Callable[[Any], Place], misfits: Se
     that libxml2 found at fault: of a large document only those and their surroundings are looked at, since xmlschema
     goes through all that it is given, and takes a hundred times as long as libxml2.
     """
-    originals: dict[Any, Any] = {}
+    pack, originals = explainer.pack, dict[Any, Any]()
     looked_at = root
     if misfits and sum(1 for _ in islice(root.iter(), EXPLAINED_NODES + 1)) > EXPLAINED_NODES:
         keep = {above for node in misfits for above in (node, *node.iterancestors())}
         looked_at = _excerpt(root, keep, originals)
-    found = [each._replace(node=originals.get(each.node, each.node)) for each in _troubles(looked_at, pack)]
+    found = [each._replace(node=originals.get(each.node, each.node)) for each in _troubles(looked_at, explainer)]
     told = {each.node for each in found}
     blanks = [_blank(node, pack) for node in misfits if node not in told and _odd_blank(node)]
     troubles = [*found, *blanks] or [_stray(root)]
@@ -96,28 +111,20 @@ def _excerpt(node: Any, keep: Collection[Any], originals: dict[Any, Any]) -> Any
     return copy
 
 
-@cache
-def _schema(path: Path) -> xmlschema.XMLSchema10:
-    """Return the schema, built once, from local files only."""
-    import xmlschema  # only when there is something to explain: an eighth of every program's start
-
-    return xmlschema.XMLSchema10(str(path), allow="local", defuse="always")
-
-
-def _errors(root: Any, pack: Pack) -> Iterator[Any]:
+def _errors(root: Any, explainer: Explainer) -> Iterator[Any]:
     """Yield xmlschema's errors, up to where it gives up itself (it raises at an unknown xsi:type)."""
     import xmlschema
 
     with suppress(xmlschema.XMLSchemaException, LookupError):
-        yield from _schema(pack.schema).iter_errors(root)
+        yield from explainer.schema.iter_errors(root)
 
 
-def _troubles(root: Any, pack: Pack) -> list[Trouble]:
+def _troubles(root: Any, explainer: Explainer) -> list[Trouble]:
     """Return the schema's errors, each place once."""
     import xmlschema
 
-    found: dict[tuple[str, str], Trouble] = {}
-    for error in islice(_errors(root, pack), ERRORS_EXPLAINED):
+    pack, found = explainer.pack, dict[tuple[str, str], Trouble]()
+    for error in islice(_errors(root, explainer), ERRORS_EXPLAINED):
         node, reason = error.elem if error.elem is not None else root, error.reason or str(error.message)
         attribute = ATTRIBUTE.match(reason)
         key = next(filter(None, attribute.groups())) if attribute else ""

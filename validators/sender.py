@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
-from core.calendar import eastern_day
 from core.declaration import Declaration
 from core.envelope import Envelope
 from core.findings import Address, Fault
 from core.partner import Partner
-from core.register import Facts
-from core.specs import Specs
 
 # Found by the transport, before anything is read: RabbitMQ's user is missing, or is not the queue's owner.
 ANONYMOUS, SOMEBODY_ELSE = "GTW-0012", "GTW-0013"
@@ -19,7 +17,7 @@ UNKNOWN, OTHER_ENVELOPE, NO_AUTHORITY, CLOSED = "GTW-0003", "GTW-0004", "GTW-000
 OTHER_RECIPIENT, NO_TESTS = "GTW-0015", "GTW-0016"
 
 
-def check_sender(envelope: Envelope, declaration: Declaration, facts: Facts, specs: Specs) -> list[Fault]:
+def check_sender(envelope: Envelope, declaration: Declaration, partner: Partner | None, day: date) -> list[Fault]:
     """Return the faults of who sends: unknown, closed, not whom the envelope names, or without authority that day.
 
     Also what the envelope says against the agreement; an EDIFACT interchange is held to that before (see
@@ -27,7 +25,6 @@ def check_sender(envelope: Envelope, declaration: Declaration, facts: Facts, spe
     Authority is exact, BN15 by BN15, on the day of receipt in Eastern Time (TCC24-144: "Broker or Agent not
     authorized to submit declaration").
     """
-    partner = facts.partner
     if partner is None:
         return [Fault(UNKNOWN, Address(""), value=envelope.sender)]
     if not partner.active:
@@ -40,12 +37,11 @@ def check_sender(envelope: Envelope, declaration: Declaration, facts: Facts, spe
         return [Fault(OTHER_RECIPIENT, Address(""), value=envelope.recipient, expected=", ".join(ours.ids))]
     if envelope.test and not ours.tests:
         return [Fault(NO_TESTS, Address(""))]
-    return list(_unauthorized(partner, declaration, facts))
+    return list(_unauthorized(partner, declaration, day))
 
 
-def _unauthorized(partner: Partner, declaration: Declaration, facts: Facts) -> Iterator[Fault]:
+def _unauthorized(partner: Partner, declaration: Declaration, day: date) -> Iterator[Fault]:
     """Yield the importer accounts that the partner may not declare for on the day of receipt."""
-    day = eastern_day(facts.now)
     number = declaration.text("importer_bn")
     if number is None:
         return

@@ -15,21 +15,21 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from core import calendar
 from core.declaration import Declaration, MessageType, Nature
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
-from core.register import Facts, VersionFact
+from core.register import ASSESSED, Facts, Register, nature_of
+from core.register import effect_of as made_of
 from core.specs import Pack, Specs
 from core.transmission import Judged, Message, Parsed, Received, stable_id
 from gateway import pipeline
 from gateway.cli.shared import CONFIDENCES, FORMAT, LANGUAGE, named_partner, open_journal, out, read_file
 from gateway.desk.diff import Diff, compare, effect_of, line_differences
 from gateway.engine.assess import load_rates
+from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
 from routing.partners import load_partners
-from validators.rulebook import nature_of
 
 WORDS = {
     "declaration": Bilingual("declaration", "déclaration"),
@@ -123,19 +123,21 @@ def diff_command(former: str, later: str, form: str, lang: str) -> None:
     Exit code: 0 no difference, 1 different, 2 cannot.
     """
     settings = from_environment()
-    specs = pipeline.prepare(settings.specs)
-    before, after = (_side(each, settings, specs) for each in (former, later))
+    plans = prepare(settings.specs)
+    specs = plans.specs
+    before, after = (_side(each, settings, plans) for each in (former, later))
     pack = _pack(specs, before.message, after.message)
     facts = _facts(before, after, specs)
     early, late = before.message.declaration, after.message.declaration
     if early is None or late is None:
         raise GatewayError("a message that cannot be read as a declaration has nothing to be compared")
-    nature = _nature(early, late, after.message.type, facts)
+    now = after.parsed.received.received_at
+    nature = _nature(early, late, after, facts, specs)
     judged = next(
-        one for one in pipeline.judge(after.parsed, facts, specs).judged if one.message.ordinal == after.message.ordinal
+        one for one in pipeline.judge(after.parsed, facts, plans).judged if one.message.ordinal == after.message.ordinal
     )
-    effect = effect_of(before.message, after.message, nature, load_rates(), facts.now)
-    found = compare(before.message, after.message, pack, specs, nature, calendar.eastern_day(facts.now), effect)
+    effect = effect_of(before.message, after.message, nature, load_rates(), now)
+    found = compare(before.message, after.message, pack, specs, nature, after.parsed.received.day, effect)
     if form == "json":
         click.echo(json.dumps(_as_json(found, judged, nature, before, after, lang), ensure_ascii=False, indent=2))
     else:
@@ -143,27 +145,27 @@ def diff_command(former: str, later: str, form: str, lang: str) -> None:
     sys.exit(1 if found else 0)
 
 
-def _side(what: str, settings: Settings, specs: Specs) -> Side:
+def _side(what: str, settings: Settings, plans: Plans) -> Side:
     """Return the message that a file or an id names; raises GatewayError if there is none."""
     found = re.fullmatch(r"(.*?)(?:#(\d+))?", what, re.DOTALL)
     name, ordinal = (found[1], int(found[2] or 0)) if found else (what, 0)
     partners = load_partners(settings.partners)
     if Path(name).is_file():
         received = Received(stable_id("diff", name), None, read_file(Path(name)), datetime.now(UTC))
-        parsed = pipeline.parse(received, specs)
+        parsed = pipeline.parse(received, plans)
         first = parsed.messages[0]
         partner: Partner | None = named_partner(first.envelope, first.declaration, partners.values())
-        return Side(what, parsed, _message(what, parsed, ordinal), Facts(received.received_at, partner))
+        return Side(what, parsed, _message(what, parsed, ordinal), Facts(partner))
     with open_journal(settings, otherwise=f"there is no file {name!r}, and ") as journal:
         sequence = journal.sequence_of(name)
         if sequence is None:
             raise GatewayError(f"there is no file {name!r}, and no message with an id that starts so")
         (row,) = journal.recorded([sequence])
-        parsed = pipeline.parse(row.received, specs)
+        parsed = pipeline.parse(row.received, plans)
         message = _message(what, parsed, ordinal)
         number = message.declaration.transaction_number if message.declaration else None
         (known,) = journal.facts_then([(row, [number] if number else [], [])])
-    return Side(what, parsed, message, Facts(row.received_at, partners.get(row.partner or ""), known.histories))
+    return Side(what, parsed, message, Facts(partners.get(row.partner or ""), Register(known.versions)))
 
 
 def _message(what: str, parsed: Parsed, ordinal: int) -> Message:
@@ -180,12 +182,14 @@ def _pack(specs: Specs, *messages: Message) -> Pack:
     return max((pack for pack in specs.packs if pack.key in keys), key=lambda pack: len(pack.elements))
 
 
-def _nature(early: Declaration, late: Declaration, type_: MessageType, facts: Facts) -> Nature:
+def _nature(early: Declaration, late: Declaration, after: Side, facts: Facts, specs: Specs) -> Nature:
     """Return what B is: an original, unless it is a change or says that it is a later version of A's number."""
     later = early.transaction_number == late.transaction_number and _version(late) > 1
+    type_ = after.message.type
     if type_ is MessageType.DECLARATION and later:
         type_ = MessageType.CORRECTION
-    return nature_of(type_, late, facts)
+    history = facts.register.history(late.transaction_number)
+    return nature_of(type_, history, late, after.parsed.received.received_at, specs.billing)
 
 
 def _version(declaration: Declaration) -> int:
@@ -201,14 +205,15 @@ def _facts(before: Side, after: Side, specs: Specs) -> Facts:
     if early is None or number is None or early.transaction_number != number:
         return after.facts
     if after.message.type is MessageType.DECLARATION:  # another try at an original: no number used twice
-        return replace(after.facts, histories={})
-    if number in after.facts.histories:
+        return replace(after.facts, register=Register())
+    if after.facts.register.attempts(number):
         return after.facts
-    accounted = early.day("accounting_date") or calendar.eastern_day(before.facts.now)
-    due = calendar.payment_due(accounted, specs.billing)
     partner = after.facts.partner.id if after.facts.partner else ""
-    fact = VersionFact(_version(early), partner, Nature.ORIGINAL, "assessed", early, before.facts.now, due)
-    return replace(after.facts, histories={number: (fact,)})
+    first = made_of(
+        MessageType.DECLARATION, early, partner, Register(), before.parsed.received.received_at, specs.billing
+    )
+    fact = replace(first, version=_version(early), status=ASSESSED)
+    return replace(after.facts, register=Register().with_version(fact))
 
 
 # ------------------------------------------------------------------------------------------------ shown

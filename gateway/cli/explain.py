@@ -25,6 +25,7 @@ from gateway.cli.shared import CONFIDENCES, HTML, LANGUAGE, files_with_facts, op
 from gateway.desk import replay
 from gateway.desk.explain import Explained, Remark, explain, where
 from gateway.journal import RESEND_OF, Journal, Recorded
+from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
 from routing.partners import load_partners
 
@@ -57,15 +58,15 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
     Exit code: 0 accepted (or the finding explained), 1 something refused, 2 cannot.
     """
     settings = from_environment()
-    specs = pipeline.prepare(settings.specs)
+    plans = prepare(settings.specs)
     if all(CODE.fullmatch(each) and not Path(each).exists() for each in what):
         if html:
             raise click.UsageError("--html is for messages")
         for code in what:
-            _print_code(code, specs, lang)
+            _print_code(code, plans.specs, lang)
         return
-    asked = judge_all(what, settings, specs, partner_id, lang)
-    explained = [explain(each.judged, each.partner, specs, lang) for each in asked]
+    asked = judge_all(what, settings, plans, partner_id, lang)
+    explained = [explain(each.judged, each.partner, plans.specs, lang) for each in asked]
     if html:
         page = pages.render(
             "explain.html",
@@ -93,14 +94,14 @@ class Asked(NamedTuple):
     partner: Partner | None
 
 
-def judge_all(what: Iterable[str], settings: Settings, specs: Specs, partner_id: str | None, lang: str) -> list[Asked]:
+def judge_all(what: Iterable[str], settings: Settings, plans: Plans, partner_id: str | None, lang: str) -> list[Asked]:
     """Return every message of the files or recorded transmissions, judged; raises GatewayError for what is neither."""
     given = list(what)
     files = [Path(each) for each in given if Path(each).exists()]
     if len(files) == len(given):
         asked: list[Asked] = []
-        for path, parsed, facts, trial in files_with_facts(files, settings, specs, partner_id):
-            outcome = pipeline.judge(parsed, facts, specs)
+        for path, parsed, facts, trial in files_with_facts(files, settings, plans, partner_id):
+            outcome = pipeline.judge(parsed, facts, plans)
             trial.remember(outcome)
             asked += [Asked(path.name, None, one, facts.partner) for one in outcome.judged]
         return asked
@@ -117,7 +118,7 @@ def judge_all(what: Iterable[str], settings: Settings, specs: Specs, partner_id:
         asked = []
         for sequence in sequences:
             rows = [_first(row, journal, lang) for row in journal.recorded([sequence])]
-            for row, carried in replay.judge_again(rows, journal, specs, partners, lambda row: row.id):
+            for row, carried in replay.judge_again(rows, journal, plans, partners, lambda row: row.id):
                 if isinstance(carried, Exception):
                     raise GatewayError(f"{row.id} cannot be carried: {replay.reason_of(carried)}")
                 partner = partners.get(row.partner or "")

@@ -40,6 +40,7 @@ from gateway.cli.shared import (
 )
 from gateway.desk.explain import where
 from gateway.journal import RESEND_OF, Journal, inbox_id
+from gateway.plans import prepare
 from gateway.queues.broker import Letter, mask, open_broker, uid_of, users_of
 from gateway.queues.embedded import store_of
 from gateway.settings import HOME, Settings, from_environment
@@ -136,11 +137,11 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
     Exit code: 0 all accepted, 1 something refused, 2 unreadable file or bad usage.
     """
     settings = from_environment()
-    loaded = pipeline.prepare(settings.specs)
+    plans = prepare(settings.specs)
     shown: list[dict[str, Any]] = []
     refused = False
-    for path, parsed, facts, trial in files_with_facts(paths, settings, loaded, partner_id):
-        outcome = pipeline.judge(parsed, facts, loaded)
+    for path, parsed, facts, trial in files_with_facts(paths, settings, plans, partner_id):
+        outcome = pipeline.judge(parsed, facts, plans)
         trial.remember(outcome)
         for one in outcome.judged:
             refused |= one.verdict is Verdict.REFUSED
@@ -199,7 +200,7 @@ def _print_judged(path: Path, one: Judged, lang: str) -> None:
     else:
         heading = Text(f"{path}: {syntax} {kind}{number} from {sender or 'an unknown sender'}: ")
     out.print(heading.append(said, style), soft_wrap=True)
-    text = message.locator.text().splitlines() if one.findings else []
+    text = message.document.text().splitlines() if one.findings else []
     for finding in one.findings:
         _print_finding(finding, text, lang)
 
@@ -436,9 +437,9 @@ def _examine_packages(_settings: Settings, _declare: bool) -> str:
 
 
 def _examine_specs(settings: Settings, _declare: bool) -> str:
-    loaded = pipeline.prepare(settings.specs)
-    packs = ", ".join(f"{pack.id} {pack.version} ({pack.statement})" for pack in loaded.packs)
-    return f"{packs}; digest {loaded.digest[:12]}"
+    plans = prepare(settings.specs)
+    packs = ", ".join(f"{pack.id} {pack.version} ({pack.statement})" for pack in plans.specs.packs)
+    return f"{packs}; digest {plans.digest[:12]}"
 
 
 def _examine_partners(settings: Settings, _declare: bool) -> str:

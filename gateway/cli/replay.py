@@ -21,7 +21,6 @@ from rich.text import Text
 from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Bilingual
-from core.specs import Specs
 from core.transmission import Outcome, Verdict
 from gateway import pages, pipeline
 from gateway.catalogue import in_words
@@ -41,10 +40,11 @@ from gateway.cli.shared import (
 from gateway.desk import replay
 from gateway.desk.trial import differences, play, read_expectations
 from gateway.journal import RESEND_OF, Execution, Journal, Recorded, Selection
+from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
 from gateway.trade.replies import ANSWERS
 from routing.partners import load_partners
-from validators.explain import text_of
+from validators.words import texts_of
 
 DIFFERENT, CANNOT = 1, 2
 
@@ -183,15 +183,15 @@ def _again(
     settings: Settings, wanted: Selection, ids: tuple[str, ...], send: bool, operator: str, form: str, lang: str
 ) -> bool:
     """Replay recorded messages and keep what came of it; tell whether anything differs."""
-    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    plans, partners = prepare(settings.specs), load_partners(settings.partners)
     shown: list[dict[str, Any]] = []
     with open_journal(settings) as journal:
-        for row, outcome in _executions(journal, wanted, ids, specs, partners):
+        for row, outcome in _executions(journal, wanted, ids, plans, partners):
             if isinstance(outcome, Exception):
                 shown.append(_shown(row, None, isinstance(outcome, Repeat), 0, replay.reason_of(outcome)))
                 continue
             same = replay.agrees(row, outcome)
-            execution = Execution(row.sequence, row.id, operator, specs.digest, outcome, same)
+            execution = Execution(row.sequence, row.id, operator, plans.digest, outcome, same)
             id_ = journal.keep_execution(execution, datetime.now(UTC))
             sent = journal.send_execution(id_, operator, datetime.now(UTC)) if send and same else 0
             shown.append(_shown(row, outcome, same, sent, ""))
@@ -202,7 +202,7 @@ def _again(
 
 
 def _executions(
-    journal: Journal, wanted: Selection, ids: tuple[str, ...], specs: Specs, partners: Any
+    journal: Journal, wanted: Selection, ids: tuple[str, ...], plans: Plans, partners: Any
 ) -> Iterator[tuple[Recorded, Outcome | Exception]]:
     """Yield the selected messages judged again; those that repeat an earlier one have nothing to be judged."""
     some = [_sequence(journal, id_) for id_ in ids] if ids else None
@@ -213,7 +213,7 @@ def _executions(
         for row in repeats:
             yield row, Repeat(row.note or "")
         again = [row for row in rows if row not in repeats]
-        yield from replay.judge_again(again, journal, specs, partners, lambda row: uuid.uuid4().hex)
+        yield from replay.judge_again(again, journal, plans, partners, lambda row: uuid.uuid4().hex)
 
 
 class Repeat(GatewayError):
@@ -315,11 +315,11 @@ def _again_files(
     paths: tuple[Path, ...], settings: Settings, partner_id: str | None, operator: str, form: str, lang: str
 ) -> bool:
     """Replay files in order, each remembered for the next, and keep what came of them; tell whether any is refused."""
-    specs = pipeline.prepare(settings.specs)
+    plans = prepare(settings.specs)
     shown: list[dict[str, Any]] = []
     with open_journal(settings, make=True) as journal:
-        for path, outcome in _outcomes(paths, settings, specs, partner_id):
-            journal.keep_execution(Execution(None, str(path), operator, specs.digest, outcome, True), datetime.now(UTC))
+        for path, outcome in _outcomes(paths, settings, plans, partner_id):
+            journal.keep_execution(Execution(None, str(path), operator, plans.digest, outcome, True), datetime.now(UTC))
             shown.append({"file": str(path), "execution": outcome.received.id, "after": _verdicts(outcome)})
     if form == "json":
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
@@ -333,11 +333,11 @@ def _again_files(
 
 
 def _outcomes(
-    paths: tuple[Path, ...], settings: Settings, specs: Specs, partner_id: str | None
+    paths: tuple[Path, ...], settings: Settings, plans: Plans, partner_id: str | None
 ) -> Iterator[tuple[Path, Outcome]]:
     """Yield files judged in order; what is accepted is known to those after it."""
-    for path, parsed, facts, trial in files_with_facts(paths, settings, specs, partner_id):
-        outcome = pipeline.judge(parsed, facts, specs)
+    for path, parsed, facts, trial in files_with_facts(paths, settings, plans, partner_id):
+        outcome = pipeline.judge(parsed, facts, plans)
         trial.remember(outcome)
         yield path, outcome
 
@@ -349,15 +349,15 @@ def _what_if(
     settings: Settings, wanted: Selection, root: Path, processes: int, form: str, html: Path | None, lang: str
 ) -> bool:
     """Judge recorded traffic by another specification and report; tell whether anything changes."""
-    specs, partners = pipeline.prepare(root), load_partners(settings.partners)
+    plans, partners = prepare(root), load_partners(settings.partners)
     with open_journal(settings) as journal:
         total = journal.count_selected(wanted)
     if wanted.partner and not total:
         known_partner(wanted.partner, partners)
     processes = min(processes, 1 + total // FEW)  # starting one costs as much as judging some hundreds
     with _progress(total, lang) as advance:
-        result = replay.what_if(settings, wanted, specs, processes, advance, time.monotonic)
-    return _report(result, specs, pipeline.prepare(settings.specs), wanted, form, html, lang)
+        result = replay.what_if(settings, wanted, plans, processes, advance, time.monotonic)
+    return _report(result, plans, prepare(settings.specs), wanted, form, html, lang)
 
 
 def _what_if_files(
@@ -365,7 +365,7 @@ def _what_if_files(
     lang: str,
 ) -> bool:  # fmt: skip
     """Judge files by the present specification and by another one, and report; tell whether anything changes."""
-    other, present = pipeline.prepare(root), pipeline.prepare(settings.specs)
+    other, present = prepare(root), prepare(settings.specs)
     result = replay.WhatIf(other.digest)
     started = time.monotonic()
     for path, parsed, facts, trial in files_with_facts(paths, settings, present, partner_id):
@@ -397,33 +397,33 @@ def _progress(total: int, lang: str) -> Iterator[Any]:
 
 
 def _report(
-    result: replay.WhatIf, specs: Specs, present: Specs, wanted: Selection, form: str, html: Path | None, lang: str
+    result: replay.WhatIf, plans: Plans, present: Plans, wanted: Selection, form: str, html: Path | None, lang: str
 ) -> bool:
     """Print a what-if's result, write its page, and tell whether anything changes."""
     sums = result.tally
     codes = {key[0] for key in (*sums.new, *sums.gone)}
-    meanings = {code: _meaning(code, specs, present, lang) for code in codes}
+    meanings = {code: _meaning(code, plans, present, lang) for code in codes}
     if html:
-        pages.write(html, _page(result, specs, wanted, lang, meanings))
+        pages.write(html, _page(result, plans, wanted, lang, meanings))
     if form == "json":
-        for piece in replay.as_json(result, specs):
+        for piece in replay.as_json(result, plans):
             click.echo(piece, nl=False)
         click.echo()
     else:
-        _print_what_if(result, specs, meanings, lang)
+        _print_what_if(result, plans, meanings, lang)
     return bool(sums.turned or sums.only_findings or sums.failed)
 
 
-def _meaning(code: str, specs: Specs, present: Specs, lang: str) -> str:
+def _meaning(code: str, plans: Plans, present: Plans, lang: str) -> str:
     """Return what a finding says, by the specification that knows it."""
-    for each in (specs, present):
+    for each in (plans.specs, present.specs):
         for pack in each.packs:
-            if found := text_of(code, each, pack):
+            if found := texts_of(each, pack).get(code):
                 return in_words(found.text, None).speak(lang)
     return ""
 
 
-def _print_what_if(result: replay.WhatIf, specs: Specs, meanings: Mapping[str, str], lang: str) -> None:
+def _print_what_if(result: replay.WhatIf, plans: Plans, meanings: Mapping[str, str], lang: str) -> None:
     """Print a what-if's result: the verdicts, by finding, by sender, and examples."""
     sums, colon = result.tally, " :" if lang == "fr" else ":"
 
@@ -433,9 +433,9 @@ def _print_what_if(result: replay.WhatIf, specs: Specs, meanings: Mapping[str, s
     messages, turned, other = count(sums.messages), count(sums.turned), count(sums.only_findings)
     speed = f"({count(result.seconds, 1)} s, {count(result.per_second)}/s)"
     told = Bilingual(
-        f"What if {specs.root} had judged: {messages} messages, {turned} get another verdict,"
+        f"What if {plans.specs.root} had judged: {messages} messages, {turned} get another verdict,"
         f" {other} keep theirs with other findings {speed}",
-        f"Et si {specs.root} avait jugé {messages} messages : {turned} avec un autre verdict,"
+        f"Et si {plans.specs.root} avait jugé {messages} messages : {turned} avec un autre verdict,"
         f" {other} avec le même et d'autres constats {speed}",
     )
     out.print(told.speak(lang))
@@ -473,7 +473,7 @@ def _print_what_if(result: replay.WhatIf, specs: Specs, meanings: Mapping[str, s
             out.print(Text(f"  {where}{colon} {before} -> {after}{colon} {text}"))
 
 
-def _page(result: replay.WhatIf, specs: Specs, wanted: Selection, lang: str, meanings: Mapping[str, str]) -> str:
+def _page(result: replay.WhatIf, plans: Plans, wanted: Selection, lang: str, meanings: Mapping[str, str]) -> str:
     """Return the what-if's page."""
     verdict = VERDICTS[wanted.verdict].speak(lang) if wanted.verdict else None
     chosen = {
@@ -486,7 +486,7 @@ def _page(result: replay.WhatIf, specs: Specs, wanted: Selection, lang: str, mea
     return pages.render(
         "whatif.html",
         lang,
-        specs_name=specs.root.name or str(specs.root),
+        specs_name=plans.specs.root.name or str(plans.specs.root),
         digest=result.digest,
         selection=", ".join(filter(None, [span, *(f"{_word(k, lang)} {v}" for k, v in chosen.items() if v)])),
         made_at=eastern(datetime.now(UTC), lang),
@@ -507,10 +507,10 @@ def _page(result: replay.WhatIf, specs: Specs, wanted: Selection, lang: str, mea
 
 def _samples(paths: tuple[Path, ...], settings: Settings, form: str, lang: str) -> bool:
     """Play tables of expectations; print passes and failures, differences side by side; tell whether any failed."""
-    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    plans, partners = prepare(settings.specs), load_partners(settings.partners)
     shown: list[dict[str, Any]] = []
     for path in paths:
-        for expected, came in play(read_expectations(path), specs, partners, datetime.now(UTC)):
+        for expected, came in play(read_expectations(path), plans, partners, datetime.now(UTC)):
             found = differences(expected, came)
             shown.append(
                 {
@@ -602,7 +602,7 @@ def parked_show(id_: str, lang: str) -> None:
     Exit code: 0 shown, 2 not parked.
     """
     settings = from_environment()
-    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    plans, partners = prepare(settings.specs), load_partners(settings.partners)
     with open_journal(settings) as journal:
         row = _parked(journal, id_)
         life = journal.show(row.id) or {}
@@ -624,7 +624,7 @@ def parked_show(id_: str, lang: str) -> None:
             at, event = eastern(datetime.fromisoformat(link["at"]), lang), _word(link["event"], lang)
             out.print(Text(f"  {at}  {event}{by}", "dim"))
         if row.channel == "partner":
-            ((_, outcome),) = replay.judge_again([row], journal, specs, partners, lambda row: row.id)
+            ((_, outcome),) = replay.judge_again([row], journal, plans, partners, lambda row: row.id)
             if isinstance(outcome, Exception):
                 fails = _word("today's pipeline fails on it as well:", lang)
                 out.print(Text(f"  {fails} {replay.reason_of(outcome)}", "bold red"))
@@ -667,7 +667,7 @@ def parked_refuse(id_: str, reason: str, operator: str) -> None:
     Exit code: 0 refused, 2 not parked.
     """
     settings = from_environment()
-    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    plans, partners = prepare(settings.specs), load_partners(settings.partners)
     if not reason.strip():
         raise click.UsageError("the reason is empty: it is what the sender will read")
     moment = datetime.now(UTC)
@@ -675,8 +675,8 @@ def parked_refuse(id_: str, reason: str, operator: str) -> None:
         row = _parked(journal, id_)
         outcome = None
         if row.channel == "partner":
-            outcome = pipeline.refuse(row.received, partners.get(row.partner or ""), reason, moment, specs)
-        if not journal.refuse_parked(row, outcome, why=reason, specs=specs.digest, operator=operator, now=moment):
+            outcome = pipeline.refuse(row.received, partners.get(row.partner or ""), reason, moment, plans)
+        if not journal.refuse_parked(row, outcome, why=reason, specs=plans.digest, operator=operator, now=moment):
             raise GatewayError(f"{row.id} is not parked any more")
     told = [item.kind for item in outcome.outgoing] if outcome else []
     click.echo(f"refused {row.id}; {'the sender is told' if told else 'nobody is told'}")

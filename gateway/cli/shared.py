@@ -21,11 +21,11 @@ from core.errors import GatewayError
 from core.findings import Bilingual, Severity
 from core.partner import Partner
 from core.register import Facts
-from core.specs import Specs
 from core.transmission import Parsed, Received
 from gateway import pipeline
 from gateway.desk.trial import TABLES, Trial
 from gateway.journal import Journal
+from gateway.plans import Plans
 from gateway.queues.broker import mask, users_of
 from gateway.settings import Settings
 from routing.partners import load_partners
@@ -168,7 +168,7 @@ def named_partner(envelope: Envelope, declaration: Declaration | None, partners:
 
 
 def files_with_facts(
-    paths: Iterable[Path], settings: Settings, specs: Specs, partner_id: str | None
+    paths: Iterable[Path], settings: Settings, plans: Plans, partner_id: str | None
 ) -> Iterator[tuple[Path, Parsed, Facts, Trial]]:
     """Yield each file read, with the facts to judge it on: what was accepted before it.
 
@@ -176,15 +176,15 @@ def files_with_facts(
     """
     partners = load_partners(settings.partners)
     sender = known_partner(partner_id, partners) if partner_id else None
-    trial = Trial(specs, datetime.now(UTC))
+    trial = Trial(plans, datetime.now(UTC))
     for path in list(files_in(paths)):
-        parsed = pipeline.parse(Received(uuid.uuid4().hex, partner_id, read_file(path), trial.now), specs)
+        parsed = pipeline.parse(Received(uuid.uuid4().hex, partner_id, read_file(path), trial.now), plans)
         first = parsed.messages[0]
         partner = sender or named_partner(first.envelope, first.declaration, partners.values())
         for message in parsed.messages:
             if message.type is MessageType.DECLARATION and message.declaration:
-                trial.forget(message.declaration.transaction_number)
-        yield path, parsed, trial.facts(parsed, partner), trial
+                trial.register = trial.register.without(message.declaration.transaction_number)
+        yield path, parsed, Facts(partner, trial.register), trial
 
 
 def plain(value: Any) -> str:

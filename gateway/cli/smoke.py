@@ -18,9 +18,9 @@ from rich.text import Text
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
-from core.specs import Specs
-from gateway import logs, pipeline
+from gateway import logs
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
+from gateway.plans import Plans, prepare
 from gateway.queues.broker import mask, open_broker
 from gateway.serve import stop_signals
 from gateway.settings import Settings, from_environment
@@ -92,10 +92,10 @@ def smoke(
         open_broker(url).close()  # a URL that is none is told first
         check_login(url, partner)
     scenario = load_scenario(path, many)
-    specs = pipeline.prepare(settings.specs)
+    plans = prepare(settings.specs)
     started = datetime.now(UTC)
     logs.configure(settings.log, logging.ERROR)  # as customs the service runs in this process: its news are ours
-    result = _blank(role, partner, url, scenario, specs, started)
+    result = _blank(role, partner, url, scenario, plans, started)
     # soft_wrap: lines of progress are read by programs, too.
     told = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -122,7 +122,7 @@ def smoke(
                     scenario,
                     broker,
                     partner,
-                    specs,
+                    plans,
                     result,
                     account=account,
                     started=started,
@@ -137,7 +137,7 @@ def smoke(
                 open_broker(used.broker_url) as broker,
             ):
                 smoke_customs.attend(
-                    scenario, broker, partner, specs, result,
+                    scenario, broker, partner, plans, result,
                     home=home, patience=wait, say=say, changed=keep, gone=gone, stopping=stopping,
                 )  # fmt: skip
     keep()
@@ -153,7 +153,7 @@ def _partner(settings: Settings, partner_id: str | None, url: str | None) -> Par
     return next(iter(partners.values())) if partner_id is None else known_partner(partner_id, partners)
 
 
-def _blank(role: str, partner: Partner, url: str | None, scenario: Scenario, specs: Specs, started: datetime) -> Result:
+def _blank(role: str, partner: Partner, url: str | None, scenario: Scenario, plans: Plans, started: datetime) -> Result:
     return Result(
         role="customs" if role == "customs" else "broker",
         partner=partner.id,
@@ -161,7 +161,7 @@ def _blank(role: str, partner: Partner, url: str | None, scenario: Scenario, spe
         broker=mask(url) if url else "embedded",
         title=scenario.title,
         kit=scenario.digest,
-        specification=specs.digest,
+        specification=plans.digest,
         program=f"cad-gateway {importlib.metadata.version('cad-gateway')}",
         started=started.isoformat(),
         stages=blank(scenario),

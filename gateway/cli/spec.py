@@ -19,10 +19,10 @@ from core.errors import GatewayError
 from core.findings import Bilingual, Severity
 from core.specs import Specs
 from core.transmission import Syntax
-from gateway import pipeline
 from gateway.catalogue import Listed, as_json, in_words, listed_rules, place_in_words
 from gateway.cli.shared import CONFIDENCES, LANGUAGE, SEVERITIES, known_partner
 from gateway.desk.trial import TABLES
+from gateway.plans import Plans, prepare
 from gateway.settings import PARTNERS, SAMPLES, from_environment
 from gateway.trade.guide import build
 from gateway.trade.samples import Maker, Sample, faults, faulty, play, write
@@ -51,7 +51,7 @@ def rules(form: str, lang: str) -> None:
 
     Exit code: 0, or 2 when the specification cannot be used.
     """
-    specs = pipeline.prepare(from_environment().specs)
+    specs = prepare(from_environment().specs).specs
     listed = listed_rules(specs)
     if form == "json":
         click.echo(json.dumps([as_json(each, lang) for each in listed], ensure_ascii=False, indent=2))
@@ -114,11 +114,11 @@ def make(
     Exit code: 0 made, 1 a sample was not judged as expected, 2 cannot be made.
     """
     settings = from_environment()
-    specs, partners = pipeline.prepare(settings.specs), load_partners(settings.partners)
+    plans, partners = prepare(settings.specs), load_partners(settings.partners)
     partner = known_partner(partner_id, partners) if partner_id else next(iter(partners.values()))
     on = day.date() if day else eastern_day(datetime.now(UTC))
-    types = _types(specs, cad_type)
-    codes = faults(specs) if code == "all" else (code,) if code else (None,)
+    types = _types(plans.specs, cad_type)
+    codes = faults(plans.specs) if code == "all" else (code,) if code else (None,)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -127,9 +127,11 @@ def make(
     wrong = 0
     for number in range(count):
         for each in codes:
-            maker = Maker(random.Random(f"{seed} {number} {each}"), specs, partner, on)  # noqa: S311 - samples, no secrets
+            maker = Maker(random.Random(f"{seed} {number} {each}"), plans.specs, partner, on)  # noqa: S311 - samples, no secrets
             sample = faulty(each, maker, cad_type)[1] if each else maker.story(types[number % len(types)])
-            made, good = _write(sample, Syntax(syntax), on, folder, len(rows), f"{seed % 10_000:04}{len(rows):06}")
+            made, good = _write(
+                sample, Syntax(syntax), on, folder, len(rows), f"{seed % 10_000:04}{len(rows):06}", plans
+            )
             rows += made
             wrong += not good
     with (folder / TABLES[-1]).open("w", encoding="utf-8", newline="") as beside:
@@ -151,11 +153,11 @@ def _types(specs: Specs, cad_type: str | None) -> tuple[str, ...]:
 
 
 def _write(
-    sample: Sample, syntax: Syntax, day: date, folder: Path, before: int, name: str
+    sample: Sample, syntax: Syntax, day: date, folder: Path, before: int, name: str, plans: Plans
 ) -> tuple[list[list[str]], bool]:
     """Write a sample's messages; return their rows of the table, and whether the gateway judges as expected."""
     bodies = write(sample, syntax, day, name)
-    judged = play(sample, bodies, day)
+    judged = play(sample, bodies, day, plans)
     expected = [()] * (len(bodies) - 1) + [(code,) if (code := sample.expected(syntax)) else ()]
     rows = []
     for number, (step, body, one) in enumerate(zip(sample.steps, bodies, judged, strict=True), 1):
@@ -187,6 +189,6 @@ def guide(folder: Path) -> None:
     Exit code: 0, or 2 when the specification cannot be used or the folder not written.
     """
     settings = from_environment()
-    specs = pipeline.prepare(settings.specs)
-    count = build(specs, folder, SAMPLES, load_partners(PARTNERS))
+    plans = prepare(settings.specs)
+    count = build(plans, folder, SAMPLES, load_partners(PARTNERS))
     click.echo(f"{count} pages in {folder}; open {folder / 'index.html'}")

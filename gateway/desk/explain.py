@@ -104,7 +104,7 @@ class Explained:
 def explain(judged: Judged, partner: Partner | None, specs: Specs, language: str) -> Explained:
     """Return a judged message in plain words."""
     message = judged.message
-    lines = message.locator.text().splitlines() if judged.findings else []
+    lines = message.document.text().splitlines() if judged.findings else []
     remarks = tuple(
         Remark(number, finding, excerpt(lines, finding.place, finding.value))
         for number, finding in enumerate(judged.findings, 1)
@@ -157,7 +157,7 @@ def _placed(remarks: Sequence[Remark], message: Message, pack: Pack) -> About:
     ]
     if rest and len(given) <= LOCATED:
         places = {
-            (place.line, place.column): address for address in given for place in (message.locator.locate(address),)
+            (place.line, place.column): address for address in given for place in (message.document.locate(address),)
         }
         for remark in rest:
             if address := places.get((remark.finding.place.line, remark.finding.place.column)):

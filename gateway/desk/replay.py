@@ -20,10 +20,10 @@ from core.errors import GatewayError, JournalUnavailable
 from core.findings import Bilingual
 from core.partner import Partner
 from core.register import Facts
-from core.specs import Specs
 from core.transmission import Outcome, Received, Verdict
 from gateway import pipeline
 from gateway.journal import RESEND_OF, Journal, Recorded, Selection, Told
+from gateway.plans import Plans, prepare
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
 
@@ -161,7 +161,7 @@ class WhatIf:
 
 
 def judge_again(
-    rows: Sequence[Recorded], journal: Journal, specs: Specs, partners: Partners, name: Callable[[Recorded], str]
+    rows: Sequence[Recorded], journal: Journal, plans: Plans, partners: Partners, name: Callable[[Recorded], str]
 ) -> Iterator[tuple[Recorded, Outcome | Exception]]:
     """Carry recorded transmissions through the pipeline, each on what was known when it was judged.
 
@@ -172,7 +172,7 @@ def judge_again(
     failed: dict[int, Exception] = {}
     for row in rows:
         try:
-            parsed[row.sequence] = pipeline.parse(Received(name(row), row.partner, row.body, row.received_at), specs)
+            parsed[row.sequence] = pipeline.parse(Received(name(row), row.partner, row.body, row.received_at), plans)
         except Exception as error:  # it is the pipeline's own fault, and the others are to be judged all the same
             failed[row.sequence] = error
     asked = [
@@ -191,12 +191,11 @@ def judge_again(
             yield row, failed[row.sequence]
             continue
         if code := row.headers.get("unproven"):
-            facts = Facts(row.received_at, owners.get(row.headers.get("queue", "")), unproven=code)
+            facts = Facts(owners.get(row.headers.get("queue", "")), unproven=code)
         else:
-            then = known[row.sequence]
-            facts = Facts(row.received_at, partners.get(row.partner or ""), then.histories, then.references)
+            facts = Facts(partners.get(row.partner or ""), known[row.sequence])
         try:
-            yield row, pipeline.judge(parsed[row.sequence], facts, specs)
+            yield row, pipeline.judge(parsed[row.sequence], facts, plans)
         except JournalUnavailable:
             raise
         except Exception as error:
@@ -257,14 +256,14 @@ def agrees(row: Recorded, outcome: Outcome) -> bool:
 # ------------------------------------------------------------------------------------------------ what if
 
 
-def tally(rows: Sequence[Recorded], journal: Journal, specs: Specs, partners: Partners) -> tuple[Tally, list[Change]]:
+def tally(rows: Sequence[Recorded], journal: Journal, plans: Plans, partners: Partners) -> tuple[Tally, list[Change]]:
     """Judge a page of transmissions again; return its sums and every change."""
     sums, changes = Tally(), []
     judged = [row for row in rows if row.messages]
     sums.transmissions = len(rows)
     sums.resends = sum(1 for row in rows if not row.messages and (row.note or "").startswith(RESEND_OF))
     sums.unjudged = len(rows) - len(judged) - sums.resends
-    for row, outcome in judge_again(judged, journal, specs, partners, lambda row: row.id):
+    for row, outcome in judge_again(judged, journal, plans, partners, lambda row: row.id):
         if isinstance(outcome, Exception):
             sums.failed.append((row.id, reason_of(outcome)))
         else:
@@ -296,7 +295,7 @@ def pages(journal: Journal, wanted: Selection) -> Iterator[list[int]]:
 def what_if(
     settings: Settings,
     wanted: Selection,
-    specs: Specs,
+    plans: Plans,
     processes: int,
     told: Callable[[int], object] = lambda count: None,
     clock: Callable[[], float] = lambda: 0.0,
@@ -307,16 +306,16 @@ def what_if(
     they were recorded: that an original would now be refused does not touch the verdict on its corrections. Raises
     GatewayError.
     """
-    result, started = WhatIf(specs.digest), clock()
+    result, started = WhatIf(plans.digest), clock()
     journal = Journal.open(settings.database_url)
     try:
         found = pages(journal, wanted)
         judged: Iterator[tuple[Tally, list[Change]]]
         if processes == 1:
             partners = load_partners(settings.partners)
-            judged = (tally(journal.recorded(page), journal, specs, partners) for page in found)
+            judged = (tally(journal.recorded(page), journal, plans, partners) for page in found)
         else:
-            judged = _in_processes(settings, specs.root, processes, found)
+            judged = _in_processes(settings, plans.specs.root, processes, found)
         for page, changes in judged:
             result.add(page, changes)
             told(page.transmissions)
@@ -360,21 +359,21 @@ def change_as_json(change: Change) -> dict[str, Any]:
     return content | {"text": change.text._asdict() if change.text else None}
 
 
-_worker: tuple[Journal, Specs, Partners] | None = None
+_worker: tuple[Journal, Plans, Partners] | None = None
 
 
 def _start(settings: Settings, root: Path) -> None:
     """Give a process what it judges with."""
     global _worker
-    _worker = Journal.open(settings.database_url), pipeline.prepare(root), load_partners(settings.partners)
+    _worker = Journal.open(settings.database_url), prepare(root), load_partners(settings.partners)
 
 
 def _page(sequences: Sequence[int]) -> tuple[Tally, list[Change]]:
     """Judge one page in a process."""
     if _worker is None:
         raise RuntimeError("the process was not started by what_if")
-    journal, specs, partners = _worker
-    return tally(journal.recorded(sequences), journal, specs, partners)
+    journal, plans, partners = _worker
+    return tally(journal.recorded(sequences), journal, plans, partners)
 
 
 def _in_processes(
@@ -405,11 +404,11 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def as_json(result: WhatIf, specs: Specs) -> Iterator[str]:
+def as_json(result: WhatIf, plans: Plans) -> Iterator[str]:
     """Yield the report as pieces of one JSON text; the changes are not held in memory."""
     sums = result.tally
     head = {
-        "specification": {"folder": str(specs.root), "digest": result.digest},
+        "specification": {"folder": str(plans.specs.root), "digest": result.digest},
         "transmissions": sums.transmissions,
         "messages": sums.messages,
         "resends": sums.resends,

@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import NamedTuple
 
+from core.assessment import AssessmentResult
 from core.errors import GatewayError
 from core.partner import Partner
-from core.register import Facts, VersionFact
-from core.specs import Specs
-from core.transmission import Outcome, Parsed, Received, Verdict, stable_id
+from core.register import Facts, Register, status_after
+from core.transmission import Outcome, Outgoing, Parsed, Received, Verdict, stable_id
 from gateway import pipeline
 from gateway.engine.assess import assess, load_rates
+from gateway.plans import Plans
+from responses.respond import respond_assessed
 from routing.assessment import read_request, read_result, write_result
 
 # Where a folder of samples says what to expect of them.
@@ -39,104 +40,79 @@ class Expected(NamedTuple):
 
 
 class Came(NamedTuple):
-    """What came of a transmission: the verdict (refused if one of its messages is, or repeated), and all else."""
+    """What came of a transmission: the verdict (refused if one of its messages is, or repeated), and all else.
+
+    `answers` are what is sent to its sender behind the receipt, the engine's word included.
+    """
 
     verdict: str
     findings: tuple[str, ...]
-    answers: tuple[str, ...]
+    answers: tuple[Outgoing, ...]
     total: Decimal | None
     outcome: Outcome | None
+    receipts: tuple[str, ...]
 
-
-@dataclass(frozen=True)
-class _Used:
-    """The transmission that a reference belongs to; until one is accepted under it, it is free for other bytes."""
-
-    digest: str
-    answers: tuple[str, ...]
-    accepted: bool
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of all that the sender gets, the receipt first; an unknown sender gets none."""
+        return (*self.receipts, *(item.kind for item in self.answers))
 
 
 class Trial:
-    """What was accepted, which references are in use and what was answered, as the journal would remember it.
+    """A gateway's way without queue and journal: files sent in order, on a register that is carried along.
 
     Without the `engine` nothing is assessed: accepted stays accepted.
     """
 
-    def __init__(self, specs: Specs, now: datetime, *, engine: bool = True) -> None:
-        self.specs, self.now, self._engine = specs, now, engine
-        self._histories: dict[str, tuple[VersionFact, ...]] = {}
-        self._references: dict[tuple[str, str], _Used] = {}
+    def __init__(self, plans: Plans, now: datetime, *, engine: bool = True) -> None:
+        self.plans, self.now, self._engine = plans, now, engine
+        self.register = Register()
+        self._answers: dict[str, tuple[Outgoing, ...]] = {}
         self._rates = load_rates()
-
-    def facts(self, parsed: Parsed, partner: Partner | None) -> Facts:
-        """Return the facts for judging a transmission now."""
-        mine = partner.id if partner else ""
-        used = {
-            name: each.digest
-            for (owner, name), each in self._references.items()
-            if owner == mine and (each.accepted or each.digest == parsed.received.digest)
-        }
-        numbers = {one.declaration.transaction_number or "" for one in parsed.messages if one.declaration}
-        known = {number: self._histories[number] for number in numbers if number in self._histories}
-        return Facts(self.now, partner, known, used)
 
     def send(self, id_: str, body: bytes, partner: Partner | None) -> Came:
         """Carry a transmission from bytes to its last answer; the reference engine's word comes at once."""
         received = Received(id_, partner.id if partner else None, body, self.now)
-        parsed = pipeline.parse(received, self.specs)
-        facts = self.facts(parsed, partner)
-        receipt = ("receipt",) if partner else ()
-        if repeated := pipeline.repeats(parsed, facts):
-            again = self._references[partner.id if partner else "", repeated].answers
-            return Came("repeated", (), (*receipt, *again), None, None)
-        outcome = pipeline.judge(parsed, facts, self.specs)
-        self.remember(outcome)
-        answers = [*receipt, *(item.kind for item in outcome.outgoing if item.kind != "request")]
-        total = None
+        parsed = pipeline.parse(received, self.plans)
+        receipts = ("receipt",) if partner else ()
+        if first := self.register.repeated(received.partner, parsed):
+            return Came("repeated", (), self._answers.get(first, ()), None, None, receipts)
+        outcome = pipeline.judge(parsed, Facts(partner, self.register), self.plans)
+        self.register = self.register.after(outcome)
+        answers = [item for item in outcome.outgoing if item.kind != "request"]
+        totals = []
         for item in outcome.outgoing:
-            if item.kind != "request" or item.ordinal is None or not self._engine:
-                continue
-            kind, amount = self._assess(outcome, item.ordinal, item.body)
-            answers += [kind] if kind else []
-            total = amount if total is None else total + (amount or Decimal(0))
-        mine = partner.id if partner else ""
-        for judged in outcome.judged:
-            name = judged.message.envelope.reference or ""
-            former = self._references.get((mine, name))
-            if name and not (former and former.accepted):
-                accepted = judged.verdict is Verdict.ACCEPTED
-                self._references[mine, name] = _Used(received.digest, tuple(answers), accepted)
+            word = self._assess(item.body) if item.kind == "request" and self._engine else None
+            if word and partner:
+                answers.append(self._settle(parsed, outcome, item, word, partner))
+                totals.append(word.totals.total)
+        self._answers[id_] = tuple(answers)
         refused = any(judged.verdict is Verdict.REFUSED for judged in outcome.judged)
         findings = tuple(finding.code for judged in outcome.judged for finding in judged.findings)
-        return Came(str(Verdict.REFUSED if refused else Verdict.ACCEPTED), findings, tuple(answers), total, outcome)
+        verdict = str(Verdict.REFUSED if refused else Verdict.ACCEPTED)
+        total = sum(totals, Decimal(0)) if totals else None
+        return Came(verdict, findings, tuple(answers), total, outcome, receipts)
 
     def remember(self, outcome: Outcome) -> None:
-        """Take up the effects of what was accepted."""
+        """Take up the effects of what was accepted, not the references: two files may be tries at one message."""
         for judged in outcome.judged:
             if judged.effect:
-                self._record(judged.effect)
+                self.register = self.register.with_effect(judged.effect)
 
-    def forget(self, number: str | None) -> None:
-        """Forget a declaration: what comes next of it is another try at its original."""
-        self._histories.pop(number or "", None)
-
-    def _assess(self, outcome: Outcome, ordinal: int, request: bytes) -> tuple[str | None, Decimal | None]:
-        """Let the reference engine speak; return the kind of answer (None: it stays silent) and the total."""
+    def _assess(self, request: bytes) -> AssessmentResult | None:
+        """Return the reference engine's word on a request, None where it stays silent."""
         result = assess(read_request(request), self._rates).result
-        if result is None:
-            return None, None
-        word = read_result(write_result(result))
-        fact = next(one.effect for one in outcome.judged if one.message.ordinal == ordinal)
-        if fact:
-            status = pipeline.status_after(fact.nature, word.outcome)
-            self._record(replace(fact, status=status, payment_due=word.payment_due or fact.payment_due))
-        return pipeline.ANSWER_TO[word.outcome], word.totals.total
+        return None if result is None else read_result(write_result(result))
 
-    def _record(self, fact: VersionFact) -> None:
-        number = fact.declaration.transaction_number or ""
-        others = tuple(each for each in self._histories.get(number, ()) if each.version != fact.version)
-        self._histories[number] = (*others, fact)
+    def _settle(
+        self, parsed: Parsed, outcome: Outcome, request: Outgoing, word: AssessmentResult, partner: Partner
+    ) -> Outgoing:
+        """Take up the engine's word on a request; return the answer that tells the sender."""
+        ordinal = request.ordinal or 0
+        fact = next(one.effect for one in outcome.judged if one.message.ordinal == ordinal and one.effect)
+        status = status_after(fact.nature, word.outcome)
+        self.register = self.register.settled(request.id, status, word.payment_due)
+        return respond_assessed(parsed, ordinal, fact, word, partner, self.now, self.plans.specs.packs)
 
 
 def trial_id(number: int, body: bytes) -> str:
@@ -195,7 +171,7 @@ def differences(expected: Expected, came: Came) -> list[tuple[str, str, str]]:
         found.append(("verdict", expected.verdict, came.verdict))
     for what, wanted, given in (
         ("findings", expected.findings, came.findings),
-        ("answers", expected.answers, came.answers),
+        ("answers", expected.answers, came.kinds),
     ):
         if wanted is not None and Counter(wanted) != Counter(given):
             found.append((what, " ".join(sorted(wanted)) or "none", " ".join(sorted(given)) or "none"))
@@ -205,13 +181,13 @@ def differences(expected: Expected, came: Came) -> list[tuple[str, str, str]]:
 
 
 def play(
-    table: list[Expected], specs: Specs, partners: Mapping[str, Partner], now: datetime
+    table: list[Expected], plans: Plans, partners: Mapping[str, Partner], now: datetime
 ) -> Iterator[tuple[Expected, Came]]:
     """Send each file of a table in order and yield what came of it; raises GatewayError for a file or partner.
 
     The reference engine speaks only if the table expects answers or totals: it has no rates for every code there is.
     """
-    trial = Trial(specs, now, engine=any(row.answers is not None or row.total is not None for row in table))
+    trial = Trial(plans, now, engine=any(row.answers is not None or row.total is not None for row in table))
     for number, expected in enumerate(table, 1):
         if expected.partner and expected.partner not in partners:
             raise GatewayError(f"{expected.name}: there is no partner {expected.partner!r}")

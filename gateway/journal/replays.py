@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, select, update
 
-from core.declaration import Nature
+from core.declaration import Nature, VersionFact
 from core.errors import GatewayError
-from core.register import VersionFact
+from core.register import Reference, Register
 from core.transmission import Judged, Outgoing, Verdict
 from gateway.journal.codec import dump, encode_findings
 from gateway.journal.database import among
@@ -38,7 +38,7 @@ from gateway.journal.tables import (
     interchange_reference,
     message,
 )
-from gateway.journal.values import Execution, Known, Recorded, Selection, Told
+from gateway.journal.values import Execution, Recorded, Selection, Told
 from gateway.journal.verdicts import THESE_REFERENCES, WITHDRAWAL_ASKED
 
 # Transmissions that one statement names.
@@ -180,7 +180,9 @@ def recorded(connection: Connection, sequences: Sequence[int]) -> list[Recorded]
     ]
 
 
-def facts_then(connection: Connection, asked: Sequence[tuple[Recorded, Iterable[str], Iterable[str]]]) -> list[Known]:
+def facts_then(
+    connection: Connection, asked: Sequence[tuple[Recorded, Iterable[str], Iterable[str]]]
+) -> list[Register]:
     """Return, for transmissions with the numbers and references in them, what was known when they were judged.
 
     Versions that were accepted before, each with the status that it had then (from the audit chain's settlements);
@@ -221,14 +223,14 @@ def facts_then(connection: Connection, asked: Sequence[tuple[Recorded, Iterable[
             if seen:
                 histories[number] = tuple(_as_of(each, settled, asked_for, asking.judged_at) for each in seen)
         used = {
-            reference: taken[key].digest
+            (asking.partner or "", reference): Reference(taken[key].digest, "", accepted=True)
             for key, reference in theirs.items()
             if key in taken
             and taken[key].inbox != asking.sequence
             and taken[key].digest != asking.digest
             and _before(taken[key].accepted_at, asking.judged_at)
         }
-        known.append(Known(histories, used))
+        known.append(Register(histories, used))
     return known
 
 

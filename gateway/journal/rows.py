@@ -11,8 +11,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from core import limits
-from core.declaration import Nature
-from core.register import VersionFact
+from core.declaration import Nature, VersionFact
 from core.transmission import Judged, Outcome, Outgoing, Syntax, stable_id
 from gateway.journal.codec import decode_declaration, encode_declaration, encode_envelope, encode_findings
 from gateway.journal.values import Claimed, Recorded

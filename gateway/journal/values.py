@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
+from core.declaration import VersionFact
 from core.envelope import Envelope
 from core.errors import GatewayError
-from core.register import VersionFact
 from core.transmission import Outcome, Outgoing, Received, Syntax
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
-from core.declaration import Nature
-from core.register import VersionFact
+from core.declaration import Nature, VersionFact
+from core.register import Reference, Register
 from core.transmission import Acknowledgement, Outcome, Verdict
 from gateway.journal.database import among, among_pairs, insert_rows
 from gateway.journal.evidence import chain
@@ -36,7 +37,7 @@ from gateway.journal.tables import (
     message,
     outbox,
 )
-from gateway.journal.values import Claimed, Conflict, Known
+from gateway.journal.values import Claimed, Conflict
 
 # What a partner's CONTRL may say of it (0083): rejected, acknowledged, received.
 ACTIONS = ("4", "7", "8")
@@ -99,12 +100,14 @@ USED = (
 
 def facts(
     connection: Connection, partner: str | None, transaction_numbers: Iterable[str], references: Iterable[str]
-) -> Known:
+) -> Register:
     """Return the accepted versions of the transaction numbers and the earlier uses of the partner's references."""
     return facts_of(connection, [(partner, transaction_numbers, references)])[0]
 
 
-def facts_of(connection: Connection, asked: Sequence[tuple[str | None, Iterable[str], Iterable[str]]]) -> list[Known]:
+def facts_of(
+    connection: Connection, asked: Sequence[tuple[str | None, Iterable[str], Iterable[str]]]
+) -> list[Register]:
     """Return `facts` for several transmissions at once: on PostgreSQL the round trips are what takes the time."""
     numbers = [{key_of(number): number for number in wanted} for _, wanted, _ in asked]
     given = [
@@ -115,13 +118,19 @@ def facts_of(connection: Connection, asked: Sequence[tuple[str | None, Iterable[
         histories[row.transaction_number].append(fact_of(row))
     used = _used(connection, {key for wanted in given for key in wanted})
     return [
-        Known(
-            {number: tuple(histories[key]) for key, number in ours.items() if key in histories},
-            {reference: used[key].digest for key, reference in theirs.items() if key in used},
-            {reference: used[key].id for key, reference in theirs.items() if key in used},
-            frozenset(reference for key, reference in theirs.items() if key in used and not used[key].accepted),
+        Register(
+            {
+                number: tuple(replace(fact, attempt=n) for n, fact in enumerate(histories[key], 1))
+                for key, number in ours.items()
+                if key in histories
+            },
+            {
+                (partner or "", reference): Reference(used[key].digest, used[key].id, bool(used[key].accepted))
+                for key, reference in theirs.items()
+                if key in used
+            },
         )
-        for ours, theirs in zip(numbers, given, strict=True)
+        for (partner, _, _), ours, theirs in zip(asked, numbers, given, strict=True)
     ]
 
 
@@ -226,7 +235,7 @@ def _take_references(connection: Connection, kept: Sequence[tuple[Claimed, Outco
     accepted = set()
     for row, outcome in kept:
         for judged in outcome.judged:
-            if not judged.message.envelope.reference or judged.message.acknowledges:
+            if not judged.message.envelope.reference or judged.acknowledges:
                 continue  # a CONTRL may be repeated: it uses up nothing
             key = key_of(row.partner or ""), key_of(judged.message.envelope.reference)
             mine = {"partner": key[0], "reference": key[1], "inbox": row.sequence, "digest": row.digest}

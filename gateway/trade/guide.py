@@ -18,15 +18,16 @@ from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
-from core.register import Facts, VersionFact
+from core.register import Facts, Register
 from core.specs import CodeList, Element, FindingText, Pack, Rule, Specs
 from core.transmission import Judged, Outgoing, Received, Syntax
 from gateway import pipeline
 from gateway.catalogue import PLACEHOLDERS, listed_rules
+from gateway.plans import Plans
 from gateway.trade.replies import ANSWERS
 from gateway.trade.samples import faults
 from parsers.places import edifact_place
-from validators.elements import WITHDRAW, in_words, usage_of
+from validators.elements import in_words, usage_of
 
 PAGES = Path(__file__).parent / "guide_pages"
 LANGUAGES = ("en", "fr")
@@ -119,9 +120,9 @@ class Example(NamedTuple):
     answers: tuple[tuple[str, str], ...]  # kind, text
 
 
-def build(specs: Specs, folder: Path, samples: Path, partners: Mapping[str, Partner]) -> int:
+def build(plans: Plans, folder: Path, samples: Path, partners: Mapping[str, Partner]) -> int:
     """Write the guide into the folder and return its number of pages; raises GatewayError if it cannot be written."""
-    facts = gather(specs, samples, partners)
+    specs, facts = plans.specs, gather(plans, samples, partners)
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -204,8 +205,9 @@ class _Speaker:
 # ------------------------------------------------------------------------------------------------ what it says
 
 
-def gather(specs: Specs, samples: Path, partners: Mapping[str, Partner]) -> dict[str, Any]:
+def gather(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> dict[str, Any]:
     """Return everything that the pages say, from the specification and the samples."""
+    specs = plans.specs
     pages = tuple(_page(pack, specs) for pack in specs.packs)
     return {
         "specs": specs,
@@ -221,7 +223,7 @@ def gather(specs: Specs, samples: Path, partners: Mapping[str, Partner]) -> dict
         "lists": _lists(specs),
         "segments": [(pack, _segments(pack)) for pack in _distinct(specs)],
         "outputs": [element for element in specs.packs[-1].elements.values() if element.direction == "out"],
-        "examples": _examples(specs, samples, partners),
+        "examples": _examples(plans, samples, partners),
     }
 
 
@@ -239,10 +241,13 @@ def _page(pack: Pack, specs: Specs) -> Page:
             continue
         uses = [Use(each, usage_of(name, pack, declared, each)) for each in cad_types] if declared else []
         if MessageType.WITHDRAW in pack.types.values():
-            uses.append(Use(WITHDRAW, usage_of(name, pack, MessageType.WITHDRAW, None)))
+            uses.append(Use("withdraw", usage_of(name, pack, MessageType.WITHDRAW, None)))
         rules = tuple(ruled.get(name, ()))
         levels[element.level].append(Shown(element, in_words(element.format), tuple(uses), rules))
-    columns = (*(cad_types if declared else ()), *((WITHDRAW,) if MessageType.WITHDRAW in pack.types.values() else ()))
+    columns = (
+        *(cad_types if declared else ()),
+        *(("withdraw",) if MessageType.WITHDRAW in pack.types.values() else ()),
+    )
     file = f"message-{_slug(pack.key)}.html"
     return Page(pack, file, kinds, columns, {level: tuple(shown) for level, shown in levels.items()})
 
@@ -307,14 +312,14 @@ def _lists(specs: Specs) -> list[tuple[CodeList, list[Element]]]:
     return [(codes, list(used.get(id_, {}).values())) for id_, codes in specs.code_lists.items()]
 
 
-def _examples(specs: Specs, samples: Path, partners: Mapping[str, Partner]) -> list[Example]:
+def _examples(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> list[Example]:
     """Return the project's own samples, each with its verdict and the answers to it, in the order of `run.csv`."""
     table = samples / "run.csv"
     if not table.is_file():
         return []
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    histories: dict[str, tuple[VersionFact, ...]] = {}
+    register = Register()
     shown: dict[str, Example] = {}
     for row in rows:
         partner = partners.get(row["partner"])
@@ -322,10 +327,9 @@ def _examples(specs: Specs, samples: Path, partners: Mapping[str, Partner]) -> l
             continue
         body = (samples / row["file"]).read_bytes()
         received = Received(row["file"], partner.id, body, EXAMPLES_AT)
-        outcome = pipeline.handle(received, Facts(EXAMPLES_AT, partner, dict(histories)), specs)
+        outcome = pipeline.handle(received, Facts(partner, register), plans)
         for one in outcome.judged:
-            if one.effect and (number := one.effect.declaration.transaction_number):
-                histories[number] = (*histories.get(number, ()), one.effect)
+            register = register.with_effect(one.effect) if one.effect else register
         shown[row["file"]] = _example(row["file"], partner, body, outcome.syntax, outcome.judged, outcome.outgoing)
     return list(shown.values())
 

@@ -20,10 +20,11 @@ from core.envelope import Envelope
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
-from core.register import Facts, VersionFact
+from core.register import Facts, Register
 from core.specs import Code, Element, Pack, Specs
 from core.transmission import Judged, Received, Syntax
 from gateway import pipeline
+from gateway.plans import Plans, compiled
 from gateway.trade.writer import write_edifact, write_xml
 from validators.elements import usage_of
 from validators.rules import bn_is_valid, check_digit_of
@@ -804,19 +805,18 @@ def write(sample: Sample, syntax: Syntax, day: date, name: str) -> list[bytes]:
     return bodies
 
 
-def play(sample: Sample, bodies: list[bytes], day: date) -> list[Judged]:
+def play(sample: Sample, bodies: list[bytes], day: date, plans: Plans) -> list[Judged]:
     """Return the gateway's verdict on each message, sent in order and each remembered for the next."""
-    now = moment_of(day)
-    histories: dict[str, tuple[VersionFact, ...]] = {}
-    references: dict[str, str] = {}
+    if sample.specs is not plans.specs:
+        plans = compiled(sample.specs, plans.reading.directories, plans.routes, plans.digest)
+    now, register = moment_of(day), Register()
     judged = []
     for number, (step, body) in enumerate(zip(sample.steps, bodies, strict=True), 1):
         received = Received(f"sample-{number}", sample.transport.id if sample.transport else None, body, now)
-        facts = Facts(now, sample.transport, dict(histories), dict(references))
-        (one,) = pipeline.handle(received, facts, sample.specs).judged
+        outcome = pipeline.handle(received, Facts(sample.transport, register), plans)
+        (one,) = outcome.judged
         judged.append(one)
-        if one.message.envelope.reference:
-            references[one.message.envelope.reference] = received.digest
-        if one.effect and (key := one.effect.declaration.transaction_number):
-            histories[key] = (*histories.get(key, ()), replace(one.effect, **step.remembered))
+        register = register.after(outcome)
+        if one.effect and step.remembered:
+            register = register.with_version(replace(one.effect, **step.remembered))
     return judged

@@ -20,9 +20,9 @@ from core.envelope import Envelope
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
-from core.specs import Specs
 from core.transmission import Syntax, stable_id
 from gateway import pages
+from gateway.plans import Plans
 from gateway.queues.broker import Broker, Delivery, Intake, Letter
 from gateway.trade.replies import Reply, in_words, read_reply
 from gateway.trade.samples import Draft, Maker
@@ -89,14 +89,14 @@ class Sent:
 class Sender:
     """Makes a run's messages: fresh transaction numbers, fresh references, all of them marked as tests."""
 
-    def __init__(self, specs: Specs, partner: Partner, account: str, started: datetime) -> None:
+    def __init__(self, plans: Plans, partner: Partner, account: str, started: datetime) -> None:
         # Ten numbers a second, over in 115 days: one partner's runs at the same time of day never meet in the 7 years
         # and 3 months for which a gateway remembers a number, and two partners' begin elsewhere.
         offset = int(stable_id(partner.id), 16)
         self._next = (int(started.timestamp() * 10) + offset) % 10**8
         self.run = f"SM{_base36(self._next)}"
-        self._specs, self._partner, self._account, self._started = specs, partner, account, started
-        self._maker = Maker(random.Random(self.run), specs, partner, eastern_day(started))  # noqa: S311 - no secrets
+        self._plans, self._partner, self._account, self._started = plans, partner, account, started
+        self._maker = Maker(random.Random(self.run), plans.specs, partner, eastern_day(started))  # noqa: S311 - no secrets
         self._count = 0
         self._originals = 0
         self._latest: dict[str, Draft] = {}  # the accepted state of each declaration
@@ -241,8 +241,8 @@ def _base36(number: int) -> str:
 class Mailbox:
     """A partner's answer queue: hands every answer to the transmission that it answers."""
 
-    def __init__(self, broker: Broker, queue: str, specs: Specs, stopping: Callable[[], bool] = lambda: False) -> None:
-        self._broker, self._queue, self._specs, self._stopping = broker, queue, specs, stopping
+    def __init__(self, broker: Broker, queue: str, plans: Plans, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._broker, self._queue, self._plans, self._stopping = broker, queue, plans, stopping
         self._by_reference: dict[str, Sent] = {}
         self._foreign: list[Delivery] = []
         self._open: list[Sent] = []
@@ -268,7 +268,7 @@ class Mailbox:
 
     def _is_a_smoke_tests(self, delivery: Delivery) -> bool:
         try:
-            reply = read_reply(delivery.content_type, delivery.body, self._specs.directories)
+            reply = read_reply(delivery.content_type, delivery.body, self._plans.reading.directories)
         except GatewayError:
             return False
         return bool(OURS.fullmatch(reply.reference))
@@ -292,7 +292,7 @@ class Mailbox:
         deliveries = self._intake.receive(seconds)
         ours = []
         for delivery in deliveries:
-            reply = read_reply(delivery.content_type, delivery.body, self._specs.directories)
+            reply = read_reply(delivery.content_type, delivery.body, self._plans.reading.directories)
             sent = self._by_reference.get(reply.reference)
             if sent is None and not reply.reference and len(self._open) == 1:
                 sent = self._open[0]  # what has no readable envelope is answered without a reference
@@ -309,7 +309,7 @@ def play(
     scenario: Scenario,
     broker: Broker,
     partner: Partner,
-    specs: Specs,
+    plans: Plans,
     result: Result,
     *,
     account: str,
@@ -325,13 +325,13 @@ def play(
     `grace` is how many seconds more the first step has, with a gateway that is only starting.
     A step whose subject failed is not tried, and nothing is after one to which no answer at all came.
     """
-    sender = Sender(specs, partner, account, started)
+    sender = Sender(plans, partner, account, started)
     done: dict[str, list[Sent]] = {}
     failed: set[str] = set()
     dead = False
     result.stages = blank(scenario)
     lines = {line.id: line for line in result.lines()}
-    with Mailbox(broker, partner.answer_queue, specs, stopping) as mailbox:
+    with Mailbox(broker, partner.answer_queue, plans, stopping) as mailbox:
         for stage in scenario.stage:
             say(stage.title.both())
             for step in stage.step:

@@ -17,11 +17,11 @@ from pathlib import Path
 from core.declaration import MessageType
 from core.findings import Bilingual
 from core.partner import Partner
-from core.specs import Specs
 from core.transmission import Message, Received, Verdict, stable_id
 from gateway import pipeline, service
 from gateway.engine.assess import assess, load_rates
 from gateway.journal import Delivery, Journal
+from gateway.plans import Plans
 from gateway.queues.broker import Broker, Intake, Letter
 from gateway.trade.replies import in_words
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
@@ -115,9 +115,9 @@ class Desk:
     """Customs at one partner's queue: the service's own steps, an engine in the same process, and the score."""
 
     def __init__(
-        self, scenario: Scenario, broker: Broker, journal: Journal, partner: Partner, specs: Specs, result: Result
+        self, scenario: Scenario, broker: Broker, journal: Journal, partner: Partner, plans: Plans, result: Result
     ) -> None:
-        self.scenario, self.broker, self.journal, self.partner, self.specs = scenario, broker, journal, partner, specs
+        self.scenario, self.broker, self.journal, self.partner, self.plans = scenario, broker, journal, partner, plans
         self.result = result
         result.stages = blank(scenario)
         lines = {line.id: line for line in result.lines()}
@@ -142,7 +142,7 @@ class Desk:
         known = self._known()
         came = service.receive(intake, self.journal, {self.partner.id: self.partner}, self._patience())
         self._look_at_the_queue(now=bool(came))
-        while service.work(self.journal, self.specs, {self.partner.id: self.partner}, "customs"):
+        while service.work(self.journal, self.plans, {self.partner.id: self.partner}, "customs"):
             pass
         arrivals = list(self._news())
         again = self._dispatch()
@@ -210,7 +210,7 @@ class Desk:
             ready.append(Delivery(uid, "assessment", None, body, {}, service.now(), lane=uid))
         if ready:
             self.journal.receive(ready)
-            while service.work(self.journal, self.specs, {self.partner.id: self.partner}, "customs"):
+            while service.work(self.journal, self.plans, {self.partner.id: self.partner}, "customs"):
                 pass
 
     def _news(self) -> Iterator[Arrived]:
@@ -233,7 +233,7 @@ class Desk:
         if life is None or not life["messages"]:
             return
         received = Received(life["id"], life["partner"] or None, life["body"], life["received_at"])
-        parsed = {message.ordinal: message for message in pipeline.parse(received, self.specs).messages}
+        parsed = {message.ordinal: message for message in pipeline.parse(received, self.plans).messages}
         for row in life["messages"]:
             findings = [each for each in row["findings"] if each["severity"] == "refuse"]
             yield Arrived(
@@ -579,7 +579,7 @@ def attend(
     scenario: Scenario,
     broker: Broker,
     partner: Partner,
-    specs: Specs,
+    plans: Plans,
     result: Result,
     *,
     home: Path,
@@ -600,7 +600,7 @@ def attend(
     queue = inbound_queue(partner.id)
     broker.declare([queue, partner.answer_queue])
     with _journal(home) as journal, broker.consume([queue]) as intake:
-        desk = Desk(scenario, broker, journal, partner, specs, result)
+        desk = Desk(scenario, broker, journal, partner, plans, result)
         en, fr = "waiting at {}; answers go to {}", "à l'écoute de {}; réponses dans {}"
         say(Bilingual(en.format(queue, partner.answer_queue), fr.format(queue, partner.answer_queue)))
         told, stage, reminded = _states(result), -1, time.monotonic()

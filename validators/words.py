@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
 
 from core.findings import Bilingual, Fault, Finding, Place, Severity, picture_in
 from core.limits import ECHO_CHARACTERS, FINDINGS_LISTED
@@ -23,26 +22,30 @@ def shown(text: str, most: int = ECHO_CHARACTERS) -> str:
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
 
 
-def text_of(code: str, specs: Specs, pack: Pack | None) -> FindingText | None:
-    """Return what the finding code means: a row of the pack's rules or of the findings tables."""
-    return (_texts(pack).get(code) if pack else None) or specs.findings.get(code)
+Texts = Mapping[str, FindingText]
 
 
-@cache
-def _texts(pack: Pack) -> Mapping[str, FindingText]:
-    """Return the findings of the pack's rules by code."""
-    return {rule.finding.code: rule.finding for rule in pack.rules}
+def texts_of(specs: Specs, pack: Pack | None) -> Texts:
+    """Return what every finding code means for a pack: those of its rules and those of the findings tables."""
+    rules = pack.rules if pack else ()
+    return {**specs.findings, **{rule.finding.code: rule.finding for rule in rules}}
 
 
-def to_findings(faults: Iterable[Fault], message: Message, pack: Pack | None, specs: Specs) -> tuple[Finding, ...]:
+def refuses(fault: Fault, texts: Texts) -> bool:
+    """Tell whether a fault refuses its message; one without words does."""
+    row = texts.get(fault.code)
+    return row is None or row.severity is Severity.REFUSE
+
+
+def to_findings(faults: Iterable[Fault], message: Message, pack: Pack | None, texts: Texts) -> tuple[Finding, ...]:
     """Return the faults put into words, those that an answer lists first: refusals before warnings, then by place.
 
     Only as many as an answer lists are looked up in the sender's bytes, which is slow; the others have their pointer.
     """
     given = list(faults)
     if len(given) > FINDINGS_LISTED:
-        given.sort(key=lambda fault: _refuses(fault, pack, specs), reverse=True)
-    listed = [to_finding(fault, message, pack, specs) for fault in given[:FINDINGS_LISTED]]
+        given.sort(key=lambda fault: refuses(fault, texts), reverse=True)
+    listed = [to_finding(fault, message, texts) for fault in given[:FINDINGS_LISTED]]
     listed.sort(key=lambda finding: (finding.place.line or 0, finding.place.column or 0))
     rest = [
         replace(
@@ -50,20 +53,15 @@ def to_findings(faults: Iterable[Fault], message: Message, pack: Pack | None, sp
         )
         for fault in given[FINDINGS_LISTED:]
     ]
-    return (*listed, *(to_finding(fault, message, pack, specs) for fault in rest))
+    return (*listed, *(to_finding(fault, message, texts) for fault in rest))
 
 
-def _refuses(fault: Fault, pack: Pack | None, specs: Specs) -> bool:
-    row = text_of(fault.code, specs, pack)
-    return row is None or row.severity is Severity.REFUSE
-
-
-def to_finding(fault: Fault, message: Message, pack: Pack | None, specs: Specs) -> Finding:
+def to_finding(fault: Fault, message: Message, texts: Texts) -> Finding:
     """Return the fault in both languages and with its place in the sender's bytes, its placeholders filled.
 
-    The sender's value is escaped and cut; the place is the fault's own, or what the locator finds for its address.
+    The sender's value is escaped and cut; the place is the fault's own, or what the document finds for its address.
     """
-    row = text_of(fault.code, specs, pack)
+    row = texts.get(fault.code)
     value = None if fault.value is None else shown(fault.value)
     expected = None if fault.expected is None else shown(fault.expected, 200)
     words = {
@@ -76,7 +74,7 @@ def to_finding(fault: Fault, message: Message, pack: Pack | None, specs: Specs) 
         spoken = words | {"expected": picture_in(words["expected"], language)}
         return PLACEHOLDER.sub(lambda found: spoken.get(found[1], found[0]), text)
 
-    place = fault.place or (message.locator.locate(fault.address) if fault.address else Place())
+    place = fault.place or (message.document.locate(fault.address) if fault.address else Place())
     text = row.text if row else Bilingual(fault.code, fault.code)
     return Finding(
         code=fault.code,

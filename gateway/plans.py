@@ -1,0 +1,60 @@
+"""The plans: the specification with all that is compiled from it, as one value that is passed along.
+
+Two of them live side by side in one process (what-if compares two specifications): nothing compiled hangs anywhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.loading import digest_of_folder, load
+from core.specs import Specs
+from edifact.directory import Directories
+from edifact.directory import load as load_directories
+from edifact.match import matcher
+from parsers.reading import Reading, prepare_reading
+from routing.routes import ROUTES, Routes, load_routes
+from validators.judging import Checks, prepare_checks
+
+
+@dataclass(frozen=True, eq=False)
+class Plans:
+    """A specification made ready: its values, what reads by it, what checks by it, and where what is good goes.
+
+    `digest` (SHA-256, hexadecimal) identifies this state of all files that decide a verdict, the route table included.
+    """
+
+    specs: Specs
+    reading: Reading
+    checks: Checks
+    routes: Routes
+    digest: str
+
+
+def prepare(root: Path, routes: Path = ROUTES) -> Plans:
+    """Load the specification below a folder and compile it; raises SpecError for whatever cannot be used."""
+    digest = hashlib.sha256(digest_of_folder(root) + hashlib.sha256(routes.read_bytes()).digest()).hexdigest()
+    return compiled(load(root), load_directories(root / "edifact"), load_routes(routes), digest)
+
+
+def compiled(specs: Specs, directories: Directories, routes: Routes, digest: str) -> Plans:
+    """Compile a specification that is loaded, or was made from a loaded one; raises SpecError."""
+    reading = prepare_reading(specs.packs, directories)
+    checks = prepare_checks(specs, {key: each.schema for key, each in reading.xml.items()})
+    return Plans(specs, reading, checks, routes, digest)
+
+
+def warm(plans: Plans) -> Iterator[bool]:
+    """Compile, one a step, the patterns that the packs' first EDIFACT messages would wait for, half a second each.
+
+    Of syntax 3 with and without UNA, and of syntax 4. A program that judges a few messages compiles what these need.
+    """
+    for each in plans.reading.edifact.values():
+        for syntax, decimal in (("3", "."), ("3", ".,"), ("4", ".,")):
+            if profile := each.profiles.get(syntax):
+                for letters in ("ASCII", "any"):
+                    matcher(profile, syntax, letters, decimal)
+                    yield True

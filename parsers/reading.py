@@ -1,0 +1,229 @@
+"""Parses a transmission: its messages as declarations with their places; what cannot be read becomes a fault.
+
+Nothing is validated here. Whether a message fits its tables is decided, since reading by shape needs to know it; what is
+wrong where it does not is for the validators to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from core import limits
+from core.declaration import MessageType
+from core.envelope import Envelope, Interchange
+from core.errors import Malformed
+from core.findings import Address, Fault, Place
+from core.specs import Pack, choose_pack
+from core.transmission import Document, Message, Parsed, Received, Syntax, Unread
+from edifact import reader
+from edifact.directory import Directories
+from edifact.message import check_interchange, decide, too_large
+from edifact.text import MessageText
+from parsers import sniff, xml
+from parsers.cad_edifact import EdifactDocument, EdifactReading, function_code_place, read_edifact
+from parsers.cad_xml import XmlReading, envelope_of, read_xml
+from parsers.places import check_edifact_places
+from parsers.xml_paths import check_xml_paths
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """All that parsing needs, compiled: the readings of each pack in both syntaxes, by its key, and the directories."""
+
+    packs: tuple[Pack, ...]
+    xml: Mapping[str, XmlReading]
+    edifact: Mapping[str, EdifactReading]
+    directories: Directories
+
+
+def prepare_reading(packs: tuple[Pack, ...], directories: Directories) -> Reading:
+    """Compile what the packs' dictionaries say of both syntaxes; raises SpecError for a place that is not there."""
+    by_xml, by_edifact = {}, {}
+    for pack in packs:
+        by_xml[pack.key] = XmlReading(pack)
+        check_xml_paths(pack)
+        check_edifact_places(pack, directories)
+        found = ((version, directories.structure(pack.edifact_message, version)) for version in ("3", "4"))
+        by_edifact[pack.key] = EdifactReading(pack, {version: table for version, table in found if table})
+    return Reading(packs, by_xml, by_edifact, directories)
+
+
+def parse(syntax: Syntax, received: Received, reading: Reading) -> Parsed:
+    """Read every message of a transmission of this syntax; what cannot be read is a message with its fault."""
+    try:
+        if not received.body:
+            raise Malformed("GTW-0008", "nothing was sent")
+        if (size := len(received.body)) > (most := limits.TRANSMISSION_BYTES):
+            raise Malformed("GTW-0007", f"{size} bytes, at most {most}", reason_fr=f"{size} octets, au plus {most}")
+        if syntax is Syntax.EDIFACT:
+            return _parse_edifact(received, reading)
+        if syntax is Syntax.XML:
+            return Parsed(received, syntax, (_parse_xml(received, reading),))
+        raise Malformed("GTW-0001", "neither EDIFACT nor XML", place=Place(line=1, column=1))
+    except Malformed as error:
+        details = {"reason": error.reason, "reason_fr": error.reason_fr}
+        fault = Fault(error.code, place=error.place, value=error.value, details=details)
+        return Parsed(received, syntax, (nothing(syntax, Envelope(), (fault,), received.body),))
+
+
+def unreadable(received: Received, faults: Iterable[Fault] = (), said: Envelope | None = None) -> Parsed:
+    """Return a transmission as one message of which nothing is read, for those that cannot be handled at all."""
+    syntax = sniff.syntax(received.body)
+    return Parsed(received, syntax, (nothing(syntax, said or Envelope(), faults, received.body),))
+
+
+class _WholeText:
+    """Stands for a document of which nothing could be read."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def locate(self, address: Address) -> Place:
+        """Return the start of the transmission."""
+        del address
+        return Place(line=1, column=1)
+
+    def text(self) -> str:
+        """Return the transmission as text, every byte shown as something."""
+        return self._body.decode("utf-8", errors="replace")
+
+
+def nothing(syntax: Syntax, said: Envelope, faults: Iterable[Fault], body: bytes, ordinal: int = 1) -> Message:
+    """Return the message that stands for a transmission or interchange in which none could be read."""
+    return Message(ordinal, syntax, MessageType.UNKNOWN, said, None, None, tuple(faults), _WholeText(body))
+
+
+def _no_such_version(version: str, packs: Iterable[Pack], code: str | None, place: Place) -> Fault:
+    """Return the fault of a message that declares a version of the specification which is not here."""
+    known = ", ".join(pack.version for pack in packs if code in pack.types)
+    return Fault("GTW-0011", place=place, value=version, expected=known)
+
+
+# ------------------------------------------------------------------------------------------------ XML
+
+
+def _parse_xml(received: Received, reading: Reading) -> Message:
+    """Read an XML transmission; raises Malformed."""
+    root = xml.parse(received.body)
+    node = xml.declaration_of(root)
+    known = [
+        pack
+        for pack in reading.packs
+        if root.tag == f"{{{pack.metadata_namespace}}}MetaData"
+        and node is not None
+        and node.tag == f"{{{pack.namespace}}}Declaration"
+    ]
+    if node is None or not known:
+        raise Malformed("GTW-0002", root.tag if node is None else node.tag, place=xml.start_of(root), value=root.tag)
+    plans = [reading.xml[pack.key] for pack in known]
+    code = next(filter(None, (plan.function_code(node) for plan in plans)), None)
+    version = next(filter(None, (plan.envelope["version"](root) for plan in plans)), None)
+    pack = choose_pack(known, code, version, received.day)
+    plan = reading.xml[(pack or known[0]).key]
+    envelope = envelope_of(root, plan)
+    if pack is None:
+        fault = Fault("GTW-0002", address=Address("function_code"), value=code)
+        whole = xml.XmlDocument(received.body, root, plan.pack, envelope)
+        return Message(1, Syntax.XML, MessageType.UNKNOWN, envelope, None, None, (fault,), whole)
+    other_version = version not in (None, pack.version)
+    fits = not other_version and xml.fits(root, plan.schema)
+    document = xml.XmlDocument(received.body, root, pack, envelope, fits=fits)
+    declaration, unread = read_xml(node, plan, sound=fits)
+    faults: tuple[Fault, ...] = ()
+    if other_version:
+        place = xml.place_in_envelope(root, pack.xml_envelope["version"], document)
+        faults = (_no_such_version(version or "", known, code, place),)
+    return Message(
+        ordinal=1,
+        syntax=Syntax.XML,
+        type=pack.types[code or ""],
+        envelope=envelope,
+        pack=pack.key,
+        declaration=declaration,
+        faults=faults,
+        document=document,
+        unread=partial(document.unread_faults, unread) if fits else tuple,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ EDIFACT
+
+
+def _parse_edifact(received: Received, reading: Reading) -> Parsed:
+    """Read every interchange of an EDIFACT transmission; raises Malformed when not even its first header is one."""
+    messages: list[Message] = []
+    interchanges: list[Interchange] = []
+    for found in reader.read(received.body, reading.directories):
+        if isinstance(found, MessageText):
+            messages.append(_edifact_message(found, received, reading))
+        else:
+            interchanges.append(check_interchange(found))
+    for interchange in interchanges:
+        if not any(group.messages for group in interchange.groups):
+            said = Envelope(next(iter(interchange.sender), None), None, interchange.reference, test=interchange.test)
+            messages.append(nothing(Syntax.EDIFACT, said, (), received.body, len(messages) + 1))
+    return Parsed(received, Syntax.EDIFACT, tuple(messages), tuple(interchanges))
+
+
+def _edifact_message(text: MessageText, received: Received, reading: Reading) -> Message:
+    """Read one message of an interchange, by the pack that knows its type and function code."""
+    if len(text.text) > limits.LARGE and (fault := too_large(text)):
+        # Taking it apart would cost hundreds of megabytes, only to say more about what is refused anyway.
+        return _edifact_alone(text, (fault,), _WholeText(received.body))
+    syntax_version = "4" if text.interchange.syntax_version == "4" else "3"
+    table = reading.directories.structure(text.identifier, syntax_version)
+    ours = [pack for pack in reading.packs if text.identifier[:5] == pack.edifact_message[:5]]
+    codes = (text.first(*reading.edifact[pack.key].function_code) for pack in ours)
+    code = next(filter(None, codes), None)
+    version = text.first("UNH", 3) or None
+    pack = choose_pack(ours, code, version, received.day)
+    plan = reading.edifact[pack.key] if pack else None
+    document = EdifactDocument(received.body, text, table, plan)
+    other_version = pack is not None and version not in (None, pack.version)
+    if plan and not other_version:
+        document.profile = plan.profiles[syntax_version]
+    checked = document.profile or table
+    document.fits = text.interchange.supported and checked is not None and decide(text, checked)
+    if pack is None or plan is None:
+        return _edifact_alone(text, (), document, unread=partial(_not_ours, text, ours, code))
+    # What is refused for its syntax is read as far as it goes: the sender's number belongs into the journal.
+    declaration, document.unread = read_edifact(text, syntax_version, plan, sound=document.fits)
+    unread = document.unread_faults if text.interchange.supported and not other_version else tuple
+    faults = (_no_such_version(version or "", ours, code, text.place(1, 4, 1)),) if other_version else ()
+    return Message(
+        ordinal=text.ordinal,
+        syntax=Syntax.EDIFACT,
+        type=pack.types[code or ""],
+        envelope=text.envelope,
+        pack=pack.key,
+        declaration=declaration,
+        faults=faults,
+        document=document,
+        unread=unread,
+    )
+
+
+def _edifact_alone(text: MessageText, faults: tuple[Fault, ...], document: Document, unread: Unread = tuple) -> Message:
+    """Return a message of which no declaration is read."""
+    unknown = MessageType.UNKNOWN
+    return Message(text.ordinal, Syntax.EDIFACT, unknown, text.envelope, None, None, faults, document, unread)
+
+
+def _not_ours(text: MessageText, ours: Iterable[Pack], code: str | None) -> tuple[Fault, ...]:
+    """Return the fault of a good UN message that no pack reads; none of a CONTRL."""
+    if pack := next(iter(ours), None):
+        return (Fault("GTW-0002", place=_place_of_function(text, pack), value=code),)
+    if text.identifier[:1] == ("CONTRL",):
+        return ()
+    # No agreement (0085 code 17) to receive it.
+    value = ":".join(text.identifier)
+    return (Fault("GTW-0002", place=text.place(1, 3, 1), value=value, syntax_error="17", service_segment="UNH"),)
+
+
+def _place_of_function(text: MessageText, pack: Pack) -> Place:
+    """Return the place of a message's function code, where it stands or should."""
+    tag, element, component = function_code_place(pack)
+    place = text.place(text.tags.index(tag) + 1, element + 1, component) if tag in text.tags else text.place(1)
+    return replace(place, pointer=pack.pointer(Address("function_code")))

@@ -1,0 +1,167 @@
+"""Validates a message: its syntax, and where that is good its content, its sender and the rules; findings come of it.
+
+One cause gives one finding: where a fault makes what follows its echo, what follows is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from core import limits
+from core.declaration import Declaration
+from core.findings import Address, Fault, Finding
+from core.register import Facts
+from core.specs import Pack, Specs
+from core.transmission import Acknowledgement, Message, Parsed, Received, Syntax
+from edifact.contrl import REJECTED, acknowledged
+from edifact.message import explain as explain_edifact
+from parsers import xml
+from parsers.cad_edifact import EdifactDocument
+from validators import schema
+from validators.agreement import envelope_faults
+from validators.elements import Dictionary, check_elements
+from validators.rulebook import Rulebook, apply_rules
+from validators.sender import check_sender
+from validators.words import Texts, refuses, texts_of, to_findings
+
+
+@dataclass(frozen=True, eq=False)
+class PackChecks:
+    """A pack with all that is checked by it, compiled; `versions` are all packs of its id."""
+
+    pack: Pack
+    dictionary: Dictionary
+    rulebook: Rulebook
+    xml_schema: xml.Schema
+    explainer: schema.Explainer
+    texts: Texts
+    versions: tuple[Pack, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Checks:
+    """All that validating needs, compiled: by the key of the pack that read a message, and the words of all findings."""
+
+    packs: Mapping[str, PackChecks]
+    texts: Texts
+
+
+def prepare_checks(specs: Specs, schemas: Mapping[str, xml.Schema]) -> Checks:
+    """Compile what the packs check, with the schemas by pack key; raises SpecError for a rule that cannot be run."""
+    packs = {
+        pack.key: PackChecks(
+            pack=pack,
+            dictionary=Dictionary(pack, specs),
+            rulebook=Rulebook(pack, specs),
+            xml_schema=schemas[pack.key],
+            explainer=schema.Explainer(pack),
+            texts=texts_of(specs, pack),
+            versions=tuple(each for each in specs.packs if each.id == pack.id),
+        )
+        for pack in specs.packs
+    }
+    return Checks(packs, texts_of(specs, None))
+
+
+def validate(message: Message, parsed: Parsed, facts: Facts, checks: Checks) -> tuple[Finding, ...]:
+    """Return the findings of one message of a transmission, those that an answer lists first.
+
+    Who the transport does not prove to be the sender is told nothing of what is right or wrong or on file.
+    """
+    own = checks.packs[message.pack] if message.pack else None
+    if facts.unproven:
+        faults = [Fault(facts.unproven, address=Address(""))]
+    else:
+        faults = list(envelope_faults(parsed).get(message.ordinal, ()))
+        if not _stopped(faults, checks):
+            faults += _faults(message, own, facts, parsed, checks)
+    return to_findings(faults, message, own.pack if own else None, own.texts if own else checks.texts)
+
+
+def acknowledgement(message: Message, checks: Checks) -> Acknowledgement | None:
+    """Return what a good CONTRL says of an interchange of ours; one rejected message in it is enough for a rejection."""
+    document = message.document
+    if not isinstance(document, EdifactDocument) or document.message.identifier[:1] != ("CONTRL",):
+        return None
+    if not document.fits and _stopped(list(_edifact(document)), checks):
+        return None
+    found = acknowledged(document.message.segments)
+    if found is None:
+        return None
+    error = next(filter(None, (found.error, *(each.error for each in found.messages))), None)
+    return Acknowledgement(found.reference, REJECTED if found.rejected else found.action, error)
+
+
+def _faults(message: Message, own: PackChecks | None, facts: Facts, parsed: Parsed, checks: Checks) -> Iterator[Fault]:
+    """Yield every fault of a message: of its syntax alone, or, where that is good, of sender, elements and rules."""
+    syntax = [*_syntax(message, own), *message.faults]
+    if not any(fault.syntax_error for fault in syntax) and not _stopped(syntax, checks):
+        syntax += message.unread()
+    yield from syntax
+    if own and message.declaration and not _stopped(syntax, checks):
+        yield from _content(message, message.declaration, own, facts, parsed.received)
+
+
+def _stopped(faults: Iterable[Fault], checks: Checks) -> bool:
+    """Tell whether faults of syntax make judging the content pointless: what follows would be their echo."""
+    return any(refuses(fault, checks.texts) for fault in faults)
+
+
+# ------------------------------------------------------------------------------------------------ syntax
+
+
+def _syntax(message: Message, own: PackChecks | None) -> Iterable[Fault]:
+    """Return what is wrong with a message's syntax; nothing is looked for in one that fits."""
+    document = message.document
+    if isinstance(document, EdifactDocument):
+        return _edifact(document)
+    if own and isinstance(document, xml.XmlDocument) and not document.fits and not message.faults:
+        return _xml(message, document, own)
+    return ()
+
+
+def _edifact(document: EdifactDocument) -> Iterable[Fault]:
+    """Return what is wrong with an EDIFACT message; of one whose syntax cannot be read nothing can be told."""
+    text = document.message
+    if document.fits or not text.interchange.supported:
+        return ()
+    return explain_edifact(text, document.profile or document.table, thorough=False)
+
+
+def _xml(message: Message, document: xml.XmlDocument, own: PackChecks) -> list[Fault]:
+    """Return what the schema refuses, but for what the dictionary is sure to find.
+
+    What the schema refuses is never accepted, even where nothing else can say what is wrong with it.
+    """
+    misfits = xml.misfits(document.root, own.xml_schema, limits.FINDINGS_LISTED)
+    faults = schema.explain(document.root, own.explainer, document.place_of, misfits)
+    declaration = message.declaration
+    if faults or declaration is None or check_elements(declaration, message.type, own.dictionary):
+        return faults
+    return [schema.unexplained(next(iter(misfits), document.root), document.place_of)]
+
+
+# ------------------------------------------------------------------------------------------------ content
+
+
+def _content(
+    message: Message, declaration: Declaration, own: PackChecks, facts: Facts, received: Received
+) -> Iterator[Fault]:
+    """Yield what is wrong with a message whose syntax is good."""
+    reference = message.envelope.reference
+    if message.syntax is Syntax.XML and facts.register.taken(received.partner, reference, received.digest):
+        yield Fault("GTW-0009", address=Address(""), value=reference)  # in EDIFACT a fault of the interchange
+    if not own.pack.valid.covers(received.day):
+        in_force = (each.version for each in own.versions if each.valid.covers(received.day))
+        yield Fault("GTW-0011", address=Address(""), value=own.pack.version, expected=", ".join(in_force) or None)
+    content = [
+        *check_elements(declaration, message.type, own.dictionary),
+        *apply_rules(message.type, declaration, facts.register, received, own.rulebook),
+    ]
+    yield from content
+    # A number that is no business number has no authority either: that is one mistake, not two.
+    wrong = {fault.address for fault in content if fault.address}
+    for fault in check_sender(message.envelope, declaration, facts.partner, received.day):
+        if fault.address is None or not fault.address.element or fault.address not in wrong:
+            yield fault
