@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.transmission import Syntax
-from gateway.pipeline import prepare
+from gateway.plans import prepare
 from gateway.trade import samples
 from gateway.trade.samples import Maker, faulty, play, write
 from tests.packs import BOTH, DAY, PARTNER, copy
@@ -29,10 +29,10 @@ def test_the_rule_of_the_worked_example_is_earned_alone_in_both_syntaxes(
     with (folder / "chapter24/rules.csv").open("a", encoding="utf-8") as table:
         table.write(f"{row}\n")
     monkeypatch.setattr(samples, "RECIPES", {**samples.RECIPES, **eval(f"{{{recipe}}}", vars(samples))})  # noqa: S307
-    specs = prepare(folder)
-    passing, failing = faulty(code, Maker(random.Random(code), specs, PARTNER, DAY))
+    plans = prepare(folder)
+    passing, failing = faulty(code, Maker(random.Random(code), plans.specs, PARTNER, DAY))
     for sample, expected in ((passing, []), (failing, [code])):
-        (judged,) = play(sample, write(sample, syntax, DAY, "S"), DAY)
+        (judged,) = play(sample, write(sample, syntax, DAY, "S"), DAY, plans)
         assert [finding.code for finding in judged.findings] == expected
 
 
