@@ -1,7 +1,7 @@
 """Health over HTTP: /health (this process lives), /ready (journal and broker answer), /metrics (Prometheus).
 
 The loops are separate processes, maybe on several machines, so the figures come from the journal's facts: counters and
-latencies from the audit chain as it grows, what waits from the tables.
+latencies from the audit chain as it grows, what waits from the tables (DECISIONS D21).
 """
 
 from __future__ import annotations

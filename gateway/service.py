@@ -78,7 +78,8 @@ def _owners(partners: Partners) -> dict[str, Partner]:
 def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str]) -> Arrival:
     """Return what the journal keeps of a delivery, with the receipt for its sender; `head` is the audit chain's.
 
-    What is not proven to be the owner's is kept as nobody's: it can use up none of the owner's references.
+    What is not proven to be the owner's is kept as nobody's: it can use up none of the owner's references
+    (DECISIONS D16).
     """
     if delivery.queue == RESULTS:
         return Arrival(delivery.uid, "assessment", None, delivery.body, delivery.headers, now(), lane=delivery.uid)

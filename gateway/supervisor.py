@@ -1,4 +1,4 @@
-"""`gateway serve`: one process a loop, restarted when it dies, stopped in order; each loop is a step of the service."""
+"""`gateway serve`: one process a loop (DECISIONS D6), restarted when dead, stopped in order, each a service's step."""
 
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
     loaded, partners = plans.prepare(settings.specs), load_partners(settings.partners)
     worker = f"{_worker(os.getpid())}{uuid.uuid4().hex[:8]}"
     resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library.
+    # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library
+    # (DECISIONS D17).
     alarm = partial(signal.setitimer, signal.ITIMER_REAL)
     _rest_of_garbage()
     unwarmed = plans.warm(loaded)
@@ -230,7 +231,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn SIGTERM and SIGINT into a question that a loop asks between two steps.
 
     An exception, Python's own way, is lost where it comes inside a library's callback; and a program that a script
-    started in the background inherits a SIGINT that is ignored.
+    started in the background inherits a SIGINT that is ignored (DECISIONS D24).
     """
     asked: list[int] = []
     former = {

@@ -610,7 +610,7 @@ def test_an_output_that_cannot_be_written_is_one_line(gateway: House, tmp_path: 
 
 def test_a_run_whose_folder_cannot_be_made_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run").write_text("in the way")
-    monkeypatch.setattr(demo, "HOME", tmp_path)
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(GatewayError, match=r"run/demo cannot be made anew: .*"):
         demo.main()
 

@@ -24,10 +24,8 @@ from core.errors import BrokerUnavailable, GatewayError
 from gateway.cli.check import SUFFIXES
 from gateway.journal import Journal
 from gateway.queues import Broker, Delivery, Letter, open_broker
-from gateway.settings import HOME, Settings, from_environment
+from gateway.settings import SAMPLES, Settings, from_environment
 from routing.partners import inbound_queue, load_partners
-
-SAMPLES = HOME / "samples"
 
 # How long one message's answers may take; the run is for looking, the figures belong to `make bench`.
 PATIENCE_SECONDS = 30.0
@@ -103,7 +101,7 @@ def play(
         for place, answer in enumerate(answers, 1):
             name = f"{number:02d}-{Path(step.file).name}.{place}-{answer.headers.get('kind', 'answer')}"
             (folder / f"{name}.{SUFFIXES[answer.content_type]}").write_bytes(answer.body)
-        played.append((step, _seen(step, answers, journal)))
+        played.append((step, _seen(answers, journal)))
     return played
 
 
@@ -118,7 +116,7 @@ def _answers(broker: Broker, queue: str, expected: int) -> list[Delivery]:
     return answers
 
 
-def _seen(step: RunRow, answers: list[Delivery], journal: Journal) -> Seen:
+def _seen(answers: list[Delivery], journal: Journal) -> Seen:
     """Return what the journal and the answers say of a step's message."""
     kinds = tuple(answer.headers.get("kind", "answer") for answer in answers)
     receipts = [answer for answer in answers if answer.headers.get("kind") == "receipt"]
@@ -158,7 +156,7 @@ def _print(played: list[tuple[RunRow, Seen]], told: Console) -> None:
 def main() -> int:
     """Run the samples through a gateway of its own; return 0 if every one met its expectation."""
     told = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
-    home = HOME / "run" / "demo"
+    home = Path.cwd() / "run" / "demo"
     folder = home / "answers"
     try:
         if home.exists():
@@ -171,7 +169,7 @@ def main() -> int:
     settings = from_environment()
     with (home / "gateway.log").open("wb") as log:
         command = [sys.executable, "-m", "gateway", "serve", "--with-reference-engine"]
-        service = subprocess.Popen(command, stderr=log, stdout=log, cwd=HOME)  # noqa: S603 - our own interpreter
+        service = subprocess.Popen(command, stderr=log, stdout=log)  # noqa: S603 - our own interpreter
         try:
             played = _play_when_ready(service, settings, folder, told)
         finally:

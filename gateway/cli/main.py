@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from core.errors import GatewayError
-from gateway.cli import check, diff, doctor, explain, lists, ops, parked, replay, send, serve, show, smoke, spec
+from gateway.cli import check, diff, doctor, explain, init, lists, ops, parked, replay, send, serve, show, smoke, spec
 
 CANNOT, INTERRUPTED = 2, 130
 
@@ -63,6 +63,7 @@ for command in (
     send.send,
     lists.list_command,
     doctor.doctor,
+    init.init,
     show.show,
     smoke.smoke,
     spec.rules,

@@ -97,6 +97,7 @@ def purge(dry_run: bool) -> None:
     Exit code: 0, or 2 when the journal cannot be written.
     """
     moment, kinds = now(), load_retention()
+    # The chain itself has no period: it is never cut (DECISIONS D20).
     before = {kind: months_before(moment, each.months) for kind, each in kinds.items()}
     with _journal() as journal:
         counts = journal.purge(before, now=moment, rehearse=dry_run)

@@ -1,4 +1,7 @@
-"""Scenarios of the smoke test: what is sent and what must come back, as TOML; the same steps hold for both roles."""
+"""Scenarios of the smoke test: what is sent and what must come back, as TOML.
+
+The same steps hold for both roles (DECISIONS D14).
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ import msgspec
 
 from core.errors import GatewayError
 from core.findings import Bilingual
-from gateway.settings import HOME
+from gateway.settings import SAMPLES
 
-KIT = HOME / "samples/conformance/kit.toml"
+KIT = SAMPLES / "conformance" / "kit.toml"
 
 Send = Literal["declaration", "correction", "withdraw", "mended", "again", "many", "file"]
 Kind = Literal["receipt", "accepted", "refused", "assessed", "pending", "engine-refused", "technical"]

@@ -20,7 +20,7 @@ import msgspec
 from core.errors import BrokerUnavailable, GatewayError
 from core.findings import Bilingual
 from gateway.queues import open_broker
-from gateway.settings import HOME, Settings
+from gateway.settings import Settings
 from gateway.trade.scenario import Scenario, Step, Words
 
 # How long a gateway of our own may take to start.
@@ -168,7 +168,8 @@ def process(command: list[str], settings: Settings, log: Path) -> Iterator[subpr
         "GATEWAY_LOG": "text",
     }
     with log.open("wb") as told:
-        started = subprocess.Popen(command, stdout=told, stderr=told, cwd=HOME, env=environment)  # noqa: S603 - ours
+        # In a folder without modules: `python -m` imports from the current one first.
+        started = subprocess.Popen(command, stdout=told, stderr=told, cwd=log.parent, env=environment)  # noqa: S603 - ours
         try:
             yield started
         finally:
