@@ -373,7 +373,7 @@ def test_a_full_disk_confirms_nothing_that_is_not_kept(tmp_path: Path) -> None:
     code = """
 import resource, sys
 from gateway.queues.broker import Letter, open_broker
-from gateway.errors import BrokerUnavailable
+from core.errors import BrokerUnavailable
 broker = open_broker(sys.argv[1])
 broker.declare(["in"])
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))

@@ -260,7 +260,7 @@ def test_a_file_that_cannot_be_read_is_one_line(run: Run, tmp_path: Path, monkey
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", denied)
-    monkeypatch.setattr("gateway.pipeline.prepare", lambda _: None)
+    monkeypatch.setattr("gateway.cli.main.prepare", lambda _: None)
     monkeypatch.setattr("gateway.cli.main.load_partners", lambda _: {})
     assert "Permission denied" in one_line(run("check", tmp_path / "secret"))
 
