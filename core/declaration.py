@@ -27,6 +27,14 @@ class Nature(StrEnum):
     WITHDRAWAL = "withdrawal"
 
 
+# What each message type that a sender may send can be in law.
+NATURES = {
+    MessageType.DECLARATION: (Nature.ORIGINAL,),
+    MessageType.CORRECTION: (Nature.CORRECTION, Nature.ADJUSTMENT),
+    MessageType.WITHDRAW: (Nature.WITHDRAWAL,),
+}
+
+
 class Unreadable(str):
     """An element's text that does not have its declared format; rules do not see it, the format check reports it."""
 

@@ -37,15 +37,6 @@ KINDS = {
     MessageType.UNKNOWN: Bilingual("a message of a kind not known here", "un message d'un genre inconnu ici"),
 }
 
-# Amounts and the element that names their currency.
-CURRENCIES = {
-    "invoice_value": "invoice_currency",
-    "freight_charges": "invoice_currency",
-    "value_for_currency_conversion": "currency",
-    "sima_price": "sima_currency",
-}
-
-
 @dataclass(frozen=True)
 class Excerpt:
     """A piece of the sender's text around a place: what stands before it, the place itself, and what follows."""
@@ -216,7 +207,7 @@ def meaning_of(
     if isinstance(value, date):
         return day_in_words(value, language)
     if isinstance(value, Decimal):
-        currency = level.text(CURRENCIES.get(element.name, ""))
+        currency = level.text(element.currency or "")
         return (
             amount_in_words(value, currency, language) if currency or value >= 1000 or value.as_tuple().exponent else ""
         )
