@@ -1,4 +1,4 @@
-"""A Commercial Accounting Declaration as values, the same whichever syntax it was written in."""
+"""A Commercial Accounting Declaration as values, the same whichever syntax it was written in (DECISIONS D1, D2)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ class Nature(StrEnum):
     CORRECTION = "correction"
     ADJUSTMENT = "adjustment"
     WITHDRAWAL = "withdrawal"
+
+
+# What each message type that a sender may send can be in law.
+NATURES = {
+    MessageType.DECLARATION: (Nature.ORIGINAL,),
+    MessageType.CORRECTION: (Nature.CORRECTION, Nature.ADJUSTMENT),
+    MessageType.WITHDRAW: (Nature.WITHDRAWAL,),
+}
 
 
 class Unreadable(str):

@@ -10,7 +10,7 @@ class GatewayError(Exception):
 
 
 class SpecError(GatewayError):
-    """A specification pack that cannot be used: the file, the row (1-based, None for the whole file) and the reason."""
+    """A table or a pack that cannot be used: the file, the row (1-based, None for the whole file) and the reason."""
 
     def __init__(self, file: str, row: int | None, reason: str) -> None:
         super().__init__(f"{file}{f', row {row}' if row else ''}: {reason}")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
 import msgspec
 
 from core.calendar import Billing, Period
-from core.declaration import MessageType, RefusedVersions
+from core.declaration import NATURES, MessageType, RefusedVersions
 from core.errors import SpecError, cause_of
 from core.findings import Bilingual, Severity
 from core.specs import FORMAT, Code, CodeList, Element, FindingText, Format, Pack, ProfileRow, Rule, Specs
+from core.tables import Origin, Row, read_rows
 
 
 class _Xml(msgspec.Struct, forbid_unknown_fields=True):
@@ -66,20 +66,23 @@ def load(root: Path) -> Specs:
         raise SpecError(str(root), None, "this is no specification: none of its folders has a manifest.toml")
     findings = {}
     for path in sorted((root / "findings").glob("*.csv")):
-        for origin, row in _rows(root, path, FINDING_COLUMNS):
+        for origin, row in read_rows(path, FINDING_COLUMNS, root=root):
             if row["code"] in findings:
                 raise SpecError(*origin, f"finding code {row['code']} is given twice")
             findings[row["code"]] = _finding(row, origin, row["code"])
-    classes = {row["class"]: row["wco_id"] for _, row in _rows(root, root / "wco/classes.csv", ("class", "wco_id"))}
+    classes = {
+        row["class"]: row["wco_id"] for _, row in read_rows(root / "wco/classes.csv", ("class", "wco_id"), root=root)
+    }
     names = {
         row["list"]: _both(row, "name", origin, row["list"])
-        for origin, row in _rows(root, root / "code_lists.csv", ("list", "name_en", "name_fr"))
+        for origin, row in read_rows(root / "code_lists.csv", ("list", "name_en", "name_fr"), root=root)
     }
     code_lists = {path.stem: _code_list(root, path, names) for path in sorted((root / "codes").glob("*.csv"))}
     if "cad_type" not in code_lists:
         raise SpecError("codes/cad_type.csv", None, "there is no list of CAD types")
     holidays = frozenset(
-        _day(row["date"], origin) or date.min for origin, row in _rows(root, root / "calendar/holidays.csv", ("date",))
+        _day(row["date"], origin) or date.min
+        for origin, row in read_rows(root / "calendar/holidays.csv", ("date",), root=root)
     )
     packs = tuple(_pack(root, path.parent, classes, code_lists) for path in manifests)
     for pack in packs:
@@ -94,7 +97,7 @@ def load(root: Path) -> Specs:
 
 ELEMENT_COLUMNS = (
     "element", "level", "form_field", "name_en", "name_fr", "format", "code_list", "list_day", "direction", "xml_path",
-    "edifact_place", "wco_id", "source_en", "source_fr", "confidence", "note_en", "note_fr",
+    "edifact_place", "wco_id", "source_en", "source_fr", "confidence", "note_en", "note_fr", "about_change",
 )  # fmt: skip
 
 
@@ -116,37 +119,30 @@ LEVELS = ("declaration", "invoice", "commodity")
 USAGE_COLUMNS = ("element", "withdraw", "*")
 
 
-# What the gateway itself must find in every message, and in every XML envelope.
-IDENTITY = ("function_code", "transaction_number", "version", "cad_type")
+# Every element that the program reads by its name, with the level and kind that it must have; what rules read, they
+# declare themselves (`validators/checks.py`), and the reference engine reads what its own contract names.
+NEEDED = {
+    "function_code": ("declaration", "text"),  # reading: which pack
+    "transaction_number": ("declaration", "text"),  # the register, the journal
+    "version": ("declaration", "text"),  # the register, the journal
+    "cad_type": ("declaration", "text"),  # usage
+    "functional_reference": ("declaration", "text"),  # answers, requests
+    "accounting_date": ("declaration", "date"),  # the register: the payment due date
+    "importer_bn": ("declaration", "text"),  # the sender's authority
+    "importer_name": ("declaration", "text"),  # explain
+    "invoice_number": ("invoice", "text"),  # explain
+    "line_number": ("commodity", "number"),  # comparing versions
+    "classification": ("commodity", "text"),  # diff
+    "description": ("commodity", "text"),  # diff, explain
+    "value_for_currency_conversion": ("commodity", "number"),  # explain
+    "currency": ("commodity", "text"),  # explain
+}
 
-
+# The parts of an XML envelope without which nothing can be read.
 ENVELOPE = ("sender", "reference", "version")
 
 
 CONFIDENCES = ("high", "medium", "low")
-
-
-Origin = tuple[str, int]
-
-
-Row = Mapping[str, str]
-
-
-def _rows(root: Path, path: Path, columns: Collection[str]) -> Iterator[tuple[Origin, Row]]:
-    """Yield ((file, row number), row) for each row of a CSV that has at least these columns."""
-    name = path.resolve().relative_to(root.resolve()).as_posix()
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            for column in columns:
-                if column not in (reader.fieldnames or ()):
-                    raise SpecError(name, 1, f"the column {column} is missing")
-            for number, row in enumerate(reader, 2):
-                if None in row or None in row.values():
-                    raise SpecError(name, number, "the row has more or fewer fields than the heading")
-                yield (name, number), {key: value.strip() for key, value in row.items()}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SpecError(name, None, f"cannot be read: {cause_of(error)}") from error
 
 
 def _toml(root: Path, path: Path) -> object:
@@ -197,7 +193,7 @@ def _code_list(root: Path, path: Path, names: Mapping[str, Bilingual]) -> CodeLi
     if path.stem not in names:
         raise SpecError("code_lists.csv", None, f"the code list {path.stem} has no name here")
     columns = ("code", "name_en", "name_fr", "valid_from", "valid_to", "source_en", "source_fr", "confidence")
-    for origin, row in _rows(root, path, columns):
+    for origin, row in read_rows(path, columns, root=root):
         valid = Period(_day(row["valid_from"], origin), _day(row["valid_to"], origin))
         if valid.start and valid.end and valid.start > valid.end:
             raise SpecError(*origin, f"{row['code']} ends before it begins")
@@ -216,51 +212,25 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
     try:
         manifest = msgspec.convert(_toml(root, folder / "manifest.toml"), _Manifest)
     except msgspec.ValidationError as error:
-        raise SpecError(where, None, str(error)) from error
-    elements: dict[str, Element] = {}
-    for file in manifest.elements:
-        given: set[str] = set()
-        for origin, row in _rows(root, folder / file, ELEMENT_COLUMNS):
-            if row["element"] in given:
-                raise SpecError(*origin, f"the element {row['element']} is given twice")
-            given.add(row["element"])
-            elements[row["element"]] = _element(row, origin, classes, code_lists)
-    for element in elements.values():
-        for day in (element.list_day or "").split():
-            if day not in elements or elements[day].format.kind != "date":
-                raise SpecError(*element.origin, f"list_day names {day}, which is no date element")
-    if lacking := [name for name in IDENTITY if name not in elements]:
-        raise SpecError(where, None, f"the dictionary lacks {', '.join(lacking)}, by which messages are told apart")
+        raise SpecError(where, None, _manifest_reason(error)) from error
+    if odd := [type_ for type_ in manifest.types.values() if type_ not in NATURES]:
+        raise SpecError(where, None, f"types: {odd[0]} is no message type that a sender may send")
+    elements = _elements(manifest, folder, root, classes, code_lists)
+    if lacking := [name for name in NEEDED if name not in elements]:
+        raise SpecError(where, None, f"the dictionary lacks {', '.join(lacking)}, which the gateway reads by name")
+    for name, (level, kind) in NEEDED.items():
+        if (elements[name].level, elements[name].format.kind) != (level, kind):
+            raise SpecError(*elements[name].origin, f"the gateway reads {name} by name, as a {kind} of level {level}")
     if lacking := [part for part in ENVELOPE if part not in manifest.xml.envelope]:
         raise SpecError(where, None, f"xml.envelope lacks {', '.join(lacking)}")
     for levels in (manifest.xml.levels, manifest.edifact.levels):
         if set(levels) != set(LEVELS[1:]):
             raise SpecError(where, None, f"levels are {' and '.join(LEVELS[1:])}")
-    usage: dict[str, dict[str, str]] = {}
-    for file in manifest.usage:
-        for origin, row in _rows(root, folder / file, ("element", "*")):
-            if row["element"] not in elements:
-                raise SpecError(*origin, f"unknown element {row['element']}")
-            marks = {cad_type: mark for cad_type, mark in row.items() if cad_type != "element" and mark}
-            if unknown := set(row) - set(USAGE_COLUMNS) - set(code_lists["cad_type"].codes):
-                raise SpecError(origin[0], 1, f"the column {sorted(unknown)[0]} is no CAD type")
-            if bad := [mark for mark in marks.values() if mark not in "MOX"]:
-                raise SpecError(*origin, f"usage is M, O or X, not {bad[0]!r}")
-            usage[row["element"]] = marks
-    rules: dict[str, Rule] = {}
-    for file in manifest.rules:
-        ids: set[str] = set()
-        for origin, row in _rows(root, folder / file, RULE_COLUMNS):
-            if row["id"] in ids:
-                raise SpecError(*origin, f"the rule id {row['id']} is given twice")
-            ids.add(row["id"])
-            words = _finding(row, origin, row["id"])
-            rules[row["id"]] = Rule(
-                row["id"], row["check"], row["element"], row["when"], row["parameter"], words, origin
-            )
+    usage = _usage(manifest, folder, root, elements, code_lists)
+    rules = _rules(manifest, folder, root)
     profile: list[ProfileRow] = []
     for file in manifest.profile:
-        profile += [_profile_row(row, origin) for origin, row in _rows(root, folder / file, PROFILE_COLUMNS)]
+        profile += [_profile_row(row, origin) for origin, row in read_rows(folder / file, PROFILE_COLUMNS, root=root)]
     schema, response_schema = (
         (folder / manifest.xml.schema).resolve(),
         (folder / manifest.xml.response_schema).resolve(),
@@ -282,7 +252,7 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
         types=manifest.types,
         elements=elements,
         usage=usage,
-        rules=tuple(rules.values()),
+        rules=rules,
         namespace=manifest.xml.namespace,
         metadata_namespace=manifest.xml.metadata_namespace,
         response_namespace=manifest.xml.response_namespace,
@@ -298,6 +268,91 @@ def _pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapp
     )
 
 
+def _manifest_reason(error: msgspec.ValidationError) -> str:
+    """Return what is wrong with a manifest; a new message type needs more than its row there."""
+    if "$.types" not in str(error):
+        return str(error)
+    known = ", ".join(sorted(NATURES))
+    return f"types: {error}; known are {known}, and a new one needs the places that docs/house.md names"
+
+
+def _elements(
+    manifest: _Manifest, folder: Path, root: Path, classes: Mapping[str, str], code_lists: Mapping[str, CodeList]
+) -> dict[str, Element]:
+    """Return a pack's dictionary: its tables in order, a later one replacing elements of those before it."""
+    elements: dict[str, Element] = {}
+    for file in manifest.elements:
+        given: set[str] = set()
+        for origin, row in read_rows(folder / file, ELEMENT_COLUMNS, root=root):
+            if row["element"] in given:
+                raise SpecError(*origin, f"the element {row['element']} is given twice")
+            given.add(row["element"])
+            elements[row["element"]] = _element(row, origin, classes, code_lists)
+    for element in elements.values():
+        for day in (element.list_day or "").split():
+            if day not in elements or elements[day].format.kind != "date":
+                raise SpecError(*element.origin, f"list_day names {day}, which is no date element")
+            if elements[day].level not in {element.level, "declaration"}:
+                raise SpecError(*element.origin, f"list_day names {day}, which is of level {elements[day].level}")
+        currency = element.currency
+        if currency and (currency not in elements or elements[currency].level != element.level):
+            raise SpecError(*element.origin, f"currency names {currency}, which is no element of level {element.level}")
+    return elements
+
+
+def _usage(
+    manifest: _Manifest,
+    folder: Path,
+    root: Path,
+    elements: Mapping[str, Element],
+    code_lists: Mapping[str, CodeList],
+) -> dict[str, dict[str, str]]:
+    """Return a pack's usage: M, O or X by element and CAD type."""
+    usage: dict[str, dict[str, str]] = {}
+    for file in manifest.usage:
+        for origin, row in read_rows(folder / file, ("element", "*"), root=root):
+            if row["element"] not in elements:
+                raise SpecError(*origin, f"unknown element {row['element']}")
+            marks = {cad_type: mark for cad_type, mark in row.items() if cad_type != "element" and mark}
+            if unknown := set(row) - set(USAGE_COLUMNS) - set(code_lists["cad_type"].codes):
+                raise SpecError(origin[0], 1, f"the column {sorted(unknown)[0]} is no CAD type")
+            if bad := [mark for mark in marks.values() if mark not in "MOX"]:
+                raise SpecError(*origin, f"usage is M, O or X, not {bad[0]!r}")
+            usage[row["element"]] = marks
+    return usage
+
+
+def _rules(manifest: _Manifest, folder: Path, root: Path) -> tuple[Rule, ...]:
+    """Return a pack's rules: its tables in order, a later one replacing rules of those before it."""
+    rules: dict[str, Rule] = {}
+    for file in manifest.rules:
+        ids: set[str] = set()
+        for origin, row in read_rows(folder / file, RULE_COLUMNS, root=root):
+            if row["id"] in ids:
+                raise SpecError(*origin, f"the rule id {row['id']} is given twice")
+            ids.add(row["id"])
+            rules[row["id"]] = Rule(
+                id=row["id"],
+                check=row["check"],
+                element=row["element"],
+                when=row["when"],
+                parameter=row["parameter"],
+                finding=_finding(row, origin, row["id"]),
+                origin=origin,
+                reads=row.get("reads", ""),
+                parameter_source=_parameter_source(row, origin),
+            )
+    return tuple(rules.values())
+
+
+def _parameter_source(row: Row, origin: Origin) -> Bilingual | None:
+    """Return where the constants of a rule's parameter come from, where its row says so."""
+    if "parameter_source_en" not in row or "parameter_source_fr" not in row:
+        return None
+    found = _both(row, "parameter_source", origin, row["id"], needed=False)
+    return found if all(found) else None
+
+
 def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: Mapping[str, CodeList]) -> Element:
     """Return one row of the dictionary."""
     if row["level"] not in LEVELS:
@@ -306,6 +361,8 @@ def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: M
         raise SpecError(*origin, f"direction is in or out, not {row['direction']!r}")
     if row["code_list"] and row["code_list"] not in code_lists:
         raise SpecError(*origin, f"there is no code list {row['code_list']}")
+    if row["about_change"] not in ("", "yes"):
+        raise SpecError(*origin, f"about_change is yes or empty, not {row['about_change']!r}")
     try:
         form = parse_format(row["format"])
     except ValueError as error:
@@ -327,6 +384,8 @@ def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: M
         confidence=_confidence(row, origin),
         note=_both(row, "note", origin, row["element"], needed=False),
         origin=origin,
+        about_change=row["about_change"] == "yes",
+        currency=row.get("currency") or None,
     )
 
 

@@ -57,7 +57,8 @@ class Format:
 class Element:
     """One data element of the dictionary: names, format and its place in both syntaxes.
 
-    `level` is declaration, invoice or commodity; `direction` in (the sender's), or out (an answer's).
+    `level` is declaration, invoice or commodity; `direction` in (the sender's), or out (an answer's). `about_change`
+    tells that the element belongs to a change itself, not to what is declared: a difference in it changes nothing.
     `xml_path` and `edifact_place` are None where the element has no place in that syntax; `pointer` is the chain of
     WCO class ids and the element's own id.
     """
@@ -78,6 +79,8 @@ class Element:
     confidence: str
     note: Bilingual
     origin: tuple[str, int]  # file and row, for messages about the data
+    about_change: bool = False
+    currency: str | None = None  # of an amount: the element of the same level that names its currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +128,9 @@ class FindingText:
 class Rule:
     """A row of a pack's rule table: which check it runs, on what, and the finding that it gives.
 
-    `check` names a function of `validators/rules.py` or one of its generic kinds; `element`, `when` and `parameter`
-    are that check's arguments.
+    `check` names a function of `validators/rules*.py`; `element`, `when` and `parameter` are its arguments, and `reads`
+    maps what it reads beside its element to the pack's own names (`validators/rulebook.py` shows how).
+    `parameter_source` says where the parameter's constants come from, where the finding's own source does not.
     """
 
     id: str
@@ -136,6 +140,8 @@ class Rule:
     parameter: str
     finding: FindingText
     origin: tuple[str, int]  # file and row
+    reads: str = ""
+    parameter_source: Bilingual | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,11 @@ class Pack:
     def cad_types(self) -> frozenset[str]:
         """The CAD types that the usage table has columns for."""
         return frozenset(column for row in self.usage.values() for column in row) - {"*", "withdraw"}
+
+    @cached_property
+    def about_change(self) -> frozenset[str]:
+        """The elements that belong to a change itself, not to what is declared."""
+        return frozenset(name for name, element in self.elements.items() if element.about_change)
 
     def usage_of(self, element: str, cad_type: str | None) -> str:
         """Return M, O or X for the element in a declaration of the CAD type; O where the tables say nothing."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from core.declaration import MessageType, Nature
-from core.errors import GatewayError
+from core.errors import GatewayError, SpecError
+from core.tables import read_typed
 
 ROUTES = Path(__file__).parent / "routes.csv"
 
@@ -17,22 +19,29 @@ RESULTS = "assessment.results"
 Routes = Mapping[tuple[MessageType, Nature, bool], str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A row of the table."""
+
+    message_type: MessageType
+    nature: Nature
+    test: Literal["yes", "no"]
+    destination: str
+
+
 def load_routes(path: Path = ROUTES) -> Routes:
     """Return the destination queue by message type, nature and test indicator.
 
-    Raises GatewayError, one line with file and row, for a row that cannot be used or that repeats another's key.
+    Raises SpecError, one line with file and row, for a row that cannot be used or that repeats another's key.
     """
     routes: dict[tuple[MessageType, Nature, bool], str] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            try:
-                key = MessageType(row["message_type"]), Nature(row["nature"]), {"yes": True, "no": False}[row["test"]]
-                target = row["destination"]
-            except (KeyError, ValueError) as error:
-                raise GatewayError(f"{path}, row {number}: unusable: {error}") from error
-            if key in routes or not target:
-                raise GatewayError(f"{path}, row {number}: {'repeats a route' if target else 'has no destination'}")
-            routes[key] = target
+    for origin, row in read_typed(path, _Route):
+        key = row.message_type, row.nature, row.test == "yes"
+        if not row.destination:
+            raise SpecError(*origin, "the route has no destination")
+        if key in routes:
+            raise SpecError(*origin, "the row repeats a route")
+        routes[key] = row.destination
     return routes
 
 

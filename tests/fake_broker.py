@@ -10,8 +10,7 @@ from core.errors import BrokerUnavailable
 from core.transmission import (
     stable_id,
 )
-from gateway.queues.broker import Delivery as Letterbox
-from gateway.queues.broker import Letter, Published
+from gateway.queues import Delivery, Letter, Published
 
 T = TypeVar("T")
 
@@ -90,7 +89,7 @@ class FakeIntake:
     def __init__(self, broker: FakeBroker, queues: Sequence[str], prefetch: int) -> None:
         self.broker, self.names, self.prefetch = broker, queues, prefetch
 
-    def receive(self, timeout: float) -> list[Letterbox]:
+    def receive(self, timeout: float) -> list[Delivery]:
         if not self.broker.up:
             raise BrokerUnavailable("the broker is down")
         free = sorted(
@@ -101,7 +100,7 @@ class FakeIntake:
             one.reader = self
             one.deliveries += 1
         return [
-            Letterbox(
+            Delivery(
                 stable_id(one.letter.queue, one.letter.id, one.letter.body.hex()),
                 one.letter.queue,
                 one.letter.body,
@@ -116,7 +115,7 @@ class FakeIntake:
             for one in free
         ]
 
-    def ack(self, deliveries: Sequence[Letterbox]) -> None:
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
         tags = {one.tag for one in deliveries}
 
         def forget() -> None:
@@ -126,7 +125,7 @@ class FakeIntake:
 
         self.broker.fuse.effect(forget)
 
-    def reject(self, deliveries: Sequence[Letterbox], requeue: bool) -> None:
+    def reject(self, deliveries: Sequence[Delivery], requeue: bool) -> None:
         raise AssertionError("nothing here is ever rejected")
 
     def die(self) -> None:

@@ -18,7 +18,7 @@ from core.transmission import (
     Received,
     digest_of,
 )
-from gateway.journal import Asked, Claimed, Claims, Conflict, Delivery, Due, Settlement, inbox_id
+from gateway.journal import Arrival, Asked, Claimed, Claims, Conflict, Due, Settlement, inbox_id
 from gateway.journal.inbox import ready
 from tests.fake_broker import Fuse
 
@@ -56,10 +56,10 @@ class FakeJournal:
     def head(self) -> tuple[int, str]:
         return 0, "0" * 64
 
-    def receive(self, deliveries: Sequence[Delivery]) -> list[bool]:
-        return self.commit(lambda: [self._receive(one) for one in deliveries])
+    def receive(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        return self.commit(lambda: [self._receive(one) for one in arrivals])
 
-    def _receive(self, one: Delivery) -> bool:
+    def _receive(self, one: Arrival) -> bool:
         if self.unique and any(row.uid == one.uid for row in self.t.inbox):
             return False
         row = SimpleNamespace(

@@ -32,7 +32,7 @@ from core.transmission import (
     stable_id,
 )
 from gateway import service
-from gateway.queues.broker import Letter
+from gateway.queues import Letter
 from routing.routes import RESULTS
 from tests.fake_broker import Crash, FakeBroker, FakeIntake, Fuse
 from tests.fake_journal import START, FakeJournal

@@ -10,7 +10,7 @@ from core.declaration import Declaration, MessageType, Nature, VersionFact
 from core.envelope import Envelope
 from core.findings import Bilingual, Finding, Place, Severity
 from core.transmission import Judged, Message, Outcome, Outgoing, Syntax, Verdict, stable_id
-from gateway.journal import Claimed, Delivery, Journal
+from gateway.journal import Arrival, Claimed, Journal
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -18,14 +18,14 @@ NUMBER = "12345000000017"
 OURS = Bilingual("ours", "nôtre")
 
 
-def delivery(uid: str, lane: str = NUMBER, partner: str | None = "P1", **more: Any) -> Delivery:
+def delivery(uid: str, lane: str = NUMBER, partner: str | None = "P1", **more: Any) -> Arrival:
     given = {
         "channel": "partner",
         "body": uid.encode(errors="replace"),
         "headers": {"content-type": "text/plain"},
         "received_at": NOW,
     }
-    return Delivery(uid=uid, partner=partner, lane=lane, **given | more)
+    return Arrival(uid=uid, partner=partner, lane=lane, **given | more)
 
 
 def outgoing(kind: str, *parts: str, to: str = "out.P1", ordinal: int | None = 1) -> Outgoing:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from core.declaration import Declaration, MessageType, Value
 from core.partner import Partner
-from core.specs import Specs
 from core.transmission import Syntax
+from gateway.plans import Plans
 from gateway.trade.samples import Maker, Sample, Step, play, write
 from routing.partners import load_partners
 
@@ -59,22 +59,22 @@ def set_field(path: Path, key: str, column: str, value: str) -> None:
     rewrite(path, change)
 
 
-def original(specs: Specs, day: date = DAY, partner: Partner = PARTNER, **changes: Value | None) -> Declaration:
+def original(plans: Plans, day: date = DAY, partner: Partner = PARTNER, **changes: Value | None) -> Declaration:
     """Return a plain original declaration of type AB with the changes applied."""
-    maker = Maker(random.Random("plain"), specs, partner, day)
+    maker = Maker(random.Random("plain"), plans.specs, partner, day)
     draft = maker.draft("AB", accounted=day, share=0, plain=True, shape=(2,))
     draft.put(maker.pack(MessageType.DECLARATION), changes)
     return draft.freeze()
 
 
-def sent(declaration: Declaration, specs: Specs, syntax: Syntax, day: date = DAY) -> bytes:
+def sent(declaration: Declaration, plans: Plans, syntax: Syntax, day: date = DAY) -> bytes:
     """Return the declaration as it is written by the specification in force on the day."""
     step = Step(MessageType.DECLARATION, declaration)
-    return write(Sample((step,), None, specs, PARTNER, PARTNER), syntax, day, "S")[0]
+    return write(Sample((step,), None, plans.specs, PARTNER, PARTNER), syntax, day, "S")[0]
 
 
-def judged(body: bytes, specs: Specs, day: date = DAY, **step: object) -> list[tuple[str, str | None]]:
+def judged(body: bytes, plans: Plans, day: date = DAY, **step: object) -> list[tuple[str, str | None]]:
     """Return the findings (code, value) of what a gateway with the specification makes of the bytes."""
-    sample = Sample((Step(MessageType.DECLARATION, Declaration({})),), None, specs, PARTNER, PARTNER)
-    (one,) = play(sample, [body], day)
+    sample = Sample((Step(MessageType.DECLARATION, Declaration({})),), None, plans.specs, PARTNER, PARTNER)
+    (one,) = play(sample, [body], day, plans)
     return [(finding.code, finding.value) for finding in one.findings]

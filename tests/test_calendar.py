@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.calendar import (
-    BILLING,
     add_business_days,
     add_months,
     billing_period,
@@ -19,6 +18,8 @@ from core.calendar import (
     payment_due,
 )
 from tests.builders import SPECS
+
+BILLING = SPECS.billing
 
 # Last day of each billing period from 2024-11 to 2026-12, and the due date; 2024-11-29, 2025-03-31 and 2025-10-01 are
 # published, the others follow from the rule.
@@ -81,12 +82,12 @@ DUE = [
 @pytest.mark.parametrize(("end", "due"), list(zip(DUE[::2], DUE[1::2], strict=True)))
 def test_the_billing_calendar(end: str, due: str) -> None:
     last = date.fromisoformat(end)
-    period = billing_period(last)
+    period = billing_period(last, BILLING)
     assert (period.end, period.payment_due) == (last, date.fromisoformat(due))
     assert period.start == add_months(last, -1) + timedelta(days=1)
     assert period.statement == last.replace(day=25)
-    assert billing_period(period.start) == period
-    assert payment_due(last + timedelta(days=1)) > period.payment_due
+    assert billing_period(period.start, BILLING) == period
+    assert payment_due(last + timedelta(days=1), BILLING) > period.payment_due
 
 
 def test_the_pack_of_data_bills_by_the_same_figures() -> None:
@@ -96,7 +97,7 @@ def test_the_pack_of_data_bills_by_the_same_figures() -> None:
 
 @given(st.dates(date(2024, 1, 1), date(2100, 1, 1)))
 def test_every_day_lies_in_its_period_and_is_due_on_the_tenth_weekday_after_it(day: date) -> None:
-    period = billing_period(day)
+    period = billing_period(day, BILLING)
     assert period.start <= day <= period.end
     after = [period.end + timedelta(days=n) for n in range(1, (period.payment_due - period.end).days + 1)]
     assert len([each for each in after if each.weekday() < 5]) == 10

@@ -15,8 +15,7 @@ import pytest
 
 from core.transmission import Outcome, stable_id
 from gateway.journal import Claimed, Due
-from gateway.queues.broker import Delivery as Letterbox
-from gateway.queues.broker import Letter
+from gateway.queues import Delivery, Letter
 from tests.effort import PROFILE
 from tests.fake_broker import FakeIntake
 from tests.fake_journal import FakeJournal
@@ -89,13 +88,13 @@ class AckFirst(World):
 
 
 class _Hasty(FakeIntake):
-    def receive(self, timeout: float) -> list[Letterbox]:
+    def receive(self, timeout: float) -> list[Delivery]:
         letters = super().receive(timeout)
         if letters:
             super().ack(letters)
         return letters
 
-    def ack(self, deliveries: Sequence[Letterbox]) -> None:
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
         pass
 
 

@@ -34,7 +34,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def explained(body: bytes, given: Facts, language: str = "en") -> Iterator[Explained]:
-    for one in pipeline.handle(Received("1", given.partner.id, body, given.now), given, PLANS).judged:
+    for one in pipeline.handle(Received("1", given.partner.id, body, NOW), given, PLANS).judged:
         yield explain(one, given.partner, SPECS, language)
 
 

@@ -15,24 +15,29 @@ from lxml import html
 from core.declaration import Commodity, Declaration, Invoice, MessageType, Value
 from core.specs import Element, Pack, Specs
 from gateway.cli.main import main
-from gateway.plans import prepare
+from gateway.plans import Plans, prepare
 from gateway.trade.guide import build
 from routing.partners import load_partners
 from tests.packs import HOME, ROOT, copy, rewrite
-from validators.elements import check_elements
+from validators.elements import Dictionary, check_elements
 
 LANGUAGES = ("en", "fr")
 
 
 @pytest.fixture(scope="module")
-def specs() -> Specs:
+def plans() -> Plans:
     return prepare(ROOT)
 
 
 @pytest.fixture(scope="module")
-def site(specs: Specs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def specs(plans: Plans) -> Specs:
+    return plans.specs
+
+
+@pytest.fixture(scope="module")
+def site(plans: Plans, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("guide")
-    build(specs, folder, HOME / "samples", load_partners(HOME / "samples/partners.toml"))
+    build(plans, folder, HOME / "samples", load_partners(HOME / "samples/partners.toml"))
     return folder
 
 
@@ -75,7 +80,7 @@ def verdict(element: Element, column: str, pack: Pack, specs: Specs) -> str:
             levels[element.level].pop(element.name, None)
         lines = (Commodity(levels["commodity"]),)
         declaration = Declaration(levels["declaration"], invoices=(Invoice(levels["invoice"], commodities=lines),))
-        faults = check_elements(declaration, pack, specs, kind)
+        faults = check_elements(declaration, kind, Dictionary(pack, specs))
         found.append({fault.code for fault in faults if fault.address and fault.address.element == element.name})
     without, having = found
     return "M" if "CAD-0001" in without else "X" if "CAD-0005" in having else "O"
@@ -197,8 +202,8 @@ def test_search_leads_to_real_places(site: Path) -> None:
             assert not anchor or anchor in ids[file], link
 
 
-def test_the_same_specification_gives_the_same_guide(site: Path, specs: Specs, tmp_path: Path) -> None:
-    build(specs, tmp_path, HOME / "samples", load_partners(HOME / "samples/partners.toml"))
+def test_the_same_specification_gives_the_same_guide(site: Path, plans: Plans, tmp_path: Path) -> None:
+    build(plans, tmp_path, HOME / "samples", load_partners(HOME / "samples/partners.toml"))
     for path in site.rglob("*"):
         if path.is_file():
             assert (tmp_path / path.relative_to(site)).read_bytes() == path.read_bytes(), path

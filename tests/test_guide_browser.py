@@ -14,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from gateway.pipeline import prepare
+from gateway.plans import prepare
 from gateway.trade.guide import build
 from routing.partners import load_partners
 from tests.packs import HOME, ROOT

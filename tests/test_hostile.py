@@ -91,12 +91,13 @@ def test_a_large_document_is_explained_by_excerpt_as_a_small_one_is(monkeypatch:
         assert old in body, number
         body = body.replace(old, new, 1)
     root = xml.parse(body.encode())
-    assert not xml.fits(root, DECLARATION)
+    assert not xml.fits(root, xml.schema(DECLARATION.schema))
 
     def place_of(node: Any) -> Place:
         return Place(line=node.sourceline, xpath=root.getroottree().getpath(node))
 
-    whole = schema.explain(root, DECLARATION, place_of)
+    explainer = schema.Explainer(DECLARATION)
+    whole = schema.explain(root, explainer, place_of)
     monkeypatch.setattr(schema, "EXPLAINED_NODES", 10)
-    assert schema.explain(root, DECLARATION, place_of, xml.misfits(root, DECLARATION, 50)) == whole
+    assert schema.explain(root, explainer, place_of, xml.misfits(root, xml.schema(DECLARATION.schema), 50)) == whole
     assert whole

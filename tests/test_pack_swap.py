@@ -9,10 +9,9 @@ from click.testing import CliRunner
 
 from core.declaration import Declaration, MessageType
 from core.errors import SpecError
-from core.specs import Specs
 from core.transmission import Syntax
 from gateway.cli.main import main
-from gateway.plans import prepare
+from gateway.plans import Plans, prepare
 from gateway.trade.samples import Maker, play, write
 from tests.packs import BOTH, DAY, PARTNER, ROOT, Row, copy, edit, judged, original, rewrite, sent, set_field
 
@@ -77,11 +76,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def theirs(root: Path) -> Specs:
+def theirs(root: Path) -> Plans:
     return prepare(root)
 
 
-def good(specs: Specs) -> Declaration:
+def good(specs: Plans) -> Declaration:
     mode = "4" if specs is not OURS else "2"
     return original(specs, transport_mode=mode, carrier_code="ABCD", importer_bn="123456782RM0001")
 
@@ -90,13 +89,13 @@ def good(specs: Specs) -> Declaration:
 
 
 @pytest.mark.parametrize("syntax", BOTH)
-def test_what_the_swapped_pack_says_is_accepted(theirs: Specs, syntax: Syntax) -> None:
+def test_what_the_swapped_pack_says_is_accepted(theirs: Plans, syntax: Syntax) -> None:
     body = sent(good(theirs), theirs, syntax)
     assert judged(body, theirs) == []
     assert body != sent(good(theirs), OURS, syntax)
 
 
-def test_the_swapped_pack_is_followed_to_the_letter(theirs: Specs) -> None:
+def test_the_swapped_pack_is_followed_to_the_letter(theirs: Plans) -> None:
     xml, edifact = (sent(good(theirs), theirs, syntax).decode() for syntax in BOTH)
     assert f'<Declaration xmlns="{OTHER_NAMESPACE}">' in xml
     assert xml.index("<VersionID>") < xml.index("<FunctionCode>")
@@ -105,7 +104,7 @@ def test_the_swapped_pack_is_followed_to_the_letter(theirs: Specs) -> None:
     assert "NAD+DT+123456782RM0001" in edifact
 
 
-def test_what_the_former_pack_says_is_refused(theirs: Specs) -> None:
+def test_what_the_former_pack_says_is_refused(theirs: Plans) -> None:
     xml, edifact = (sent(good(OURS), OURS, syntax) for syntax in BOTH)
     assert judged(xml, OURS) == judged(edifact, OURS) == []
     assert [code for code, _ in judged(xml, theirs)] == ["GTW-0002"]
@@ -115,7 +114,7 @@ def test_what_the_former_pack_says_is_refused(theirs: Specs) -> None:
 
 
 @pytest.mark.parametrize("syntax", BOTH)
-def test_its_list_and_its_rule_are_held(theirs: Specs, syntax: Syntax) -> None:
+def test_its_list_and_its_rule_are_held(theirs: Plans, syntax: Syntax) -> None:
     old_mode = original(theirs, transport_mode="2", carrier_code="ABCD")
     assert judged(sent(old_mode, theirs, syntax), theirs) == [("CAD-0003", "2")]
     without = original(theirs, transport_mode="4", carrier_code=None)
@@ -145,17 +144,19 @@ def test_even_the_function_code_may_move(tmp_path: Path, syntax: Syntax) -> None
 
 
 @pytest.mark.parametrize("syntax", BOTH)
-def test_changes_and_withdrawals_follow_too(theirs: Specs, syntax: Syntax) -> None:
+def test_changes_and_withdrawals_follow_too(theirs: Plans, syntax: Syntax) -> None:
     seen = set()
     for seed in range(12):
-        story = Maker(random.Random(seed), theirs, PARTNER, DAY).story("C")
+        story = Maker(random.Random(seed), theirs.specs, PARTNER, DAY).story("C")
         seen.add(story.steps[-1].type)
-        assert [one.findings for one in play(story, write(story, syntax, DAY, "S"), DAY)] == [()] * len(story.steps)
+        assert [one.findings for one in play(story, write(story, syntax, DAY, "S"), DAY, theirs)] == [()] * len(
+            story.steps
+        )
     assert seen == {MessageType.DECLARATION, MessageType.CORRECTION, MessageType.WITHDRAW}
 
 
 def test_the_command_line_takes_the_folder_from_the_environment(
-    root: Path, theirs: Specs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, theirs: Plans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for syntax in BOTH:
         (tmp_path / str(syntax)).write_bytes(sent(good(theirs), theirs, syntax))

@@ -10,10 +10,9 @@ from core.calendar import EASTERN, Period
 from core.envelope import Envelope
 from core.partner import Partner
 from core.register import Facts
-from core.specs import Specs
 from core.transmission import Judged, Received, Syntax
 from gateway.pipeline import handle
-from gateway.plans import prepare
+from gateway.plans import Plans, prepare
 from gateway.trade.writer import write_edifact, write_xml
 from tests.packs import BOTH, PARTNER, copy, edit, original, rewrite, set_field
 
@@ -22,7 +21,7 @@ EVER = Partner(PARTNER.id, PARTNER.name, PARTNER.envelopes, "out", authorities={
 
 
 @pytest.fixture(scope="module")
-def specs(tmp_path_factory: pytest.TempPathFactory) -> Specs:
+def specs(tmp_path_factory: pytest.TempPathFactory) -> Plans:
     """Version 1.00 until the end of March 2027, version 2.00 from January: another schema, another usage."""
     root = copy(tmp_path_factory.mktemp("versions"))
     shutil.copytree(root / "chapter24", root / "chapter24-2")
@@ -39,10 +38,10 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> Specs:
 
 
 def say(
-    specs: Specs, version: str, syntax: Syntax, day: date, *, hour: int = 12, declared: str | None = None
+    specs: Plans, version: str, syntax: Syntax, day: date, *, hour: int = 12, declared: str | None = None
 ) -> Judged:
     """Return the verdict on what a version's pack writes, declaring it or (`declared`) another."""
-    pack = next(pack for pack in specs.packs if pack.id == "chapter24" and pack.version == version)
+    pack = next(pack for pack in specs.specs.packs if pack.id == "chapter24" and pack.version == version)
     declaration = original(specs, day, importer_bn="123456782RM0001", purchase_order="PO 7")
     envelope = Envelope(sender=PARTNER.envelopes[0], recipient="CADGATEWAY", reference="R1", message="1")
     now = datetime.combine(day, datetime.min.time(), EASTERN).replace(hour=hour)
@@ -66,7 +65,7 @@ def codes(one: Judged) -> list[str]:
 @pytest.mark.parametrize("syntax", BOTH)
 @pytest.mark.parametrize(("version", "day"), [("1.00", AUTUMN), ("1.00", SPRING), ("2.00", SPRING), ("2.00", SUMMER)])
 def test_each_version_is_read_by_its_own_pack_in_its_time(
-    specs: Specs, version: str, day: date, syntax: Syntax
+    specs: Plans, version: str, day: date, syntax: Syntax
 ) -> None:
     one = say(specs, version, syntax, day)
     assert (codes(one), one.message.pack) == ([], f"chapter24 {version}")
@@ -75,21 +74,21 @@ def test_each_version_is_read_by_its_own_pack_in_its_time(
 @pytest.mark.parametrize("syntax", BOTH)
 @pytest.mark.parametrize(("version", "day", "expected"), [("2.00", AUTUMN, "1.00"), ("1.00", SUMMER, "2.00")])
 def test_outside_its_period_a_version_is_refused_and_the_right_one_named(
-    specs: Specs, version: str, day: date, expected: str, syntax: Syntax
+    specs: Plans, version: str, day: date, expected: str, syntax: Syntax
 ) -> None:
     (finding,) = say(specs, version, syntax, day).findings
     assert (finding.code, finding.value, finding.expected) == ("GTW-0011", version, expected)
 
 
 @pytest.mark.parametrize("syntax", BOTH)
-def test_the_day_is_that_of_eastern_time(specs: Specs, syntax: Syntax) -> None:
+def test_the_day_is_that_of_eastern_time(specs: Plans, syntax: Syntax) -> None:
     assert codes(say(specs, "2.00", syntax, date(2026, 12, 31), hour=23)) == ["GTW-0011"]  # already 2027 in UTC
     assert codes(say(specs, "2.00", syntax, date(2027, 1, 1), hour=0)) == []
     assert codes(say(specs, "1.00", syntax, date(2027, 3, 31), hour=23)) == []
 
 
 @pytest.mark.parametrize("syntax", BOTH)
-def test_a_version_that_nobody_knows_is_refused_at_its_place(specs: Specs, syntax: Syntax) -> None:
+def test_a_version_that_nobody_knows_is_refused_at_its_place(specs: Plans, syntax: Syntax) -> None:
     one = say(specs, "1.00", syntax, SPRING, declared="9.99")
     (finding,) = one.findings
     assert (finding.code, finding.value) == ("GTW-0011", "9.99")
@@ -102,15 +101,15 @@ def test_a_version_that_nobody_knows_is_refused_at_its_place(specs: Specs, synta
         assert finding.place.xpath == "/MetaData/AgencyAssignedCustomizationVersionCode"
 
 
-def test_without_a_declared_version_the_day_decides(specs: Specs) -> None:
+def test_without_a_declared_version_the_day_decides(specs: Plans) -> None:
     for version, day in (("1.00", AUTUMN), ("2.00", SUMMER)):
         one = say(specs, version, Syntax.EDIFACT, day, declared="")
         assert (codes(one), one.message.pack) == ([], f"chapter24 {version}")
         assert codes(say(specs, version, Syntax.XML, day, declared="")) == []
 
 
-def test_each_version_has_its_own_usage(specs: Specs) -> None:
-    packs = {pack.version: pack for pack in specs.packs if pack.id == "chapter24"}
+def test_each_version_has_its_own_usage(specs: Plans) -> None:
+    packs = {pack.version: pack for pack in specs.specs.packs if pack.id == "chapter24"}
     assert packs["1.00"].usage_of("purchase_order", "AB") == "O"
     assert packs["2.00"].usage_of("purchase_order", "AB") == "M"
 
@@ -123,7 +122,7 @@ def test_a_code_list_is_looked_at_on_the_elements_own_day(tmp_path: Path) -> Non
     for syntax in BOTH:
         found = {}
         for shipped in (date(2022, 12, 31), date(2023, 1, 1)):
-            pack = next(pack for pack in specs.packs if pack.id == "chapter24")
+            pack = next(pack for pack in specs.specs.packs if pack.id == "chapter24")
             given = {"currency": "HRK", "direct_shipment_date": shipped, "importer_bn": "123456782RM0001"}
             declaration = original(specs, AUTUMN, **given)
             envelope = Envelope(sender=PARTNER.envelopes[0], recipient="CADGATEWAY", reference="R1", message="1")

@@ -13,7 +13,7 @@ import pytest
 import xmlschema
 from lxml import etree
 
-from core import specs
+from core.loading import load
 from core.specs import Element, Pack, Specs
 from parsers.places import Position, edifact_place, xml_path
 
@@ -59,7 +59,7 @@ GOOD = """<?xml version="1.0" encoding="UTF-8"?>
 
 @pytest.fixture(scope="module")
 def loaded() -> Specs:
-    return specs.load(ROOT)
+    return load(ROOT)
 
 
 def packs(loaded: Specs) -> dict[str, Pack]:

@@ -117,8 +117,8 @@ def test_no_row_no_route():
     ("row", "reason"),
     [
         ("declaration,original,no,", "no destination"),
-        ("declaration,novel,no,queue", "unusable"),
-        ("declaration,original,perhaps,queue", "unusable"),
+        ("declaration,novel,no,queue", "nature cannot be 'novel'"),
+        ("declaration,original,perhaps,queue", "test cannot be 'perhaps'"),
         ("declaration,original,no,a\ndeclaration,original,no,b", "repeats"),
     ],
 )

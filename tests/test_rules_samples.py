@@ -36,7 +36,7 @@ def maker(seed: object, day: date = DAY) -> Maker:
 
 
 def found(sample: Sample, syntax: Syntax, day: date = DAY) -> list[set[str]]:
-    judged = play(sample, write(sample, syntax, day, "S"), day)
+    judged = play(sample, write(sample, syntax, day, "S"), day, PLANS)
     for one in judged:
         refused = any(finding.severity is Severity.REFUSE for finding in one.findings)
         assert one.verdict is (Verdict.REFUSED if refused else Verdict.ACCEPTED)
@@ -69,7 +69,7 @@ def test_both_syntaxes_find_the_same_at_the_same_pointer_with_the_same_words() -
         failing = faulty(code, maker(code))[1]
         if failing.instead:
             continue
-        xml, edifact = (play(failing, write(failing, syntax, DAY, "S"), DAY)[-1].findings for syntax in BOTH)
+        xml, edifact = (play(failing, write(failing, syntax, DAY, "S"), DAY, PLANS)[-1].findings for syntax in BOTH)
         seen = [sorted((f.code, f.place.pointer or "", f.text) for f in findings) for findings in (xml, edifact)]
         if code != "CAD-0007":  # what is not known has no name that both syntaxes share
             assert seen[0] == seen[1], code
@@ -97,7 +97,7 @@ def test_any_draw_on_any_day_is_accepted(rng: random.Random, cad_type: str, synt
 def test_the_two_syntaxes_carry_the_same_declaration() -> None:
     for cad_type in TYPES:
         story = maker(f"same {cad_type}").story(cad_type)
-        xml, edifact = (play(story, write(story, syntax, DAY, "S"), DAY) for syntax in BOTH)
+        xml, edifact = (play(story, write(story, syntax, DAY, "S"), DAY, PLANS) for syntax in BOTH)
         for step, one, other in zip(story.steps, xml, edifact, strict=True):
             assert one.message.declaration == other.message.declaration == step.declaration
 

@@ -7,7 +7,9 @@ from lxml import etree
 
 from core.findings import Address, Fault, Place
 from tests.builders import DECLARATION
-from validators.schema import ERRORS_EXPLAINED, explain
+from validators.schema import ERRORS_EXPLAINED, Explainer, explain
+
+EXPLAINER = Explainer(DECLARATION)
 
 ENVELOPE = """<MetaData xmlns="urn:wco:datamodel:WCO:MetaData:1"><ResponsibleCountryCode>CA</ResponsibleCountryCode>
 <CommunicationMetaData><ID>1</ID><Sender><ID>BROKERA</ID></Sender><Recipient><ID>GATEWAY</ID></Recipient>
@@ -26,7 +28,7 @@ def explained(*changes: tuple[str, str]) -> list[Fault]:
         text = text.replace(old, new, 1)
     root = etree.fromstring(text)
     schema = etree.XMLSchema(etree.parse(str(DECLARATION.schema)))
-    return [] if schema.validate(root) else explain(root, DECLARATION, place_in(root))
+    return [] if schema.validate(root) else explain(root, EXPLAINER, place_in(root))
 
 
 def place_in(root: etree._Element) -> Callable[[etree._Element], Place]:

@@ -15,7 +15,7 @@ from gateway.plans import compiled
 from gateway.trade.writer import write_edifact, write_xml
 from tests.builders import CORRECTION, DECLARATION, NOW, SPECS, facts, valid_change, valid_declaration, version_fact
 from tests.test_validators_rules import BREAKS, TYPES, WITH_CBSA_CODE
-from tests.way import PLANS, SPECS
+from tests.way import PLANS
 
 SAID = Envelope(sender="BROKERA", recipient="GATEWAY", reference="1", message="1")
 

@@ -8,21 +8,10 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from core.declaration import Commodity, Declaration, MessageType, Nature, Value, VersionFact
+from core.findings import Address, Fault
 from core.register import Register, nature_of
-from core.specs import Pack, Rule, Specs
-
-
-class Hit(NamedTuple):
-    """What a check found: the element, and the invoice and line if they are not those being looked at."""
-
-    element: str
-    value: str | None = None
-    expected: str | None = None
-    details: Mapping[str, str] = {}
-    invoice: int | None = None
-    line: int | None = None
-    occurrence: int = 1
-
+from core.specs import CodeList, Pack, Rule, Specs
+from validators.parameters import Reader, nothing
 
 # A line's number, together with its invoice's position where numbers begin again -> invoice, line, the line itself.
 Lines = dict[tuple[int, Value | None], tuple[int, int, Commodity]]
@@ -36,7 +25,7 @@ def lines_by_number(*declarations: Declaration) -> list[Lines]:
 
 
 @dataclass(slots=True)
-class Case:
+class Context:
     """All that a check may look at beside its level; `now` is the moment of receipt, `today` its day in Eastern Time.
 
     `history` holds the versions on file that count, oldest first, and `former` the latest.
@@ -70,6 +59,19 @@ class Case:
         return nature_of(self.type, self.history, self.declaration, self.now, self.specs.billing)
 
 
+class Role(NamedTuple):
+    """An element that a check reads beside its row's own: the name that it has unless a row's column `reads` maps it.
+
+    `level` is declaration, invoice or commodity, or `own`: that of the check. `kind` is text, number or date, as the
+    dictionary's formats are. A role for `many` elements has no name by default: the row lists them, if there are any.
+    """
+
+    name: str
+    level: str
+    kind: str = "text"
+    many: bool = False
+
+
 class Term(NamedTuple):
     """One condition: an element (or `type`, the message type) is in, or not in, some values; or it is given or absent.
 
@@ -86,7 +88,9 @@ class Term(NamedTuple):
 class Bound:
     """A rule row made ready: its check, the parsed parameter, and what must be so before the check is asked.
 
-    `given` and `absent` are elements of the rule's own level; `terms` is what is left to be looked at per value.
+    `names` has the elements of each role, `reads` every element that the rule reads, its own first; `codes` is the code
+    list of its element, if the check reads columns of it. `given` and `absent` are elements of the rule's own level;
+    `terms` is what is left to be looked at per value.
     """
 
     rule: Rule
@@ -95,49 +99,84 @@ class Bound:
     run: Run
     presence: str
     parameter: Any
+    names: Mapping[str, tuple[str, ...]]
+    reads: tuple[str, ...]
+    codes: CodeList | None
     given: frozenset[str]
     absent: frozenset[str]
     terms: tuple[Term, ...]
 
+    def __getitem__(self, role: Role) -> str:
+        """Return the pack's name for what the check declared that it reads; KeyError for what it did not declare."""
+        return self.names[role.name][0]
 
-Run = Callable[[Any, Case, Bound], Iterable[Hit]]
-Prepare = Callable[[Rule, Pack], Any]
+    def every(self, role: Role) -> tuple[str, ...]:
+        """Return the pack's names for a role of many elements."""
+        return self.names[role.name]
+
+    def fault(
+        self,
+        element: str | None = None,
+        *,
+        value: str | None = None,
+        expected: str | None = None,
+        details: Mapping[str, str] | None = None,
+        invoice: int = 0,
+        line: int = 0,
+        occurrence: int = 1,
+    ) -> Fault:
+        """Return the rule's fault, without `element` about the row's own; the rulebook adds what every fault says.
+
+        Its address counts from the level that the check looks at: invoice and line are needed for what is below it.
+        """
+        address = Address(self.element if element is None else element, invoice, line, occurrence)
+        return Fault(self.rule.finding.code, address, value=value, expected=expected, details=details or {})
+
+
+Run = Callable[[Any, Context, Bound], Iterable[Fault]]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """A check that rule rows may name: how it runs, at which level (None: the element's), and how it reads a row.
 
-    `presence` says of the rule's element: it must be given, it must be absent, or either.
+    `presence` says of the rule's element: it must be given, it must be absent, or either (any); `of` is the kind of its
+    format (None: any), `at` its level where that is another than the check's. `reads` is all that it reads beside that
+    element, `needs` what of these must be given at its own level; `columns` are those that it reads of the element's
+    code list. `on_list_day` tells that it looks codes up on the day that the dictionary names for the element.
     """
 
     run: Run
     level: str | None
     presence: str
-    needs: frozenset[str]
-    prepare: Prepare
+    of: str | None
+    at: str | None
+    reads: tuple[Role, ...]
+    needs: tuple[Role, ...]
+    columns: tuple[str, ...]
+    on_list_day: bool
+    prepare: Reader
 
 
 CHECKS: dict[str, Check] = {}
-
-
-def no_parameter(rule: Rule, pack: Pack) -> None:
-    """Read the parameter of a check that takes none."""
-    if rule.parameter:
-        raise ValueError(f"{rule.check} takes no parameter")
 
 
 def check(
     level: str | None = None,
     *,
     presence: str = "given",
-    needs: Iterable[str] = (),
-    prepare: Prepare = no_parameter,
+    of: str | None = None,
+    at: str | None = None,
+    reads: tuple[Role, ...] = (),
+    needs: tuple[Role, ...] = (),
+    columns: tuple[str, ...] = (),
+    on_list_day: bool = False,
+    prepare: Reader = nothing,
 ) -> Callable[[Run], Run]:
-    """Register the function under its name as a check that rule rows may name."""
+    """Register the function under its name as a check that rule rows may name; see `Check`."""
 
     def register(run: Run) -> Run:
-        CHECKS[run.__name__] = Check(run, level, presence, frozenset(needs), prepare)
+        CHECKS[run.__name__] = Check(run, level, presence, of, at, reads, needs, columns, on_list_day, prepare)
         return run
 
     return register

@@ -1,4 +1,4 @@
-"""Holds a declaration against the pack's dictionary: presence, format, code lists, repetition; for both syntaxes."""
+"""Compares a declaration with the pack's dictionary: presence, format, code lists, repetition; for both syntaxes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.specs import FORMAT, CodeList, Element, Format, Pack, Specs
 MISSING, UNREADABLE, NOT_LISTED, DOUBTFUL, NOT_USED, REPEATED = (f"CAD-000{n}" for n in range(1, 7))
 
 # What a withdraw request must name, where the usage table has no column of its own for it: the declaration itself.
-IDENTITY = frozenset({"function_code", "transaction_number", "version"})
+NAMED_BY_WITHDRAW = frozenset({"function_code", "transaction_number", "version"})
 LEVELS = ("declaration", "invoice", "commodity")
 
 LEVEL_NAMES = {
@@ -23,9 +23,9 @@ LEVEL_NAMES = {
 }
 
 # Elements present, in order -> what is wrong with that (code, element), and the elements whose codes are looked up.
-Problems = tuple[tuple[str, str], ...]
+Misplaced = tuple[tuple[str, str], ...]
 Coded = tuple[tuple[str, frozenset[str]], ...]
-Shape = Callable[[tuple[str, ...]], tuple[Problems, Coded]]
+Shape = Callable[[tuple[str, ...]], tuple[Misplaced, Coded]]
 
 
 class Levels(NamedTuple):
@@ -33,7 +33,7 @@ class Levels(NamedTuple):
 
     declaration: Shape
     invoice: Shape
-    commodity: Shape
+    line: Shape
 
 
 class Dictionary:
@@ -63,8 +63,8 @@ def check_elements(declaration: Declaration, message_type: MessageType, dictiona
     _check(declaration, levels.declaration, declaration, pack, specs, 0, 0, faults)
     for i, invoice in enumerate(declaration.invoices, 1):
         _check(invoice, levels.invoice, declaration, pack, specs, i, 0, faults)
-        for j, commodity in enumerate(invoice.commodities, 1):
-            _check(commodity, levels.commodity, declaration, pack, specs, i, j, faults)
+        for j, line in enumerate(invoice.commodities, 1):
+            _check(line, levels.line, declaration, pack, specs, i, j, faults)
         if not invoice.commodities and message_type is not MessageType.WITHDRAW:
             faults.append(_absent("commodity", Address("", i, 1)))
     if not declaration.invoices and message_type is not MessageType.WITHDRAW:
@@ -128,9 +128,9 @@ def _check(
 ) -> None:
     """Decide by what is present, by type and by set membership; explain only what does not pass."""
     values = level.values
-    problems, coded = shape(tuple(values))
-    if problems:
-        faults += [_problem(code, name, level, pack, invoice, line) for code, name in problems]
+    misplaced, coded = shape(tuple(values))
+    if misplaced:
+        faults += [_misplaced(code, name, level, pack, invoice, line) for code, name in misplaced]
     if level.more:
         faults += _repetitions(level, pack, invoice, line)
     if Unreadable in set(map(type, values.values())):
@@ -156,7 +156,7 @@ def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_
     }
 
     @lru_cache(maxsize=256)
-    def answer(present: tuple[str, ...]) -> tuple[Problems, Coded]:
+    def answer(present: tuple[str, ...]) -> tuple[Misplaced, Coded]:
         given = frozenset(present)
         missing = tuple((MISSING, name) for name in required if name not in given)
         not_used = tuple((NOT_USED, name) for name in present if name in unwanted)
@@ -169,7 +169,7 @@ def usage_of(name: str, pack: Pack, message_type: MessageType, cad_type: str | N
     """Return M, O or X for the element; for an unknown CAD type M or X only where all types agree."""
     if message_type is MessageType.WITHDRAW:
         row = pack.usage.get(name, {})
-        return row.get("withdraw") or ("M" if name in IDENTITY else "O")
+        return row.get("withdraw") or ("M" if name in NAMED_BY_WITHDRAW else "O")
     if cad_type is not None:
         return pack.usage_of(name, cad_type)
     uses = {pack.usage_of(name, each) for each in pack.cad_types | {"*"}}
@@ -202,7 +202,7 @@ def _absent(level: str, address: Address) -> Fault:
     return Fault(MISSING, address, details={"element": "", "name_en": name.en, "name_fr": name.fr, "form_field": ""})
 
 
-def _problem(code: str, name: str, level: Level, pack: Pack, invoice: int, line: int) -> Fault:
+def _misplaced(code: str, name: str, level: Level, pack: Pack, invoice: int, line: int) -> Fault:
     """Return the fault of an element that is missing, or of one that is not used here."""
     value = level.values.get(name)
     return Fault(

@@ -1,9 +1,25 @@
-"""Runs a pack's rule table over a declaration: reads the rows, prepares them per CAD type, and asks them."""
+"""Runs a pack's rule table over a declaration: reads the rows, prepares them per CAD type, and asks them.
+
+How a row becomes a running rule, by an example. The row of `rules.csv`:
+
+    id,check,element,when,parameter,reads,...
+    CAD-0140,late_business_days,release_date,type = declaration and cad_type = AB,5,accounting_date=accounted_on,...
+
+1. `bind`, at load: `late_business_days` is looked up in `checks.CHECKS`, where its function stands with what it
+   declares: it looks at the declaration, its element is a date, its parameter is a whole number (5), and it reads a
+   date in the role `accounting_date`, which this row maps to the pack's `accounted_on`. Each name is compared with the
+   dictionary, its level and the kind of its format; what does not fit is a SpecError with file, row and reason.
+2. `plan`, once a message type and CAD type: `type` and `cad_type` are settled, so a correction never meets this rule.
+3. `_shape`, once a combination of elements present: the rule applies where `release_date` is given.
+4. `apply_rules`, each message: the conditions left over are looked at, then the function is asked with the level, the
+   context and the bound row; it returns faults, whose addresses count from the level. Here they become absolute, and
+   the element's names are added for the words in the row.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -11,15 +27,16 @@ from core.declaration import Declaration, Level, MessageType
 from core.errors import SpecError
 from core.findings import Address, Fault
 from core.register import Register
-from core.specs import Pack, Rule, Specs
+from core.specs import CodeList, Element, Pack, Rule, Specs
 from core.transmission import Received
-from validators.checks import Bound, Case, Hit, Term
-from validators.elements import details_of, known_type, usage_of
-from validators.rules import CHECKS  # from there, so that importing the rulebook registers every check
+from validators import rules, rules_goods, rules_reasons, rules_versions
+from validators.checks import CHECKS, Bound, Check, Context, Term
+from validators.elements import LEVELS, details_of, known_type, usage_of
+from validators.parameters import ElementName, Setting, pairs
 
-__all__ = ["apply_rules", "check_rule", "check_rules"]
+__all__ = ["SUBJECTS", "Rulebook", "apply_rules", "check_rule", "check_rules"]
 
-LEVELS = ("declaration", "invoice", "commodity")
+SUBJECTS = (rules, rules_goods, rules_versions, rules_reasons)  # that all checks are registered
 
 # ------------------------------------------------------------------------------------------------ the `when` language
 
@@ -33,32 +50,33 @@ def parse_when(text: str, level: str, pack: Pack) -> tuple[Term, ...]:
     They are `NAME in A B`, `NAME not in A B`, `NAME = A`, `NAME given` and `NAME absent`; `type` stands for the message
     type. Raises ValueError.
     """
-    terms = []
-    for part in text.split(" and ") if text else ():
-        found = TERM.fullmatch(part.strip())
-        if not found:
-            raise ValueError(f"cannot read the condition {part.strip()!r}")
-        name, verb = found["name"], found["verb"] or found["presence"]
-        values = frozenset((found["values"] or "").split())
-        if verb == "=" and len(values) != 1:
-            raise ValueError(f"= takes one value: {part.strip()!r}")
-        if name == "type":
-            if unknown := values - set(MessageType):
-                raise ValueError(f"unknown message type {', '.join(sorted(unknown))}")
-            if not values:
-                raise ValueError("the message type is always given")
-            own = False
-        else:
-            element = pack.elements.get(name)
-            if element is None:
-                raise ValueError(f"unknown element {name!r} in the condition")
-            if element.level not in {level, "declaration"}:
-                raise ValueError(f"{name} is of level {element.level}, the rule of level {level}")
-            if values and element.format.kind != "text":
-                raise ValueError(f"{name} is no text and cannot be compared with values")
-            own = element.level == level
-        terms.append(Term(name, "in" if verb == "=" else verb, values, own))
-    return tuple(terms)
+    return tuple(_term(part.strip(), level, pack) for part in (text.split(" and ") if text else ()))
+
+
+def _term(text: str, level: str, pack: Pack) -> Term:
+    """Return one condition of a rule at a level."""
+    found = TERM.fullmatch(text)
+    if not found:
+        raise ValueError(f"cannot read the condition {text!r}")
+    name, verb = found["name"], found["verb"] or found["presence"]
+    values = frozenset((found["values"] or "").split())
+    if verb == "=" and len(values) != 1:
+        raise ValueError(f"= takes one value: {text!r}")
+    verb = "in" if verb == "=" else verb
+    if name == "type":
+        if unknown := values - set(MessageType):
+            raise ValueError(f"unknown message type {', '.join(sorted(unknown))}")
+        if not values:
+            raise ValueError("the message type is always given")
+        return Term(name, verb, values, own=False)
+    element = pack.elements.get(name)
+    if element is None:
+        raise ValueError(f"unknown element {name!r} in the condition")
+    if element.level not in {level, "declaration"}:
+        raise ValueError(f"{name} is of level {element.level}, the rule of level {level}")
+    if values and element.format.kind != "text":
+        raise ValueError(f"{name} is no text and cannot be compared with values")
+    return Term(name, verb, values, own=element.level == level)
 
 
 def _holds(term: Term, level: Level) -> bool:
@@ -74,7 +92,7 @@ def _holds(term: Term, level: Level) -> bool:
 # ------------------------------------------------------------------------------------------------ preparing a pack
 
 
-def bind(rule: Rule, pack: Pack) -> Bound:
+def bind(rule: Rule, pack: Pack, specs: Specs) -> Bound:
     """Return the rule row made ready for the pack; raises ValueError with the reason if it cannot be."""
     found = CHECKS.get(rule.check)
     if found is None:
@@ -83,39 +101,111 @@ def bind(rule: Rule, pack: Pack) -> Bound:
     if element is None:
         raise ValueError(f"unknown element {rule.element!r}")
     level = found.level or element.level
-    if LEVELS.index(level) > LEVELS.index(element.level):
-        raise ValueError(f"{rule.check} looks at level {level}, but {rule.element} is of level {element.level}")
+    _compare_element(rule, found, element, level)
     terms = parse_when(rule.when, level, pack)
+    names = _names(rule, found, level, pack)
+    parameter = found.prepare(rule.parameter, Setting(rule, element, pack, specs))
     own = {rule.element} if element.level == level else frozenset[str]()
     given = {term.name for term in terms if term.own and term.verb != "absent"}  # `in` and `not in` need a value, too
     absent = {term.name for term in terms if term.own and term.verb == "absent"}
+    needed = {name for role in found.needs for name in names[role.name]}
     return Bound(
         rule=rule,
         element=rule.element,
         level=level,
         run=found.run,
         presence=found.presence,
-        parameter=found.prepare(rule, pack),
-        given=found.needs | given | (own if found.presence == "given" else frozenset()),
+        parameter=parameter,
+        names=names,
+        reads=_reads(element, names, terms, parameter, found),
+        codes=_codes(rule, found, element, specs),
+        given=frozenset(needed | given | (own if found.presence == "given" else frozenset())),
         absent=frozenset(absent | (own if found.presence == "absent" else frozenset())),
         terms=tuple(term for term in terms if not (term.own and term.verb in {"given", "absent"})),
     )
 
 
-def check_rule(rule: Rule, pack: Pack, specs: Specs | None = None) -> None:
-    """Raise SpecError if the row cannot be run: unknown check, element, condition, parameter or list of codes."""
+def _compare_element(rule: Rule, found: Check, element: Element, level: str) -> None:
+    """Raise ValueError if the row's element is not of the level and kind that the check declares."""
+    wanted = found.at or level
+    if element.level != wanted:
+        looks = f"{rule.check} looks at level {level}" + (f", there at elements of level {wanted}" if found.at else "")
+        raise ValueError(f"{looks}, but {rule.element} is of level {element.level}")
+    if found.of not in {None, element.format.kind}:
+        raise ValueError(f"{rule.check} needs a {found.of}, but {rule.element} is a {element.format.kind}")
+
+
+def _names(rule: Rule, found: Check, level: str, pack: Pack) -> dict[str, tuple[str, ...]]:
+    """Return the pack's elements in each role of the check; raises ValueError for those that the check cannot read."""
+    mapped = pairs(rule.reads)
+    roles = {role.name for role in found.reads}
+    if unknown := [name for name in mapped if name not in roles]:
+        raise ValueError(f"{rule.check} reads {', '.join(sorted(roles)) or 'nothing else'}, not {unknown[0]}")
+    names: dict[str, tuple[str, ...]] = {}
+    for role in found.reads:
+        if role.many and role.name not in mapped:
+            raise ValueError(f"{rule.check} needs its column reads to say: {role.name}=ELEMENT ...")
+        names[role.name] = tuple(mapped.get(role.name, role.name).split())
+        if not role.many and len(names[role.name]) != 1:
+            raise ValueError(f"{rule.check} reads one element as {role.name}")
+        wanted = level if role.level == "own" else role.level
+        for name in names[role.name]:
+            element = pack.elements.get(name)
+            if element is None:
+                hint = "" if role.name in mapped else f"; the column reads maps it: {name}=ELEMENT"
+                raise ValueError(f"{rule.check} reads {name}, which is no element of the dictionary{hint}")
+            if (element.level, element.format.kind) != (wanted, role.kind):
+                given = f"{name} is a {element.format.kind} of level {element.level}"
+                raise ValueError(f"{rule.check} reads a {role.kind} of level {wanted}, but {given}")
+    return names
+
+
+def _reads(
+    element: Element, names: Mapping[str, tuple[str, ...]], terms: Iterable[Term], parameter: object, found: Check
+) -> tuple[str, ...]:
+    """Return every element that the rule reads: its own, by role, in conditions and parameter, to look up codes."""
+    every = [element.name, *(name for each in names.values() for name in each)]
+    every += [term.name for term in terms if term.name != "type"]
+    every += [str(parameter)] if isinstance(parameter, ElementName) else []
+    every += (element.list_day or "").split() if found.on_list_day else []
+    return tuple(dict.fromkeys(every))
+
+
+def _codes(rule: Rule, found: Check, element: Element, specs: Specs) -> CodeList | None:
+    """Return the code list of the row's element, where the check reads columns of it; ValueError if it lacks them."""
+    if not found.columns:
+        return None
+    codes = specs.code_lists.get(element.code_list or "")
+    if codes is None:
+        raise ValueError(f"{rule.check} needs an element with a code list, and {element.name} has none")
+    known = {column for entries in codes.codes.values() for entry in entries for column in entry.row}
+    if lacking := [column for column in found.columns if column not in known]:
+        raise ValueError(f"{rule.check} reads the column {lacking[0]} of the code list {codes.id}, which has none")
+    return codes
+
+
+def _bound(rule: Rule, pack: Pack, specs: Specs) -> Bound:
+    """Return the rule row made ready; raises SpecError with file, row and reason."""
     try:
-        bind(rule, pack)
-        if specs and rule.check == "listed" and rule.parameter not in specs.code_lists:
-            raise ValueError(f"there is no code list {rule.parameter}")
+        return bind(rule, pack, specs)
     except ValueError as error:
         raise SpecError(*rule.origin, f"rule {rule.id}: {error}") from error
 
 
-def check_rules(pack: Pack, specs: Specs | None = None) -> None:
+def check_rule(rule: Rule, pack: Pack, specs: Specs) -> None:
+    """Raise SpecError if the row cannot be run: unknown check, element, condition, parameter or list of codes."""
+    _bound(rule, pack, specs)
+
+
+def check_rules(pack: Pack, specs: Specs) -> None:
     """Raise SpecError for the first rule of the pack that cannot be run."""
     for rule in pack.rules:
         check_rule(rule, pack, specs)
+
+
+def reads_of(rule: Rule, pack: Pack, specs: Specs) -> tuple[Element, ...]:
+    """Return every element that a rule of the pack reads, its own first; raises SpecError if it cannot be run."""
+    return tuple(pack.elements[name] for name in _bound(rule, pack, specs).reads)
 
 
 Shape = Callable[[tuple[str, ...]], tuple[Bound, ...]]
@@ -128,9 +218,8 @@ class Rulebook:
     """
 
     def __init__(self, pack: Pack, specs: Specs) -> None:
-        check_rules(pack, specs)
         self.pack, self.specs = pack, specs
-        self._bound = tuple(bind(rule, pack) for rule in pack.rules)
+        self._bound = tuple(_bound(rule, pack, specs) for rule in pack.rules)
         self._plans: dict[tuple[MessageType, str | None], tuple[Shape, ...]] = {}
 
     def plan(self, message_type: MessageType, cad_type: str | None) -> tuple[Shape, ...]:
@@ -179,7 +268,7 @@ def apply_rules(
     pack, cad_type = rulebook.pack, declaration.text("cad_type")
     if known_type(pack, cad_type) is None:
         cad_type = None  # its own finding says so, and senders' inventions are not remembered
-    case = Case(
+    context = Context(
         type=message_type,
         declaration=declaration,
         register=register,
@@ -189,39 +278,37 @@ def apply_rules(
         today=received.day,
         history=register.history(declaration.transaction_number),
     )
-    of_declaration, of_invoice, of_commodity = rulebook.plan(message_type, cad_type)
+    of_declaration, of_invoice, of_line = rulebook.plan(message_type, cad_type)
     faults: list[Fault] = []
-    _run(of_declaration(tuple(declaration.values)), declaration, case, 0, 0, faults)
+    _run(of_declaration(tuple(declaration.values)), declaration, context, 0, 0, faults)
     for i, invoice in enumerate(declaration.invoices, 1):
-        _run(of_invoice(tuple(invoice.values)), invoice, case, i, 0, faults)
-        for j, commodity in enumerate(invoice.commodities, 1):
-            _run(of_commodity(tuple(commodity.values)), commodity, case, i, j, faults)
+        _run(of_invoice(tuple(invoice.values)), invoice, context, i, 0, faults)
+        for j, line in enumerate(invoice.commodities, 1):
+            _run(of_line(tuple(line.values)), line, context, i, j, faults)
     return faults
 
 
-def _run(rules: tuple[Bound, ...], level: Level, case: Case, invoice: int, line: int, faults: list[Fault]) -> None:
-    """Ask each rule about the level, and turn what it found into faults."""
-    for bound in rules:
-        for term in bound.terms:
-            if not _holds(term, level if term.own else case.declaration):
+def _run(
+    bound: tuple[Bound, ...], level: Level, context: Context, invoice: int, line: int, faults: list[Fault]
+) -> None:
+    """Ask each rule about the level, and add what it found."""
+    for rule in bound:
+        for term in rule.terms:
+            if not _holds(term, level if term.own else context.declaration):
                 break
         else:
-            for hit in bound.run(level, case, bound):
-                faults.append(_fault(bound, hit, level, case.pack, invoice, line))
+            for fault in rule.run(level, context, rule):
+                faults.append(_whole(fault, level, context.pack, invoice, line))
 
 
-def _fault(bound: Bound, hit: Hit, level: Level, pack: Pack, invoice: int, line: int) -> Fault:
-    """Return the hit as a fault with its address; without a value of its own it shows the element's."""
-    element = pack.elements.get(hit.element)
-    value = hit.value
-    if value is None and element and hit.invoice is None and hit.line is None:
-        found = level.all(hit.element)[hit.occurrence - 1 : hit.occurrence]
+def _whole(fault: Fault, level: Level, pack: Pack, invoice: int, line: int) -> Fault:
+    """Return a check's fault with its address in the declaration; without a value of its own it shows the element's."""
+    name, below, at_line, occurrence = fault.address or Address("")
+    element = pack.elements.get(name)
+    value = fault.value
+    if value is None and element and not below and not at_line:
+        found = level.all(name)[occurrence - 1 : occurrence]
         value = element.format.write(found[0]) if found else None
-    address = Address(
-        hit.element,
-        invoice if hit.invoice is None else hit.invoice,
-        line if hit.line is None else hit.line,
-        hit.occurrence,
-    )
-    details = {**(details_of(element) if element else {}), **hit.details}
-    return Fault(bound.rule.finding.code, address, value=value, expected=hit.expected, details=details)
+    address = Address(name, below or invoice, at_line or line, occurrence)
+    details = {**(details_of(element) if element else {}), **fault.details}
+    return replace(fault, address=address, value=value, details=details)

@@ -6,16 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from core.declaration import MessageType, Unreadable
 from core.findings import Address, Bilingual, Fault, Place
 from core.limits import FINDINGS_LISTED
 from core.specs import Element, Pack
 from core.transmission import XML_SPACE
-from validators.elements import MISSING, UNREADABLE, details_of, unreadable, usage_of
+from validators.elements import MISSING, details_of, unreadable, usage_of
 
 if TYPE_CHECKING:
     import xmlschema
@@ -36,20 +37,9 @@ ATTRIBUTE = re.compile(
 )
 
 
-class Trouble(NamedTuple):
-    """One thing the schema refuses: the node, why, what stood there and what was expected.
-
-    `element` is the dictionary element that it concerns, if it is missing or not in its format, with the code for that;
-    `sure` tells whether the dictionary check will report it.
-    """
-
-    node: Any
-    reason: Bilingual
-    value: str
-    expected: str | None = None
-    element: Element | None = None
-    code: str = STRUCTURE
-    sure: bool = True
+# What the schema refuses: the node, and the fault. Its address has the dictionary's element alone if that is missing or
+# not in its format; a fault without one is of the structure, and is told by its node's place.
+AtNode = tuple[Any, Fault]
 
 
 class Explainer:
@@ -81,13 +71,12 @@ def explain(
     if misfits and sum(1 for _ in islice(root.iter(), EXPLAINED_NODES + 1)) > EXPLAINED_NODES:
         keep = {above for node in misfits for above in (node, *node.iterancestors())}
         looked_at = _excerpt(root, keep, originals)
-    found = [each._replace(node=originals.get(each.node, each.node)) for each in _troubles(looked_at, explainer)]
-    told = {each.node for each in found}
+    found = [(originals.get(node, node), fault) for node, fault in _refused(looked_at, explainer)]
+    told = {node for node, _ in found}
     blanks = [_blank(node, pack) for node in misfits if node not in told and _odd_blank(node)]
-    troubles = [*found, *blanks] or [_stray(root)]
-    if all(trouble.element and trouble.sure for trouble in troubles):
+    if found and not blanks and all(fault.address for _, fault in found):
         return []
-    return [_fault(trouble, pack, place_of) for trouble in troubles]
+    return [_placed(*each, pack, place_of) for each in ([*found, *blanks] or [_stray(root)])]
 
 
 def unexplained(node: Any, place_of: Callable[[Any], Place]) -> Fault:
@@ -119,20 +108,20 @@ def _errors(root: Any, explainer: Explainer) -> Iterator[Any]:
         yield from explainer.schema.iter_errors(root)
 
 
-def _troubles(root: Any, explainer: Explainer) -> list[Trouble]:
-    """Return the schema's errors, each place once."""
+def _refused(root: Any, explainer: Explainer) -> list[AtNode]:
+    """Return what the schema refuses, each place once."""
     import xmlschema
 
-    pack, found = explainer.pack, dict[tuple[str, str], Trouble]()
+    pack, found = explainer.pack, dict[tuple[str, str], AtNode]()
     for error in islice(_errors(root, explainer), ERRORS_EXPLAINED):
         node, reason = error.elem if error.elem is not None else root, error.reason or str(error.message)
         attribute = ATTRIBUTE.match(reason)
         key = next(filter(None, attribute.groups())) if attribute else ""
         if isinstance(error, xmlschema.XMLSchemaChildrenValidationError):
-            trouble, key = _children(error, node, pack), "children"
+            refused, key = _children(error, node, pack), "children"
         else:
-            trouble = _content(node, key, attribute.lastgroup if attribute else None, error, pack)
-        found.setdefault((error.path or "", key), trouble)
+            refused = _content(node, key, attribute.lastgroup if attribute else None, error, pack)
+        found.setdefault((error.path or "", key), refused)
     return list(found.values())
 
 
@@ -141,24 +130,30 @@ def _odd_blank(node: Any) -> bool:
     return not len(node) and bool(node.text) and node.text.strip(XML_SPACE) != node.text.strip()
 
 
-def _blank(node: Any, pack: Pack) -> Trouble:
-    """Return the trouble of a value with such a space beside it: it is not in its format."""
+def _of_structure(node: Any, reason: Bilingual, value: str, expected: str | None = None) -> AtNode:
+    """Return a fault of the structure: why, what stood there and what was expected."""
+    return node, Fault(STRUCTURE, value=value, expected=expected, details=_words(*reason))
+
+
+def _blank(node: Any, pack: Pack) -> AtNode:
+    """Return the fault of a value with such a space beside it: it is not in its format."""
     sign = next(each for each in (*node.text, *reversed(node.text)) if each.isspace() and each not in XML_SPACE)
+    known = (each for each in pack.elements.values() if each.direction != "out" and _is_at(node, "", each, pack))
+    if element := next(known, None):
+        return node, unreadable(element, Address(element.name), node.text.strip(XML_SPACE))
     name = f"U+{ord(sign):04X}"
     reason = Bilingual(f"the blank {name} stands beside the value", f"l'espace {name} côtoie la valeur")
-    known = (each for each in pack.elements.values() if each.direction != "out" and _is_at(node, "", each, pack))
-    element = next(known, None)
-    return Trouble(node, reason, node.text.strip(XML_SPACE), None, element, UNREADABLE, sure=False)
+    return _of_structure(node, reason, node.text.strip(XML_SPACE))
 
 
-def _stray(root: Any) -> Trouble:
+def _stray(root: Any) -> AtNode:
     """Return what xmlschema does not mind: text between elements that is a space in Unicode but none in XML."""
     for node in root.iter():
         texts = (node.text, *(child.tail for child in node)) if len(node) else ()
         if text := next((each for each in texts if each and each.strip(XML_SPACE)), None):
-            return Trouble(node, _between(node), text.strip(XML_SPACE))
+            return _of_structure(node, _between(node), text.strip(XML_SPACE))
     name = _local(root.tag)
-    return Trouble(root, _unlike(name), name)
+    return _of_structure(root, _unlike(name), name)
 
 
 def _unlike(name: str) -> Bilingual:
@@ -170,51 +165,56 @@ def _between(node: Any) -> Bilingual:
     return Bilingual(f"text stands between the elements of {name}", f"du texte sépare les éléments que contient {name}")
 
 
-def _children(error: xmlschema.XMLSchemaChildrenValidationError, node: Any, pack: Pack) -> Trouble:
+def _children(error: xmlschema.XMLSchemaChildrenValidationError, node: Any, pack: Pack) -> AtNode:
     """Return what is wrong with a node's children: one too many, out of order, unknown, or one missing."""
     expected = [_local(tag) for tag in error.expected_tags]
-    child = error.invalid_child
+    child, above = error.invalid_child, _local(node.tag)
+    at = node if child is None else child
+    known = child is None or any(_leads_to(child, element, pack) for element in pack.elements.values())
+    if known and len(expected) == 1 and (element := _missing(expected[0], node, pack)):
+        return at, Fault(MISSING, Address(element.name), details=details_of(element))
     if child is None:
         en, fr = " or ".join(expected), " ou ".join(expected)
-        reason = Bilingual(f"{_local(node.tag)} lacks {en}", f"il manque {fr} dans {_local(node.tag)}")
-        trouble = Trouble(node, reason, _local(node.tag), ", ".join(expected))
-    else:
-        name, above = _local(child.tag), _local(node.tag)
-        reason = Bilingual(f"{name} does not belong here in {above}", f"{name} n'a pas sa place ici dans {above}")
-        trouble = Trouble(child, reason, name, ", ".join(expected) or None)
-    known = child is None or any(_leads_to(child, element, pack) for element in pack.elements.values())
-    for name in expected if known and len(expected) == 1 else ():
-        if any(_local(each.tag) == name for each in node if isinstance(each.tag, str)):
-            continue
-        path = "/".join((*_path(node, pack), name))
-        for element in pack.elements.values():
-            if element.xml_path == path and usage_of(element.name, pack, MessageType.DECLARATION, None) == "M":
-                return trouble._replace(element=element, code=MISSING)
-    return trouble
+        reason = Bilingual(f"{above} lacks {en}", f"il manque {fr} dans {above}")
+        return _of_structure(node, reason, above, ", ".join(expected))
+    name = _local(child.tag)
+    reason = Bilingual(f"{name} does not belong here in {above}", f"{name} n'a pas sa place ici dans {above}")
+    return _of_structure(child, reason, name, ", ".join(expected) or None)
 
 
-def _content(node: Any, attribute: str, how: str | None, error: Any, pack: Pack) -> Trouble:
+def _missing(name: str, node: Any, pack: Pack) -> Element | None:
+    """Return the dictionary element that every declaration must have at a child of a node that is not there, if one."""
+    if any(_local(each.tag) == name for each in node if isinstance(each.tag, str)):
+        return None
+    path = "/".join((*_path(node, pack), name))
+    return next((each for each in pack.elements.values() if each.xml_path == path and _always_needed(each, pack)), None)
+
+
+def _always_needed(element: Element, pack: Pack) -> bool:
+    """Tell whether every declaration must have the element, whatever its type."""
+    return usage_of(element.name, pack, MessageType.DECLARATION, None) == "M"
+
+
+def _content(node: Any, attribute: str, how: str | None, error: Any, pack: Pack) -> AtNode:
     """Return what is wrong with a node's text, or with one of its attributes: wrong, missing or odd (not allowed)."""
     text = (node.get(attribute) or "") if attribute else (node.text or "")
     name = _local(node.tag)
     what = f"{name}/@{attribute}" if attribute else name
-    reason = Bilingual(f"{what} has a value that it does not allow", f"{what} a une valeur qu'il n'admet pas")
     if how == "odd":
         unknown = Bilingual(f"{what} does not belong here", f"{what} n'a pas sa place ici")
-        return Trouble(node, unknown, text or attribute)
+        return _of_structure(node, unknown, text or attribute)
+    if how != "missing" and not attribute and len(node):
+        return _of_structure(node, _between(node), next(iter(text.split()), name))
+    of_element = (each for each in pack.elements.values() if each.direction != "out")
+    element = next((each for each in of_element if _is_at(node, attribute, each, pack)), None)
+    if element and not text.strip() and _always_needed(element, pack):
+        return node, Fault(MISSING, Address(element.name), details=details_of(element))
+    if element and text.strip() and isinstance(element.format.read(text.strip()), Unreadable):
+        return node, unreadable(element, Address(element.name), text)
+    reason = Bilingual(f"{what} has a value that it does not allow", f"{what} a une valeur qu'il n'admet pas")
     if how == "missing":
         reason = Bilingual(f"{name} lacks its attribute {attribute}", f"il manque l'attribut {attribute} à {name}")
-    elif not attribute and len(node):
-        return Trouble(node, _between(node), next(iter(text.split()), name))
-    trouble = Trouble(node, reason, text or name, _allowed(error.validator))
-    for element in pack.elements.values():
-        if element.direction != "out" and _is_at(node, attribute, element, pack):
-            if not text.strip() and usage_of(element.name, pack, MessageType.DECLARATION, None) == "M":
-                return trouble._replace(element=element, code=MISSING)
-            if text.strip() and isinstance(element.format.read(text.strip()), Unreadable):
-                return trouble._replace(element=element, code=UNREADABLE)
-            break
-    return trouble
+    return _of_structure(node, reason, text or name, _allowed(error.validator))
 
 
 def _allowed(validator: Any) -> str | None:
@@ -233,16 +233,11 @@ def _words(en: str, fr: str) -> dict[str, str]:
     return {"reason_en": en, "reason_fr": fr}
 
 
-def _fault(trouble: Trouble, pack: Pack, place_of: Callable[[Any], Place]) -> Fault:
-    """Return the trouble as a fault: the dictionary's own at its address, any other at its place."""
-    element = trouble.element
-    if element is None:
-        details = _words(*trouble.reason)
-        place = place_of(trouble.node)
-        return Fault(STRUCTURE, place=place, value=trouble.value, expected=trouble.expected, details=details)
-    if trouble.code == MISSING:
-        return Fault(MISSING, _address(trouble, pack), details=details_of(element))
-    return unreadable(element, _address(trouble, pack), trouble.value)
+def _placed(node: Any, fault: Fault, pack: Pack, place_of: Callable[[Any], Place]) -> Fault:
+    """Return the fault at a node with its whole address, or with its place in the sender's bytes."""
+    if fault.address:
+        return replace(fault, address=_address(fault.address.element, node, pack))
+    return replace(fault, place=place_of(node))
 
 
 # ------------------------------------------------------------------------------------------------ paths
@@ -262,15 +257,15 @@ def _path(node: Any, pack: Pack) -> tuple[str, ...]:
     return tuple(reversed(names)) if node is not None else ("/",)
 
 
-def _address(trouble: Trouble, pack: Pack) -> Address:
-    """Return the trouble's address: the invoice and line are counted among their like."""
+def _address(name: str, at: Any, pack: Pack) -> Address:
+    """Return the address of an element at or below a node: the invoice and line are counted among their like."""
     numbers = {}
     for level in ("invoice", "commodity"):
-        path, node = tuple(pack.xml_levels[level].split("/")), trouble.node
+        path, node = tuple(pack.xml_levels[level].split("/")), at
         while node is not None and _path(node, pack) != path:
             node = node.getparent()
         numbers[level] = 0 if node is None else 1 + sum(1 for _ in node.itersiblings(node.tag, preceding=True))
-    return Address(trouble.element.name if trouble.element else "", numbers["invoice"], numbers["commodity"])
+    return Address(name, numbers["invoice"], numbers["commodity"])
 
 
 def _is_at(node: Any, attribute: str, element: Element, pack: Pack) -> bool:

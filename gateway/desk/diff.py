@@ -17,7 +17,6 @@ from core.transmission import Judged, Message, Verdict, stable_id
 from gateway.engine.assess import Rates, assess
 from routing.assessment import build_request, read_request, read_result, write_result
 from validators.checks import lines_by_number
-from validators.rules import ABOUT_THE_CHANGE
 
 
 class Changed(NamedTuple):
@@ -120,7 +119,7 @@ def _of_level(invoice: int, line: int, early: Level, late: Level, pack: Pack) ->
     for name, element in pack.elements.items():
         before, after = early.all(name), late.all(name)
         if before != after:
-            substance = not ABOUT_THE_CHANGE.fullmatch(name)
+            substance = not element.about_change
             yield Changed(invoice, line, element, _text(element, before), _text(element, after), substance)
 
 
@@ -173,7 +172,7 @@ def _calls(
 def fitting(names: Iterable[str], nature: Nature, specs: Specs, day: date, difference: Amounts | None) -> list[Code]:
     """Return the codes of the list `reason_code` that fit a change of these elements, refunds first.
 
-    Columns read: `use` (correction or adjustment), `kind` (refund, owing, neutral: held against the amounts, where
+    Columns read: `use` (correction or adjustment), `kind` (refund, owing, neutral: compared with the amounts, where
     they are known) and `about` (the elements that the code's own name speaks of; * for any). A code about the very
     elements counts before one about any.
     """

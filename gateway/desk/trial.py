@@ -76,7 +76,8 @@ class Trial:
         parsed = pipeline.parse(received, self.plans)
         receipts = ("receipt",) if partner else ()
         if first := self.register.repeated(received.partner, parsed):
-            return Came("repeated", (), self._answers.get(first, ()), None, None, receipts)
+            again = self._answers.get(first, ())  # the first receipt among them, behind the one for these bytes
+            return Came("repeated", (), again, None, None, receipts * 2)
         outcome = pipeline.judge(parsed, Facts(partner, self.register), self.plans)
         self.register = self.register.after(outcome)
         answers = [item for item in outcome.outgoing if item.kind != "request"]

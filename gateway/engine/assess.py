@@ -6,9 +6,8 @@ calculation is the published one: value for duty, customs duty, SIMA, surtax, sa
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation, localcontext
@@ -18,8 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from core.assessment import Amounts
 from core.calendar import Period
-from core.errors import GatewayError
 from core.findings import Bilingual
+from core.tables import read_typed
 
 SAMPLE_RATES = Path(__file__).parent / "sample_rates"
 Json = dict[str, Any]
@@ -41,7 +40,6 @@ CODED = (
 TEST_OUTCOME = re.compile(r"TEST-(APPROVE|REFUSE|PENDING|SILENT|LATE-(\d{1,4}))")
 LONGEST_DELAY = 3600
 
-Row = Mapping[str, str]
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -82,19 +80,60 @@ class _Cannot(Exception):
         self.code, self.value = code, value
 
 
+@dataclass(frozen=True, slots=True)
+class _ExchangeRateRow:
+    """A row of exchange_rates.csv."""
+
+    currency: str
+    rate: Decimal
+    valid_from: date | None = None
+    valid_to: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _ChargeRow:
+    """A row of charges.csv; an empty cell charges nothing."""
+
+    kind: str
+    code: str
+    treatment: str
+    percent: Decimal = Decimal(0)
+    per_unit: Decimal = Decimal(0)
+    per_line: Decimal = Decimal(0)
+    valid_from: date | None = None
+    valid_to: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _ReasonRow:
+    """A row of reasons.csv."""
+
+    code: str
+    text_en: str
+    text_fr: str
+
+
+@dataclass(frozen=True, slots=True)
+class _NotDueRow:
+    """A row of not_due.csv."""
+
+    cad_type: str
+
+
 def load_rates(folder: Path = SAMPLE_RATES) -> Rates:
     """Return the rates of a folder laid out as `sample_rates/README.md` says.
 
-    Raises GatewayError, one line with the file and the row, for a table that cannot be used.
+    Raises SpecError, one line with the file and the row, for a table that cannot be used.
     """
-    exchange = _table(folder / "exchange_rates.csv", lambda row: row["currency"], _charge_of)
-    charges = _table(folder / "charges.csv", lambda row: (row["kind"], row["code"], row["treatment"]), _charge_of)
-    texts = _table(
-        folder / "reasons.csv", lambda row: row["code"], lambda row: Bilingual(row["text_en"], row["text_fr"])
-    )
-    reasons = {code: first for code, (first, *_) in texts.items()}
-    not_due = _table(folder / "not_due.csv", lambda row: row["cad_type"], lambda row: row["note"])
-    return Rates(exchange, charges, reasons, frozenset(not_due))
+    rates = (row for _, row in read_typed(folder / "exchange_rates.csv", _ExchangeRateRow))
+    exchange = _grouped((row.currency, _charge_of(row)) for row in rates)
+    rows = (row for _, row in read_typed(folder / "charges.csv", _ChargeRow))
+    charges = _grouped(((row.kind, row.code, row.treatment), _charge_of(row)) for row in rows)
+    reasons: dict[str, Bilingual] = {}
+    for _, text in read_typed(folder / "reasons.csv", _ReasonRow):
+        reasons.setdefault(text.code, Bilingual(text.text_en, text.text_fr))
+    not_due = frozenset(row.cad_type for _, row in read_typed(folder / "not_due.csv", _NotDueRow))
+    return Rates(exchange, charges, reasons, not_due)
 
 
 def assess(request: Mapping[str, Any], rates: Rates) -> Assessment:
@@ -262,20 +301,17 @@ def _texts(amounts: Amounts) -> dict[str, str]:
     return {name: format(amount, "f") for name, amount in amounts._asdict().items()}
 
 
-def _table(path: Path, key: Callable[[Row], K], value: Callable[[Row], V]) -> dict[K, tuple[V, ...]]:
-    """Read a CSV file into its rows' values by key; raise GatewayError with the file and row for an unusable one."""
+def _charge_of(row: _ExchangeRateRow | _ChargeRow) -> Charge:
+    """Return what a row charges and its days; an empty day is open."""
+    valid = Period(row.valid_from, row.valid_to)
+    if isinstance(row, _ExchangeRateRow):
+        return Charge(row.rate, Decimal(0), Decimal(0), Decimal(0), valid)
+    return Charge(Decimal(0), row.percent, row.per_unit, row.per_line, valid)
+
+
+def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, tuple[V, ...]]:
+    """Return the values of each key, in order."""
     table: dict[K, tuple[V, ...]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            try:
-                table[key(row)] = (*table.get(key(row), ()), value(row))
-            except (KeyError, ValueError, InvalidOperation) as error:
-                raise GatewayError(f"{path}, row {number}: unusable: {error!r}") from error
+    for key, value in pairs:
+        table[key] = (*table.get(key, ()), value)
     return table
-
-
-def _charge_of(row: Row) -> Charge:
-    """Read a row's rate and its days; an empty cell is nothing, an empty day is open."""
-    percent, per_unit, per_line = (Decimal(row.get(column) or 0) for column in ("percent", "per_unit", "per_line"))
-    start, end = (date.fromisoformat(row[column]) if row[column] else None for column in ("valid_from", "valid_to"))
-    return Charge(Decimal(row.get("rate") or 0), percent, per_unit, per_line, Period(start, end))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from calendar import monthrange
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
+
+from core.tables import AtLeast0, read_typed
 
 TABLE = Path(__file__).with_name("retention.csv")
 
@@ -20,13 +22,21 @@ class Retention(NamedTuple):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A row of the table."""
+
+    kind: str
+    years: AtLeast0
+    months: AtLeast0
+    what: str
+    reason: str
+
+
 def load_retention() -> Mapping[str, Retention]:
-    """Return the retention of every kind: declaration, refused, repeated, result."""
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        return {
-            row["kind"]: Retention(12 * int(row["years"]) + int(row["months"]), row["what"], row["reason"])
-            for row in csv.DictReader(file)
-        }
+    """Return the retention of every kind: declaration, refused, repeated, result; raises SpecError for a bad table."""
+    rows = (row for _, row in read_typed(TABLE, _Kept))
+    return {row.kind: Retention(12 * row.years + row.months, row.what, row.reason) for row in rows}
 
 
 def months_before(moment: datetime, months: int) -> datetime:

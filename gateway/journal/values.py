@@ -17,7 +17,7 @@ class Conflict(GatewayError):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Arrival:
     """One transmission handed over by a transport, not yet in the journal.
 
     `uid` is the transport's id, the same at every redelivery; `channel` is partner or assessment; `lane` the

@@ -211,6 +211,7 @@ def gather(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> dict
     pages = tuple(_page(pack, specs) for pack in specs.packs)
     return {
         "specs": specs,
+        "digest": plans.digest,
         "pages": pages,
         "page_of": {pack.key: page.file for pack, page in zip(specs.packs, pages, strict=True)},
         "home_of": {name: page.file for page in reversed(pages) for name in page.pack.elements},

@@ -1,0 +1,179 @@
+"""Reads the parameters of rule rows into typed values, once, at load; whatever cannot be read is a ValueError."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from fnmatch import translate
+from typing import Any, NamedTuple
+
+from core.specs import CodeList, Element, Pack, Rule, Specs
+
+
+class Setting(NamedTuple):
+    """What a parameter is read beside: its row, the row's element, the pack and the whole specification."""
+
+    rule: Rule
+    element: Element
+    pack: Pack
+    specs: Specs
+
+
+# Takes the parameter's text; raises ValueError with the reason for one that cannot be used.
+Reader = Callable[[str, Setting], Any]
+
+
+class ElementName(str):
+    """A parameter that is the name of an element: the rule reads that, too."""
+
+    __slots__ = ()
+
+
+class Months(int):
+    """A period in months, written `7 years 3 months`."""
+
+    __slots__ = ()
+
+
+def pairs(text: str) -> dict[str, str]:
+    """Return `name=value; name=value` as a dictionary; raises ValueError for anything else."""
+    found: dict[str, str] = {}
+    for part in text.split(";") if text.strip() else ():
+        name, sign, value = (piece.strip() for piece in part.partition("="))
+        if not sign or not re.fullmatch(r"\w+", name):
+            raise ValueError(f"cannot read {part.strip()!r}: name=value, with ; between them")
+        if name in found:
+            raise ValueError(f"{name} is given twice")
+        found[name] = value
+    return found
+
+
+def nothing(text: str, setting: Setting) -> None:
+    """Read the parameter of a check that takes none."""
+    if text:
+        raise ValueError(f"{setting.rule.check} takes no parameter")
+
+
+def words(text: str, setting: Setting) -> frozenset[str]:
+    """Read values separated by spaces."""
+    if not text.split():
+        raise ValueError(f"{setting.rule.check} needs values as its parameter")
+    return frozenset(text.split())
+
+
+def word(text: str, setting: Setting) -> str:
+    """Read one value."""
+    if len(text.split()) != 1:
+        raise ValueError(f"{setting.rule.check} needs one value, not {text!r}")
+    return text
+
+
+def expression(text: str, _setting: Setting) -> re.Pattern[str]:
+    """Read a regular expression."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"bad regular expression: {error}") from error
+
+
+def number(text: str, _setting: Setting) -> Decimal:
+    """Read a number."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"{text!r} is no number") from error
+    if not value.is_finite():
+        raise ValueError(f"{text!r} is no number")
+    return value
+
+
+def whole(least: int, most: int) -> Reader:
+    """Return the reader of a whole number between two others."""
+
+    def read(text: str, _setting: Setting) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"{text!r} is no whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def period(text: str, _setting: Setting) -> Months:
+    """Read a period: `7 years 3 months`, `4 years`, `1 month`."""
+    found = re.fullmatch(r"(?:([0-9]{1,3}) years?)? ?(?:([0-9]{1,3}) months?)?", text)
+    if not found or not any(found.groups()):
+        raise ValueError(f"{text!r} is no period such as 7 years 3 months")
+    return Months(12 * int(found[1] or 0) + int(found[2] or 0))
+
+
+def moment(text: str, setting: Setting) -> ElementName | date | None:
+    """Read `today` (None), the name of a date element of the declaration or the own level, or a date."""
+    if text == "today":
+        return None
+    element = setting.pack.elements.get(text)
+    if element and element.format.kind == "date":
+        if element.level not in {"declaration", setting.element.level}:
+            raise ValueError(f"{text} is of level {element.level}, {setting.element.name} of {setting.element.level}")
+        return ElementName(text)
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is neither today, nor a date element, nor a date") from error
+
+
+def choice(*allowed: str) -> Reader:
+    """Return the reader of a parameter that is one of the given words."""
+
+    def read(text: str, setting: Setting) -> str:
+        if text not in allowed:
+            raise ValueError(f"{setting.rule.check} takes one of: {', '.join(allowed)}")
+        return text
+
+    return read
+
+
+def code_list(text: str, setting: Setting) -> CodeList:
+    """Read the id of a code list, which must be there."""
+    found = optional_code_list(text, setting)
+    if found is None:
+        raise ValueError(f"there is no code list {text}")
+    return found
+
+
+def optional_code_list(text: str, setting: Setting) -> CodeList | None:
+    """Read the id of a code list; None for one that is not there."""
+    if not re.fullmatch(r"\w+", text):
+        raise ValueError(f"{setting.rule.check} needs the id of a code list as its parameter")
+    return setting.specs.code_lists.get(text)
+
+
+def shapes(text: str, setting: Setting) -> re.Pattern[str]:
+    """Read values that a text may have, separated by spaces; `?` stands for any character, `*` for any characters."""
+    return re.compile("|".join(translate(each) for each in sorted(words(text, setting))))
+
+
+def parts(text: str, setting: Setting) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Read `SHAPE:VALUE` separated by spaces: what a text of that shape (see `shapes`) counts as."""
+    found = []
+    for each in sorted(words(text, setting)):
+        shape, sign, value = each.partition(":")
+        if not (shape and sign and value):
+            raise ValueError(f"cannot read {each!r}: a shape, a colon, and what it counts as")
+        found.append((re.compile(translate(shape)), value))
+    return tuple(found)
+
+
+def named(made: Callable[..., Any], **readers: Reader) -> Reader:
+    """Return the reader of a parameter `name=value; name=value`: each of the names once, `made` of their values."""
+
+    def read(text: str, setting: Setting) -> Any:
+        given = pairs(text)
+        if lacking := [name for name in readers if name not in given]:
+            raise ValueError(f"the parameter of {setting.rule.check} lacks {', '.join(lacking)} (name=value; ...)")
+        if unknown := [name for name in given if name not in readers]:
+            raise ValueError(f"{setting.rule.check} takes {', '.join(readers)} as its parameter, no {unknown[0]}")
+        return made(**{name: reader(given[name], setting) for name, reader in readers.items()})
+
+    return read

@@ -1,0 +1,104 @@
+"""Checks of a change's reasons: where they are called for, which codes may stand where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from core.declaration import Declaration, Level, Nature, Value
+from core.findings import Fault
+from validators.checks import Bound, Context, Role, check
+from validators.parameters import named, words
+from validators.rules import OK
+
+INVOICE_REASON = Role("invoice_reason_code_1", "invoice")
+LINE_REASON = Role("line_reason_code_1", "commodity")
+FURTHER = Role("further", "own", many=True)  # the reasons after the row's own, in their order
+
+
+def _substance(level: Level, context: Context) -> Mapping[str, Value]:
+    """Return what is declared, without what belongs to the change itself."""
+    return {name: value for name, value in level.values.items() if name not in context.pack.about_change}
+
+
+def _changes(context: Context, former: Declaration) -> Iterator[tuple[int, int, Level]]:
+    """Yield (invoice, line, level) for each level of the declaration that differs from the former version."""
+    declaration = context.declaration
+    if _substance(declaration, context) != _substance(former, context):
+        yield 0, 0, declaration
+    for i, invoice in enumerate(declaration.invoices, 1):
+        if i > len(former.invoices) or _substance(invoice, context) != _substance(former.invoices[i - 1], context):
+            yield i, 0, invoice
+    now, before = context.lines()
+    for key, (i, j, line) in now.items():
+        if key not in before or _substance(line, context) != _substance(before[key][2], context):
+            yield i, j, line
+
+
+@check("declaration", presence="absent", reads=(INVOICE_REASON, LINE_REASON))
+def reason_on_change(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
+    """Require for each level that differs from the former version a reason code, its own or a level's above."""
+    if context.former is None:
+        return
+    of_invoice, of_line = bound[INVOICE_REASON], bound[LINE_REASON]
+    for i, j, level in _changes(context, context.former.declaration):
+        name = of_line if j else of_invoice if i else bound.element
+        covered = i > 0 and declaration.invoices[i - 1].has(of_invoice)
+        if not covered and not level.has(name):
+            yield bound.fault(name, invoice=i, line=j)
+
+
+@check("declaration")
+def nothing_changes(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require a change to differ from the former version."""
+    if context.former is None or next(_changes(context, context.former.declaration), None):
+        return OK
+    former = context.former.declaration
+    return OK if len(list(declaration.lines())) != len(list(former.lines())) else (bound.fault(),)
+
+
+def _said_of(code: Value | None, context: Context, bound: Bound, column: str) -> str:
+    """Return what the list of reason codes says of a code in a column, empty if nothing is known."""
+    entry = bound.codes.find(code, context.today) if bound.codes and isinstance(code, str) else None
+    return entry.row.get(column, "") if entry else ""
+
+
+class Kinds(NamedTuple):
+    """What the list's column `kind` says of reasons for a refund, and of those that may stand before them."""
+
+    refund: frozenset[str]
+    before: frozenset[str]
+
+
+@check(of="text", reads=(FURTHER,), columns=("kind",), prepare=named(Kinds, refund=words, before=words))
+def refund_first(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require a refund's reason code to stand first; only a code of the kinds named may stand before it."""
+    kinds: Kinds = bound.parameter
+    first = _said_of(level.get(bound.element), context, bound, "kind")
+    if not first or first in kinds.refund | kinds.before:
+        return OK
+    for name in bound.every(FURTHER):
+        code = level.text(name)
+        if code and _said_of(code, context, bound, "kind") in kinds.refund:
+            return (bound.fault(name, expected="1", details={"first": level.text(bound.element) or "—"}),)
+    return OK
+
+
+@check(of="text", reads=(FURTHER,), columns=("use",), prepare=words)
+def cbsa_only_reason(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Forbid the reason codes that only CBSA may use: those whose column `use` says one of the parameter's words."""
+    return _used_as(level, context, bound)
+
+
+@check(of="text", reads=(FURTHER,), columns=("use",), prepare=words)
+def reason_of_other_nature(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Forbid reason codes for corrections (by the column `use`) once the due date has made the change an adjustment."""
+    if context.former is None or context.nature is not Nature.ADJUSTMENT:
+        return OK
+    return _used_as(level, context, bound)
+
+
+def _used_as(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Return a fault for each reason whose use is one of the parameter's words."""
+    names = (bound.element, *bound.every(FURTHER))
+    return [bound.fault(name) for name in names if _said_of(level.get(name), context, bound, "use") in bound.parameter]

@@ -1,0 +1,205 @@
+"""Checks of time, and of a message against what is on file of its declaration: numbers, versions, what was there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date
+
+from core.calendar import add_business_days, add_months, eastern_day
+from core.declaration import Declaration, Nature
+from core.findings import Fault
+from core.register import WITHDRAWN
+from validators.checks import Bound, Context, Role, check
+from validators.parameters import period, whole, words
+from validators.rules import OK
+
+ACCOUNTING_DATE = Role("accounting_date", "declaration", "date")
+FROM_BEFORE = Role("pre_carm", "declaration")
+CLASSIFICATION = Role("classification", "commodity")
+CURRENCY = Role("currency", "commodity")
+
+# ---------------------------------------------------------------------------------------- time
+
+
+@check("declaration", of="date", reads=(ACCOUNTING_DATE,), prepare=whole(0, 366))
+def late_business_days(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require accounting (its date, or the day of receipt) within so many business days of the release, day 0."""
+    days, holidays = bound.parameter, context.specs.holidays
+    return _late(declaration, context, bound, lambda released: add_business_days(released, days, holidays))
+
+
+@check("declaration", of="date", reads=(ACCOUNTING_DATE,), prepare=whole(1, 28))
+def late_following_month(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require accounting (its date, or the day of receipt) until that day of the month after the release."""
+    day = bound.parameter
+    return _late(declaration, context, bound, lambda released: add_months(released.replace(day=1), 1).replace(day=day))
+
+
+def _late(
+    declaration: Declaration, context: Context, bound: Bound, due_after: Callable[[date], date]
+) -> Iterable[Fault]:
+    released, given = declaration.day(bound.element), declaration.day(bound[ACCOUNTING_DATE])
+    unreadable = given is None and declaration.has(bound[ACCOUNTING_DATE])
+    if released is None or released > context.today or unreadable:
+        return OK
+    due = due_after(released)
+    accounted = given or context.today
+    return OK if accounted <= due else (bound.fault(expected=str(due), details={"accounted": str(accounted)}),)
+
+
+# ---------------------------------------------------------------------------------------- numbers and versions
+
+
+@check("declaration", of="text", prepare=period)
+def number_in_use(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Forbid a number in use for an original; it is free again so long after its last use."""
+    former = context.former
+    if former is None:
+        return OK
+    free = add_months(eastern_day(former.accepted_at), bound.parameter)
+    return OK if context.today >= free else (bound.fault(expected=str(free)),)
+
+
+@check("declaration", of="text", reads=(FROM_BEFORE,), prepare=words)
+def change_without_original(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require what is changed or withdrawn to be known; only one from before CARM may be changed without.
+
+    The parameter has the values by which a change says that it is of such a one.
+    """
+    before = declaration.text(bound[FROM_BEFORE]) in bound.parameter
+    known = context.history or before or declaration.text(bound.element) is None
+    return OK if known else (bound.fault(),)
+
+
+@check("declaration", of="text")
+def original_version(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require the version of an original: the first, or what the pack says of one that the engine refused before."""
+    text, allowed = declaration.text(bound.element), _next_versions(declaration, context, original=True)
+    return OK if text is None or _number(text) in allowed else (bound.fault(expected=_versions(allowed)),)
+
+
+@check("declaration", of="text")
+def version_repeated(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require the version of a change to be later than the latest one."""
+    return _version(declaration, context, bound, lambda given, allowed: given < allowed[0])
+
+
+@check("declaration", of="text")
+def version_skips(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require the version of a change to follow the latest one without a gap."""
+    return _version(declaration, context, bound, lambda given, allowed: given > allowed[-1])
+
+
+@check("declaration", of="text")
+def version_to_withdraw(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require a withdraw request to name the latest version or the one after it."""
+    latest = context.former.version if context.former else 0
+    return _version(declaration, context, bound, lambda given, _: given not in {latest, latest + 1})
+
+
+def _version(
+    declaration: Declaration, context: Context, bound: Bound, wrong: Callable[[int, range], bool]
+) -> Iterable[Fault]:
+    text, former = declaration.text(bound.element), context.former
+    given = _number(text) if text else None
+    if former is None or given is None:
+        return OK
+    allowed = _next_versions(declaration, context)
+    if not wrong(given, allowed):
+        return OK
+    return (bound.fault(expected=_versions(allowed), details={"latest": f"{former.version:05}"}),)
+
+
+def _next_versions(declaration: Declaration, context: Context, *, original: bool = False) -> range:
+    """Return the versions that the next original or change may carry."""
+    refused = context.pack.refused_versions
+    return context.register.next_versions(declaration.transaction_number, refused, original=original)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _versions(numbers: range) -> str:
+    return ", ".join(f"{number:05}" for number in numbers)
+
+
+# ---------------------------------------------------------------------------------------- what was there before
+
+
+@check("declaration")
+def withdrawn_before(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Forbid another change of a declaration that is withdrawn, or whose withdrawal the engine has yet to decide on."""
+    gone = context.former and (context.former.status == WITHDRAWN or context.former.withdrawal)
+    return (bound.fault(),) if gone else OK
+
+
+@check("declaration")
+def cbsa_created(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Forbid changing a declaration of which CBSA has created a version."""
+    return (bound.fault(),) if any(version.created_by_cbsa for version in context.history) else OK
+
+
+@check("declaration")
+def same_as_former(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require the element to be the same as in the former version."""
+    now, before = declaration.get(bound.element), context.former and context.former.declaration.get(bound.element)
+    return OK if now is None or before is None or now == before else (bound.fault(expected=str(before)),)
+
+
+@check("declaration", prepare=whole(0, 999))
+def older_than_years(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require a change to come within so many years of the accounting."""
+    if not context.history:
+        return OK
+    accounted = eastern_day(context.history[0].accepted_at)
+    limit = add_months(accounted, 12 * bound.parameter)
+    if context.today <= limit:
+        return OK
+    return (bound.fault(expected=str(limit), details={"accounted": str(accounted)}),)
+
+
+@check("declaration", presence="any", of="number", at="commodity", reads=(CLASSIFICATION,))
+def former_lines(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
+    """Require every line of the former version in the new one; a line is known by its number."""
+    if context.former is None:
+        return
+    now, before = context.lines()
+    for key, (i, _, line) in before.items():
+        number = key[1]
+        if number is None or key in now:
+            continue
+        text = context.pack.elements[bound.element].format.write(number)
+        details = {"line": text, "classification": line.text(bound[CLASSIFICATION]) or "—"}
+        place = i if i <= len(declaration.invoices) else 0
+        yield bound.fault("", value=text, expected=text, details=details, invoice=place)
+
+
+@check("declaration", presence="any", at="commodity")
+def sima_changed(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
+    """Forbid changing the SIMA subject of a line by an adjustment."""
+    if context.former is None or context.nature is not Nature.ADJUSTMENT:
+        return
+    now, before = context.lines()
+    for key, (i, j, line) in now.items():
+        if key in before and line.get(bound.element) != before[key][2].get(bound.element):
+            former = before[key][2].text(bound.element)
+            yield bound.fault(value=line.text(bound.element), expected=former, invoice=i, line=j)
+
+
+@check("declaration", presence="any", of="number", at="commodity", reads=(CURRENCY,))
+def value_lowered(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Forbid a correction that lowers the value, by currency, of the lines that stay."""
+    if context.former is None or context.nature is not Nature.CORRECTION:
+        return OK
+    now, before = Counter[str](), Counter[str]()
+    lines, former = context.lines()
+    for key, (_, _, line) in lines.items():
+        old = former[key][2] if key in former else line
+        for totals, each in ((now, line), (before, old)):
+            amount, currency = each.amount(bound.element), each.text(bound[CURRENCY])
+            if amount is not None and currency is not None:
+                totals[currency] += amount  # type: ignore[assignment]
+    lowered = sorted(each for each in now.keys() & before.keys() if now[each] < before[each])
+    return [bound.fault("", value=f"{now[each]:f} {each}", expected=f"{before[each]:f} {each}") for each in lowered]
