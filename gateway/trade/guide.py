@@ -24,8 +24,8 @@ from core.transmission import Judged, Outgoing, Received, Syntax
 from gateway import pipeline
 from gateway.catalogue import PLACEHOLDERS, listed_rules
 from gateway.plans import Plans
+from gateway.trade.breaking import faults
 from gateway.trade.replies import ANSWERS
-from gateway.trade.samples import faults
 from parsers.places import edifact_place
 from validators.elements import in_words, usage_of
 

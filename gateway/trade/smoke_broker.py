@@ -24,8 +24,8 @@ from core.transmission import Syntax, stable_id
 from gateway import pages
 from gateway.plans import Plans
 from gateway.queues.broker import Broker, Delivery, Intake, Letter
+from gateway.trade.maker import Draft, Maker
 from gateway.trade.replies import Reply, in_words, read_reply
-from gateway.trade.samples import Draft, Maker
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
 from gateway.trade.smoke import Line, Result, StageResult, blank, words
 from gateway.trade.writer import write_edifact, write_xml
