@@ -11,7 +11,9 @@ import pytest
 from core.transmission import Syntax
 from gateway.plans import prepare
 from gateway.trade import samples
-from gateway.trade.samples import Maker, faulty, play, write
+from gateway.trade.breaking import faulty
+from gateway.trade.maker import Maker
+from gateway.trade.samples import play, write
 from tests.packs import BOTH, DAY, PARTNER, copy
 from tests.way import HOME
 from validators.rulebook import CHECKS

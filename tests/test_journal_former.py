@@ -11,12 +11,12 @@ import alembic.command
 import alembic.config
 import pytest
 import sqlalchemy
-from gateway.queues.broker import Letter
 
 from core.register import Reference
 from core.transmission import digest_of
 from gateway import service
 from gateway.journal import Journal, Selection, database
+from gateway.queues import Letter
 from routing.routes import RESULTS
 from tests.data.make_journal_0_1_0 import CHANGE, ORIGINAL, Clock, letter
 from tests.house import House, house, kinds
