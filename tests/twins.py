@@ -21,7 +21,7 @@ from core.register import REFUSED, UNDECIDED, Facts, Register, Request, status_a
 from core.transmission import Outcome, Received, stable_id
 from edifact.loading import load as load_directories
 from gateway import pipeline, service
-from gateway.journal import Delivery, Journal, Recorded, Selection, inbox_id
+from gateway.journal import Arrival, Journal, Recorded, Selection, inbox_id
 from gateway.journal.tables import assessment_request
 from gateway.plans import Plans, compiled
 from gateway.trade.writer import write_edifact, write_xml
@@ -219,7 +219,7 @@ class Twins(RuleBasedStateMachine):
         outcome = None if first else pipeline.judge(parsed, Facts(PARTNERS[sender], self.register), plans)
         self.register = self.register.after(outcome) if outcome else self.register
 
-        assert self.journal.receive([Delivery(uid, "partner", sender, body, {}, self.now, sniff.lane(body))]) == [True]
+        assert self.journal.receive([Arrival(uid, "partner", sender, body, {}, self.now, sniff.lane(body))]) == [True]
         assert service.work(self.journal, plans, PARTNERS, "worker") == 1
         self.compare(received, outcome, first)
         if outcome:
@@ -238,7 +238,7 @@ class Twins(RuleBasedStateMachine):
             "reasons": [] if outcome == "approved" else [REASON],
         }  # fmt: skip
         body, uid = write_result(content), f"r{self.sent}"
-        assert self.journal.receive([Delivery(uid, "assessment", None, body, {}, self.now, uid)]) == [True]
+        assert self.journal.receive([Arrival(uid, "assessment", None, body, {}, self.now, uid)]) == [True]
         assert service.work(self.journal, self.plans, PARTNERS, "worker") == 1
         life = self.journal.show(inbox_id(uid))
         assert life is not None
