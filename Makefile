@@ -1,67 +1,88 @@
 # The commands of the README; `.ci/run` calls the same ones.
 PYTHON ?= python3
 BIN := .venv/bin
+NEWEST := .venv-newest/bin
 
-.PHONY: run test test-slow lint install bench clean chaos chaos-ci soak bench-load what-if fuzz
+# What pip is told wherever it is called.
+PIP := pip --disable-pip-version-check --quiet
 
-install: .venv/installed
+.DEFAULT_GOAL := help
+.PHONY: help install run test coverage test-newest test-slow lint fuzz chaos-ci chaos soak bench bench-load what-if lock clean
 
-# Installs exactly what requirements.lock names, hashes checked; again only when the lock or the project file changed.
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/installed  ## .venv, with exactly the packages of requirements.lock
+
+# Hashes checked; again only when the lock or the project file changed.
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
-	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/$(PIP) install --require-hashes -r requirements.lock
+	$(BIN)/$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: install
+run: install  ## Two partners send every sample through a gateway of its own
 	@$(BIN)/python -m gateway.cli.demo
 
-test: install
+test: install  ## The test suite, but for what takes long
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# What takes seconds rather than milliseconds: processes started and killed, conformance kits, large hostile input.
-test-slow: install
+coverage: install  ## The same suite, with the coverage of our packages and its floor
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term
+
+# With packages of the same versions, in an environment beside .venv.
+test-newest: install  ## The same suite on the newest Python beside .venv's, if this machine has one
+	@newest=$$($(BIN)/python -m tests.newest) && if [ -z "$$newest" ]; then \
+		echo "This machine has no Python newer than that of .venv: nothing is tested."; \
+	else \
+		$(MAKE) --no-print-directory .venv-newest/installed PYTHON="$$newest" && \
+		echo "$(NEWEST)/python is $$($(NEWEST)/python --version)" && \
+		$(NEWEST)/python -m pytest -n auto --dist worksteal; \
+	fi
+
+.venv-newest/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear .venv-newest
+	$(NEWEST)/$(PIP) install --require-hashes -r requirements.lock
+	$(NEWEST)/$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test-slow: install  ## What takes seconds: processes started and killed, conformance kits, the wheel; SLOW="-k name" for some
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not chaos" $(SLOW)
 
-# Mutated EDIFACT and XML, side by side, for so many seconds: each has a verdict, whatever its bytes.
-FUZZ_SECONDS ?= 60
-fuzz: install
-	GATEWAY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n 2 -m slow -rP tests/test_fuzz.py
-
-# Kills, cuts and outages on brokers and databases of its own: reduced, as the build runs it, and at full size.
-chaos-ci: install
-	$(BIN)/python -m pytest -m chaos -rP tests
-
-chaos: install
-	HYPOTHESIS_PROFILE=ci GATEWAY_MACHINE_RUNS=20000 $(BIN)/python -m pytest --timeout=7200 -rP tests/test_crash_simulation.py tests/test_way_machine.py tests/test_way_order.py
-	GATEWAY_CHAOS=full $(BIN)/python -m pytest -m "chaos or slow" --timeout=7200 -rP tests/test_chaos.py
-
-# A steady flow with strikes at random: brokers and databases killed, networks cut and stalled.
-MINUTES ?= 30
-soak: install
-	$(BIN)/python -m tests.soak $(MINUTES)
-
-# Declarations a second end to end, all on this machine; LOAD="--backlog 100000" for the full size.
-bench-load: install
-	@$(BIN)/python -m benchmarks.load $(LOAD)
-
-# Speed beside the peers, on generated traffic; writes benchmarks/*.md. Peers in Node are fetched where npm is there.
-bench: install
-	@$(BIN)/python -W ignore benchmarks/bench_edifact.py
-	@$(BIN)/python benchmarks/bench_pipeline.py
-
-lint: install
+lint: install  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Re-resolves the dependencies of pyproject.toml into the lock file.
-lock: install
-	$(BIN)/python -m uv pip compile --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --group dev -o requirements.lock
+# EDIFACT and XML, side by side: each has a verdict, whatever its bytes.
+FUZZ_SECONDS ?= 60
+fuzz: install  ## Mutated transmissions for FUZZ_SECONDS (60)
+	GATEWAY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n 2 -m slow -rP tests/test_fuzz.py
 
-# What-if over 100,000 recorded messages: exactly the expected verdicts, messages/s and memory (half an hour to record).
-what-if: install
+chaos-ci: install  ## Kills, cuts and outages on brokers and databases of its own, as the build runs them
+	$(BIN)/python -m pytest -m chaos -rP tests
+
+chaos: install  ## The same at full size, for hours
+	HYPOTHESIS_PROFILE=ci GATEWAY_MACHINE_RUNS=20000 $(BIN)/python -m pytest --timeout=7200 -rP tests/test_crash_simulation.py tests/test_way_machine.py tests/test_way_order.py
+	GATEWAY_CHAOS=full $(BIN)/python -m pytest -m "chaos or slow" --timeout=7200 -rP tests/test_chaos.py
+
+MINUTES ?= 30
+soak: install  ## A steady flow for MINUTES (30) with strikes at random: brokers and databases killed, networks cut
+	$(BIN)/python -m tests.soak $(MINUTES)
+
+# Peers in Node are fetched where npm is there.
+bench: install  ## Speed beside the peers, on generated traffic; writes benchmarks/*.md
+	@$(BIN)/python -W ignore benchmarks/bench_edifact.py
+	@$(BIN)/python benchmarks/bench_pipeline.py
+
+bench-load: install  ## Declarations a second end to end, on this machine; LOAD="--backlog 100000" for the full size
+	@$(BIN)/python -m benchmarks.load $(LOAD)
+
+what-if: install  ## What-if over 100,000 recorded messages: the verdicts expected, messages/s, memory (half an hour to record)
 	@$(BIN)/python -m benchmarks.what_if
 
-clean:
-	rm -rf .venv run build
+lock: install  ## The dependencies of pyproject.toml resolved again, into requirements.lock
+	$(BIN)/python -m uv pip compile --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml --group dev -o requirements.lock
+
+clean:  ## Away with environments, runs and builds
+	rm -rf .venv .venv-newest run build

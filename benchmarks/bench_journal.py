@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import insert
 
 from core.transmission import stable_id
-from gateway.journal import Delivery, Journal
+from gateway.journal import Arrival, Journal
 from gateway.journal.audit import GENESIS, Link, link_hash
 from gateway.journal.tables import audit, inbox, interchange_reference, message, outbox
 
@@ -72,7 +72,7 @@ def timed(step: Callable[[], object], times: int = 30) -> float:
 def measure(journal: Journal, rows: int) -> None:
     """Print the figures of a journal that holds so many finished rows; a backlog of 200 waits in it."""
     now = datetime.now(UTC)
-    backlog = [Delivery(f"{rows}-{n}", "partner", "maple", BODY, {}, now, lane=f"{rows}-{n}") for n in range(200)]
+    backlog = [Arrival(f"{rows}-{n}", "partner", "maple", BODY, {}, now, lane=f"{rows}-{n}") for n in range(200)]
     received = timed(lambda: journal.receive([backlog.pop()]), 50)
 
     def claim() -> None:

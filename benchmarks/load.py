@@ -24,9 +24,9 @@ from pathlib import Path
 import psutil
 
 from core.transmission import stable_id
-from gateway import serve
+from gateway import supervisor
 from gateway.journal import Journal
-from gateway.queues.broker import Broker, Letter, open_broker
+from gateway.queues import Broker, Letter, open_broker
 from gateway.settings import HOME, Settings
 from tests.chaos import Run, original
 
@@ -132,7 +132,7 @@ def measure(name: str, broker_url: str, database_url: str, folder: Path, argumen
     journal.migrate()
     watch = Watch()
     with open_broker(broker_url) as broker:
-        broker.declare(serve.queues(settings))
+        broker.declare(supervisor.queue_names(settings))
         backlog = list(letters(arguments.backlog, 1_000_000))
         for place in range(0, len(backlog), 200):
             send(broker, backlog[place : place + 200], watch)

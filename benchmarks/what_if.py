@@ -17,7 +17,7 @@ import click
 import psutil
 
 from gateway import pipeline, plans
-from gateway.desk import replay
+from gateway.desk import what_if
 from gateway.journal import Journal, Recorded, Selection, inbox_id
 from gateway.logs import configure
 from tests.house import settings_in
@@ -52,7 +52,7 @@ def main() -> int:
     expected = {inbox_id(f"traffic-{n}") for n in range(count) if concerned[n % len(given)]}
     for processes in PROCESSES:
         peak, before = _Peak(), _processor_seconds()
-        result = replay.what_if(settings, Selection(), specs, processes, clock=time.monotonic)
+        result = what_if.what_if(settings, Selection(), specs, processes, clock=time.monotonic)
         turned = {each["id"] for each in result.changes() if each["before"] != each["after"]}
         click.echo(
             f"{processes} process(es): {result.tally.messages} messages in {result.seconds:.1f} s,"

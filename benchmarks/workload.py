@@ -47,7 +47,7 @@ def govcbr(random_: random.Random, reference: int, lines: int) -> str:
             f"MOA+55:{draw(10**5) / 100:.2f}",
         ]
     segments += ["HYN+3", "UNS+S", f"CNT+5:{lines}"]
-    return _message("GOVCBR:D:13A:UN:CAD1.0", reference, segments)
+    return _message("GOVCBR:D:13A:UN:CAD", reference, segments)
 
 
 def cusdec(random_: random.Random, reference: int, lines: int) -> str:

@@ -1,4 +1,4 @@
-"""A Commercial Accounting Declaration as values, the same whichever syntax it was written in."""
+"""A Commercial Accounting Declaration as values, the same whichever syntax it was written in (DECISIONS D1, D2)."""
 
 from __future__ import annotations
 

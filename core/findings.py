@@ -78,7 +78,7 @@ class Fault:
     service_segment: str | None = None
 
 
-# How UN 2379 pictures a date, and its letters for century, year and day in French.
+# How UN 2379 pictures a date, and its letters for century, year and day in French (DECISIONS D40).
 PICTURE = re.compile(r"(?=.*(?:YY|MMDD|DDhh))[CYMDJWhmsZ-]+")
 
 
@@ -90,7 +90,7 @@ class Finding:
     """One thing that is wrong or doubtful, ready for the sender.
 
     `value` is what the sender wrote, at most 40 characters, control characters escaped. `address` is the fault's: two
-    elements of one WCO class share a pointer.
+    elements of one WCO class share a pointer (DECISIONS D13).
     """
 
     code: str

@@ -6,7 +6,7 @@ from __future__ import annotations
 TRANSMISSION_BYTES = 10_000_000
 
 # Bytes of messages that are read or handled in one go, unless it is one alone: a hundred of the largest would be a
-# gigabyte, and a minute of work under one lease.
+# gigabyte, and a minute of work under one lease (DECISIONS D35).
 BATCH_BYTES = 2_000_000
 
 # XML nodes in one document: libxml2 has no limit of its own, and 8 MB of `<b/>` cost 260 MB of memory.
@@ -25,7 +25,8 @@ ATTEMPTS = 5
 ACKNOWLEDGEMENT_HOURS = 24
 
 # Wall-clock seconds that one message may take; then its worker is ended from outside, whatever it hangs in. The largest
-# that the other limits let through takes a fraction, and twice this is still below a minute for those behind it.
+# that the other limits let through takes a fraction, and twice this is still below a minute for those behind it
+# (DECISIONS D17).
 MESSAGE_SECONDS = 20.0
 
 # Address space of a process that judges: what asks for more gets a MemoryError, not the whole machine.

@@ -73,7 +73,7 @@ class Register:
         """Return the version numbers that the next original or change of a declaration may carry, lowest first."""
         attempts = self.attempts(number)
         last = max((each.attempt for each in attempts if each.status != REFUSED), default=0)
-        tried = [each.version for each in attempts if each.attempt > last]
+        tried = [each.version for each in attempts if each.attempt > last and each.nature is not Nature.WITHDRAWAL]
         history = () if original else self.history(number)
         latest = history[-1].version if history else 0
         after = max([latest, *tried]) + 1
@@ -189,11 +189,22 @@ def status_after(nature: Nature, outcome: str) -> str:
     return {"approved": approved, "pending": PENDING, "refused": REFUSED}[outcome]
 
 
-def settled_version(fact: VersionFact, nature: Nature, status: str, due: date | None) -> VersionFact:
+def reaches(request: Nature, wanted: str, version: Nature, status: str) -> bool:
+    """Tell whether what becomes of a request also becomes of the version of this nature and status that it is about.
+
+    A withdrawal that is not granted leaves its version as it was, but for one of what is not on file, which stands in
+    its stead and is refused itself. Nothing brings a withdrawn version back.
+    """
+    in_its_stead = version is Nature.WITHDRAWAL and wanted == REFUSED
+    granted = request is not Nature.WITHDRAWAL or wanted == WITHDRAWN or in_its_stead
+    return granted and status != WITHDRAWN
+
+
+def settled_version(fact: VersionFact, request: Nature, wanted: str, due: date | None) -> VersionFact:
     """Return what a settled request of this nature makes of the version that it is about."""
-    if fact.status == WITHDRAWN or (nature is Nature.WITHDRAWAL and status != WITHDRAWN):
+    if not reaches(request, wanted, fact.nature, fact.status):
         return fact
-    return replace(fact, status=status, payment_due=due or fact.payment_due)
+    return replace(fact, status=wanted, payment_due=due or fact.payment_due)
 
 
 # ------------------------------------------------------------------------------------------------ judging by it

@@ -29,7 +29,7 @@ def read_rows(path: Path, columns: Collection[str], *, root: Path | None = None)
     `root`, without one as `path` says. Raises SpecError, one line with file, row and reason, for a file that cannot be
     read, a column that is missing or given twice, and a row of more or fewer fields than the heading.
     """
-    name = Path(os.path.relpath(path, root)).as_posix() if root else str(path)
+    name = name_of(path, root)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file, strict=True)
@@ -48,6 +48,11 @@ def read_rows(path: Path, columns: Collection[str], *, root: Path | None = None)
                 yield (name, number), {key: value.strip() for key, value in zip(heading, fields, strict=True)}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SpecError(name, None, f"cannot be read: {cause_of(error)}") from error
+
+
+def name_of(path: Path, root: Path | None) -> str:
+    """Return the name by which errors call a file: as it is reached from `root`, without one as `path` says."""
+    return Path(os.path.relpath(path, root)).as_posix() if root else str(path)
 
 
 def read_typed(path: Path, row_type: type[T], *, root: Path | None = None) -> Iterator[tuple[Origin, T]]:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from core.envelope import Group, Interchange, MessageHeader
 from core.findings import Fault, Finding
-from edifact.text import ENCODINGS, charset_known, serialised
-
-EASTERN = ZoneInfo("America/Toronto")
+from edifact.syntax import ENCODINGS, charset_known, serialised
 
 Wrong = Fault | Finding
 REJECTED, ACKNOWLEDGED, RECEIVED = "4", "7", "8"
@@ -34,8 +31,9 @@ def contrl(
     """Return the CONTRL that answers an interchange, in the interchange's own syntax and character set.
 
     `faults` are those of each message by its ordinal; only those with a `syntax_error` count. `own_id` (at most 35
-    characters) becomes the common access reference, `reference` (at most 14) the control reference. None where none
-    may be sent (the subject is a CONTRL) or none can be built (what it must repeat is missing or unfit).
+    characters) becomes the common access reference, `reference` (at most 14) the control reference, `now` the date and
+    the time of preparation as it stands, in whatever zone. None where none may be sent (the subject is a CONTRL) or
+    none can be built (what it must repeat is missing or unfit).
     """
     if not interchange.reference or not _first(interchange.sender) or not _first(interchange.recipient):
         return None
@@ -55,7 +53,6 @@ def contrl(
     if any(segment is None for segment in body):
         return None
     segments = [segment for segment in body if segment is not None]
-    now = now.astimezone(EASTERN)  # as in every answer
     day = f"{now:%Y%m%d}" if version == "4" else f"{now:%y%m%d}"
     unb: Written = [
         "UNB",

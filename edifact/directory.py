@@ -1,46 +1,13 @@
-"""UN/EDIFACT directories as data: message structures, segments, composites and elements from `eccrd_specs/edifact/`."""
+"""UN/EDIFACT directories as values: message structures, segments, composites and elements; see `edifact.loading`."""
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from core.errors import SpecError, cause_of
-
-FORMAT = re.compile(r"(an|a|n)(\.\.)?(\d+)")
-
-
-class SubsetRow(Protocol):
-    """One segment of a subset that is agreed on: its group (0: none), tag, status (M or C) and repeats."""
-
-    @property
-    def group(self) -> int:
-        """The group's number."""
-
-    @property
-    def parent(self) -> int:
-        """The number of the group around it."""
-
-    @property
-    def tag(self) -> str:
-        """The segment's tag."""
-
-    @property
-    def status(self) -> str:
-        """M (mandatory) or C (conditional)."""
-
-    @property
-    def max(self) -> int:
-        """How often it may stand there."""
-
-    @property
-    def origin(self) -> tuple[str, int]:
-        """File and row, for messages about the data."""
+from core.errors import SpecError
+from core.tables import Origin
 
 
 class Item(NamedTuple):
@@ -79,20 +46,27 @@ class Dependency(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A segment of a directory."""
+    """A segment of a directory.
+
+    `flat` are the positions as syntax 3 writes them: a repeating element takes one position each time.
+    """
 
     tag: str
     slots: tuple[Slot, ...]
     dependencies: tuple[Dependency, ...] = ()
+    flat: tuple[Slot, ...] = field(init=False, repr=False)
 
-    @cached_property
-    def flat(self) -> tuple[Slot, ...]:
-        """The positions as syntax 3 writes them: a repeating element takes one position each time."""
-        return tuple(
+    def __post_init__(self) -> None:
+        flat = (
             slot._replace(repeats=1, mandatory=slot.mandatory and not n)
             for slot in self.slots
             for n in range(slot.repeats)
         )
+        object.__setattr__(self, "flat", tuple(flat))
+
+    def positions(self, syntax: str) -> tuple[Slot, ...]:
+        """Return the positions as a syntax version ("3" or "4") writes them."""
+        return self.slots if syntax == "4" else self.flat
 
 
 class Row(NamedTuple):
@@ -117,16 +91,11 @@ class Step(NamedTuple):
 
 
 class Total(NamedTuple):
-    """A control total of CNT: the 6069 code, and what it counts (a tag) or adds up (an element of that tag).
-
-    `group` limits the count to the trigger or segments of one group, 0 to none.
-    """
+    """A control total of CNT: the 6069 code, the tag that it counts, and in which group (0: wherever it stands)."""
 
     control: str
     tag: str
     group: int
-    element: int
-    component: int
 
 
 class Occurrence(NamedTuple):
@@ -137,27 +106,87 @@ class Occurrence(NamedTuple):
     children: list[Occurrence]
 
 
+class SubsetRow(Protocol):
+    """One segment of a subset that is agreed on: its group (0: none), tag, status (M or C) and repeats."""
+
+    @property
+    def group(self) -> int:
+        """The group's number."""
+
+    @property
+    def parent(self) -> int:
+        """The number of the group around it."""
+
+    @property
+    def tag(self) -> str:
+        """The segment's tag."""
+
+    @property
+    def status(self) -> str:
+        """M (mandatory) or C (conditional)."""
+
+    @property
+    def max(self) -> int:
+        """How often it may stand there."""
+
+    @property
+    def origin(self) -> Origin:
+        """File and row, for messages about the data."""
+
+
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """A message's structure: its rows in order, and the segments that may stand in it."""
+    """A message's structure: its rows in order, and the segments that may stand in it.
+
+    The rows must be sound (see `check_rows`). What is asked of them again and again is worked out when
+    the structure is made; nothing but the memory of `ahead`, at most a row and a tag each, changes afterwards.
+    """
 
     name: str
     rows: tuple[Row, ...]
     segments: Mapping[str, Segment]
     totals: tuple[Total, ...] = ()
     dates: Mapping[str, str] = field(default_factory=dict)  # 2379 -> how 2380 is written: CCYYMMDD ...
-    _next: dict[tuple[int, str], tuple[int, ...]] = field(default_factory=dict, repr=False)
+    triggers: Mapping[int, int] = field(init=False, repr=False)  # group -> the row of its trigger
+    ends: Mapping[int, int] = field(init=False, repr=False)  # group -> the row after its last one
+    steps: tuple[Step, ...] = field(init=False, repr=False)  # what a walk needs to know of each row
+    sections: tuple[int, ...] = field(init=False, repr=False)  # the rows of UNS
+    required: Mapping[int, tuple[int, ...]] = field(init=False, repr=False)  # group -> mandatory rows counted in it
+    inner: Mapping[str, tuple[int, ...]] = field(init=False, repr=False)  # tag -> its rows that count in a group
+    _ahead: dict[tuple[int, str], tuple[int, ...]] = field(init=False, repr=False, default_factory=dict)
 
-    def profile(self, rows: Iterable[SubsetRow], places: Iterable[str] = ()) -> Structure:
-        """Return the subset of this structure that a pack's profile names; raises SpecError if it is none.
+    def __post_init__(self) -> None:
+        triggers: dict[int, int] = {}
+        for index, row in enumerate(self.rows):
+            triggers.setdefault(row.group, index)
+        ends = {0: len(self.rows)}
+        for index, row in enumerate(self.rows):
+            group = row.group
+            while group:
+                ends[group] = index + 1
+                group = self.rows[triggers[group]].parent
+        steps: list[Step] = []
+        required: dict[int, tuple[int, ...]] = {}
+        inner: dict[str, tuple[int, ...]] = {}
+        for index, row in enumerate(self.rows):
+            opens = row.group if row.group and triggers[row.group] == index else 0
+            level = row.parent if opens else row.group
+            steps.append(Step(level, row.max, opens))
+            if row.mandatory and row.tag not in ("UNH", "UNT"):
+                required[level] = (*required.get(level, ()), index)
+            if level:
+                inner[row.tag] = (*inner.get(row.tag, ()), index)
+        sections = tuple(index for index, row in enumerate(self.rows) if row.tag == "UNS")
+        derived = {"triggers": triggers, "ends": ends, "steps": tuple(steps), "sections": sections}
+        for name, value in {**derived, "required": required, "inner": inner}.items():
+            object.__setattr__(self, name, value)
 
-        `places` are the pack's element places (`132[TAX/1=7,2.1=CUD]/ALI/2`): what the pack's dictionary reads is
-        checked against the dictionary's own lists, not the UN's, and its constants are added to the UN's codes.
-        """
+    def profile(self, rows: Iterable[SubsetRow]) -> Structure:
+        """Return the subset of this structure that partners agreed on; raises SpecError if it is none."""
+        given, subset = tuple(rows), []
         parents = {row.group: row.parent for row in self.rows}
         allowed = {(row.group, row.tag): row for row in self.rows}
-        subset = []
-        for row in rows:
+        for row in given:
             full = allowed.get((row.group, row.tag))
             if full is None:
                 raise SpecError(*row.origin, f"{row.tag} is not in group {row.group} of {self.name}")
@@ -165,57 +194,40 @@ class Structure:
                 raise SpecError(*row.origin, f"group {row.group} of {self.name} stands in group {parents[row.group]}")
             if row.max > full.max or (full.mandatory and row.status != "M"):
                 raise SpecError(*row.origin, f"{row.tag} is wider than {self.name} allows")
-            subset.append(Row(row.group, parents[row.group], row.tag, row.status == "M", row.max))
-        return Structure(self.name, tuple(subset), _governed(self.segments, places), self.totals, self.dates)
+            subset.append(Row(row.group, row.parent, row.tag, row.status == "M", row.max))
+        origins = [row.origin for row in given]
+        check_rows(subset, origins, self.name)
+        self._check_order(subset, origins)
+        return Structure(self.name, tuple(subset), self.segments, self.totals, self.dates)
 
-    @cached_property
-    def triggers(self) -> Mapping[int, int]:
-        """The row of each group's trigger."""
-        found: dict[int, int] = {}
-        for index, row in enumerate(self.rows):
-            found.setdefault(row.group, index)
-        return found
-
-    @cached_property
-    def ends(self) -> Mapping[int, int]:
-        """The row after the last one of each group."""
-        last: dict[int, int] = {0: len(self.rows)}
-        for index, row in enumerate(self.rows):
-            group = row.group
-            while group:
-                last[group] = index + 1
-                group = self.rows[self.triggers[group]].parent
-        return last
-
-    @cached_property
-    def sections(self) -> tuple[int, ...]:
-        """The rows of UNS."""
-        return tuple(index for index, row in enumerate(self.rows) if row.tag == "UNS")
+    def _check_order(self, subset: Sequence[Row], origins: Sequence[Origin]) -> None:
+        """Raise SpecError where a subset's rows are not in this structure's order, or a group lacks its trigger."""
+        at, opened = -1, set()
+        for row, origin in zip(subset, origins, strict=True):
+            behind = range(at + 1, len(self.rows))
+            at = next((i for i in behind if self.rows[i].tag == row.tag and self.rows[i].group == row.group), -1)
+            if at < 0:
+                raise SpecError(*origin, f"{row.tag} stands earlier in {self.name}, or is given twice")
+            if row.group not in opened and at != self.triggers[row.group]:
+                trigger = self.rows[self.triggers[row.group]].tag
+                raise SpecError(*origin, f"group {row.group} of {self.name} begins with {trigger}")
+            opened.add(row.group)
 
     def is_trigger(self, index: int) -> bool:
         """Tell whether the row opens a group."""
-        row = self.rows[index]
-        return row.group != 0 and self.triggers[row.group] == index
-
-    @cached_property
-    def steps(self) -> tuple[Step, ...]:
-        """What a walk needs to know of each row."""
-        return tuple(
-            Step(self.level(index), row.max, row.group if self.is_trigger(index) else 0)
-            for index, row in enumerate(self.rows)
-        )
+        return self.steps[index].opens != 0
 
     def level(self, index: int) -> int:
         """Return the group in which the row counts its repeats: a trigger counts in the group above its own."""
-        return self.rows[index].parent if self.is_trigger(index) else self.rows[index].group
+        return self.steps[index].level
 
     def ahead(self, at: int, tag: str) -> tuple[int, ...]:
         """Return the rows where the tag may stand after row `at`, nearest first: it again, what follows, upwards."""
-        found = self._next.get((at, tag))
+        found = self._ahead.get((at, tag))
         if found is None:
-            if len(self._next) > 100_000:  # tags come from senders
-                self._next.clear()
-            found = self._next[at, tag] = tuple(self._scan(at, tag)) if tag in self.segments else ()
+            if tag not in self.segments:
+                return ()  # not remembered: such tags come from senders, without end
+            found = self._ahead[at, tag] = tuple(self._scan(at, tag))
         return found
 
     def _scan(self, at: int, tag: str) -> Iterator[int]:
@@ -245,7 +257,7 @@ class Structure:
         root = Occurrence(0, [0] if tags else [], [])
         stack = [root]  # the open occurrences, the outermost first
         counts: list[dict[int, int]] = [{}]
-        steps, known = self.steps, self._next
+        steps, known = self.steps, self._ahead
         at = 0
         for index in range(1, len(tags)):
             tag = tags[index]
@@ -275,50 +287,57 @@ class Structure:
         return root
 
 
-def _governed(segments: Mapping[str, Segment], places: Iterable[str]) -> Mapping[str, Segment]:
-    """Return the segments with the code lists opened at the places that a pack's dictionary reads or sets."""
-    read: set[tuple[str, int, int]] = set()
-    constants: dict[tuple[str, int, int], set[str]] = {}
-    for place in places:
-        tag = ""
-        for step in re.split(r"/(?![^\[]*\])", place):
-            head, _, bracket = step.rstrip("]").partition("[")
-            if POSITION.fullmatch(head) and tag:
-                read.add(_position(tag, head))
-                continue
-            tag = "" if head.isdecimal() else head
-            if head.isdecimal() and "/" in bracket:
-                tag, _, bracket = bracket.partition("/")
-            for condition in bracket.split(",") if bracket else ():
-                position, _, constant = condition.partition("=")
-                constants.setdefault(_position(tag, position), set()).add(constant)
-            tag = "" if head.isdecimal() else head
-    opened = dict(segments)
-    for tag in {tag for tag, _, _ in read | set(constants)} & set(segments):
-        slots = []
-        flat = 1
-        for slot in segments[tag].slots:
-            parts = []
-            for component, part in enumerate(slot.parts, 1):
-                codes = part.item.codes
-                for position in range(flat, flat + slot.repeats):
-                    if codes is not None and (tag, position, component) in read:
-                        codes = None
-                    elif codes is not None:
-                        codes |= constants.get((tag, position, component), set())
-                parts.append(part._replace(item=part.item._replace(codes=codes)))
-            slots.append(slot._replace(parts=tuple(parts)))
-            flat += slot.repeats
-        opened[tag] = Segment(tag, tuple(slots), segments[tag].dependencies)
-    return opened
+def check_rows(rows: Sequence[Row], origins: Sequence[Origin], name: str) -> None:
+    """Raise SpecError, with the file and row of `origins`, for rows by which no message can be walked.
+
+    They begin with UNH and end with UNT; each group has its own above it, which is open where it begins, and is
+    written in one go; every repeat is at least 1. `name` is what has no rows at all.
+    """
+    _check_ends(rows, origins, name)
+    _check_parents(rows, origins)
+    opened, done = [0], {0}
+    for row, origin in zip(rows, origins, strict=True):
+        if row.max < 1:
+            raise SpecError(*origin, f"{row.tag} repeats {row.max} times: at least 1 is needed")
+        if row.group not in done and row.parent not in opened:
+            raise SpecError(*origin, f"group {row.group} begins where group {row.parent} around it is not open")
+        if row.group in done and row.group not in opened:
+            raise SpecError(*origin, f"the rows of group {row.group} do not stand together")
+        above = row.group if row.group in done else row.parent
+        del opened[opened.index(above) + 1 :]
+        if row.group not in done:
+            opened.append(row.group)
+            done.add(row.group)
 
 
-POSITION = re.compile(r"(\d+)(?:\.(\d+))?")
+def _check_ends(rows: Sequence[Row], origins: Sequence[Origin], name: str) -> None:
+    """Raise SpecError unless UNH is the first row, UNT the last one, and neither stands anywhere else."""
+    if not rows:
+        raise SpecError(name, None, "the message has no segments")
+    for at, tag, where in ((0, "UNH", "begin"), (-1, "UNT", "end")):
+        if rows[at] != Row(0, 0, tag, True, 1):
+            raise SpecError(*origins[at], f"a message {where}s with {tag}, mandatory, once, in no group")
+    for row, origin in zip(rows[1:-1], origins[1:-1], strict=True):
+        if row.tag in ("UNH", "UNT"):
+            raise SpecError(*origin, f"{row.tag} stands again")
 
 
-def _position(tag: str, position: str) -> tuple[str, int, int]:
-    element, _, component = position.partition(".")
-    return tag, int(element), int(component or 1)
+def _check_parents(rows: Sequence[Row], origins: Sequence[Origin]) -> None:
+    """Raise SpecError for a group that is in two others, in one that does not exist, or at last in itself."""
+    parents: dict[int, int] = {0: 0}
+    for row, origin in zip(rows, origins, strict=True):
+        if parents.setdefault(row.group, row.parent) != row.parent:
+            raise SpecError(*origin, f"group {row.group} stands in group {parents[row.group]}, not {row.parent}")
+    for row, origin in zip(rows, origins, strict=True):
+        way = [row.group]
+        while above := parents[way[-1]]:
+            if above not in parents:
+                raise SpecError(*origin, f"group {above}, around group {way[-1]}, does not exist")
+            if above == way[-1]:
+                raise SpecError(*origin, f"group {above} is its own parent")
+            if above in way:
+                raise SpecError(*origin, f"the groups {', '.join(map(str, way))} stand in a circle")
+            way.append(above)
 
 
 @dataclass(frozen=True, eq=False)
@@ -338,98 +357,3 @@ class Directories:
     def service_segments(self, syntax_version: str) -> Mapping[str, Segment]:
         """Return the service segments of the syntax version."""
         return self.service["4" if syntax_version == "4" else "3"]
-
-
-def load(root: Path) -> Directories:
-    """Load every directory below `root`; raises SpecError on a table that does not fit."""
-    service = {version: _segments(root / f"service{version}", ()) for version in ("3", "4")}
-    errors = {
-        version: {row["code"]: row["name_en"] for _, row in _table(root / f"service{version}" / "syntax_errors.csv")}
-        for version in ("3", "4")
-    }
-    dates = {row["code"]: row["picture"] for _, row in _table(root / "date_formats.csv")}
-    totals: dict[str, list[Total]] = {}
-    for _, row in _table(root / "totals.csv"):
-        tag, _, group = row["count"].partition("/")
-        totals.setdefault(row["message"], []).append(
-            Total(row["control"], tag, int(group or 0), int(row["element"] or 0), int(row["component"] or 0))
-        )
-    messages: dict[tuple[str, ...], Structure] = {}
-    for folder in sorted(path.parent for path in root.glob("*/segments.csv")):
-        notes = [row for _, row in _table(root / "dependencies.csv") if row["directory"] == folder.name]
-        segments = _segments(folder, notes)
-        for file in sorted((folder / "messages").glob("*.csv")):
-            rows = tuple(_rows(file))
-            name = file.stem
-            for version, own in service.items():
-                if folder.name.startswith("service"):
-                    if folder.name == f"service{version}":
-                        messages[name, version] = _structure(file, name, rows, own, (), dates)
-                else:
-                    key = (name, folder.name[0].upper(), folder.name[1:].upper(), "UN", version)
-                    messages[key] = _structure(file, name, rows, {**segments, **own}, totals.get(name, ()), dates)
-    return Directories(messages, service, errors)
-
-
-def _structure(
-    file: Path,
-    name: str,
-    rows: tuple[Row, ...],
-    segments: Mapping[str, Segment],
-    totals: Iterable[Total],
-    dates: Mapping[str, str],
-) -> Structure:
-    used = {row.tag for row in rows}
-    for number, row in enumerate(rows, 2):
-        if row.tag not in segments:
-            raise SpecError(str(file), number, f"segment {row.tag} is not in the directory")
-    return Structure(name, rows, {tag: segments[tag] for tag in sorted(used)}, tuple(totals), dates)
-
-
-def _rows(file: Path) -> Iterator[Row]:
-    for number, row in _table(file):
-        if row["status"] not in ("M", "C") or not row["max"].isdigit():
-            raise SpecError(str(file), number, "status is M or C, max a number")
-        yield Row(int(row["group"]), int(row["parent"] or 0), row["tag"], row["status"] == "M", int(row["max"]))
-
-
-def _segments(folder: Path, notes: Iterable[Mapping[str, str]]) -> dict[str, Segment]:
-    items: dict[str, Item] = {}
-    for number, row in _table(folder / "elements.csv"):
-        parsed = FORMAT.fullmatch(row["format"])
-        if not parsed:
-            raise SpecError(
-                str(folder / "elements.csv"), number, f"format {row['format']!r} is not one of an..35, n6, a1"
-            )
-        kind, up_to, length = parsed.groups()
-        codes = frozenset(row["codes"].split()) or None
-        items[row["element"]] = Item(row["element"], kind, 1 if up_to else int(length), int(length), codes)
-    composites: dict[str, list[Part]] = {}
-    for number, row in _table(folder / "composites.csv"):
-        if row["element"] not in items:
-            raise SpecError(str(folder / "composites.csv"), number, f"element {row['element']} is not in elements.csv")
-        composites.setdefault(row["composite"], []).append(Part(items[row["element"]], row["status"] == "M"))
-    slots: dict[str, list[Slot]] = {}
-    for number, row in _table(folder / "segments.csv"):
-        name, mandatory = row["element"], row["status"] == "M"
-        if name in composites:
-            slot = Slot(name, mandatory, int(row["max"]), tuple(composites[name]), True)
-        elif name in items:
-            slot = Slot(name, mandatory, int(row["max"]), (Part(items[name], mandatory),), False)
-        else:
-            raise SpecError(str(folder / "segments.csv"), number, f"element {name} is in no table")
-        slots.setdefault(row["tag"], []).append(slot)
-    rules: dict[str, list[Dependency]] = {}
-    for note in notes:
-        rules.setdefault(note["tag"], []).append(
-            Dependency(note["rule"], tuple(int(n) for n in note["positions"].split()))
-        )
-    return {tag: Segment(tag, tuple(found), tuple(rules.get(tag, ()))) for tag, found in slots.items()}
-
-
-def _table(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        with file.open(encoding="utf-8", newline="") as handle:
-            yield from enumerate(csv.DictReader(handle), 2)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SpecError(str(file), None, f"cannot be read: {cause_of(error)}") from error

@@ -1,7 +1,28 @@
-"""Decides in C whether a message is valid: its tables compiled into patterns; what they refuse is explained elsewhere.
+r"""Decides in C whether a message is valid: its tables compiled into patterns; what they refuse is explained elsewhere.
 
 A pattern accepts nothing that the explaining checks find fault with; it may refuse what they let pass (a trailing
 separator in syntax 3, a leading blank, an unusual date), which then costs time and nothing else.
+
+A worked example, in syntax 3, with text that is all ASCII and the decimal mark `.`. Input: a segment QTY of one
+mandatory composite C186, of 6063 (an..3, the codes 1, 12, 21), 6060 (n..6), both mandatory, and 6411 (an..3). Steps:
+
+    6063    (?:1(?:2)?+|21)                                         the codes as a trie
+    6060    -?+[0-9]{1,3}+(?:[\.][0-9]{1,3}+|[0-9]{1,3}+)?+         six digits in all, beside sign and mark
+    6411    [!-&(),\-./0-9;-~][ !-&(),\-./0-9;-~]{0,2}+             no separator, and no blank to begin with
+    C186    6063:6060(?::6411)?+                                    what is not mandatory at the end may be left out
+    QTY     QTY\+C186'                                              in canonical form: QTY+21:12.5:KGM'
+
+Every quantifier is possessive: a separator ends each value, so there is nothing to go back for. Shape: a message of
+UNH, BGM, up to 9 groups of LIN with up to 5 QTY each, and UNT becomes one pattern, nested as its groups are,
+
+    UNH...BGM...(?:LIN...(?:QTY...){0,5}+){0,9}+UNT...
+
+but a large one (GOVCBR) two, each segment written out once: the segments in any order, and the order of their tags,
+each tag as one letter, so that BGM LIN QTY QTY LIN is `abccb`:
+
+    UNH...(?:B(?:GM...)|L(?:IN...)|Q(?:TY...))*+UNT...              a(?:b(?:c){0,5}+){0,9}+
+
+What patterns cannot count is counted: the segments for UNT, and what a control total in CNT says.
 """
 
 from __future__ import annotations
@@ -9,15 +30,19 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from typing import TypeVar
 
 from core import limits
 from edifact.directory import Item, Row, Segment, Slot, Structure, Total
 
 PLUS = r"\+"
 WHOLE = 400_000  # characters of a pattern: this much compiles in about a second
+COMPILED = 64  # matchers, and patterns of single segments, that are kept
 
-# Data characters in canonical form (released ones lifted to 0xD800 and up, see gateway.written). Text that is all ASCII
+K = TypeVar("K")
+V = TypeVar("V")
+
+# Data characters in canonical form (released ones lifted to 0xD800 and up, see edifact.syntax). Text that is all ASCII
 # has classes of its own, since almost all text is, and a small class is tested twice as fast.
 _LEVEL_A = r"""A-Z0-9 .,\-()/=!"%&;<>?"""
 _LIFTED = r"\ud827\ud82a\ud82b\ud83a\ud83f"
@@ -30,7 +55,11 @@ _LETTERS = {
 }
 _OTHERS = r"+:*'\x00-\x1f\x7f-\x9f\ud800-\ud826\ud828\ud829\ud82c-\ud839\ud83b-\ud83e\ud840-\udfff"
 
-_SIGNS = [*string.ascii_letters, *string.digits, *map(chr, range(0xC0, 0x2FF))]  # one for each tag of a message
+_LETTERS_OF_TAGS = [
+    *string.ascii_letters,
+    *string.digits,
+    *map(chr, range(0xC0, 0x2FF)),
+]  # one for each tag of a message
 
 _MONTH_DAY = (
     "(?:(?:0[13578]|1[02])(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)(?:0[1-9]|[12][0-9]|30)|02(?:0[1-9]|1[0-9]|2[0-8]))"
@@ -50,13 +79,14 @@ class Matcher:
 
     A small structure becomes one pattern of the whole message (`whole`). In a large one a segment stands in many
     places, and writing it out in each would take megabytes: there one pattern has the segments in any order, and a
-    second one the order of their tags, each as one character (`signs`).
+    second one the order of their tags, each as one letter (`letters`).
     """
 
-    __slots__ = ("_single", "_write", "order", "signs", "totals", "whole")
+    __slots__ = ("_segments", "_single", "_write", "letters", "order", "totals", "whole")
 
     def __init__(self, structure: Structure, syntax: str, repertoire: str, decimal: str) -> None:
-        self._write = write = _Patterns(structure, syntax, repertoire, decimal)
+        self._write = write = _Patterns(structure.dates, syntax, repertoire, decimal)
+        self._segments = structure.segments
         self._single: dict[str, re.Pattern[str]] = {}
         tags = sorted({row.tag for row in structure.rows} - {"UNH", "UNT"})
         # A segment that could be longer than the limit is left to the explaining checks.
@@ -67,13 +97,13 @@ class Matcher:
         self.totals = {total.control: _countable(structure, total) for total in structure.totals}
         size = sum(len(texts[row.tag]) for row in structure.rows)
         if size <= WHOLE:
-            self.signs: dict[str, str] = {}
+            self.letters: dict[str, str] = {}
             self.order = None
             inner = _order(structure, lambda index: _section(structure, index, texts[structure.rows[index].tag]))
             self.whole = re.compile(f"{texts['UNH']}{inner}{texts['UNT']}")
         else:
-            self.signs = dict(zip(tags, _SIGNS, strict=False))
-            self.order = re.compile(_order(structure, lambda index: self.signs[structure.rows[index].tag]))
+            self.letters = dict(zip(tags, _LETTERS_OF_TAGS, strict=False))
+            self.order = re.compile(_order(structure, lambda index: self.letters[structure.rows[index].tag]))
             self.whole = re.compile(f"{texts['UNH']}(?:{_any_of([texts[tag] for tag in tags])})*+{texts['UNT']}")
 
     def accepts(self, plain: str, reference: str) -> bool:
@@ -92,19 +122,19 @@ class Matcher:
         """Tell whether a segment (canonical, without terminator) is certainly without fault inside."""
         pattern = self._single.get(tag)
         if pattern is None:
-            pattern = self._single[tag] = re.compile(self._write.segment(self._write.structure.segments[tag]))
+            pattern = self._single[tag] = re.compile(self._write.segment(self._segments[tag]))
         return pattern.fullmatch(f"{segment}'") is not None
 
     def _in_order(self, plain: str, order: re.Pattern[str]) -> bool:
-        signs = self.signs
+        letters = self.letters
         segments = plain.split("'")
         try:
-            shape = "".join([signs[segment[:3]] for segment in segments[1:-2]])
+            shape = "".join([letters[segment[:3]] for segment in segments[1:-2]])
         except KeyError:
             return False
         if not order.fullmatch(shape):
             return False
-        section = signs.get("UNS")
+        section = letters.get("UNS")
         if section is None or shape.count(section) != 2:
             return True
         return segments[shape.index(section) + 1] == "UNS+D" and segments[shape.rindex(section) + 1] == "UNS+S"
@@ -125,6 +155,42 @@ class Matcher:
                     return False
             at = plain.find("'CNT+", at + 1)
         return True
+
+
+class Matchers:
+    """Owns all that is compiled from the tables of one specification: made once for it and passed along.
+
+    A pattern is compiled when first asked for (half a second for a large message), then kept; the number is bounded,
+    since senders choose syntax, characters and decimal mark: beyond it the oldest goes. Nothing is shared between two
+    of these, so specifications may stand side by side in one process.
+    """
+
+    def __init__(self) -> None:
+        self._messages: dict[tuple[Structure, str, str, str], Matcher] = {}
+        self._segments: dict[tuple[Segment, str, str, str], re.Pattern[str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._messages) + len(self._segments)
+
+    def of(self, structure: Structure, syntax: str, letters: str, decimal: str) -> Matcher:
+        """Return the matcher of a structure for a syntax version ("3", "4"), a `repertoire` and the decimal marks."""
+        key = structure, syntax, letters, decimal
+        found = self._messages.get(key)
+        return found or _kept(self._messages, key, Matcher(structure, syntax, letters, decimal))
+
+    def segment(self, segment: Segment, syntax: str, letters: str, decimal: str) -> re.Pattern[str]:
+        """Return the pattern of a single segment with its terminator, for those that stand in no message. See `of`."""
+        key = segment, syntax, letters, decimal
+        found = self._segments.get(key)
+        return found or _kept(self._segments, key, re.compile(_Patterns({}, syntax, letters, decimal).segment(segment)))
+
+
+def _kept(compiled: dict[K, V], key: K, value: V) -> V:
+    """Keep what was compiled, in place of the oldest if there are too many."""
+    while len(compiled) >= COMPILED:
+        compiled.pop(next(iter(compiled)), None)
+    compiled[key] = value
+    return value
 
 
 def _countable(structure: Structure, total: Total) -> tuple[str, bool] | None:
@@ -152,19 +218,6 @@ def repertoire(syntax_id: str, text: str) -> str:
     if syntax_id in ("UNOA", "UNOB"):
         return syntax_id if text.isascii() else f"{syntax_id} lifted"
     return "ASCII" if text.isascii() else "any"
-
-
-@lru_cache(maxsize=64)
-def matcher(structure: Structure, syntax: str, letters: str, decimal: str) -> Matcher:
-    """Return the matcher of a structure; compiled when first asked for, then kept. See `repertoire`."""
-    return Matcher(structure, syntax, letters, decimal)
-
-
-@lru_cache(maxsize=64)
-def segment_pattern(segment: Segment, syntax: str, letters: str, decimal: str) -> re.Pattern[str]:
-    """Return the pattern of a single segment with its terminator, for those that stand in no message. See `matcher`."""
-    write = _Patterns(Structure(segment.tag, (), {segment.tag: segment}), syntax, letters, decimal)
-    return re.compile(write.segment(segment))
 
 
 def _longest(segment: Segment) -> int:
@@ -206,13 +259,10 @@ def _any_of(segments: Iterable[str]) -> str:
 
 
 class _Patterns:
-    """Writes the pattern of a segment's content.
+    """Writes the pattern of a segment's content."""
 
-    Every quantifier is possessive: a separator ends every value, so there is nothing to go back for.
-    """
-
-    def __init__(self, structure: Structure, syntax: str, repertoire: str, decimal: str) -> None:
-        self.structure, self.syntax = structure, syntax
+    def __init__(self, dates: Mapping[str, str], syntax: str, repertoire: str, decimal: str) -> None:
+        self.dates, self.syntax = dates, syntax
         letters = _LETTERS.get(repertoire)
         self.any = f"[{letters}]" if letters else f"[^{_OTHERS}]"
         self.any_but_blank = f"[{letters.replace(' ', '')}]" if letters else f"[^ {_OTHERS}]"
@@ -222,7 +272,7 @@ class _Patterns:
 
     def segment(self, segment: Segment) -> str:
         """Return the pattern of a segment and its terminator: some data, and no separator at the end."""
-        slots = list(segment.slots if self.syntax == "4" else segment.flat)
+        slots = list(segment.positions(self.syntax))
         for note in segment.dependencies:  # whoever uses what depends on something is left to the explaining checks
             bound = note.positions[:1] if note.rule in ("D5", "D6", "D7") else note.positions
             for position in bound:
@@ -265,12 +315,12 @@ class _Patterns:
         """Return the pattern of a date with its format: the common formats by their calendar, others not at all."""
         item = slot.parts[ids.index("2379")].item
         ways = []
-        for code, picture in self.structure.dates.items():
+        for code, picture in self.dates.items():
             pattern = _picture(picture)
             if pattern and (item.codes is None or code in item.codes):
                 ways.append(self._parts(slot, {"2380": pattern, "2379": code}) + "(?=[+'*])")
         ways.sort(key=lambda way: ":102" not in way)
-        known = sorted(set(self.structure.dates))
+        known = sorted(set(self.dates))
         if item.codes:
             free = self._item(item._replace(codes=item.codes - set(known) or frozenset("\0")))
         else:

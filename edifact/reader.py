@@ -11,29 +11,20 @@ from core.envelope import MessageHeader
 from core.errors import Malformed
 from core.findings import Place
 from edifact.directory import Directories
-from edifact.text import (
-    Anomaly,
-    GroupText,
-    InterchangeText,
-    MessageText,
-    Service,
-    ServiceSegment,
-    Tally,
-    advance,
-    canonical,
-    resolve,
-    segment_end,
-)
+from edifact.flaw import Flaw
+from edifact.syntax import Service, advance, canonical, resolve, segment_end
+from edifact.text import GroupText, InterchangeText, MessageText, ServiceSegment
 
-__all__ = ["InterchangeText", "MessageText", "charset", "read"]
+__all__ = ["InterchangeText", "MessageText", "read"]
 
 BLANK = b" \r\n"
 NEXT = re.compile(rb"UNA.{6}[ \r\n]*UNB", re.DOTALL)
+# Interactive transfers, packages, security: not supported.
+UNSUPPORTED = re.compile("U(?:I[BHTZ]|N[OP]|S[ABCDEFHLRTUXY])")
 
-
-def charset(interchange: InterchangeText) -> str:
-    """Return the Python name of an interchange's character set."""
-    return interchange.encoding
+UNREADABLE = "EDI-0115"  # an interchange of which not even the header could be read: nothing else is told of it
+NO_UNT = Flaw("EDI-0301", "13", -1, service_segment="UNT")
+NO_END = Flaw("EDI-0309", "13", -1, service_segment="UNT")
 
 
 def read(body: bytes, directories: Directories) -> Iterator[MessageText | InterchangeText]:
@@ -46,7 +37,7 @@ def read(body: bytes, directories: Directories) -> Iterator[MessageText | Interc
     position = 3 if body.startswith(b"\xef\xbb\xbf") else 0
     ordinal = 0
     previous: InterchangeText | None = None
-    tally = Tally()
+    envelopes = 0
     start = position
     if body.count(b"UNH") > limits.MESSAGES:
         raise Malformed("EDI-0006", f"more than {limits.MESSAGES} messages in one transmission")
@@ -64,18 +55,20 @@ def read(body: bytes, directories: Directories) -> Iterator[MessageText | Interc
                 raise
             lost = InterchangeText(body, position, Service(), "", "3", ServiceSegment([["UNB"]], position), {})
             lost.start = place
-            lost.anomalies.append(Anomaly("unreadable", position, error.value or ""))
+            lost.flaws.append(Flaw(UNREADABLE, "33", position, value=error.value or ""))
             yield lost
             return
-        interchange.tally, interchange.start = tally, place
-        _count_envelope(tally)
-        for item in _messages(interchange, position, ordinal):
+        interchange.start = place
+        envelopes += 1
+        _bound(envelopes)
+        for item in _messages(interchange, position, ordinal, envelopes):
             if isinstance(item, int):
                 position = item
             else:
                 ordinal = item.ordinal
                 yield item
         interchange.end = position
+        envelopes += sum(group.header is not None for group in interchange.groups)
         previous = interchange
         yield interchange
 
@@ -198,6 +191,7 @@ def _service_segment(interchange: InterchangeText, position: int, end: int) -> S
     )
 
 
+# By value: the five characters are all that the patterns depend on. Senders choose them, so the number is bounded.
 @lru_cache(maxsize=16)
 def _boundaries(service: Service) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
     """Return what finds the next envelope segment: any, none of a message, and none of a message or group's end.
@@ -229,7 +223,7 @@ class _Scan:
         self.release = of.service.release.encode("latin-1")
         self.any_envelope, self.in_group, self.outside_group = _boundaries(of.service)
 
-    def message(self, start: int) -> tuple[int, tuple[Anomaly, ...]]:
+    def message(self, start: int) -> tuple[int, tuple[Flaw, ...]]:
         """Return the offset behind the message that begins at `start`, and what is wrong with its end.
 
         It runs to the end of its UNT, or to the next envelope segment if it has none.
@@ -238,14 +232,14 @@ class _Scan:
         while found and found.start() > start and _released_at(self.body, found.start(), self.release, start):
             found = self.any_envelope.search(self.body, found.start() + 1)
         if not found:
-            return self.size, (Anomaly("no UNT", start),)
+            return self.size, (NO_UNT,)
         if found.start(1) >= 0:
             return found.end(), ()
         begin = found.end()
         if self.body[begin : begin + 3] != b"UNT":
-            return found.start() + 1, (Anomaly("no UNT", start),)
+            return found.start() + 1, (NO_UNT,)
         stop = _segment_end(self.body, begin, self.service, self.size)
-        return (self.size, (Anomaly("no end", begin),)) if stop is None else (stop + 1, ())
+        return (self.size, (NO_END,)) if stop is None else (stop + 1, ())
 
     def envelope(self, start: int, boundary: re.Pattern[bytes]) -> int:
         """Return the offset of the next envelope segment that the boundary finds, the size if there is none."""
@@ -267,73 +261,105 @@ def _header_of(text: str, service: Service) -> tuple[str | None, tuple[str, ...]
     return resolve(head[1]) or None, tuple(map(resolve, head[2].split(":"))) if len(head) > 2 else ()
 
 
-def _messages(of: InterchangeText, position: int, ordinal: int) -> Iterator[MessageText | int]:
-    """Yield the messages up to the end of the interchange, then the offset behind it; completes `of` on the way."""
-    body, service, scan = of.body, of.service, _Scan(of)
-    unh = b"UNH" + service.element.encode("latin-1")
-    outside: GroupText | None = None  # the run of messages outside any group
-    group: GroupText | None = None  # the open functional group
-    references: set[str | None] = set()
-    group_references: set[str] = set()
-    while True:
+class _Open:
+    """Where the reading of an interchange stands: in which group, and which references have been used."""
+
+    __slots__ = ("group", "group_references", "groups", "outside", "references")
+
+    def __init__(self) -> None:
+        self.group: GroupText | None = None  # the open functional group
+        self.outside: GroupText | None = None  # the run of messages outside any group
+        self.references: set[str] = set()
+        self.group_references: set[str] = set()
+        self.groups = 0
+
+
+def _messages(of: InterchangeText, position: int, ordinal: int, envelopes: int) -> Iterator[MessageText | int]:
+    """Yield the messages up to the end of the interchange, then the offset behind it; completes `of` on the way.
+
+    `envelopes` are the interchanges and groups of the transmission so far, this interchange included.
+    """
+    body, scan, open_ = of.body, _Scan(of), _Open()
+    unh = b"UNH" + of.service.element.encode("latin-1")
+    while of.trailer is None:
         position = _skip(body, position)
         if body.startswith(unh, position):
             ordinal += 1
-            after, anomalies = scan.message(position)
-            text = of.decode(body[position:after])
-            reference, identifier = _header_of(text, service)
-            if reference in references:
-                anomalies = (*anomalies, Anomaly("repeated", position))
-            elif reference is not None:
-                references.add(reference)
-            if group is None and outside is None:
-                outside = GroupText(None)
-                of.groups.append(outside)
-            (group or outside or GroupText(None)).messages.append(MessageHeader(reference, identifier, ordinal))
-            yield MessageText(of, group, ordinal, position, text, reference, identifier, anomalies)
-            position = after
-            continue
-        if position >= scan.size or _begins_interchange(body, position):
+            message, position = _message(of, scan, open_, position, ordinal)
+            yield message
+        elif position >= scan.size or _begins_interchange(body, position):
             break  # UNZ is missing
-        end = _segment_end(body, position, service, scan.size)
-        if end is None:
-            of.anomalies.append(Anomaly("unterminated", position, _peek(body, position)))
-            position = scan.size
-            break
-        segment = _service_segment(of, position, min(end, position + limits.SEGMENT_BYTES))
-        tag = segment.elements[0][0]
-        if tag == "UNZ":
-            of.trailer = segment
-            position = end + 1
-            break
-        if tag == "UNG":
-            if group is not None:
-                group.anomalies.append(Anomaly("no UNE", position))
-            name = segment.value(5)
-            group = GroupText(segment, repeated=name != "" and name in group_references)
-            group_references.add(name)
-            references = set()
-            outside = None
-            of.groups.append(group)
-            _count_envelope(of.tally)
-        elif tag == "UNE" and group is not None:
-            group.trailer = segment
-            group = None
-            references = set()
-        else:  # a run of strange segments is one fault
-            where = group.anomalies if group is not None else of.anomalies
-            where.append(Anomaly("stray", position, tag[: limits.ECHO_CHARACTERS]))
-            position = scan.envelope(end, scan.in_group if group is not None else scan.outside_group)
-            continue
-        position = end + 1
-    if group is not None:
-        group.anomalies.append(Anomaly("no UNE", position))
+        else:
+            position = _envelope_segment(of, scan, open_, position)
+            _bound(envelopes + open_.groups)
+    if open_.group is not None:
+        open_.group.flaws.append(Flaw("EDI-0201", "13", position, service_segment="UNE"))
     yield position
 
 
-def _count_envelope(tally: Tally) -> None:
-    tally.envelopes += 1
-    if tally.envelopes > limits.ENVELOPES:
+def _message(of: InterchangeText, scan: _Scan, open_: _Open, position: int, ordinal: int) -> tuple[MessageText, int]:
+    """Return the message at a position, and the offset behind it."""
+    after, flaws = scan.message(position)
+    text = of.decode(of.body[position:after])
+    reference, identifier = _header_of(text, of.service)
+    if reference in open_.references:
+        flaws = (*flaws, Flaw("EDI-0304", "26", 0, 2, value=reference, service_segment="UNH"))
+    elif reference is not None:
+        open_.references.add(reference)
+    if open_.group is None and open_.outside is None:
+        open_.outside = GroupText(None)
+        of.groups.append(open_.outside)
+    (open_.group or open_.outside or GroupText(None)).messages.append(MessageHeader(reference, identifier, ordinal))
+    return MessageText(of, open_.group, ordinal, position, text, reference, identifier, flaws), after
+
+
+def _envelope_segment(of: InterchangeText, scan: _Scan, open_: _Open, position: int) -> int:
+    """Take in the segment at a position, which begins no message; return the offset to go on from."""
+    end = _segment_end(of.body, position, of.service, scan.size)
+    if end is None:
+        value = _peek(of.body, position)
+        of.flaws.append(Flaw("EDI-0116", "13", position, value=value, service_segment="UNZ"))
+        return scan.size
+    segment = _service_segment(of, position, min(end, position + limits.SEGMENT_BYTES))
+    tag = segment.elements[0][0]
+    if tag == "UNZ":
+        of.trailer = segment
+    elif tag == "UNG":
+        _open_group(of, open_, segment)
+    elif tag == "UNE" and open_.group is not None:
+        open_.group.trailer = segment
+        open_.group, open_.references = None, set()
+    elif open_.group is not None:  # a run of strange segments is one flaw
+        open_.group.flaws.append(Flaw("EDI-0206", "33", position, value=tag[: limits.ECHO_CHARACTERS]))
+        return scan.envelope(end, scan.in_group)
+    else:
+        of.flaws.append(_stray(of, position, tag[: limits.ECHO_CHARACTERS]))
+        return scan.envelope(end, scan.outside_group)
+    return end + 1
+
+
+def _open_group(of: InterchangeText, open_: _Open, segment: ServiceSegment) -> None:
+    """Begin the functional group of a UNG."""
+    if open_.group is not None:
+        open_.group.flaws.append(Flaw("EDI-0201", "13", segment.offset, service_segment="UNE"))
+    name = segment.value(5)
+    open_.group = GroupText(segment, repeated=name != "" and name in open_.group_references)
+    open_.group_references.add(name)
+    open_.references, open_.outside = set(), None
+    open_.groups += 1
+    of.groups.append(open_.group)
+
+
+def _stray(of: InterchangeText, position: int, tag: str) -> Flaw:
+    """Return the flaw of segments between messages that belong to no envelope."""
+    if not UNSUPPORTED.fullmatch(tag):
+        return Flaw("EDI-0108", "33", position, value=tag)
+    return Flaw("EDI-0114", "47" if of.syntax_version == "4" else "15", position, value=tag)
+
+
+def _bound(envelopes: int) -> None:
+    """Raise Malformed for more interchanges and groups than one transmission may have."""
+    if envelopes > limits.ENVELOPES:
         raise Malformed("EDI-0006", f"more than {limits.ENVELOPES} interchanges and groups in one transmission")
 
 

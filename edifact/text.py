@@ -2,68 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple
 
 from core import limits
 from core.envelope import Envelope, MessageHeader
 from core.findings import Place
 from edifact.directory import Segment
+from edifact.flaw import Flaw
+from edifact.syntax import (
+    DEFAULT,
+    ENCODINGS,
+    VERSIONS,
+    Service,
+    advance,
+    canonical,
+    charset_known,
+    resolve,
+    segment_end,
+    within,
+)
 
-# Character sets by UNB 0001; UNOA and UNOB are read as Latin-1 so that a stray byte stays visible as itself.
-ENCODINGS: Mapping[str, str] = {
-    "UNOA": "latin-1",
-    "UNOB": "latin-1",
-    "UNOC": "latin-1",
-    "UNOD": "iso8859-2",
-    "UNOE": "iso8859-5",
-    "UNOF": "iso8859-7",
-    "UNOG": "iso8859-3",
-    "UNOH": "iso8859-4",
-    "UNOI": "iso8859-6",
-    "UNOJ": "iso8859-8",
-    "UNOK": "iso8859-9",
-    "UNOL": "iso8859-15",
-    "UNOW": "utf-8",
-}
-# Syntax versions by UNB 0002; those before 4 know the character sets of levels A to F.
-VERSIONS = ("1", "2", "3", "4")
 STEP = 1 << 16
 CONTINUATION = bytes(range(0x80, 0xC0))  # in UTF-8 these begin no character
-RELEASED = 0xD800  # a released character c is kept as chr(RELEASED + ord(c)): no decoder ever yields these
-
-
-def charset_known(syntax_id: str, version: str) -> bool:
-    """Tell whether a character set (UNB 0001) can be read here and exists in a syntax version (UNB 0002)."""
-    return syntax_id in ENCODINGS and (syntax_id <= "UNOF" or version not in VERSIONS[:3])
-
-
-class Service(NamedTuple):
-    """The service characters of an interchange; `release` and `repetition` are "" where there are none.
-
-    `decimal` holds the decimal marks that are allowed.
-    """
-
-    component: str = ":"
-    element: str = "+"
-    decimal: str = ".,"
-    release: str = "?"
-    repetition: str = ""
-    terminator: str = "'"
-
-
-DEFAULT = Service()
-
-
-class Anomaly(NamedTuple):
-    """Something in an envelope that the reader saw: a kind that the validator knows, a byte offset, the text there."""
-
-    kind: str
-    offset: int
-    text: str = ""
 
 
 class ServiceSegment(NamedTuple):
@@ -91,21 +53,17 @@ class GroupText:
     header: ServiceSegment | None
     trailer: ServiceSegment | None = None
     messages: list[MessageHeader] = field(default_factory=list)
-    anomalies: list[Anomaly] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
     repeated: bool = False
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a transmission has had so far, in faults of messages and in interchanges and groups: both are bounded."""
-
-    faults: int = 0
-    envelopes: int = 0
 
 
 @dataclass(eq=False)
 class InterchangeText:
-    """An interchange as it was written; complete once it has been yielded, its head from the start."""
+    """An interchange as it was written.
+
+    The reader yields its messages first and completes it while it goes on: trailer, groups, end and flaws are all
+    there when it is yielded itself. From then on nothing changes, but that places are remembered once worked out.
+    """
 
     body: bytes = field(repr=False)
     offset: int
@@ -115,15 +73,19 @@ class InterchangeText:
     header: ServiceSegment
     service_segments: Mapping[str, Segment] = field(repr=False)
     una_signs: str = ""
-    tally: Tally = field(default_factory=Tally, repr=False)
     start: tuple[int, int] = (1, 1)  # line and column of its first byte
     end: int = 0
     trailer: ServiceSegment | None = None
     groups: list[GroupText] = field(default_factory=list)
-    anomalies: list[Anomaly] = field(default_factory=list)
-    _marks: list[tuple[int, int]] = field(
-        default_factory=list, repr=False
-    )  # line and column every STEP bytes from `offset`
+    flaws: list[Flaw] = field(default_factory=list)
+    encoding: str = field(init=False)  # Python's name of the character set; latin-1, which reads all, if it is unknown
+    default: bool = field(init=False)  # whether the separators are the usual ones
+    # Line and column every STEP bytes from `offset`, as far as was asked.
+    _marks: list[tuple[int, int]] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        self.encoding = ENCODINGS[self.syntax_id] if self.charset_known else "latin-1"
+        self.default = self.service._replace(repetition="", decimal=DEFAULT.decimal) == DEFAULT
 
     @property
     def sender(self) -> tuple[str, ...]:
@@ -159,16 +121,6 @@ class InterchangeText:
     def supported(self) -> bool:
         """Whether the syntax can be read here: without it nothing can be said about what is inside."""
         return self.charset_known and self.syntax_version in VERSIONS
-
-    @cached_property
-    def default(self) -> bool:
-        """Whether the separators are the usual ones."""
-        return self.service._replace(repetition="", decimal=DEFAULT.decimal) == DEFAULT
-
-    @cached_property
-    def encoding(self) -> str:
-        """The Python name of the character set; one that is not known is read so that every byte comes back."""
-        return ENCODINGS[self.syntax_id] if self.charset_known else "latin-1"
 
     def decode(self, data: bytes) -> str:
         """Return the text of bytes; what the character set cannot read stays as surrogate escapes."""
@@ -211,61 +163,12 @@ class InterchangeText:
         )
 
 
-def advance(text: str, line: int, column: int) -> tuple[int, int]:
-    """Return line and column behind a text that begins at the given ones."""
-    newlines = text.count("\n")
-    return (line + newlines, len(text) - text.rfind("\n")) if newlines else (line, column + len(text))
-
-
-def segment_end(text: str, service: Service, start: int = 0, limit: int | None = None) -> int:
-    """Return where the segment that begins at `start` ends (its terminator), else `limit` or the text's end."""
-    position = start
-    limit = len(text) if limit is None else min(limit, len(text))
-    while (position := text.find(service.terminator, position, limit)) >= 0:
-        if not _released(text, position, service.release):
-            return position
-        position += 1
-    return limit
-
-
-def within(segment: str, service: Service, element: int, component: int) -> int:
-    """Return where an element's component begins in a segment's text; the segment's last position if it is missing."""
-    e = c = 1
-    separators = service.element + service.component
-    skip = False
-    if element == 1 and component == 1:
-        return 0
-    for index, character in enumerate(segment):
-        if skip:
-            skip = False
-        elif character == service.release:
-            skip = True
-        elif character in separators:
-            if character == service.element:
-                if e == element:
-                    return index
-                e, c = e + 1, 1
-            elif e == element:
-                c += 1
-            if e == element and c == component:
-                return index + 1
-    return len(segment)
-
-
-def _released(text: str, position: int, release: str) -> bool:
-    if not release or not position or text[position - 1] != release:
-        return False
-    count = 0
-    while position > count and text[position - count - 1] == release:
-        count += 1
-    return count % 2 == 1
-
-
 @dataclass(eq=False, slots=True)
 class MessageText:
     """One message as it was written, from UNH to UNT.
 
-    What is derived from `text` is worked out when first asked for: a message that is valid needs little of it.
+    What is derived from `text` is worked out when first asked for, then remembered: a message that is valid needs
+    little of it. What it says never changes.
     """
 
     interchange: InterchangeText
@@ -275,11 +178,11 @@ class MessageText:
     text: str
     reference: str | None  # 0062
     identifier: tuple[str, ...]  # the components of S009
-    anomalies: tuple[Anomaly, ...] = ()
+    flaws: tuple[Flaw, ...] = ()
     _plain: str | None = field(default=None, repr=False)
     _segments: list[list[list[str]]] | None = field(default=None, repr=False)
     _starts: list[int] = field(default_factory=lambda: [0], repr=False)  # where the first segments begin
-    _mark: tuple[int, int, int] = (1 << 62, 1, 1)  # a character of the text, its line and column
+    _mark: tuple[int, int, int] = field(default=(1 << 62, 1, 1), repr=False)  # a character, its line and column
 
     @property
     def service(self) -> Service:
@@ -408,71 +311,3 @@ class MessageText:
         line, column = advance(self.text[at:index], line, column)
         self._mark = (index, line, column)
         return Place(self.interchange.reference, self.reference, segment, element, component, line, column)
-
-
-_SIGNS = {
-    version: (re.compile(f"[{re.escape(signs)}]"), str.maketrans({sign: f"?{sign}" for sign in signs}))
-    for version, signs in (("3", "?:+'"), ("4", "?:+*'"))
-}
-
-
-def serialised(segments: Iterable[Sequence[str | Sequence[str]]], version: str) -> str:
-    """Return UNA and segments as text with the usual service characters of syntax version 3 or 4.
-
-    A segment is its tag, then its data elements, each a text or the texts of a composite's components, of which those
-    that are empty at its end are left out.
-    """
-    sign, released = _SIGNS[version]
-    found = sign.search
-    written = [f"UNA:+.?{'*' if version == '4' else ' '}"]
-    for segment in segments:
-        elements = []
-        for each in segment:
-            if isinstance(each, str):
-                elements.append(each.translate(released) if found(each) else each)
-                continue
-            parts = [part.translate(released) if found(part) else part for part in each]
-            while parts and not parts[-1]:
-                parts.pop()
-            elements.append(":".join(parts))
-        written.append("+".join(elements))
-    return "'".join([*written, ""])
-
-
-_RESOLVED = {RELEASED + code: code for code in range(0x100)}
-
-
-def resolve(text: str) -> str:
-    """Return a canonical value as the sender means it."""
-    return text if text.isascii() else text.translate(_RESOLVED)
-
-
-def _lift(found: re.Match[str]) -> str:
-    return chr(RELEASED + ord(found[1]))
-
-
-def canonical(text: str, service: Service) -> str:
-    """Return the text with the default separators; data characters that look like them are lifted by `RELEASED`."""
-    release = service.release
-    if release and release in text:
-        # The release character itself first: a run of them is read in pairs from its beginning.
-        for sign in (release, service.terminator, service.element, service.component, service.repetition):
-            if sign:
-                text = text.replace(release + sign, chr(RELEASED + ord(sign)))
-        if release in text:  # before characters that need none; how often that is told is bounded
-            text = re.sub(f"{re.escape(release)}([\0-\x7f])", _lift, text, count=1_000)
-            text = text.replace(release, "")
-    own = {service.component: ":", service.element: "+", service.repetition: "*", service.terminator: "'"}
-    own.pop("", None)
-    if any(sign != meaning for sign, meaning in own.items()) or "*" not in own:
-        for sign in ":+*'":
-            if sign not in own and sign in text:
-                text = text.replace(sign, chr(RELEASED + ord(sign)))
-        moved = [(sign, meaning) for sign, meaning in own.items() if sign != meaning]
-        for sign, meaning in moved:
-            text = text.replace(sign, chr(0xD900 + ord(meaning)))
-        for _, meaning in moved:
-            text = text.replace(chr(0xD900 + ord(meaning)), meaning)
-    if "\n" in text or "\r" in text or "' " in text:
-        text = re.sub(r"'[ \r\n]+", "'", text)
-    return text

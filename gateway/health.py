@@ -1,7 +1,7 @@
 """Health over HTTP: /health (this process lives), /ready (journal and broker answer), /metrics (Prometheus).
 
 The loops are separate processes, maybe on several machines, so the figures come from the journal's facts: counters and
-latencies from the audit chain as it grows, what waits from the tables.
+latencies from the audit chain as it grows, what waits from the tables (DECISIONS D21).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from core.errors import GatewayError
 from gateway.journal import Event, Journal
 from gateway.logs import logger
-from gateway.queues.broker import DEAD_QUEUE, open_broker
+from gateway.queues import DEAD_QUEUE, open_broker
 from gateway.service import now
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners

@@ -15,6 +15,7 @@ from core.findings import Address, Fault, Finding, Severity
 from core.partner import Partner
 from core.register import Facts, effect_of
 from core.transmission import Judged, Message, Outcome, Outgoing, Parsed, Received, Verdict
+from edifact.message import counted
 from gateway.plans import Plans
 from parsers import reading
 from parsers.sniff import syntax as identify
@@ -40,8 +41,10 @@ def judge(parsed: Parsed, facts: Facts, plans: Plans) -> Outcome:
     """Carry a parsed transmission to its answers; a message sees what those before it in it have changed."""
     parsed = agreed(parsed, facts)
     judged: list[Judged] = []
+    told = 0
     for message in parsed.messages:
-        findings = validate(message, parsed, facts, plans.checks)
+        findings = validate(message, parsed, facts, plans.checks, told)
+        told += counted(findings)
         judged.append(one := record(message, findings, parsed.received, facts, plans))
         facts = replace(facts, register=facts.register.with_effect(one.effect)) if one.effect else facts
     requests = route(parsed.received, judged, facts.partner, plans.routes)

@@ -13,8 +13,8 @@ from pathlib import Path
 from core.loading import digest_of_folder, load
 from core.specs import Specs
 from edifact.directory import Directories
-from edifact.directory import load as load_directories
-from edifact.match import matcher
+from edifact.loading import load as load_directories
+from edifact.match import Matchers
 from parsers.reading import Reading, prepare_reading
 from routing.routes import ROUTES, Routes, load_routes
 from validators.judging import Checks, prepare_checks
@@ -42,8 +42,9 @@ def prepare(root: Path, routes: Path = ROUTES) -> Plans:
 
 def compiled(specs: Specs, directories: Directories, routes: Routes, digest: str) -> Plans:
     """Compile a specification that is loaded, or was made from a loaded one; raises SpecError."""
-    reading = prepare_reading(specs.packs, directories)
-    checks = prepare_checks(specs, {key: each.schema for key, each in reading.xml.items()})
+    matchers = Matchers()
+    reading = prepare_reading(specs.packs, directories, matchers)
+    checks = prepare_checks(specs, {key: each.schema for key, each in reading.xml.items()}, matchers)
     return Plans(specs, reading, checks, routes, digest)
 
 
@@ -56,5 +57,5 @@ def warm(plans: Plans) -> Iterator[bool]:
         for syntax, decimal in (("3", "."), ("3", ".,"), ("4", ".,")):
             if profile := each.profiles.get(syntax):
                 for letters in ("ASCII", "any"):
-                    matcher(profile, syntax, letters, decimal)
+                    plans.reading.matchers.of(profile, syntax, letters, decimal)
                     yield True

@@ -16,11 +16,10 @@ from core.partner import Partner
 from core.register import Facts, Register, status_after
 from core.transmission import Outcome, Outgoing, Parsed, Received, stable_id
 from gateway import pipeline
-from gateway.journal import Claimed, Delivery, Due, Journal, Settlement, inbox_id
+from gateway.journal import Arrival, Claimed, Due, Journal, Settlement, inbox_id
 from gateway.logs import bound, logger
 from gateway.plans import Plans
-from gateway.queues.broker import Broker, Intake, Letter
-from gateway.queues.broker import Delivery as Letterbox
+from gateway.queues import Broker, Delivery, Intake, Letter
 from parsers import sniff
 from responses.receipt import receipt
 from responses.respond import respond_assessed
@@ -57,18 +56,18 @@ def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -
     adds nothing, but its answers are sent again: it may be the sender's own resend, and a redelivery does not tell
     whether it was one before a crash. An answer that comes twice has the same id.
     """
-    letters = intake.receive(wait)
-    if not letters:
+    deliveries = intake.receive(wait)
+    if not deliveries:
         return 0
     owners = _owners(partners)
     head = journal.head()
-    new = journal.receive([_delivery(letter, owners.get(letter.queue), head) for letter in letters])
-    for letter, is_new in zip(letters, new, strict=True):
+    new = journal.receive([_arrival(delivery, owners.get(delivery.queue), head) for delivery in deliveries])
+    for delivery, is_new in zip(deliveries, new, strict=True):
         if not is_new:
-            journal.resend(inbox_id(letter.uid), now())
-    intake.ack(letters)
-    logger().info("received", count=len(letters))
-    return len(letters)
+            journal.resend(inbox_id(delivery.uid), now())
+    intake.ack(deliveries)
+    logger().info("received", count=len(deliveries))
+    return len(deliveries)
 
 
 def _owners(partners: Partners) -> dict[str, Partner]:
@@ -76,36 +75,37 @@ def _owners(partners: Partners) -> dict[str, Partner]:
     return {inbound_queue(name): partner for name, partner in partners.items()}
 
 
-def _delivery(letter: Letterbox, owner: Partner | None, head: tuple[int, str]) -> Delivery:
-    """Return what the journal keeps of a letter, with the receipt for its sender; `head` is the audit chain's.
+def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str]) -> Arrival:
+    """Return what the journal keeps of a delivery, with the receipt for its sender; `head` is the audit chain's.
 
-    What is not proven to be the owner's is kept as nobody's: it can use up none of the owner's references.
+    What is not proven to be the owner's is kept as nobody's: it can use up none of the owner's references
+    (DECISIONS D16).
     """
-    if letter.queue == RESULTS:
-        return Delivery(letter.uid, "assessment", None, letter.body, letter.headers, now(), lane=letter.uid)
-    received_at, lane = now(), sniff.lane(letter.body)
-    code = unproven(letter, owner) if owner else None
+    if delivery.queue == RESULTS:
+        return Arrival(delivery.uid, "assessment", None, delivery.body, delivery.headers, now(), lane=delivery.uid)
+    received_at, lane = now(), sniff.lane(delivery.body)
+    code = unproven(delivery, owner) if owner else None
     if owner is None or code:
-        headers = dict(letter.headers)
+        headers = dict(delivery.headers)
         if code:
-            headers |= {"unproven": code, "queue": letter.queue, "user": letter.user_id or ""}
-            logger().error("sender not proven", findings=[code], queue=letter.queue, user=letter.user_id)
-        return Delivery(letter.uid, "partner", None, letter.body, headers, received_at, lane)
-    received = Received(inbox_id(letter.uid), owner.id, letter.body, received_at)
+            headers |= {"unproven": code, "queue": delivery.queue, "user": delivery.user_id or ""}
+            logger().error("sender not proven", findings=[code], queue=delivery.queue, user=delivery.user_id)
+        return Arrival(delivery.uid, "partner", None, delivery.body, headers, received_at, lane)
+    received = Received(inbox_id(delivery.uid), owner.id, delivery.body, received_at)
     receipt_id = stable_id(received.id, "receipt")
-    content_type, body = receipt(received, receipt_id=receipt_id, reference=letter.message_id, head=head)
+    content_type, body = receipt(received, receipt_id=receipt_id, reference=delivery.message_id, head=head)
     confirmation = Outgoing(receipt_id, "receipt", owner.answer_queue, content_type, body)
-    return Delivery(letter.uid, "partner", owner.id, letter.body, letter.headers, received_at, lane, confirmation)
+    return Arrival(delivery.uid, "partner", owner.id, delivery.body, delivery.headers, received_at, lane, confirmation)
 
 
-def unproven(letter: Letterbox, owner: Partner) -> str | None:
+def unproven(delivery: Delivery, owner: Partner) -> str | None:
     """Return the finding's code when the broker does not vouch for the queue's owner, None when it does.
 
     On the embedded queue, who may write there is the owner; RabbitMQ lets whoever may write leave its name out.
     """
-    if not letter.vouched or letter.user_id == owner.user:
+    if not delivery.vouched or delivery.user_id == owner.user:
         return None
-    return ANONYMOUS if letter.user_id is None else SOMEBODY_ELSE
+    return ANONYMOUS if delivery.user_id is None else SOMEBODY_ELSE
 
 
 # ------------------------------------------------------------------------------------------------ work
@@ -259,15 +259,15 @@ def _settlement(row: Claimed, journal: Journal, plans: Plans, partners: Partners
         journal.park([(row, str(error), ())], now=now())
         logger().error("parked", error=str(error))
         return None
-    case = journal.case(result.message_id)
-    if case is None:
+    asked = journal.asked(result.message_id)
+    if asked is None:
         return Settlement(result.message_id, "assessed")
-    partner = partners.get(case.fact.partner)
+    partner = partners.get(asked.fact.partner)
     answers: tuple[Outgoing, ...] = ()
     if partner:
-        parsed, packs = pipeline.parse(case.received, plans), plans.specs.packs
-        answers = (respond_assessed(parsed, case.ordinal, case.fact, result, partner, row.received_at, packs),)
-    status = status_after(case.fact.nature, result.outcome)
+        parsed, packs = pipeline.parse(asked.received, plans), plans.specs.packs
+        answers = (respond_assessed(parsed, asked.ordinal, asked.fact, result, partner, row.received_at, packs),)
+    status = status_after(asked.fact.nature, result.outcome)
     return Settlement(result.message_id, status, answers, result.payment_due)
 
 

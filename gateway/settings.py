@@ -9,7 +9,11 @@ from pathlib import Path
 
 from core.errors import GatewayError
 
+# Where our own data lies: beside our packages, be it the root of a checkout or the site-packages of an installation.
 HOME = Path(__file__).resolve().parent.parent
+SPECS = HOME / "eccrd_specs"
+SAMPLES = HOME / "samples"
+PARTNERS = SAMPLES / "partners.toml"
 
 BROKER_URL = "sqlite:///run/queue.db"
 DATABASE_URL = "sqlite:///run/gateway.sqlite3"
@@ -52,8 +56,8 @@ def from_environment() -> Settings:
     return Settings(
         broker_url=_whole(os.environ.get("GATEWAY_BROKER_URL") or BROKER_URL),
         database_url=_whole(os.environ.get("GATEWAY_DATABASE_URL") or DATABASE_URL),
-        partners=Path(os.environ.get("GATEWAY_PARTNERS") or HOME / "samples/partners.toml"),
-        specs=Path(os.environ.get("GATEWAY_SPECS") or HOME / "eccrd_specs"),
+        partners=Path(os.environ.get("GATEWAY_PARTNERS") or PARTNERS),
+        specs=Path(os.environ.get("GATEWAY_SPECS") or SPECS),
         log=log,
         health=health,
     )

@@ -13,7 +13,8 @@ from core.errors import SpecError
 from core.findings import Address, Fault, Place
 from core.specs import Element, Format, Pack
 from edifact.directory import Occurrence, Structure
-from edifact.text import MessageText, resolve
+from edifact.syntax import resolve
+from edifact.text import MessageText
 from parsers.places import Condition, EdifactPlace, Position, edifact_place, group_parents, group_triggers
 from parsers.shapes import LEVELS, SHAPES, Note, Readings, Shapes, of_notes, plain, steps
 

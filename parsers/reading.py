@@ -19,7 +19,9 @@ from core.specs import Pack, choose_pack
 from core.transmission import Document, Message, Parsed, Received, Syntax, Unread
 from edifact import reader
 from edifact.directory import Directories
-from edifact.message import check_interchange, decide, too_large
+from edifact.envelope import check_interchange
+from edifact.match import Matchers
+from edifact.message import decide, too_large
 from edifact.text import MessageText
 from parsers import sniff, xml
 from parsers.cad_edifact import EdifactDocument, EdifactReading, function_code_place, read_edifact
@@ -30,15 +32,18 @@ from parsers.xml_paths import check_xml_paths
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """All that parsing needs, compiled: the readings of each pack in both syntaxes, by its key, and the directories."""
+    """All that parsing needs, compiled: the readings of each pack in both syntaxes, by its key, the
+    directories, and the patterns by which messages are decided.
+    """
 
     packs: tuple[Pack, ...]
     xml: Mapping[str, XmlReading]
     edifact: Mapping[str, EdifactReading]
     directories: Directories
+    matchers: Matchers
 
 
-def prepare_reading(packs: tuple[Pack, ...], directories: Directories) -> Reading:
+def prepare_reading(packs: tuple[Pack, ...], directories: Directories, matchers: Matchers) -> Reading:
     """Compile what the packs' dictionaries say of both syntaxes; raises SpecError for a place that is not there."""
     by_xml, by_edifact = {}, {}
     for pack in packs:
@@ -47,7 +52,7 @@ def prepare_reading(packs: tuple[Pack, ...], directories: Directories) -> Readin
         check_edifact_places(pack, directories)
         found = ((version, directories.structure(pack.edifact_message, version)) for version in ("3", "4"))
         by_edifact[pack.key] = EdifactReading(pack, {version: table for version, table in found if table})
-    return Reading(packs, by_xml, by_edifact, directories)
+    return Reading(packs, by_xml, by_edifact, directories, matchers)
 
 
 def parse(syntax: Syntax, received: Received, reading: Reading) -> Parsed:
@@ -159,7 +164,7 @@ def _parse_edifact(received: Received, reading: Reading) -> Parsed:
         if isinstance(found, MessageText):
             messages.append(_edifact_message(found, received, reading))
         else:
-            interchanges.append(check_interchange(found))
+            interchanges.append(check_interchange(found, reading.matchers))
     for interchange in interchanges:
         if not any(group.messages for group in interchange.groups):
             said = Envelope(next(iter(interchange.sender), None), None, interchange.reference, test=interchange.test)
@@ -185,7 +190,7 @@ def _edifact_message(text: MessageText, received: Received, reading: Reading) ->
     if plan and not other_version:
         document.profile = plan.profiles[syntax_version]
     checked = document.profile or table
-    document.fits = text.interchange.supported and checked is not None and decide(text, checked)
+    document.fits = text.interchange.supported and checked is not None and decide(text, checked, reading.matchers)
     if pack is None or plan is None:
         return _edifact_alone(text, (), document, unread=partial(_not_ours, text, ours, code))
     # What is refused for its syntax is read as far as it goes: the sender's number belongs into the journal.

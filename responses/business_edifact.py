@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from core.envelope import Interchange
 from edifact.contrl import unfit
-from edifact.text import serialised
+from edifact.syntax import serialised
 from responses.business import OWN_ID, Business, Duty, Problem, Step, day, duties, moment
 
 CONTENT_TYPE = "application/edifact"
@@ -84,12 +84,7 @@ def _message(answer: Business, reference: str) -> Iterator[Elements]:
         if text:
             yield "RFF", (qualifier, text[:70])
     yield "STS", "7", (kind.status, "", "", kind.text.speak(answer.language))
-    for ordinal, problem in enumerate(answer.problems, 1):
-        yield from _texts(ordinal, problem, answer.language.upper())
-    for problem in answer.problems:
-        yield "ERC", problem.code
-        for step in problem.pointer:
-            yield from _pointer(step)
+    yield from _problems(answer)
     if result and result.lines:
         for duty in duties(result.totals):
             yield from _duty(duty, "4" if duty.type == "TOT" else "3")
@@ -99,6 +94,16 @@ def _message(answer: Business, reference: str) -> Iterator[Elements]:
     yield "UNS", "S"
     if answer.total:
         yield "CNT", ("55", str(answer.total))
+
+
+def _problems(answer: Business) -> Iterator[Elements]:
+    """Yield the problems: the words of all, then of each its code and the way to its place."""
+    for ordinal, problem in enumerate(answer.problems, 1):
+        yield from _texts(ordinal, problem, answer.language.upper())
+    for problem in answer.problems:
+        yield "ERC", problem.code
+        for step in problem.pointer:
+            yield from _pointer(step)
 
 
 def _texts(ordinal: int, problem: Problem, language: str) -> Iterator[Elements]:

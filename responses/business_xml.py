@@ -1,4 +1,7 @@
-"""Business answers to XML senders: a WCO Response, held to the pack's response schema by the tests."""
+"""Business answers to XML senders: a WCO Response, held to the pack's response schema by the tests.
+
+They are joined texts, not a tree of objects (DECISIONS D26).
+"""
 
 from __future__ import annotations
 

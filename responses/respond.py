@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from core.assessment import AssessmentResult
+from core.calendar import EASTERN
 from core.declaration import VersionFact
 from core.envelope import Interchange, messages_inside
 from core.partner import Partner
@@ -95,7 +96,8 @@ def _contrls(
         if not (faulty or any(faults.values()) or partner.contrl or interchange.acknowledge):
             continue
         own_id = stable_id(received.id, str(number), "contrl")
-        body = contrl(interchange, faults, own_id=own_id, reference=own_id[:14], now=now)
+        eastern = now.astimezone(EASTERN)  # as in every answer
+        body = contrl(interchange, faults, own_id=own_id, reference=own_id[:14], now=eastern)
         if body is not None:
             item = Outgoing(own_id, "contrl", partner.answer_queue, "application/edifact", body)
             yield item, {ordinal for ordinal, found in faults.items() if found}

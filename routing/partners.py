@@ -44,7 +44,10 @@ class _Partner(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Gateway(msgspec.Struct, forbid_unknown_fields=True):
-    """The `[gateway]` table: what is agreed with every partner about envelopes; a missing key is not checked."""
+    """The `[gateway]` table: what is agreed with every partner about envelopes; a missing key is not checked.
+
+    A default would refuse somebody's good traffic (DECISIONS D29).
+    """
 
     ids: list[Text] = []
     tests: bool = True

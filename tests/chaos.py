@@ -31,26 +31,25 @@ import sqlalchemy
 from core import limits
 from core.errors import BrokerUnavailable, GatewayError
 from core.transmission import stable_id
-from gateway import journal, pipeline, plans, serve, service
+from gateway import journal, pipeline, plans, queues, service, supervisor
 from gateway.journal import Journal, outbox
-from gateway.queues import broker
-from gateway.queues.broker import Intake, Letter, open_broker
+from gateway.queues import Intake, Letter, open_broker
 from gateway.settings import HOME, Settings
 from routing.partners import load_partners
 from validators.rules import check_digit_of
 
 SAMPLES = HOME / "samples"
 POINTS = (
-    (broker.Intake, "receive", "fetched"),
+    (queues.Intake, "receive", "fetched"),
     (journal.Journal, "receive", "recorded"),
-    (broker.Intake, "ack", "acknowledged"),
+    (queues.Intake, "ack", "acknowledged"),
     (journal.Journal, "claim", "claimed"),
     (pipeline, "parse", "parsed"),
     (pipeline, "judge", "judged"),
     (journal.Journal, "finish", "finished"),
     (journal.Journal, "settle", "settled"),
     (journal.Journal, "due", "found due"),
-    (broker.Broker, "publish", "published"),
+    (queues.Broker, "publish", "published"),
     (journal.Journal, "mark_sent", "marked"),
 )
 
@@ -189,11 +188,11 @@ def _live(plan: Plan, name: str, birth: int, former: list[int], parent: int) -> 
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (plan.file_bytes, resource.RLIM_INFINITY))
         for pid in former:  # one that died before it had come this far did not do it
-            serve._disown(plan.settings, SimpleNamespace(name=name, pid=pid))  # type: ignore[arg-type]
+            supervisor._disown(plan.settings, SimpleNamespace(name=name, pid=pid))  # type: ignore[arg-type]
         if plan.chance:
             for owner, method, point in POINTS:
                 setattr(owner, method, _mortal(getattr(owner, method), point, plan))
-        serve.run(name, plan.settings, parent)
+        supervisor.run(name, plan.settings, parent)
         os._exit(0)
     except BaseException:
         import traceback
@@ -295,7 +294,7 @@ class Run:
         opened = Journal.open(self.database_url)
         opened.migrate()
         opened.close()
-        self._broker.declare(serve.queues(self.plan.settings))
+        self._broker.declare(supervisor.queue_names(self.plan.settings))
         self.start()
         return self
 

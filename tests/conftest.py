@@ -17,6 +17,7 @@ import sqlalchemy
 import structlog
 
 from gateway import plans
+from gateway.journal import Journal
 from gateway.settings import HOME
 from tests import effort as _effort  # noqa: F401  (loads the Hypothesis profile)
 
@@ -127,3 +128,29 @@ def postgres_url(_postgres_database: sqlalchemy.URL) -> Iterator[str]:
         connection.exec_driver_sql("DROP SCHEMA public CASCADE")
         connection.exec_driver_sql("CREATE SCHEMA public")
     server.dispose()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.broker)])
+def journal_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the URL of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/journal.sqlite3"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def journal(journal_url: str) -> Iterator[Journal]:
+    """Give an empty journal on each kind of database."""
+    opened = Journal.open(journal_url)
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def raw(journal: Journal, journal_url: str) -> Iterator[sqlalchemy.Engine]:
+    """Give the journal's database by another door, as somebody who tampers with it has it."""
+    engine = sqlalchemy.create_engine(journal_url)
+    yield engine
+    engine.dispose()

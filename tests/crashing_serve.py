@@ -24,8 +24,8 @@ from gateway import service
 from gateway.engine import loop as engine_loop
 from gateway.journal import Journal
 from gateway.logs import configure
-from gateway.queues.broker import Broker, Intake, Letter, open_broker
-from gateway.serve import queues
+from gateway.queues import Broker, Intake, Letter, open_broker
+from gateway.supervisor import queue_names
 from routing.partners import inbound_queue
 from routing.routes import RESULTS, load_routes
 from tests.house import settings_in
@@ -89,7 +89,7 @@ def prepare(folder: Path) -> None:
     journal.migrate()
     journal.close()
     with open_broker(settings.broker_url) as broker:
-        broker.declare(queues(settings))
+        broker.declare(queue_names(settings))
         for n, (partner, file) in enumerate(SENT):
             letter = Letter(
                 f"sent-{n}", inbound_queue(partner), "application/octet-stream", (SAMPLES / file).read_bytes()

@@ -8,14 +8,17 @@ from pathlib import Path
 
 from core.envelope import Interchange
 from core.findings import Fault
-from edifact import directory
+from edifact import message as messages
 from edifact import reader as edifact
 from edifact.directory import Directories, Structure
-from edifact.message import check_interchange, explain
+from edifact.envelope import check_interchange
+from edifact.loading import load
+from edifact.match import Matchers
 from edifact.reader import MessageText
 
 SPECS = Path(__file__).resolve().parent.parent / "eccrd_specs" / "edifact"
-DIRECTORIES: Directories = directory.load(SPECS)
+DIRECTORIES: Directories = load(SPECS)
+MATCHERS = Matchers()
 
 UNB = "UNB+UNOB:3+SENDER:14+CBSA:14+240301:1200+REF1"
 GOVCBR = (
@@ -101,20 +104,31 @@ def interchange(*messages: str, unz: str | None = None, unb: str = UNB) -> bytes
 Report = tuple[dict[int, tuple[Fault, ...]], list[Interchange]]
 
 
-def judge(body: bytes, check: Callable[[MessageText, Structure | None], Sequence[Fault]] = explain) -> Report:
-    """Return the faults of each message by ordinal, and the interchanges.
+def explain(message: MessageText, structure: Structure | None, told: int = 0) -> Sequence[Fault]:
+    """Return what is wrong with a message without patterns of whole UN messages, which take a second to compile.
 
-    What explains needs no patterns of whole UN messages, which take a second to compile; tests/test_edifact_fast.py
-    holds that `validators.edifact.check` says the same.
+    tests/test_edifact_fast.py shows that `edifact.message.check` says the same.
     """
+    return messages.explain(message, structure, told=told)
+
+
+def check(message: MessageText, structure: Structure | None, told: int = 0) -> Sequence[Fault]:
+    """Return what is wrong with a message as the gateway finds it."""
+    return messages.check(message, structure, MATCHERS, told=told)
+
+
+def judge(body: bytes, checked: Callable[[MessageText, Structure | None, int], Sequence[Fault]] = explain) -> Report:
+    """Return the faults of each message by ordinal, and the interchanges."""
     faults: dict[int, tuple[Fault, ...]] = {}
     interchanges = []
+    told = 0
     for found in edifact.read(body, DIRECTORIES):
         if isinstance(found, edifact.MessageText):
             structure = DIRECTORIES.structure(found.identifier, found.interchange.syntax_version)
-            faults[found.ordinal] = tuple(check(found, structure))
+            faults[found.ordinal] = tuple(checked(found, structure, told))
+            told += messages.counted(faults[found.ordinal])
         else:
-            interchanges.append(check_interchange(found))
+            interchanges.append(check_interchange(found, MATCHERS))
     return faults, interchanges
 
 

@@ -1,4 +1,4 @@
-"""How much is drawn: little on a developer's machine, more in the build, many and new ones at night.
+"""How much is drawn: little on a developer's machine (DECISIONS D27), more in the build, many and new ones at night.
 
 The environment variable HYPOTHESIS_PROFILE says which (dev, ci or night); without it CI=true means ci.
 """

@@ -14,9 +14,9 @@ from gateway import service
 from gateway.engine.assess import assess
 from gateway.journal import Journal
 from gateway.plans import Plans
-from gateway.queues.broker import Broker, Delivery, Intake, Letter, open_broker
-from gateway.serve import queues
+from gateway.queues import Broker, Delivery, Intake, Letter, open_broker
 from gateway.settings import Settings
+from gateway.supervisor import queue_names
 from routing.assessment import read_request, write_result
 from routing.partners import inbound_queue
 from routing.routes import RESULTS, load_routes
@@ -98,7 +98,7 @@ def house(folder: Path, partners: Mapping[str, Partner] = PARTNERS, **changes: s
     journal.migrate()
     try:
         with open_broker(settings.broker_url) as broker:
-            broker.declare(queues(settings))
+            broker.declare(queue_names(settings))
             with broker.consume([*(inbound_queue(name) for name in partners), RESULTS], prefetch=50) as intake:
                 yield House(broker, journal, intake, partners)
     finally:

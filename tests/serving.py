@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from core import limits
-from gateway import pipeline, serve, service
+from gateway import pipeline, service, supervisor
 from gateway.settings import from_environment
 
 # What a transmission must contain to be handled badly.
@@ -33,7 +33,7 @@ def run(name: str, settings: Any, parent: int) -> None:
     """Run a loop whose pipeline is a bad one, with short times."""
     pipeline.parse = parse
     limits.MESSAGE_SECONDS, service.LEASE_SECONDS = 0.3, 1
-    serve.run(name, settings, parent)
+    supervisor.run(name, settings, parent)
 
 
 if __name__ == "__main__":
@@ -49,9 +49,9 @@ if __name__ == "__main__":
 
             return real(target=serving.run, args=args, name=name)
 
-    serve.multiprocessing.get_context = lambda _kind: Spawner  # type: ignore[attr-defined,assignment,return-value]
-    serve.PAUSE_SECONDS = 0.1
+    supervisor.multiprocessing.get_context = lambda _kind: Spawner  # type: ignore[attr-defined,assignment,return-value]
+    supervisor.PAUSE_SECONDS = 0.1
     os.environ["GATEWAY_LOG"] = "json"
-    serve.configure("json")
-    serve.serve(from_environment(), 1, False)
+    supervisor.configure("json")
+    supervisor.serve(from_environment(), 1, False)
     sys.exit(0)

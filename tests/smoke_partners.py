@@ -14,11 +14,12 @@ import msgspec
 
 from core.partner import Partner
 from core.transmission import Syntax
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 from gateway.trade.scenario import KIT, Scenario, Step, load_scenario
 from gateway.trade.smoke import Result, blank
-from gateway.trade.smoke_broker import Mailbox, Sender, Sent
+from gateway.trade.smoke_broker import Mailbox
 from gateway.trade.smoke_customs import attend
+from gateway.trade.smoke_sender import Sender, Sent
 from routing.partners import inbound_queue
 from tests.way import PARTNERS, PLANS
 

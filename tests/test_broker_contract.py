@@ -19,9 +19,9 @@ from pathlib import Path
 import kombu
 import pytest
 
-import gateway.queues.embedded
+import gateway.queues.store
 from core.errors import BrokerUnavailable, GatewayError
-from gateway.queues.broker import DELIVERY_LIMIT, Broker, Delivery, Intake, Letter, open_broker
+from gateway.queues import DELIVERY_LIMIT, Broker, Delivery, Intake, Letter, open_broker
 
 
 @pytest.fixture(params=["sqlite", pytest.param("rabbitmq", marks=pytest.mark.broker)])
@@ -213,7 +213,7 @@ def test_only_known_short_printable_headers_are_handed_on(broker: Broker, queue:
 
 READER = """
 import sys, time
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 with open_broker(sys.argv[1]).consume([sys.argv[2]], prefetch=5) as intake:
     got = []
     while len(got) < 5:
@@ -244,7 +244,7 @@ def test_a_killed_reader_loses_nothing(broker_url: str, broker: Broker, queue: s
 
 WRITER = """
 import sys
-from gateway.queues.broker import Letter, open_broker
+from gateway.queues import Letter, open_broker
 url, queue, name = sys.argv[1:]
 with open_broker(url) as broker:
     for start in range(0, 300, 10):
@@ -253,7 +253,7 @@ with open_broker(url) as broker:
 """
 COMPETITOR = """
 import sys
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 with open_broker(sys.argv[1]).consume([sys.argv[2]], prefetch=7) as intake:
     while True:
         got = intake.receive(2)
@@ -280,7 +280,7 @@ def test_writers_and_readers_at_once(broker_url: str, broker: Broker, queue: str
 
 def test_processes_may_start_together(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new/queue.db"
-    code = "import sys; from gateway.queues.broker import open_broker; open_broker(sys.argv[1]).declare(sys.argv[2:])"
+    code = "import sys; from gateway.queues import open_broker; open_broker(sys.argv[1]).declare(sys.argv[2:])"
     starting = [subprocess.Popen([sys.executable, "-c", code, url, f"in.{n}"]) for n in range(4)]
     assert [one.wait() for one in starting] == [0, 0, 0, 0]
     assert open_broker(url).missing([f"in.{n}" for n in range(4)]) == []
@@ -357,7 +357,7 @@ def test_an_unusable_file_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_a_locked_file_is_one_clear_line_and_then_works_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway.queues.embedded, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(gateway.queues.store, "BUSY_SECONDS", 0.2)
     broker = open_broker(f"sqlite:///{tmp_path}/queue.db")
     broker.declare(["in"])
     with closing(sqlite3.connect(tmp_path / "queue.db", isolation_level=None)) as other:
@@ -372,7 +372,7 @@ def test_a_locked_file_is_one_clear_line_and_then_works_again(tmp_path: Path, mo
 def test_a_full_disk_confirms_nothing_that_is_not_kept(tmp_path: Path) -> None:
     code = """
 import resource, sys
-from gateway.queues.broker import Letter, open_broker
+from gateway.queues import Letter, open_broker
 from core.errors import BrokerUnavailable
 broker = open_broker(sys.argv[1])
 broker.declare(["in"])

@@ -17,10 +17,11 @@ import amqp
 import kombu
 import pytest
 
-import gateway.queues.broker
+import gateway.queues.confirms
+import gateway.queues.rabbitmq
 from core import limits
 from core.errors import BrokerUnavailable, GatewayError
-from gateway.queues.broker import Broker, Letter, open_broker
+from gateway.queues import Broker, Letter, open_broker
 from tests.conftest import _absent, _rabbitmqctl
 
 pytestmark = pytest.mark.broker
@@ -162,8 +163,8 @@ def test_a_queue_that_hangs_holds_up_no_other(
 
     When it answers again, it is read as well.
     """
-    monkeypatch.setattr(gateway.queues.broker, "CONFIRM_SECONDS", 2.0)
-    monkeypatch.setattr(gateway.queues.broker, "SOCKET_SECONDS", 1.0)
+    monkeypatch.setattr(gateway.queues.confirms, "CONFIRM_SECONDS", 2.0)
+    monkeypatch.setattr(gateway.queues.rabbitmq, "SOCKET_SECONDS", 1.0)
     other = f"out.{uuid.uuid4().hex}"
     with open_broker(shared_rabbitmq_url) as broker:
         broker.declare([other])
@@ -262,9 +263,9 @@ def wire(shared_rabbitmq_url: str) -> Iterator[Wire]:
 @pytest.fixture
 def distant(shared_rabbitmq_url: str, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
     """Give the broker behind the wire, with short deadlines."""
-    monkeypatch.setattr(gateway.queues.broker, "CONFIRM_SECONDS", 1.0)
-    monkeypatch.setattr(gateway.queues.broker, "SOCKET_SECONDS", 1.0)
-    monkeypatch.setattr(gateway.queues.broker, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(gateway.queues.confirms, "CONFIRM_SECONDS", 1.0)
+    monkeypatch.setattr(gateway.queues.rabbitmq, "SOCKET_SECONDS", 1.0)
+    monkeypatch.setattr(gateway.queues.rabbitmq, "CONNECT_SECONDS", 1.0)
     parts = urlsplit(shared_rabbitmq_url)
     netloc = f"{parts.username}:{parts.password}@127.0.0.1:{wire.port}"
     with open_broker(parts._replace(netloc=netloc).geturl()) as broker:
@@ -344,7 +345,9 @@ def test_nothing_confirmed_is_lost_when_the_link_is_cut_again_and_again(
 
 @pytest.mark.slow
 def test_an_idle_reader_keeps_its_connection(broker: Broker, queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway.queues.broker, "HEARTBEAT_SECONDS", 2)  # after a silence of two of these RabbitMQ cuts
+    monkeypatch.setattr(
+        gateway.queues.rabbitmq, "HEARTBEAT_SECONDS", 2
+    )  # after a silence of two of these RabbitMQ cuts
     with broker.consume([queue]) as intake:
         assert intake.receive(6) == []
         broker.publish([Letter("id", queue, "", b"")])
@@ -355,7 +358,7 @@ def test_an_idle_reader_keeps_its_connection(broker: Broker, queue: str, monkeyp
 def test_a_reader_notices_a_silent_broker(
     distant: Broker, wire: Wire, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway.queues.broker, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(gateway.queues.rabbitmq, "HEARTBEAT_SECONDS", 1)
     with distant.consume([queue]) as intake:
         wire.down.clear()
         with pytest.raises(BrokerUnavailable, match="heartbeats missed"):

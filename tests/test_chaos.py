@@ -24,7 +24,7 @@ import sqlalchemy
 from gateway import service
 from gateway.journal import Journal
 from gateway.journal.tables import inbox
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 from tests.chaos import Run, embedded, original, traffic
 from tests.conftest import _absent
 from tests.servers import Postgres, Proxy, Rabbit

@@ -260,8 +260,8 @@ def test_a_file_that_cannot_be_read_is_one_line(run: Run, tmp_path: Path, monkey
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", denied)
-    monkeypatch.setattr("gateway.cli.main.prepare", lambda _: None)
-    monkeypatch.setattr("gateway.cli.main.load_partners", lambda _: {})
+    monkeypatch.setattr("gateway.cli.check.prepare", lambda _: None)
+    monkeypatch.setattr("gateway.cli.shared.load_partners", lambda _: {})
     assert "Permission denied" in one_line(run("check", tmp_path / "secret"))
 
 
@@ -431,7 +431,7 @@ def test_ctrl_c_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def pressed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gateway.cli.main.files_with_facts", pressed)
+    monkeypatch.setattr("gateway.cli.check.files_with_facts", pressed)
     result = run("check", ORIGINAL)
     assert (result.exit_code, result.stderr) == (130, "gateway: interrupted\n")
 
@@ -610,7 +610,7 @@ def test_an_output_that_cannot_be_written_is_one_line(gateway: House, tmp_path: 
 
 def test_a_run_whose_folder_cannot_be_made_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run").write_text("in the way")
-    monkeypatch.setattr(demo, "HOME", tmp_path)
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(GatewayError, match=r"run/demo cannot be made anew: .*"):
         demo.main()
 

@@ -15,10 +15,11 @@ import pytest
 
 from core.transmission import Outcome, stable_id
 from gateway.journal import Claimed, Due
-from gateway.queues.broker import Delivery as Letterbox
-from gateway.queues.broker import Letter
+from gateway.queues import Delivery, Letter
 from tests.effort import PROFILE
-from tests.fakes import FakeIntake, FakeJournal, World, body_of
+from tests.fake_broker import FakeIntake
+from tests.fake_journal import FakeJournal
+from tests.fakes import World, body_of
 
 Make = Callable[[list[int]], World]
 
@@ -43,8 +44,8 @@ def wrong(world: World) -> list[str]:
     """Return what must not be: besides what always holds, all four are accepted, and the late resend is answered."""
     found = world.violations()
     t = world.journal.t
-    if len(t.versions) != 4:
-        found.append(f"{len(t.versions)} effects of 4")
+    if len(t.effects) != 4:
+        found.append(f"{len(t.effects)} effects of 4")
     if any(row.state == "parked" for row in t.inbox):
         found.append("parked after two crashes")
     verdict = stable_id(next(row.id for row in t.inbox if row.body == body_of(3)), "1", "accepted")
@@ -87,13 +88,13 @@ class AckFirst(World):
 
 
 class _Hasty(FakeIntake):
-    def receive(self, timeout: float) -> list[Letterbox]:
+    def receive(self, timeout: float) -> list[Delivery]:
         letters = super().receive(timeout)
         if letters:
             super().ack(letters)
         return letters
 
-    def ack(self, deliveries: Sequence[Letterbox]) -> None:
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
         pass
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 
+from core.calendar import EASTERN
 from core.envelope import Interchange
 from core.findings import Fault
 from edifact import reader as edifact
 from edifact.contrl import acknowledged, contrl
 from tests.edifact_cases import CASES, DIRECTORIES, GOVCBR, interchange, judge, message, replaced, seeded
 
-NOW = datetime(2024, 3, 2, 8, 30, tzinfo=UTC)
+NOW = datetime(2024, 3, 2, 3, 30, tzinfo=EASTERN)
 
 
 def answer(body: bytes) -> bytes | None:

@@ -10,13 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import edifact.message
+from benchmarks import bench_edifact, workload
 from core.transmission import Received
 from edifact import reader as edifact
 from edifact.directory import Item, Slot, Structure
+from edifact.match import Matchers
 from edifact.message import decide, explain
 from gateway import pipeline, plans
-from tests.edifact_cases import CASES, DIRECTORIES, GOVCBR, IDENTIFIERS, SEGMENTS, interchange, message, seeded
+from tests.edifact_cases import (
+    CASES,
+    DIRECTORIES,
+    GOVCBR,
+    IDENTIFIERS,
+    MATCHERS,
+    SEGMENTS,
+    interchange,
+    message,
+    seeded,
+)
 from tests.effort import PROFILE, times
 from tests.way import NOW, PLANS, SAMPLES
 
@@ -34,9 +45,8 @@ def verdicts(body: bytes) -> list[tuple[bool, int]]:
         if isinstance(each, edifact.MessageText):
             table = DIRECTORIES.structure(each.identifier, each.interchange.syntax_version)
             if table:
-                quick, slow = decide(each, table), explain(each, table)
-                shortened = explain(each, table, thorough=False)
-                assert shortened == slow
+                quick, slow = decide(each, table, MATCHERS), explain(each, table)
+                assert explain(each, table, MATCHERS) == slow
                 found.append((quick, len(slow)))
     return found
 
@@ -44,8 +54,7 @@ def verdicts(body: bytes) -> list[tuple[bool, int]]:
 def test_what_is_compiled_beforehand_is_what_messages_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[object, ...]] = []
     fits = SimpleNamespace(accepts=lambda *_: True)
-    for module in (plans, edifact.message):
-        monkeypatch.setattr(module, "matcher", lambda *tables: asked.append(tables) or fits)
+    monkeypatch.setattr(Matchers, "of", lambda _, *tables: asked.append(tables) or fits)
     assert all(plans.warm(PLANS))
     warmed, asked = set(asked), asked[:0]
     for name in ("originals/v-voluntary.edi", "changes/v-correction.edi"):
@@ -57,6 +66,24 @@ def test_what_is_compiled_beforehand_is_what_messages_ask_for(monkeypatch: pytes
                     pipeline.parse(Received("", None, body, NOW), PLANS)
     assert len(asked) == 16
     assert set(asked) <= warmed
+
+
+def test_the_benchmark_measures_the_structure_of_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Structure, str, str, str]] = []
+    fits = SimpleNamespace(accepts=lambda *_: True)
+    monkeypatch.setattr(Matchers, "of", lambda _, *tables: asked.append(tables) or fits)
+    body = workload.interchange("GOVCBR", 1, 9)
+    assert bench_edifact.ours(body, bench_edifact.table("CAD")) == (1, 0)
+    pipeline.parse(Received("", None, body, NOW), PLANS)
+    (measured, *how), (production, *same) = asked
+    assert how == same == ["3", "ASCII", ".,"]
+    for name in ("name", "rows", "totals", "dates"):
+        assert getattr(measured, name) == getattr(production, name)
+    parts = [
+        {tag: (segment.slots, segment.dependencies) for tag, segment in table.segments.items()}
+        for table in (measured, production)
+    ]
+    assert parts[0] == parts[1]
 
 
 # ------------------------------------------------------------------------------------------------ generated messages

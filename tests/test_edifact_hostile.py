@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from core import limits
 from core.errors import Malformed
 from edifact.contrl import contrl
-from edifact.message import check
-from tests.edifact_cases import CUSDEC, GOVCBR, UNB, interchange, judge, message
+from edifact.message import counted, explain
+from edifact.reader import MessageText, read
+from tests.edifact_cases import CUSDEC, DIRECTORIES, GOVCBR, UNB, check, interchange, judge, message
 from tests.test_edifact_contrl import NOW
 
 HEAD = f"{UNB}'".encode()
@@ -68,6 +69,30 @@ def test_hostile_input_is_refused(name: str) -> None:
     count, codes = outcome(body)
     assert code in codes
     assert count < 50_000
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_explaining_changes_no_message_a_third_call_says_the_same(name: str) -> None:
+    """Each explanation once counted towards a limit that the transmission kept, so that a later one said less."""
+    try:
+        found = list(read(CASES[name][0], DIRECTORIES))
+    except Malformed:
+        return
+    texts = [each for each in found[:8] if isinstance(each, MessageText)]
+    before = [repr(each) for each in (*texts[:2], found[-1])]
+    for text in texts:
+        table = DIRECTORIES.structure(text.identifier, text.interchange.syntax_version)
+        assert explain(text, table) == explain(text, table) == explain(text, table)
+    assert [repr(each) for each in (*texts[:2], found[-1])] == before
+
+
+def test_what_the_messages_before_it_were_told_shortens_a_report() -> None:
+    (text, *_) = read(CASES["a fault in every segment"][0], DIRECTORIES)
+    assert isinstance(text, MessageText)
+    table = DIRECTORIES.structure(text.identifier)
+    told = [len(explain(text, table, told=before)) for before in (0, limits.FAULTS_ALL - 10, limits.FAULTS_ALL)]
+    assert told == [limits.FAULTS + 1, 11, 2]
+    assert counted(explain(text, table)) == limits.FAULTS
 
 
 def test_a_smuggled_interchange_changes_nothing() -> None:

@@ -26,7 +26,7 @@ from core.transmission import Outcome, Received, Verdict
 from gateway import service
 from gateway.cli.main import main
 from gateway.journal import Journal
-from gateway.queues.broker import Delivery, Letter, open_broker
+from gateway.queues import Delivery, Letter, open_broker
 from gateway.trade.writer import write_edifact, write_xml
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, load_routes
@@ -164,7 +164,7 @@ def test_the_first_and_the_last_day_of_a_delegation_count(edge: Period) -> None:
 def test_what_comes_by_a_queue_of_nobodys_is_kept_and_goes_nowhere(gateway: House) -> None:
     letter = gateway_letter(gateway, "in.maple", GOOD)
     nobody = replace(letter, queue="in.gone")
-    gateway.journal.receive([service._delivery(nobody, None, (0, "0" * 64))])
+    gateway.journal.receive([service._arrival(nobody, None, (0, "0" * 64))])
     assert gateway.work() == 1
     assert codes(gateway) == [["GTW-0003"]]
     assert gateway.journal.due(10, service.now()) == []

@@ -14,7 +14,7 @@ from core import limits
 from core.declaration import Declaration, MessageType, Nature, VersionFact
 from core.envelope import Envelope
 from core.transmission import Judged, Message, Outcome, Outgoing, Syntax, Verdict, stable_id
-from gateway.journal import Claimed, Conflict, Delivery, Journal
+from gateway.journal import Arrival, Claimed, Conflict, Journal
 from tests.effort import times
 
 LEASE = 60
@@ -49,7 +49,7 @@ class JournalMachine(RuleBasedStateMachine):
     )
     def deliver(self, uid: str, partner: str, lane: str) -> None:
         receipt = Outgoing(stable_id("receipt", uid), "receipt", f"out.{partner}", "text/plain", uid.encode())
-        new = self.journal.receive([Delivery(uid, "partner", partner, uid.encode(), {}, self.now, lane, receipt)])
+        new = self.journal.receive([Arrival(uid, "partner", partner, uid.encode(), {}, self.now, lane, receipt)])
         assert new == [uid not in self.seen]
         if new == [True]:
             self.seen.add(uid)
@@ -126,8 +126,8 @@ class JournalMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost_and_nothing_counts_twice(self) -> None:
         known = self.journal.facts(None, map(str, range(6)), [])
-        assert set(known.histories) == set(self.versions)
-        assert all(len(history) == 1 for history in known.histories.values())
+        assert set(known.versions) == set(self.versions)
+        assert all(len(attempts) == 1 for attempts in known.versions.values())
         due = {item.id for item in self.journal.due(1000, self.now)}
         assert due | set(self.sent) == self.expected
         counts = self.journal.counts(self.now)

@@ -61,7 +61,7 @@ def test_what_changed_nothing_goes_after_a_year_and_what_did_stays(gateway: Hous
     assert purge(gateway, 2 * YEAR) == wanted
     assert sum(purge(gateway, 2 * YEAR).values()) == 0
     facts = gateway.journal.facts("maple", [message["transaction_number"] for message in _messages(gateway)], [])
-    assert [len(history) for history in facts.histories.values()] == [2]
+    assert [len(history) for history in facts.versions.values()] == [2]
     assert gateway.journal.verify(gateway.journal.head()).bad is None
 
 
@@ -69,7 +69,7 @@ def test_a_declaration_goes_as_a_whole(gateway: House) -> None:
     filled(gateway)
     number = _messages(gateway)[0]["transaction_number"]
     assert purge(gateway, 8 * YEAR) == {"declaration": 2, "refused": 1, "repeated": 1, "result": 2}
-    assert gateway.journal.facts("maple", [number], []).histories == {}
+    assert gateway.journal.facts("maple", [number], []).versions == {}
     assert [row["state"] for row in gateway.journal.list_messages()] == ["done"]  # the newest stays, for its number
     assert gateway.journal.verify(gateway.journal.head()).bad is None
     # and the gateway goes on

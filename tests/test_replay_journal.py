@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from core.declaration import Nature
 from core.transmission import stable_id
 from gateway.journal import Claimed, Execution, Journal, Recorded, Selection, Settlement
-from tests.test_journal import NOW, NUMBER, bring, claim_one, delivery, outcome, outgoing
+from tests.journals import NOW, NUMBER, bring, claim_one, delivery, outcome, outgoing
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.broker)])
-def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]:
-    url = (
-        f"sqlite:///{tmp_path}/journal.sqlite3"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres_url")
-    )
-    opened = Journal.open(url)
-    opened.migrate()
-    yield opened
-    opened.close()
 
 
 def judge(journal: Journal, uid: str, minute: int, **more: object) -> Claimed:
@@ -48,8 +31,8 @@ def rows(journal: Journal) -> dict[str, Recorded]:
 
 
 def statuses(journal: Journal, uid: str) -> list[tuple[int, str]]:
-    (known,) = journal.facts_then([(rows(journal)[uid], [NUMBER], [])])
-    return [(fact.version, fact.status) for fact in known.histories.get(NUMBER, ())]
+    (register,) = journal.facts_then([(rows(journal)[uid], [NUMBER], [])])
+    return [(fact.version, fact.status) for fact in register.attempts(NUMBER)]
 
 
 def test_a_version_is_known_with_the_status_that_it_had(journal: Journal) -> None:
@@ -89,8 +72,8 @@ def test_a_withdrawal_that_is_not_granted_leaves_the_version_and_one_that_is_end
 
 def waiting(journal: Journal, uid: str) -> bool:
     """Tell whether the latest version was waiting for the engine's word on its withdrawal."""
-    (known,) = journal.facts_then([(rows(journal)[uid], [NUMBER], [])])
-    return known.histories[NUMBER][-1].withdrawal
+    (register,) = journal.facts_then([(rows(journal)[uid], [NUMBER], [])])
+    return register.attempts(NUMBER)[-1].withdrawal
 
 
 def test_what_was_parked_and_came_late_was_not_known_before(journal: Journal) -> None:
@@ -109,8 +92,8 @@ def test_what_was_parked_and_came_late_was_not_known_before(journal: Journal) ->
 
 
 def used(journal: Journal, uid: str) -> dict[str, str]:
-    (known,) = journal.facts_then([(rows(journal)[uid], [], ["R"])])
-    return dict(known.references)
+    (register,) = journal.facts_then([(rows(journal)[uid], [], ["R"])])
+    return {name: used.digest for (_, name), used in register.references.items() if used.accepted}
 
 
 def test_a_reference_counts_once_something_else_was_accepted_under_it(journal: Journal) -> None:

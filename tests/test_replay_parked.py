@@ -12,7 +12,7 @@ import pytest
 
 from core import limits
 from gateway import pipeline, service
-from gateway.queues.broker import Letter
+from gateway.queues import Letter
 from tests.desk import Run, runner
 from tests.house import House, house, kinds
 from tests.way import SAMPLES

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from gateway import plans
-from gateway.cli import replay as cli_replay
-from gateway.desk import replay
+from gateway.cli import what_if as cli_what_if
+from gateway.desk import replay, what_if
 from gateway.journal import Journal, Selection
 from gateway.settings import Settings
 from tests.desk import recorded, runner
@@ -50,7 +50,7 @@ def test_exactly_the_messages_with_the_code_change_their_verdict(
     folder, ids, given = traffic
     heard: list[int] = []
     specs = plans.prepare(folder / "specs")
-    result = replay.what_if(settings_in(folder), Selection(), specs, processes, heard.append)
+    result = what_if.what_if(settings_in(folder), Selection(), specs, processes, heard.append)
     turned = [change["id"] for change in result.changes()]
     wanted = expected(ids, given)
     assert 0 < len(wanted) < COUNT
@@ -61,12 +61,12 @@ def test_exactly_the_messages_with_the_code_change_their_verdict(
     }
     assert result.tally.new == {("CAD-0003", "accepted", "refused"): len(wanted)}
     assert (result.tally.only_findings, result.tally.failed, sum(heard)) == (0, [], COUNT)
-    assert all(len(shown) <= replay.EXAMPLES for shown in result.tally.examples.values())
+    assert all(len(shown) <= what_if.EXAMPLES for shown in result.tally.examples.values())
 
 
 def test_the_same_specification_changes_nothing(traffic: tuple[Path, list[str], list[Template]]) -> None:
     settings = settings_in(traffic[0])
-    result = replay.what_if(settings, Selection(), plans.prepare(settings.specs), 1)
+    result = what_if.what_if(settings, Selection(), plans.prepare(settings.specs), 1)
     assert (result.tally.messages, result.tally.turned, list(result.changes())) == (COUNT, 0, [])
 
 
@@ -125,8 +125,8 @@ def test_a_finding_that_goes_is_told_as_gone(tmp_path: Path, monkeypatch: pytest
 def test_a_process_that_dies_is_one_line(
     traffic: tuple[Path, list[str], list[Template]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "_page", _die)
-    monkeypatch.setattr(cli_replay, "FEW", 1)
+    monkeypatch.setattr(what_if, "_page", _die)
+    monkeypatch.setattr(cli_what_if, "FEW", 1)
     run = runner(traffic[0], monkeypatch)
     result = run("replay", "--specs", traffic[0] / "specs", "--processes", 2)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
@@ -160,7 +160,7 @@ def test_settings_travel_to_other_processes() -> None:
 
 
 PRESSED = """
-import gateway.cli.replay as command
+import gateway.cli.what_if as command
 command.FEW, command.replay.PAGE = 1, 1
 from gateway.__main__ import main
 main()

@@ -24,7 +24,7 @@ from core.limits import FINDINGS_LISTED
 from core.loading import load as load_specs
 from core.partner import Partner
 from core.transmission import Judged, Message, Received, Syntax, Verdict
-from edifact.directory import load as load_directories
+from edifact.loading import load as load_directories
 from edifact.message import explain
 from edifact.reader import MessageText, read
 from responses.answers import answer

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from gateway.journal import Journal
-from gateway.queues.broker import Broker, Letter, open_broker
+from gateway.queues import Broker, Letter, open_broker
 from gateway.service import now
 from routing.partners import inbound_queue
 from tests.serving import CRASHES, EATS, HANGS

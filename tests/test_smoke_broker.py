@@ -21,10 +21,11 @@ from core.transmission import Syntax
 from gateway.cli.smoke import smoke
 from gateway.engine import loop as engine_loop
 from gateway.engine.assess import assess
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 from gateway.trade.scenario import KIT, Scenario, load_scenario, unmet_codes
 from gateway.trade.smoke import Result, process
-from gateway.trade.smoke_broker import Sender, play
+from gateway.trade.smoke_broker import play
+from gateway.trade.smoke_sender import Sender
 from routing.routes import for_tests, load_routes
 from tests.house import House, house, settings_in
 from tests.smoke_partners import MESSAGES, SCENARIO, blank_result

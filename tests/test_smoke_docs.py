@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 from tests.house import settings_in
 from tests.smoke_partners import MESSAGES
 from tests.way import HOME

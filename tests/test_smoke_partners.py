@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from core.envelope import Envelope
-from gateway.queues.broker import Broker, open_broker
+from gateway.queues import Broker, open_broker
 from gateway.trade.scenario import Scenario
 from gateway.trade.smoke import Result
-from gateway.trade.smoke_broker import Sender
+from gateway.trade.smoke_sender import Sender
 from gateway.trade.writer import write_edifact
 from tests import smoke_partners as partners
 from tests.builders import DECLARATION

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from core import limits
 from gateway.cli.main import main
 from gateway.health import Figures
-from gateway.queues.broker import Delivery
+from gateway.queues import Delivery
 from tests.house import House, house, kinds, settings_in
 from tests.way import SAMPLES
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from gateway.journal import Journal
-from gateway.queues.broker import Letter, open_broker
-from gateway.serve import queues
+from gateway.queues import Letter, open_broker
+from gateway.supervisor import queue_names
 from routing.partners import inbound_queue
 from tests.crashing_serve import SENT, delivery, outcome
 from tests.house import settings_in
@@ -71,7 +71,7 @@ def test_gateway_serve_is_killed_as_it_stands_and_started_again(tmp_path: Path) 
     journal = Journal.open(settings.database_url)
     journal.migrate()
     with open_broker(settings.broker_url) as broker:
-        broker.declare(queues(settings))
+        broker.declare(queue_names(settings))
         for n, (partner, file) in enumerate(SENT):
             letter = Letter(f"sent-{n}", inbound_queue(partner), "", (SAMPLES / file).read_bytes())
             assert broker.publish([letter]).confirmed

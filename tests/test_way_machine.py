@@ -106,7 +106,7 @@ class WayMachine(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         tables = self.world.journal.t
-        assert max(Counter(key for key, _, _ in tables.versions).values(), default=1) == 1
+        assert max(Counter(tables.effects).values(), default=1) == 1
         assert all(request.settled <= 1 for request in tables.requests.values())
         went = {letter.id for letter in self.world.broker.wire}
         assert {name for name, out in tables.outbox.items() if out.sent} <= went

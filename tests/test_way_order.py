@@ -38,7 +38,7 @@ def test_any_order_of_arrival(crashes: int) -> None:
                     world.turn("work", dice.choice("vw"))
                 world.drain(1)
         assert world.violations() == []
-        found = [key for key, _, _ in world.journal.t.versions]
+        found = world.journal.t.effects
         assert set(found) == one_after_another(messages)
         # A correction is judged after what it corrects: its versions were accepted in order.
         for number in range(1, 4):

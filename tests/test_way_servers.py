@@ -19,8 +19,8 @@ from rich.console import Console
 from gateway import service
 from gateway.cli import demo
 from gateway.journal import Journal
-from gateway.queues.broker import open_broker
-from gateway.serve import queues
+from gateway.queues import open_broker
+from gateway.supervisor import queue_names
 from tests.house import House, house, settings_in
 from tests.way import HOME, NOW, PARTNERS, SAMPLES, rows
 
@@ -144,7 +144,7 @@ def test_gateway_serve_answers_on_both_servers(
     try:
         with open_broker(rabbitmq_url) as broker:
             end = time.monotonic() + 60
-            while broker.missing(queues(settings)) and process.poll() is None and time.monotonic() < end:
+            while broker.missing(queue_names(settings)) and process.poll() is None and time.monotonic() < end:
                 time.sleep(0.1)
             played = demo.play(broker, journal, settings, tmp_path, Console(quiet=True))
         assert [(step.file, seen) for step, seen in played if not demo.meets(step, seen)] == []

@@ -393,7 +393,7 @@ def test_it_is_parked_even_if_no_answer_can_be_made(
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"contract": "1.0"}', b"\xff\xfe"])
 def test_a_result_that_cannot_be_read_is_parked(gateway: House, body: bytes) -> None:
-    from gateway.queues.broker import Letter
+    from gateway.queues import Letter
 
     gateway.broker.publish([Letter("r", "assessment.results", "application/json", body)])
     gateway.settle_down()
@@ -403,7 +403,7 @@ def test_a_result_that_cannot_be_read_is_parked(gateway: House, body: bytes) -> 
 
 
 def test_a_result_that_comes_twice_or_answers_nothing_has_no_effect(gateway: House) -> None:
-    from gateway.queues.broker import Letter
+    from gateway.queues import Letter
 
     gateway.send("maple", ORIGINAL)
     while gateway.receive() + gateway.work() + gateway.dispatch():

@@ -14,7 +14,7 @@ from core.calendar import eastern_day
 from core.declaration import Declaration, MessageType
 from core.transmission import Syntax
 from gateway import service
-from gateway.journal import Delivery, Journal, inbox_id
+from gateway.journal import Arrival, Journal, inbox_id
 from gateway.trade.maker import Maker
 from gateway.trade.samples import write
 from parsers import sniff
@@ -63,7 +63,7 @@ def number(sequence: int) -> str:
     return thirteen + check_digit_of(thirteen)
 
 
-def deliveries(count: int, given: list[Template]) -> Iterator[Delivery]:
+def arrivals(count: int, given: list[Template]) -> Iterator[Arrival]:
     """Yield so many transmissions, a second apart, the templates in turn."""
     start = datetime.now(UTC) - timedelta(seconds=count)
     for n in range(count):
@@ -71,12 +71,12 @@ def deliveries(count: int, given: list[Template]) -> Iterator[Delivery]:
         reference = template.reference[:7] + f"{n:07}".encode()
         body = template.body.replace(template.number, number(n).encode()).replace(template.reference, reference)
         at = start + timedelta(seconds=n)
-        yield Delivery(f"traffic-{n}", "partner", template.partner, body, {}, at, lane=sniff.lane(body))
+        yield Arrival(f"traffic-{n}", "partner", template.partner, body, {}, at, lane=sniff.lane(body))
 
 
 def record(journal: Journal, count: int, given: list[Template]) -> list[str]:
     """Receive and judge so many transmissions as the service does; return their ids in order."""
-    source = deliveries(count, given)
+    source = arrivals(count, given)
     ids = []
     while batch := list(islice(source, BATCH)):
         ids += [inbox_id(each.uid) for each in batch]

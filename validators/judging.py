@@ -15,6 +15,7 @@ from core.register import Facts
 from core.specs import Pack, Specs
 from core.transmission import Acknowledgement, Message, Parsed, Received, Syntax
 from edifact.contrl import REJECTED, acknowledged
+from edifact.match import Matchers
 from edifact.message import explain as explain_edifact
 from parsers import xml
 from parsers.cad_edifact import EdifactDocument
@@ -41,13 +42,16 @@ class PackChecks:
 
 @dataclass(frozen=True, eq=False)
 class Checks:
-    """All that validating needs, compiled: by the key of the pack that read a message, and the words of all findings."""
+    """All that validating needs, compiled: by the key of the pack that read a message, the words of all
+    findings, and the patterns that EDIFACT is decided by.
+    """
 
     packs: Mapping[str, PackChecks]
     texts: Texts
+    matchers: Matchers
 
 
-def prepare_checks(specs: Specs, schemas: Mapping[str, xml.Schema]) -> Checks:
+def prepare_checks(specs: Specs, schemas: Mapping[str, xml.Schema], matchers: Matchers) -> Checks:
     """Compile what the packs check, with the schemas by pack key; raises SpecError for a rule that cannot be run."""
     packs = {
         pack.key: PackChecks(
@@ -61,13 +65,14 @@ def prepare_checks(specs: Specs, schemas: Mapping[str, xml.Schema]) -> Checks:
         )
         for pack in specs.packs
     }
-    return Checks(packs, texts_of(specs, None))
+    return Checks(packs, texts_of(specs, None), matchers)
 
 
-def validate(message: Message, parsed: Parsed, facts: Facts, checks: Checks) -> tuple[Finding, ...]:
+def validate(message: Message, parsed: Parsed, facts: Facts, checks: Checks, told: int = 0) -> tuple[Finding, ...]:
     """Return the findings of one message of a transmission, those that an answer lists first.
 
     Who the transport does not prove to be the sender is told nothing of what is right or wrong or on file.
+    `told` are the faults of EDIFACT in the messages before it, whose number is limited (`edifact.message.counted`).
     """
     own = checks.packs[message.pack] if message.pack else None
     if facts.unproven:
@@ -75,7 +80,7 @@ def validate(message: Message, parsed: Parsed, facts: Facts, checks: Checks) -> 
     else:
         faults = list(envelope_faults(parsed).get(message.ordinal, ()))
         if not _stopped(faults, checks):
-            faults += _faults(message, own, facts, parsed, checks)
+            faults += _faults(message, own, facts, parsed, checks, told)
     return to_findings(faults, message, own.pack if own else None, own.texts if own else checks.texts)
 
 
@@ -84,7 +89,7 @@ def acknowledgement(message: Message, checks: Checks) -> Acknowledgement | None:
     document = message.document
     if not isinstance(document, EdifactDocument) or document.message.identifier[:1] != ("CONTRL",):
         return None
-    if not document.fits and _stopped(list(_edifact(document)), checks):
+    if not document.fits and _stopped(_edifact(document, checks), checks):
         return None
     found = acknowledged(document.message.segments)
     if found is None:
@@ -93,9 +98,11 @@ def acknowledgement(message: Message, checks: Checks) -> Acknowledgement | None:
     return Acknowledgement(found.reference, REJECTED if found.rejected else found.action, error)
 
 
-def _faults(message: Message, own: PackChecks | None, facts: Facts, parsed: Parsed, checks: Checks) -> Iterator[Fault]:
+def _faults(
+    message: Message, own: PackChecks | None, facts: Facts, parsed: Parsed, checks: Checks, told: int
+) -> Iterator[Fault]:
     """Yield every fault of a message: of its syntax alone, or, where that is good, of sender, elements and rules."""
-    syntax = [*_syntax(message, own), *message.faults]
+    syntax = [*_syntax(message, own, checks, told), *message.faults]
     if not any(fault.syntax_error for fault in syntax) and not _stopped(syntax, checks):
         syntax += message.unread()
     yield from syntax
@@ -111,22 +118,22 @@ def _stopped(faults: Iterable[Fault], checks: Checks) -> bool:
 # ------------------------------------------------------------------------------------------------ syntax
 
 
-def _syntax(message: Message, own: PackChecks | None) -> Iterable[Fault]:
+def _syntax(message: Message, own: PackChecks | None, checks: Checks, told: int) -> Iterable[Fault]:
     """Return what is wrong with a message's syntax; nothing is looked for in one that fits."""
     document = message.document
     if isinstance(document, EdifactDocument):
-        return _edifact(document)
+        return _edifact(document, checks, told)
     if own and isinstance(document, xml.XmlDocument) and not document.fits and not message.faults:
         return _xml(message, document, own)
     return ()
 
 
-def _edifact(document: EdifactDocument) -> Iterable[Fault]:
+def _edifact(document: EdifactDocument, checks: Checks, told: int = 0) -> Iterable[Fault]:
     """Return what is wrong with an EDIFACT message; of one whose syntax cannot be read nothing can be told."""
     text = document.message
     if document.fits or not text.interchange.supported:
         return ()
-    return explain_edifact(text, document.profile or document.table, thorough=False)
+    return explain_edifact(text, document.profile or document.table, checks.matchers, told=told)
 
 
 def _xml(message: Message, document: xml.XmlDocument, own: PackChecks) -> list[Fault]:

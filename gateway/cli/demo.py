@@ -21,20 +21,18 @@ from rich.table import Table
 from rich.text import Text
 
 from core.errors import BrokerUnavailable, GatewayError
-from gateway.cli.main import SUFFIXES
+from gateway.cli.check import SUFFIXES
 from gateway.journal import Journal
-from gateway.queues.broker import Broker, Delivery, Letter, open_broker
-from gateway.settings import HOME, Settings, from_environment
+from gateway.queues import Broker, Delivery, Letter, open_broker
+from gateway.settings import SAMPLES, Settings, from_environment
 from routing.partners import inbound_queue, load_partners
-
-SAMPLES = HOME / "samples"
 
 # How long one message's answers may take; the run is for looking, the figures belong to `make bench`.
 PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RunRow:
     """One row of samples/run.csv: what is sent by whom, and what must come back."""
 
     file: str
@@ -56,11 +54,11 @@ class Seen:
     total: Decimal | None
 
 
-def steps(path: Path) -> list[Step]:
+def steps(path: Path) -> list[RunRow]:
     """Return the rows of a run's table."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            Step(
+            RunRow(
                 row["file"],
                 row["partner"],
                 row["verdict"],
@@ -72,7 +70,7 @@ def steps(path: Path) -> list[Step]:
         ]
 
 
-def meets(step: Step, seen: Seen) -> bool:
+def meets(step: RunRow, seen: Seen) -> bool:
     """Tell whether what came back is what the step expects; findings and answers as multisets."""
     return (
         step.verdict == seen.verdict
@@ -82,10 +80,12 @@ def meets(step: Step, seen: Seen) -> bool:
     )
 
 
-def play(broker: Broker, journal: Journal, settings: Settings, folder: Path, told: Console) -> list[tuple[Step, Seen]]:
+def play(
+    broker: Broker, journal: Journal, settings: Settings, folder: Path, told: Console
+) -> list[tuple[RunRow, Seen]]:
     """Send every sample in order, each once the former's answers are there, and keep the answers in the folder."""
     partners = load_partners(settings.partners)
-    played: list[tuple[Step, Seen]] = []
+    played: list[tuple[RunRow, Seen]] = []
     table = steps(SAMPLES / "run.csv")
     for number, step in enumerate(table, 1):
         told.print(f"[{number}/{len(table)}] {step.partner} sends {step.file}", highlight=False)
@@ -101,7 +101,7 @@ def play(broker: Broker, journal: Journal, settings: Settings, folder: Path, tol
         for place, answer in enumerate(answers, 1):
             name = f"{number:02d}-{Path(step.file).name}.{place}-{answer.headers.get('kind', 'answer')}"
             (folder / f"{name}.{SUFFIXES[answer.content_type]}").write_bytes(answer.body)
-        played.append((step, _seen(step, answers, journal)))
+        played.append((step, _seen(answers, journal)))
     return played
 
 
@@ -116,7 +116,7 @@ def _answers(broker: Broker, queue: str, expected: int) -> list[Delivery]:
     return answers
 
 
-def _seen(step: Step, answers: list[Delivery], journal: Journal) -> Seen:
+def _seen(answers: list[Delivery], journal: Journal) -> Seen:
     """Return what the journal and the answers say of a step's message."""
     kinds = tuple(answer.headers.get("kind", "answer") for answer in answers)
     receipts = [answer for answer in answers if answer.headers.get("kind") == "receipt"]
@@ -135,7 +135,7 @@ def _seen(step: Step, answers: list[Delivery], journal: Journal) -> Seen:
     )
 
 
-def _print(played: list[tuple[Step, Seen]], told: Console) -> None:
+def _print(played: list[tuple[RunRow, Seen]], told: Console) -> None:
     """Print the table of the run."""
     table = Table("message", "sender", "kind", "verdict", "findings", "answers", "assessed", "as expected", box=None)
     for step, seen in played:
@@ -156,7 +156,7 @@ def _print(played: list[tuple[Step, Seen]], told: Console) -> None:
 def main() -> int:
     """Run the samples through a gateway of its own; return 0 if every one met its expectation."""
     told = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
-    home = HOME / "run" / "demo"
+    home = Path.cwd() / "run" / "demo"
     folder = home / "answers"
     try:
         if home.exists():
@@ -169,7 +169,7 @@ def main() -> int:
     settings = from_environment()
     with (home / "gateway.log").open("wb") as log:
         command = [sys.executable, "-m", "gateway", "serve", "--with-reference-engine"]
-        service = subprocess.Popen(command, stderr=log, stdout=log, cwd=HOME)  # noqa: S603 - our own interpreter
+        service = subprocess.Popen(command, stderr=log, stdout=log)  # noqa: S603 - our own interpreter
         try:
             played = _play_when_ready(service, settings, folder, told)
         finally:
@@ -183,9 +183,9 @@ def main() -> int:
 
 def _play_when_ready(
     service: subprocess.Popen[bytes], settings: Settings, folder: Path, told: Console
-) -> list[tuple[Step, Seen]]:
+) -> list[tuple[RunRow, Seen]]:
     """Play the samples once the gateway has made its queues; raises GatewayError if it does not start."""
-    from gateway.serve import queues
+    from gateway.supervisor import queue_names
 
     deadline = time.monotonic() + PATIENCE_SECONDS
     with open_broker(settings.broker_url) as broker:
@@ -193,7 +193,7 @@ def _play_when_ready(
             if service.poll() is not None or time.monotonic() > deadline:
                 raise GatewayError(f"the gateway did not start: see {folder.parent / 'gateway.log'}")
             try:
-                if not broker.missing(queues(settings)):
+                if not broker.missing(queue_names(settings)):
                     break
             except BrokerUnavailable:
                 pass

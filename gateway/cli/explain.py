@@ -23,7 +23,7 @@ from gateway import pages, pipeline
 from gateway.catalogue import Listed, in_words, listed_rules
 from gateway.cli.shared import CONFIDENCES, HTML, LANGUAGE, files_with_facts, open_journal, out
 from gateway.desk import replay
-from gateway.desk.explain import Explained, Remark, explain, where
+from gateway.desk.explain import Explained, NumberedFinding, explain, where
 from gateway.journal import RESEND_OF, Journal, Recorded
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
@@ -175,7 +175,7 @@ def _print_explained(one: Explained, lang: str) -> None:
     out.print()
 
 
-def _print_remarks(remarks: Iterable[Remark], lang: str) -> None:
+def _print_remarks(remarks: Iterable[NumberedFinding], lang: str) -> None:
     """Print findings under what they are about."""
     colon = " :" if lang == "fr" else ":"
     for remark in remarks:

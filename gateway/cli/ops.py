@@ -21,7 +21,7 @@ from core.partner import Partner
 from gateway.cli.shared import open_journal
 from gateway.journal import Journal
 from gateway.journal.periods import load_retention, months_before
-from gateway.queues.broker import INTAKE_EXCHANGE
+from gateway.queues.rabbitmq import INTAKE_EXCHANGE
 from gateway.service import now
 from gateway.settings import from_environment
 from routing.partners import inbound_queue, load_partners
@@ -97,6 +97,7 @@ def purge(dry_run: bool) -> None:
     Exit code: 0, or 2 when the journal cannot be written.
     """
     moment, kinds = now(), load_retention()
+    # The chain itself has no period: it is never cut (DECISIONS D20).
     before = {kind: months_before(moment, each.months) for kind, each in kinds.items()}
     with _journal() as journal:
         counts = journal.purge(before, now=moment, rehearse=dry_run)

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 
 from core.calendar import EASTERN, Period
 from core.declaration import Declaration, MessageType
@@ -26,7 +27,7 @@ from gateway import pipeline
 from gateway.desk.trial import TABLES, Trial
 from gateway.journal import Journal
 from gateway.plans import Plans
-from gateway.queues.broker import mask, users_of
+from gateway.queues import mask, users_of
 from gateway.settings import Settings
 from routing.partners import load_partners
 
@@ -58,6 +59,12 @@ VERDICTS: Mapping[str, Bilingual] = {
     "refused": Bilingual("refused", "refusé"),
     "": Bilingual("not there", "absent"),
 }
+
+# What makes queues and tables.
+DECLARE = "run `gateway doctor --declare` or `gateway serve`"
+
+# The width of a table of whole rows in a file or pipe.
+WIDE = 240
 
 # Tables are cut to the terminal; in a file or a pipe they are as wide as a screen may be.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -192,3 +199,24 @@ def plain(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="backslashreplace")
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def folding_table(*headings: str) -> Table:
+    """Return a table that folds what does not fit rather than hide it."""
+    table = Table(box=None)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as the terminal, or, where there is none, wide enough for whole rows."""
+    Console(highlight=False, width=None if Console().is_terminal else WIDE).print(table)
+
+
+def sequence_of(journal: Journal, id_: str) -> int:
+    """Return the sequence of a message by its id; raises GatewayError if there is none."""
+    sequence = journal.sequence_of(id_)
+    if sequence is None:
+        raise GatewayError(f"no message has an id that starts with {id_!r}")
+    return sequence

@@ -21,9 +21,9 @@ from core.partner import Partner
 from gateway import logs
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
 from gateway.plans import Plans, prepare
-from gateway.queues.broker import mask, open_broker
-from gateway.serve import stop_signals
+from gateway.queues import mask, open_broker
 from gateway.settings import Settings, from_environment
+from gateway.supervisor import stop_signals
 from gateway.trade import smoke_broker, smoke_customs
 from gateway.trade.scenario import KIT, Scenario, load_scenario
 from gateway.trade.smoke import START_SECONDS, Result, blank, check_report, digest, folder, gateway_of_our_own, process

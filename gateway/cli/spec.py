@@ -24,7 +24,7 @@ from gateway.catalogue import Listed, as_json, in_words, listed_rules, place_in_
 from gateway.cli.shared import CONFIDENCES, LANGUAGE, SEVERITIES, known_partner
 from gateway.desk.trial import TABLES
 from gateway.plans import prepare
-from gateway.settings import HOME, from_environment
+from gateway.settings import PARTNERS, SAMPLES, from_environment
 from gateway.trade.breaking import faults, faulty
 from gateway.trade.guide import build
 from gateway.trade.maker import Maker
@@ -194,5 +194,5 @@ def guide(folder: Path) -> None:
     """
     settings = from_environment()
     plans = prepare(settings.specs)
-    count = build(plans, folder, HOME / "samples", load_partners(HOME / "samples/partners.toml"))
+    count = build(plans, folder, SAMPLES, load_partners(PARTNERS))
     click.echo(f"{count} pages in {folder}; open {folder / 'index.html'}")

@@ -37,6 +37,7 @@ KINDS = {
     MessageType.UNKNOWN: Bilingual("a message of a kind not known here", "un message d'un genre inconnu ici"),
 }
 
+
 @dataclass(frozen=True)
 class Excerpt:
     """A piece of the sender's text around a place: what stands before it, the place itself, and what follows."""
@@ -48,7 +49,7 @@ class Excerpt:
 
 
 @dataclass(frozen=True)
-class Remark:
+class NumberedFinding:
     """A finding on the page: its number there, and the sender's text around it (None: it has no place)."""
 
     number: int
@@ -57,13 +58,13 @@ class Remark:
 
 
 @dataclass(frozen=True)
-class Row:
+class ExplainedElement:
     """An element of the message: as written (None: not given), what that means, and what is wrong with it."""
 
     element: Element
     written: str | None
     meaning: str
-    remarks: tuple[Remark, ...]
+    remarks: tuple[NumberedFinding, ...]
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Section:
     title: str
     invoice: int
     line: int
-    rows: tuple[Row, ...]
-    remarks: tuple[Remark, ...]
+    rows: tuple[ExplainedElement, ...]
+    remarks: tuple[NumberedFinding, ...]
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Explained:
     heading: str
     summary: str
     verdict: Verdict
-    remarks: tuple[Remark, ...]  # all of them, in the order of the message
-    elsewhere: tuple[Remark, ...]  # those that belong to no element: of the envelope, of the syntax
+    remarks: tuple[NumberedFinding, ...]  # all of them, in the order of the message
+    elsewhere: tuple[NumberedFinding, ...]  # those that belong to no element: of the envelope, of the syntax
     sections: tuple[Section, ...]
     left_out: int  # lines without a finding that are not shown
     judged: Judged
@@ -97,7 +98,7 @@ def explain(judged: Judged, partner: Partner | None, specs: Specs, language: str
     message = judged.message
     lines = message.document.text().splitlines() if judged.findings else []
     remarks = tuple(
-        Remark(number, finding, excerpt(lines, finding.place, finding.value))
+        NumberedFinding(number, finding, excerpt(lines, finding.place, finding.value))
         for number, finding in enumerate(judged.findings, 1)
     )
     pack = next((pack for pack in specs.packs if pack.key == message.pack), None)
@@ -127,12 +128,12 @@ def explain(judged: Judged, partner: Partner | None, specs: Specs, language: str
     )
 
 
-About = Mapping[Address, Sequence[Remark]]
+About = Mapping[Address, Sequence[NumberedFinding]]
 
 
-def _placed(remarks: Sequence[Remark], message: Message, pack: Pack) -> About:
+def _placed(remarks: Sequence[NumberedFinding], message: Message, pack: Pack) -> About:
     """Return the findings by what they are about; a finding of syntax is known by its place alone."""
-    about: dict[Address, list[Remark]] = defaultdict(list)
+    about: dict[Address, list[NumberedFinding]] = defaultdict(list)
     rest = []
     for remark in remarks:
         if remark.finding.address and (remark.finding.address.element or remark.finding.address.invoice):
@@ -183,7 +184,7 @@ def _rows(
     invoice: int,
     line: int,
     language: str,
-) -> Iterator[Row]:
+) -> Iterator[ExplainedElement]:
     """Yield an element's occurrences, or, if it is not given but there is a finding about it, that it is missing."""
     values: Sequence[Value | None] = level.all(element.name) or (None,)
     for number, value in enumerate(values, 1):
@@ -192,7 +193,7 @@ def _rows(
             continue
         written = None if value is None else element.format.write(value)
         meaning = "" if value is None else meaning_of(element, value, level, declaration, specs, language)
-        yield Row(element, written, "" if meaning == written else meaning, found)
+        yield ExplainedElement(element, written, "" if meaning == written else meaning, found)
 
 
 def meaning_of(

@@ -10,7 +10,7 @@ from core.errors import GatewayError
 from core.transmission import stable_id
 from gateway.engine.assess import assess, load_rates
 from gateway.logs import logger
-from gateway.queues.broker import Broker, Delivery, Letter
+from gateway.queues import Broker, Delivery, Letter
 from routing.assessment import read_request, write_result
 from routing.routes import RESULTS
 

@@ -18,19 +18,18 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from gateway.journal import database, desk, evidence, inbox, outbox, replays, results, retention, verdicts
+from gateway.journal import database, evidence, inbox, lists, outbox, replays, results, retention, verdicts
 from gateway.journal.audit import AuditReport, walk
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
-    Case,
+    Arrival,
+    Asked,
     Claimed,
     Claims,
     Conflict,
-    Delivery,
     Due,
     Event,
     Execution,
-    Known,
     Recorded,
     Selection,
     Settlement,
@@ -40,16 +39,15 @@ from gateway.journal.verdicts import RESEND_OF
 
 __all__ = [
     "RESEND_OF",
-    "Case",
+    "Arrival",
+    "Asked",
     "Claimed",
     "Claims",
     "Conflict",
-    "Delivery",
     "Due",
     "Event",
     "Execution",
     "Journal",
-    "Known",
     "Recorded",
     "Selection",
     "Settlement",
@@ -161,7 +159,7 @@ class Journal:
     facts_of = _reads(verdicts.facts_of)
     finish = _writes(verdicts.finish)
     answer_again = _writes(verdicts.answer_again)
-    case = _reads(results.case)
+    asked = _reads(results.asked)
     settle = _writes(results.settle)
 
     # What goes out.
@@ -183,13 +181,13 @@ class Journal:
         """
         return walk(evidence.links(self._read), head)
 
-    # At the desk.
-    list_messages = _reads(desk.list_messages)
-    show = _reads(desk.show)
-    unacknowledged = _reads(desk.unacknowledged)
-    counts = _reads(desk.counts)
-    release_parked = _writes(desk.release_parked)
-    refuse_parked = _writes(desk.refuse_parked)
+    # Lists, one life, figures, and decisions about what is parked.
+    list_messages = _reads(lists.list_messages)
+    show = _reads(lists.show)
+    unacknowledged = _reads(lists.unacknowledged)
+    counts = _reads(lists.counts)
+    release_parked = _writes(lists.release_parked)
+    refuse_parked = _writes(lists.refuse_parked)
 
     # Replays.
     selected = _reads(replays.selected)

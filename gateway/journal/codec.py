@@ -56,11 +56,6 @@ def encode_envelope(envelope: Envelope) -> str:
     return dump({name: getattr(envelope, name) for name in Envelope.__dataclass_fields__})
 
 
-def decode_envelope(text: str) -> Envelope:
-    """Return the envelope that `encode_envelope` wrote."""
-    return Envelope(**json.loads(text))
-
-
 def encode_findings(findings: Iterable[Finding]) -> str:
     """Return findings as canonical JSON: what the sender was told, and where it stands in the sender's bytes."""
     return dump([_finding(finding) for finding in findings])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -10,14 +9,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, bindparam, func, or_, select, tuple_, update
 
 from core import limits
-from core.transmission import Outgoing, stable_id
+from core.transmission import Outgoing, digest_of, stable_id
 from gateway.journal.codec import dump
 from gateway.journal.database import RECEIVING, among, insert_rows, lock
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
 from gateway.journal.rows import AnyRow, claimed_of, in_one_go, key_of, outgoing_row, sent_detail, storable
 from gateway.journal.tables import inbox
-from gateway.journal.values import Claimed, Claims, Delivery
+from gateway.journal.values import Arrival, Claimed, Claims
 
 # The lane of a transmission that holds several declarations: it waits for all before it, all after it wait for it.
 EVERY_LANE = "*"
@@ -73,52 +72,52 @@ CLOSE = (
 )
 
 
-def receive(connection: Connection, deliveries: Sequence[Delivery]) -> list[bool]:
+def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
     """Write transmissions as they came in, with their receipts; tell which were new (the others: redelivered)."""
-    if not deliveries:
+    if not arrivals:
         return []
-    keys = [key_of(delivery.uid) for delivery in deliveries]
+    keys = [key_of(arrival.uid) for arrival in arrivals]
     new: list[bool] = []
     # Numbered in the order of commits: no worker can see a number while a lower one is still to come.
     lock(connection, RECEIVING)
     seen = set(connection.scalars(SEEN, {"uids": keys}))
     last = connection.scalar(LAST) or 0
     rows, receipts, events = [], [], []
-    for key, delivery in zip(keys, deliveries, strict=True):
+    for key, arrival in zip(keys, arrivals, strict=True):
         new.append(key not in seen)
         if key in seen:
             continue
         seen.add(key)
         last += 1
-        digest = hashlib.sha256(delivery.body).hexdigest()
-        partner = key_of(delivery.partner or "")
+        digest = digest_of(arrival.body)
+        partner = key_of(arrival.partner or "")
         rows.append(
             {
                 "sequence": last,
                 "id": stable_id(key),
                 "uid": key,
-                "channel": delivery.channel,
+                "channel": arrival.channel,
                 "partner": partner,
-                "received_at": delivery.received_at,
-                "body": delivery.body,
+                "received_at": arrival.received_at,
+                "body": arrival.body,
                 "digest": digest,
-                "headers": dump(dict(delivery.headers)),
-                "lane": key_of(delivery.lane),
+                "headers": dump(dict(arrival.headers)),
+                "lane": key_of(arrival.lane),
                 "state": "received",
                 "attempts": 0,
             }
         )
-        if delivery.receipt:
-            receipts.append(outgoing_row(delivery.receipt, last, delivery.received_at, None))
+        if arrival.receipt:
+            receipts.append(outgoing_row(arrival.receipt, last, arrival.received_at, None))
         detail = {
             "id": stable_id(key),
             "uid": key,
-            "channel": delivery.channel,
+            "channel": arrival.channel,
             "partner": partner,
-            "bytes": len(delivery.body),
+            "bytes": len(arrival.body),
             "digest": digest,
         }
-        events.append((delivery.received_at, "received", last, detail))
+        events.append((arrival.received_at, "received", last, detail))
     if rows:
         insert_rows(connection, inbox, rows)
         send(connection, receipts)

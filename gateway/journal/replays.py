@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, se
 
 from core.declaration import Nature, VersionFact
 from core.errors import GatewayError
-from core.register import Reference, Register
+from core.register import ACCEPTED, Reference, Register, Request
 from core.transmission import Judged, Outgoing, Verdict
 from gateway.journal.codec import dump, encode_findings
 from gateway.journal.database import among
@@ -56,35 +56,23 @@ VERSIONS_WITH_TIME = (
         and_(message.c.inbox == declaration_version.c.inbox, message.c.ordinal == declaration_version.c.ordinal),
     )
     .where(among(declaration_version.c.transaction_number, "numbers"))
-    .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
+    .order_by(declaration_version.c.transaction_number, declaration_version.c.attempt)
 )
 
-WITHDRAWALS = (
+REQUESTS_WITH_TIME = (
     select(
-        assessment_request.c.id,
-        assessment_request.c.transaction_number,
-        assessment_request.c.version,
+        *(assessment_request.c[name] for name in ("id", "transaction_number", "attempt", "nature")),
         message.c.created_at.label("asked_at"),
     )
     .join(
         message,
         and_(message.c.inbox == assessment_request.c.inbox, message.c.ordinal == assessment_request.c.ordinal),
     )
-    .where(
-        among(message.c.transaction_number, "numbers"),
-        message.c.nature == Nature.WITHDRAWAL.value,
-    )
+    .where(among(assessment_request.c.transaction_number, "numbers"))
 )
 
 SETTLEMENTS = (
-    select(
-        assessment_request.c.id.label("request_id"),
-        assessment_request.c.transaction_number,
-        assessment_request.c.version,
-        assessment_request.c.nature,
-        audit.c.at,
-        audit.c.detail,
-    )
+    select(assessment_request.c.id, assessment_request.c.transaction_number, audit.c.at, audit.c.detail)
     .join(audit, audit.c.subject == assessment_request.c.inbox)
     .where(among(assessment_request.c.transaction_number, "numbers"), audit.c.event == "settled")
     .order_by(audit.c.n)
@@ -96,11 +84,13 @@ TAKEN = (
         interchange_reference.c.reference,
         interchange_reference.c.digest,
         interchange_reference.c.inbox,
+        inbox.c.id,
         func.min(message.c.created_at, type_=message.c.created_at.type).label("accepted_at"),
     )
     .join(message, and_(message.c.inbox == interchange_reference.c.inbox, message.c.verdict == Verdict.ACCEPTED.value))
+    .join(inbox, inbox.c.sequence == interchange_reference.c.inbox)
     .where(THESE_REFERENCES)
-    .group_by(*interchange_reference.c)
+    .group_by(*interchange_reference.c, inbox.c.id)
 )
 
 
@@ -183,55 +173,37 @@ def recorded(connection: Connection, sequences: Sequence[int]) -> list[Recorded]
 def facts_then(
     connection: Connection, asked: Sequence[tuple[Recorded, Iterable[str], Iterable[str]]]
 ) -> list[Register]:
-    """Return, for transmissions with the numbers and references in them, what was known when they were judged.
+    """Return, for transmissions with the numbers and references in them, what was on file when they were judged.
 
     Versions that were accepted before, each with the status that it had then (from the audit chain's settlements);
     the payment due date is the one on file. Of the references only those that were taken by other bytes. For what
-    was never judged it is what is known now.
+    was never judged it is what is on file now.
     """
     wanted = [{key_of(number): number for number in numbers} for _, numbers, _ in asked]
     given = [
-        {(key_of(row.partner or ""), key_of(reference)): reference for reference in references}
+        {(key_of(row.partner or ""), key_of(name)): (row.partner or "", name) for name in references}
         for row, _, references in asked
     ]
-    versions: dict[str, list[AnyRow]] = defaultdict(list)
-    settled: dict[tuple[str, int], list[AnyRow]] = defaultdict(list)
-    asked_for: dict[tuple[str, int], list[AnyRow]] = defaultdict(list)
-    for row in connection.execute(VERSIONS_WITH_TIME, {"numbers": sorted({key for each in wanted for key in each})}):
-        versions[row.transaction_number].append(row)
-    # Only what had a history then needs to know what became of it when.
-    changed = {
-        key
-        for (row, _, _), each in zip(asked, wanted, strict=True)
-        for key in each
-        if any(_before(version.judged_at, row.judged_at) for version in versions[key])
-    }
-    if changed:
-        for row in connection.execute(SETTLEMENTS, {"numbers": sorted(changed)}):
-            detail = json.loads(row.detail)
-            if row.request_id == detail["request"]:
-                settled[row.transaction_number, row.version].append(row)
-        for row in connection.execute(WITHDRAWALS, {"numbers": sorted(changed)}):
-            asked_for[row.transaction_number, row.version].append(row)
+    moments: dict[str, list[datetime]] = defaultdict(list)
+    for (row, _, _), keys in zip(asked, wanted, strict=True):
+        for key in keys:
+            moments[key] += [row.judged_at] if row.judged_at else []
+    lives = _lives(connection, moments)
     pairs = sorted({key for each in given for key in each})
     taken = {(row.partner, row.reference): row for row in connection.execute(TAKEN, {"keys": pairs})}
-    known = []
+    registers = []
     for (asking, _, _), ours, theirs in zip(asked, wanted, given, strict=True):
-        histories = {}
-        for key, number in ours.items():
-            seen = [version for version in versions[key] if _before(version.judged_at, asking.judged_at)]
-            if seen:
-                histories[number] = tuple(_as_of(each, settled, asked_for, asking.judged_at) for each in seen)
-        used = {
-            (asking.partner or "", reference): Reference(taken[key].digest, "", accepted=True)
-            for key, reference in theirs.items()
+        versions = {number: lives[key].at(asking.judged_at) for key, number in ours.items() if key in lives}
+        references = {
+            whose: Reference(taken[key].digest, taken[key].id, True)
+            for key, whose in theirs.items()
             if key in taken
             and taken[key].inbox != asking.sequence
             and taken[key].digest != asking.digest
             and _before(taken[key].accepted_at, asking.judged_at)
         }
-        known.append(Register(histories, used))
-    return known
+        registers.append(Register({number: facts for number, facts in versions.items() if facts}, references))
+    return registers
 
 
 def _before(moment: datetime | None, judged_at: datetime | None) -> bool:
@@ -239,28 +211,54 @@ def _before(moment: datetime | None, judged_at: datetime | None) -> bool:
     return moment is not None and (judged_at is None or moment < judged_at)
 
 
-def _as_of(
-    version: AnyRow,
-    settled: Mapping[tuple[str, int], Sequence[AnyRow]],
-    withdrawals: Mapping[tuple[str, int], Sequence[AnyRow]],
-    judged_at: datetime | None,
-) -> VersionFact:
-    """Return a version with the status that it had when something was judged."""
-    fact = fact_of(version)
-    if judged_at is None:
-        return fact
-    status, key = "accepted", (version.transaction_number, version.version)
-    waiting = {row.id for row in withdrawals.get(key, ()) if _before(row.asked_at, judged_at)}
-    for row in settled.get(key, ()):
-        if datetime.fromisoformat(row.at) >= judged_at:
-            continue
-        became = json.loads(row.detail)["status"]
-        granted = row.nature != Nature.WITHDRAWAL.value or became == "withdrawn"
-        if granted and status != "withdrawn":
-            status = became
-        if became != "pending":
-            waiting.discard(row.request_id)
-    return replace(fact, status=status, withdrawal=bool(waiting))
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """What happened under one transaction number: its versions, the requests about them, the engine's word on these."""
+
+    number: str
+    versions: list[AnyRow] = field(default_factory=list)
+    requests: list[tuple[datetime, str, Request]] = field(default_factory=list)
+    settled: list[tuple[datetime, str, str]] = field(default_factory=list)
+
+    def at(self, moment: datetime | None) -> tuple[VersionFact, ...]:
+        """Return the versions that were on file at a moment, as they were then; None is now."""
+        if moment is None:
+            return tuple(map(fact_of, self.versions))
+        requests = {id_: request for asked_at, id_, request in self.requests if asked_at < moment}
+        asked_for = {request.attempt for request in requests.values() if request.nature is Nature.WITHDRAWAL}
+        facts = tuple(
+            replace(fact_of(row), status=ACCEPTED, withdrawal=row.attempt in asked_for)
+            for row in self.versions
+            if row.judged_at < moment
+        )
+        register = Register({self.number: facts}, requests=requests)
+        for at, id_, status in self.settled:
+            if at < moment:
+                register = register.settled(id_, status)
+        return register.attempts(self.number)
+
+
+def _lives(connection: Connection, moments: Mapping[str, Sequence[datetime]]) -> dict[str, _Life]:
+    """Return what happened under transaction numbers, of each of which these moments are asked for."""
+    lives: dict[str, _Life] = {}
+    for row in connection.execute(VERSIONS_WITH_TIME, {"numbers": sorted(moments)}):
+        lives.setdefault(row.transaction_number, _Life(row.transaction_number)).versions.append(row)
+    # Only what had a history then needs to know what became of it when.
+    changed = {
+        number
+        for number, life in lives.items()
+        if any(row.judged_at < max(moments[number], default=row.judged_at) for row in life.versions)
+    }
+    if not changed:
+        return lives
+    for row in connection.execute(REQUESTS_WITH_TIME, {"numbers": sorted(changed)}):
+        request = Request(row.transaction_number, row.attempt, Nature(row.nature), ACCEPTED)
+        lives[row.transaction_number].requests.append((row.asked_at, row.id, request))
+    for row in connection.execute(SETTLEMENTS, {"numbers": sorted(changed)}):
+        detail = json.loads(row.detail)
+        if row.id == detail["request"]:
+            lives[row.transaction_number].settled.append((datetime.fromisoformat(row.at), row.id, detail["status"]))
+    return lives
 
 
 def keep_execution(connection: Connection, done: Execution, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""What the engine said: the case behind its request, and what a result settles."""
+"""What the engine said: what its request asked, and what a result settles."""
 
 from __future__ import annotations
 
@@ -7,85 +7,88 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 
 from core.declaration import Nature
-from core.transmission import Received, Syntax
-from gateway.journal.codec import decode_envelope
+from core.register import may_settle, reaches
+from core.transmission import Received
 from gateway.journal.database import among
 from gateway.journal.evidence import chain
 from gateway.journal.inbox import close, still_held
 from gateway.journal.outbox import send
 from gateway.journal.rows import AnyRow, fact_of, outgoing_row, sent_detail, storable
-from gateway.journal.tables import assessment_request, declaration_version, inbox, message
-from gateway.journal.values import Case, Claimed, Settlement
+from gateway.journal.tables import assessment_request, declaration_version, inbox
+from gateway.journal.values import Asked, Claimed, Settlement
 from gateway.journal.verdicts import WITHDRAWAL_ASKED
 
 ASKED = (
+    select(
+        declaration_version,
+        WITHDRAWAL_ASKED,
+        assessment_request.c.ordinal.label("asked_ordinal"),
+        assessment_request.c.nature.label("asked_nature"),
+        inbox.c.id,
+        inbox.c.partner.label("sender"),
+        inbox.c.body,
+        inbox.c.received_at,
+        inbox.c.digest,
+    )
+    .select_from(assessment_request)
+    .join(
+        declaration_version,
+        and_(
+            declaration_version.c.transaction_number == assessment_request.c.transaction_number,
+            declaration_version.c.attempt == assessment_request.c.attempt,
+        ),
+    )
+    .join(inbox, inbox.c.sequence == assessment_request.c.inbox)
+    .where(assessment_request.c.id == bindparam("request"))
+)
+
+REQUESTS = (
     select(assessment_request)
     .where(among(assessment_request.c.id, "ids"))
     .order_by(assessment_request.c.id)
     .with_for_update()
 )
 
+# Held to the end, in one order: two results about one version wait for each other.
+VERSIONS = (
+    select(*(declaration_version.c[name] for name in ("transaction_number", "attempt", "nature", "status")))
+    .where(among(declaration_version.c.transaction_number, "numbers"))
+    .order_by(declaration_version.c.transaction_number, declaration_version.c.attempt)
+    .with_for_update()
+)
 
-def case(connection: Connection, request_id: str) -> Case | None:
-    """Return the message behind a request to the engine, None if there is no such request."""
-    row = connection.execute(
-        select(
-            declaration_version,
-            WITHDRAWAL_ASKED,
-            assessment_request.c.ordinal.label("asked_ordinal"),
-            assessment_request.c.nature.label("asked_nature"),
-            message.c.syntax,
-            message.c.envelope,
-            inbox.c.id,
-            inbox.c.partner.label("sender"),
-            inbox.c.body,
-            inbox.c.received_at,
-        )
-        .select_from(assessment_request)
-        .join(
-            declaration_version,
-            and_(
-                declaration_version.c.transaction_number == assessment_request.c.transaction_number,
-                declaration_version.c.version == assessment_request.c.version,
-            ),
-        )
-        .join(inbox, inbox.c.sequence == assessment_request.c.inbox)
-        .join(
-            message,
-            and_(
-                message.c.inbox == assessment_request.c.inbox,
-                message.c.ordinal == assessment_request.c.ordinal,
-            ),
-        )
-        .where(assessment_request.c.id == request_id)
-    ).one_or_none()
+
+def asked(connection: Connection, request_id: str) -> Asked | None:
+    """Return what a request to the engine asked, None if there is no such request."""
+    row = connection.execute(ASKED, {"request": request_id}).one_or_none()
     if row is None:
         return None
-    return Case(
-        row.transaction_number,
+    return Asked(
         replace(fact_of(row), nature=Nature(row.asked_nature)),
-        Received(row.id, row.sender or None, row.body, row.received_at),
+        Received(row.id, row.sender or None, row.body, row.received_at, row.digest),
         row.asked_ordinal,
-        Syntax(row.syntax),
-        decode_envelope(row.envelope),
     )
 
 
 def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *, now: datetime) -> list[bool]:
     """Write the engine's results with the answers they cause, and tell which took effect.
 
-    False for a repeat, an unknown request (noted, nothing is sent) or a lost lease. The result is kept as it
-    came. A request is settled once, a pending one again. A withdrawal that the engine does not grant leaves its
-    version as it was, and no later result brings a withdrawn version back.
+    False for a repeat, an unknown request (noted, nothing is sent) or a lost lease. The result is kept as it came;
+    what it changes is the register's to say.
     """
     applied: set[int] = set()
     held = still_held(connection, [row for row, _ in done])
-    asked = sorted({settlement.request_id for _, settlement in done})
-    requests = {row.id: row for row in connection.execute(ASKED, {"ids": asked})}
+    ids = sorted({settlement.request_id for _, settlement in done})
+    requests = {row.id: row for row in connection.execute(REQUESTS, {"ids": ids})}
     status = {request: row.status for request, row in requests.items()}
+    numbers = sorted({request.transaction_number for request in requests.values()})
+    versions = {
+        (row.transaction_number, row.attempt): (Nature(row.nature), row.status)
+        for row in connection.execute(VERSIONS, {"numbers": numbers})
+    }
     outgoing: list[dict[str, Any]] = []
     events: list[tuple[datetime, str, int | None, object]] = []
     closed: list[tuple[Claimed, str, str | None]] = []
@@ -93,7 +96,7 @@ def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *
         if row.sequence not in held:
             continue
         request = requests.get(settlement.request_id)
-        if request is None or not _may_settle(status[request.id], settlement.status):
+        if request is None or not may_settle(status[request.id], settlement.status):
             note = "repeats a result" if request else "answers no request of ours"
             closed.append((row, "done", note))
             events.append((now, "ignored", row.sequence, {"request": settlement.request_id, "why": note}))
@@ -108,7 +111,10 @@ def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *
                 settled_at=now,
             )
         )
-        _settle_version(connection, request, settlement)
+        key = request.transaction_number, request.attempt
+        if key in versions and reaches(Nature(request.nature), settlement.status, *versions[key]):
+            versions[key] = versions[key][0], settlement.status
+            _settle_version(connection, request, settlement)
         outgoing += [outgoing_row(item, request.inbox, now, request.ordinal) for item in settlement.outgoing]
         closed.append((row, "done", None))
         detail = {
@@ -128,15 +134,8 @@ def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *
     return [row.sequence in applied for row, _ in done]
 
 
-def _may_settle(status: str, wanted: str) -> bool:
-    """Tell whether a result still changes a request: the first does, and the one that ends a review."""
-    return status == "accepted" or (status == "pending" and wanted != "pending")
-
-
 def _settle_version(connection: Connection, request: AnyRow, settlement: Settlement) -> None:
     """Set the version that a request was about to what the engine made of it."""
-    if request.nature == Nature.WITHDRAWAL and settlement.status != "withdrawn":
-        return
     values: dict[str, Any] = {"status": settlement.status}
     if settlement.payment_due:
         values["payment_due"] = settlement.payment_due
@@ -144,8 +143,7 @@ def _settle_version(connection: Connection, request: AnyRow, settlement: Settlem
         update(declaration_version)
         .where(
             declaration_version.c.transaction_number == request.transaction_number,
-            declaration_version.c.version == request.version,
-            declaration_version.c.status != "withdrawn",
+            declaration_version.c.attempt == request.attempt,
         )
         .values(values)
     )

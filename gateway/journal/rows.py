@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from datetime import datetime
@@ -12,7 +11,7 @@ from sqlalchemy import Row
 
 from core import limits
 from core.declaration import Nature, VersionFact
-from core.transmission import Judged, Outcome, Outgoing, Syntax, stable_id
+from core.transmission import Judged, Outcome, Outgoing, Syntax, digest_of, stable_id
 from gateway.journal.codec import decode_declaration, encode_declaration, encode_envelope, encode_findings
 from gateway.journal.values import Claimed, Recorded
 
@@ -37,7 +36,7 @@ def key_of(value: str) -> str:
     clean = storable(value)
     if len(clean) <= KEY_CHARACTERS:
         return clean
-    return f"{clean[: KEY_CHARACTERS - 65]}#{hashlib.sha256(clean.encode()).hexdigest()}"
+    return f"{clean[: KEY_CHARACTERS - 65]}#{digest_of(clean.encode())}"
 
 
 def in_one_go(sizes: Iterable[tuple[int, int]], most: int = limits.BATCH_BYTES) -> list[int]:
@@ -71,17 +70,18 @@ def claimed_of(row: AnyRow) -> Claimed:
 
 
 def fact_of(row: AnyRow) -> VersionFact:
-    """Return the accepted version of a row."""
+    """Return the accepted version of a row; whether its withdrawal is asked for stands beside it."""
     return VersionFact(
-        row.version,
-        row.partner,
-        Nature(row.nature),
-        row.status,
-        decode_declaration(row.declaration),
-        row.accepted_at,
-        row.payment_due,
-        row.created_by_cbsa,
-        bool(row.withdrawal),
+        version=row.version,
+        partner=row.partner,
+        nature=Nature(row.nature),
+        status=row.status,
+        declaration=decode_declaration(row.declaration),
+        accepted_at=row.accepted_at,
+        payment_due=row.payment_due,
+        created_by_cbsa=row.created_by_cbsa,
+        withdrawal=bool(row.withdrawal),
+        attempt=row.attempt,
     )
 
 
@@ -119,6 +119,7 @@ def version_row(row: Claimed, judged: Judged, effect: VersionFact) -> dict[str, 
         raise ValueError("an effect without a transaction number")
     return {
         "transaction_number": key_of(number),
+        "attempt": effect.attempt,
         "version": effect.version,
         "partner": effect.partner,
         "inbox": row.sequence,
@@ -150,7 +151,7 @@ def outgoing_row(item: Outgoing, sequence: int, now: datetime, ordinal: int | No
 
 def sent_detail(item: Outgoing) -> dict[str, object]:
     """Return what the audit chain keeps of something to be sent."""
-    return {"id": item.id, "kind": item.kind, "digest": hashlib.sha256(item.body).hexdigest()}
+    return {"id": item.id, "kind": item.kind, "digest": digest_of(item.body)}
 
 
 def judged_detail(outcome: Outcome, specs: str) -> dict[str, object]:

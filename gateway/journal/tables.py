@@ -113,12 +113,14 @@ message = Table(
     Index("message_transaction_number", "transaction_number"),
 )
 
-# Every accepted version of a declaration: the effect that a message may have only once.
+# Every version of a declaration that we accepted: the effect that a message may have only once. A version that the
+# engine refused may be sent again under its number; each attempt has its own row.
 declaration_version = Table(
     "declaration_version",
     metadata,
     Column("transaction_number", Text, primary_key=True),
-    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
     Column("partner", Text, nullable=False),
     Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),
     Column("ordinal", Integer, nullable=False),
@@ -137,6 +139,7 @@ assessment_request = Table(
     metadata,
     Column("id", String(32), primary_key=True),  # the message id that the engine repeats
     Column("transaction_number", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
     Column("version", Integer, nullable=False),
     Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),
     Column("ordinal", Integer, nullable=False),
@@ -145,9 +148,10 @@ assessment_request = Table(
     Column("result", Text),  # as it came
     Column("settled_at", Instant),
     Index("assessment_request_inbox", "inbox"),
+    Index("assessment_request_version", "transaction_number", "attempt"),
 )
 
-# The first transmission under each of a sender's references: resends and duplicates are told by it.
+# The transmission that each of a sender's references belongs to: resends and duplicates are told by it.
 interchange_reference = Table(
     "interchange_reference",
     metadata,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from core.declaration import VersionFact
-from core.envelope import Envelope
 from core.errors import GatewayError
-from core.transmission import Outcome, Outgoing, Received, Syntax
+from core.transmission import Outcome, Outgoing, Received
 
 
 class Conflict(GatewayError):
@@ -18,7 +17,7 @@ class Conflict(GatewayError):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Arrival:
     """One transmission handed over by a transport, not yet in the journal.
 
     `uid` is the transport's id, the same at every redelivery; `channel` is partner or assessment; `lane` the
@@ -55,7 +54,7 @@ class Claimed:
     @property
     def received(self) -> Received:
         """The transmission as the pipeline takes it."""
-        return Received(self.id, self.partner, self.body, self.received_at)
+        return Received(self.id, self.partner, self.body, self.received_at, self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +66,6 @@ class Claims:
 
     def __bool__(self) -> bool:
         return bool(self.work or self.exhausted)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the journal knows for judging, as model.Facts wants it.
-
-    `first` gives the inbox id of the transmission that a reference belongs to, `free` the references under which
-    nothing was accepted: they belong to the last transmission that carried them, until one of another's is accepted.
-    """
-
-    histories: Mapping[str, tuple[VersionFact, ...]] = field(default_factory=dict)
-    references: Mapping[str, str] = field(default_factory=dict)
-    first: Mapping[str, str] = field(default_factory=dict)
-    free: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +82,15 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """The message behind a request to the engine: the version that it is about, and where the request came from.
+class Asked:
+    """What a request to the engine asked: the version that it is about, and the message that it came from.
 
     `fact.nature` is what was asked for; a withdrawal's `received` and `ordinal` are the withdrawal's own.
     """
 
-    transaction_number: str
     fact: VersionFact
     received: Received
     ordinal: int
-    syntax: Syntax
-    envelope: Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +140,7 @@ class Recorded:
     @property
     def received(self) -> Received:
         """The transmission as the pipeline takes it."""
-        return Received(self.id, self.partner, self.body, self.received_at)
+        return Received(self.id, self.partner, self.body, self.received_at, self.digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ from sqlalchemy import Connection, Table, bindparam, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.declaration import Nature, VersionFact
-from core.register import Reference, Register
+from core.register import UNDECIDED, Reference, Register
 from core.transmission import Acknowledgement, Outcome, Verdict
 from gateway.journal.database import among, among_pairs, insert_rows
 from gateway.journal.evidence import chain
@@ -48,16 +47,14 @@ CONTROL_REFERENCE = re.compile("[0-9a-f]{14}")
 # How the note of a resend begins.
 RESEND_OF = "resend of "
 
-# Whether a request to withdraw a version waits for the engine; by way of the message, whose number has an index.
+# Whether a request to withdraw a version waits for the engine.
 WITHDRAWAL_ASKED = (
     exists()
     .where(
-        message.c.transaction_number == declaration_version.c.transaction_number,
-        message.c.nature == Nature.WITHDRAWAL.value,
-        assessment_request.c.inbox == message.c.inbox,
-        assessment_request.c.ordinal == message.c.ordinal,
-        assessment_request.c.version == declaration_version.c.version,
-        assessment_request.c.status.in_(("accepted", "pending")),
+        assessment_request.c.transaction_number == declaration_version.c.transaction_number,
+        assessment_request.c.attempt == declaration_version.c.attempt,
+        assessment_request.c.nature == Nature.WITHDRAWAL.value,
+        assessment_request.c.status.in_(sorted(UNDECIDED)),
     )
     .correlate(declaration_version)
     .label("withdrawal")
@@ -65,12 +62,12 @@ WITHDRAWAL_ASKED = (
 VERSIONS = (
     select(declaration_version, WITHDRAWAL_ASKED)
     .where(among(declaration_version.c.transaction_number, "numbers"))
-    .order_by(declaration_version.c.transaction_number, declaration_version.c.version)
+    .order_by(declaration_version.c.transaction_number, declaration_version.c.attempt)
 )
 
-VERSION_ON_FILE = select(declaration_version.c.version).where(
-    declaration_version.c.transaction_number == bindparam("wanted"),
-    declaration_version.c.version == bindparam("number"),
+VERSION_ON_FILE = select(declaration_version.c.attempt).where(
+    declaration_version.c.transaction_number == bindparam("number"),
+    declaration_version.c.attempt == bindparam("wanted"),
 )
 
 THESE_REFERENCES = among_pairs(interchange_reference.c.partner, interchange_reference.c.reference, "keys")
@@ -101,7 +98,7 @@ USED = (
 def facts(
     connection: Connection, partner: str | None, transaction_numbers: Iterable[str], references: Iterable[str]
 ) -> Register:
-    """Return the accepted versions of the transaction numbers and the earlier uses of the partner's references."""
+    """Return what is on file of the transaction numbers and of the partner's references."""
     return facts_of(connection, [(partner, transaction_numbers, references)])[0]
 
 
@@ -111,26 +108,23 @@ def facts_of(
     """Return `facts` for several transmissions at once: on PostgreSQL the round trips are what takes the time."""
     numbers = [{key_of(number): number for number in wanted} for _, wanted, _ in asked]
     given = [
-        {(key_of(partner or ""), key_of(reference)): reference for reference in wanted} for partner, _, wanted in asked
+        {(key_of(partner or ""), key_of(reference)): (partner or "", reference) for reference in wanted}
+        for partner, _, wanted in asked
     ]
-    histories: dict[str, list[VersionFact]] = defaultdict(list)
+    versions: dict[str, list[VersionFact]] = defaultdict(list)
     for row in connection.execute(VERSIONS, {"numbers": sorted({key for wanted in numbers for key in wanted})}):
-        histories[row.transaction_number].append(fact_of(row))
+        versions[row.transaction_number].append(fact_of(row))
     used = _used(connection, {key for wanted in given for key in wanted})
     return [
         Register(
+            {number: tuple(versions[key]) for key, number in ours.items() if key in versions},
             {
-                number: tuple(replace(fact, attempt=n) for n, fact in enumerate(histories[key], 1))
-                for key, number in ours.items()
-                if key in histories
-            },
-            {
-                (partner or "", reference): Reference(used[key].digest, used[key].id, bool(used[key].accepted))
-                for key, reference in theirs.items()
+                whose: Reference(used[key].digest, used[key].id, bool(used[key].accepted))
+                for key, whose in theirs.items()
                 if key in used
             },
         )
-        for (partner, _, _), ours, theirs in zip(asked, numbers, given, strict=True)
+        for ours, theirs in zip(numbers, given, strict=True)
     ]
 
 
@@ -212,11 +206,11 @@ def _take_versions(connection: Connection, kept: Sequence[tuple[Claimed, Outcome
                 continue
             values = version_row(row, judged, judged.effect)
             if judged.message.ordinal in asked:
-                shared = ("transaction_number", "version", "inbox", "ordinal", "nature", "status")
+                shared = ("transaction_number", "attempt", "version", "inbox", "ordinal", "nature", "status")
                 requests.append({name: values[name] for name in shared} | {"id": asked[judged.message.ordinal]})
-            key = values["transaction_number"], values["version"]
+            key = values["transaction_number"], values["attempt"]
             if judged.effect.nature is Nature.WITHDRAWAL:
-                on_file = {"wanted": key[0], "number": key[1]}
+                on_file = {"number": key[0], "wanted": key[1]}
                 if key in rows or connection.execute(VERSION_ON_FILE, on_file).first():
                     continue
             if key in rows:

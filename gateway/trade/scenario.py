@@ -1,4 +1,7 @@
-"""Scenarios of the smoke test: what is sent and what must come back, as TOML; the same steps hold for both roles."""
+"""Scenarios of the smoke test: what is sent and what must come back, as TOML.
+
+The same steps hold for both roles (DECISIONS D14).
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ import msgspec
 
 from core.errors import GatewayError
 from core.findings import Bilingual
-from gateway.settings import HOME
+from gateway.settings import SAMPLES
 
-KIT = HOME / "samples/conformance/kit.toml"
+KIT = SAMPLES / "conformance" / "kit.toml"
 
 Send = Literal["declaration", "correction", "withdraw", "mended", "again", "many", "file"]
 Kind = Literal["receipt", "accepted", "refused", "assessed", "pending", "engine-refused", "technical"]
@@ -76,7 +79,7 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step: Annotated[list[Step], msgspec.Meta(min_length=1)]
 
 
-class Remark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Hint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a finding, unlooked-for, says of the system that sent the message."""
 
     codes: list[str]
@@ -88,7 +91,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     title: Words
     stage: Annotated[list[Stage], msgspec.Meta(min_length=1)]
-    remark: list[Remark] = []
+    remark: list[Hint] = []
     digest: str = ""
     folder: str = ""
 
@@ -153,5 +156,5 @@ def unmet_codes(wanted: Iterable[str], found: Iterable[str]) -> list[str]:
 
 def remark_on(codes: Iterable[str], scenario: Scenario) -> Bilingual | None:
     """Return the scenario's remark on the first of the codes that it speaks of."""
-    by_code: Mapping[str, Remark] = {code: remark for remark in scenario.remark for code in remark.codes}
+    by_code: Mapping[str, Hint] = {code: remark for remark in scenario.remark for code in remark.codes}
     return next((by_code[code].text.both() for code in codes if code in by_code), None)

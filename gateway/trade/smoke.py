@@ -19,8 +19,8 @@ import msgspec
 
 from core.errors import BrokerUnavailable, GatewayError
 from core.findings import Bilingual
-from gateway.queues.broker import open_broker
-from gateway.settings import HOME, Settings
+from gateway.queues import open_broker
+from gateway.settings import Settings
 from gateway.trade.scenario import Scenario, Step, Words
 
 # How long a gateway of our own may take to start.
@@ -28,8 +28,11 @@ START_SECONDS = 60.0
 
 State = Literal["passed", "failed", "missing"]
 
+# Where progress is told, in both languages.
+Say = Callable[[Bilingual], None]
 
-class Line(msgspec.Struct, kw_only=True):
+
+class StepResult(msgspec.Struct, kw_only=True):
     """One step's result; `sentence` says why it did not pass. `subject` is the transaction number and version."""
 
     id: str
@@ -46,7 +49,7 @@ class StageResult(msgspec.Struct):
     """A stage's results."""
 
     title: Words
-    lines: list[Line]
+    lines: list[StepResult]
 
     @property
     def passed(self) -> bool:
@@ -83,7 +86,7 @@ class Result(msgspec.Struct, kw_only=True):
         """Return the number of the first stage that did not pass, None if all did."""
         return next((number for number, stage in enumerate(self.stages, 1) if not stage.passed), None)
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[StepResult]:
         """Yield every step's result."""
         for stage in self.stages:
             yield from stage.lines
@@ -92,7 +95,7 @@ class Result(msgspec.Struct, kw_only=True):
 def blank(scenario: Scenario) -> list[StageResult]:
     """Return the results of a scenario in which nothing has happened yet."""
     return [
-        StageResult(stage.title, [Line(id=step.id, title=step.title) for step in stage.step])
+        StageResult(stage.title, [StepResult(id=step.id, title=step.title) for step in stage.step])
         for stage in scenario.stage
     ]
 
@@ -130,7 +133,7 @@ def gateway_of_our_own(settings: Settings, stopping: Callable[[], bool] = lambda
 
     Raises GatewayError if it does not start, and when `stopping` tells that it is not to.
     """
-    from gateway.serve import queues
+    from gateway.supervisor import queue_names
 
     with folder() as home:
         own = replace(
@@ -146,7 +149,7 @@ def gateway_of_our_own(settings: Settings, stopping: Callable[[], bool] = lambda
                     if service.poll() is not None or time.monotonic() > deadline:
                         raise GatewayError(f"the gateway did not start: {_last_line(home / 'gateway.log')}")
                     try:
-                        if not broker.missing(queues(own)):
+                        if not broker.missing(queue_names(own)):
                             break
                     except BrokerUnavailable:
                         pass
@@ -165,7 +168,8 @@ def process(command: list[str], settings: Settings, log: Path) -> Iterator[subpr
         "GATEWAY_LOG": "text",
     }
     with log.open("wb") as told:
-        started = subprocess.Popen(command, stdout=told, stderr=told, cwd=HOME, env=environment)  # noqa: S603 - ours
+        # In a folder without modules: `python -m` imports from the current one first.
+        started = subprocess.Popen(command, stdout=told, stderr=told, cwd=log.parent, env=environment)  # noqa: S603 - ours
         try:
             yield started
         finally:

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from core.declaration import MessageType
 from core.findings import Bilingual
 from core.partner import Partner
-from core.transmission import Message, Received, Verdict, stable_id
+from core.transmission import Received, Verdict, stable_id
 from gateway import pipeline, service
 from gateway.engine.assess import assess, load_rates
-from gateway.journal import Delivery, Journal
+from gateway.journal import Arrival, Journal
 from gateway.plans import Plans
-from gateway.queues.broker import Broker, Intake, Letter
-from gateway.trade.replies import in_words
-from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
-from gateway.trade.smoke import Line, Result, blank, words
-from responses.business import printable
+from gateway.queues import Broker, Intake, Letter
+from gateway.trade import smoke_score
+from gateway.trade.scenario import Scenario
+from gateway.trade.smoke import Result, Say, blank, words
+from gateway.trade.smoke_score import Arrived, Score
 from routing.assessment import read_request, write_result
 from routing.partners import inbound_queue
 from routing.routes import for_tests, load_routes
@@ -46,72 +44,8 @@ GONE_SECONDS = 1.0
 # The route table's queues for test messages: what goes to any other is not passed on at all.
 TEST_QUEUES = for_tests(load_routes())
 
-TYPES = {
-    "declaration": (MessageType.DECLARATION,),
-    "many": (MessageType.DECLARATION,),
-    "correction": (MessageType.CORRECTION,),
-    "withdraw": (MessageType.WITHDRAW,),
-    "mended": (MessageType.DECLARATION, MessageType.CORRECTION),
-}
 
-# Types of messages and natures of changes in French.
-FRENCH = {
-    "declaration": "déclaration",
-    "correction": "correction",
-    "adjustment": "rajustement",
-    "withdraw": "demande de retrait",
-    "withdrawal": "retrait",
-    "original": "déclaration originale",
-    "unknown": "message inconnu",
-    "": "inconnu",
-}
-
-Say = Callable[[Bilingual], None]
-
-
-@dataclass
-class Arrived:
-    """One message of the partner's, judged; `taken` is how many answers had been taken when it came."""
-
-    id: str
-    digest: str
-    message: Message
-    verdict: str
-    codes: tuple[str, ...]
-    texts: tuple[Bilingual, ...]
-    nature: str | None
-    taken: int
-
-    @property
-    def number(self) -> str:
-        """Return the transaction number, empty if there is none to be read."""
-        return (self.message.declaration and self.message.declaration.transaction_number) or ""
-
-    @property
-    def subject(self) -> str:
-        """Return transaction number and version."""
-        declaration = self.message.declaration
-        return f"{self.number or '?'}:{(declaration and declaration.version) or '?'}"
-
-    @property
-    def reference(self) -> str:
-        """Return the sender's reference, in which the outcome is chosen."""
-        return (self.message.declaration and self.message.declaration.text("functional_reference")) or ""
-
-
-@dataclass
-class Score:
-    """What has come of one step: the message that meets it, or the nearest one that did not, and why."""
-
-    step: Step
-    line: Line
-    claim: Arrived | None = None
-    after: int = 0  # answers sent before the claim: a repeat is answered from here on
-    near: tuple[int, Bilingual] = (-1, Bilingual("", ""))
-    volume: list[Arrived] = field(default_factory=list)
-
-
-class Desk:
+class Customs:
     """Customs at one partner's queue: the service's own steps, an engine in the same process, and the score."""
 
     def __init__(
@@ -207,7 +141,7 @@ class Desk:
         ready = []
         while self._late and self._late[0][0] <= time.monotonic():
             _, uid, body = heapq.heappop(self._late)
-            ready.append(Delivery(uid, "assessment", None, body, {}, service.now(), lane=uid))
+            ready.append(Arrival(uid, "assessment", None, body, {}, service.now(), lane=uid))
         if ready:
             self.journal.receive(ready)
             while service.work(self.journal, self.plans, {self.partner.id: self.partner}, "customs"):
@@ -275,13 +209,14 @@ class Desk:
         for score in self._here():
             if score.claim:
                 continue
-            unfit = self._unfit(score, arrived)
-            if unfit is None:
+            was_read = partial(self._was_read, arrived=arrived)
+            why = smoke_score.unfit(score.step, arrived, self._subject(score), self.scenario, was_read)
+            if why is None:
                 self._take(score, arrived)
                 return
-            nearest = max(nearest, unfit, key=lambda each: each[0])
-            if unfit[0] >= score.near[0]:
-                score.near = unfit
+            nearest = max(nearest, why, key=lambda each: each[0])
+            if why[0] >= score.near[0]:
+                score.near = why
         self.unmet.append(nearest[1])
 
     def _take(self, score: Score, arrived: Arrived) -> None:
@@ -293,27 +228,12 @@ class Desk:
             return
         score.volume.append(arrived)
         score.line.subject = ""
-        good = sum(each.verdict == Verdict.ACCEPTED for each in score.volume)
-        count = step.count or 1
-        if len(score.volume) < count:
+        if len(score.volume) < (step.count or 1):
             return
         score.claim = arrived
-        if good < step.good * count:
-            codes = Counter(code for each in score.volume for code in set(each.codes))
-            shown = ", ".join(f"{code} ({number})" for code, number in codes.most_common(5))
-            self._fail(
-                score,
-                Bilingual(
-                    f"{good} of {count} declarations ({good / count:.0%}) were free of faults; at least "
-                    f"{step.good:.0%} must be: {shown}.",
-                    f"{good} déclarations sur {count} ({_percent(good / count)}) étaient sans faute; il en faut au "
-                    f"moins {_percent(step.good)} : {shown}.",
-                ),
-            )
+        if too_faulty := smoke_score.faults_of_volume(step, score.volume):
+            score.line.state, score.line.sentence = "failed", words(too_faulty)
             self.over = True
-
-    def _fail(self, score: Score, why: Bilingual) -> None:
-        score.line.state, score.line.sentence = "failed", words(why)
 
     def _repeated(self, answer: str, place: int) -> None:
         """Note that the answers of a transmission had to be sent again: its bytes came once more."""
@@ -328,13 +248,7 @@ class Desk:
                 score.after = place
                 score.line.subject = arrived[0].subject
             elif score.step.send == "mended":
-                score.near = (
-                    9,
-                    Bilingual(
-                        f"The refused bytes of {subject.subject} came again: the refusal was not understood.",
-                        f"Les octets refusés de {subject.subject} sont revenus : le refus n'a pas été compris.",
-                    ),
-                )
+                score.near = smoke_score.repeated_refusal(subject)
 
     def _subject(self, score: Score) -> Arrived | None:
         """Return the message that a step is about: what met the step that it names."""
@@ -365,65 +279,6 @@ class Desk:
         if set(score.step.expect) <= taken:
             score.line.state = "passed"
 
-    def _unfit(self, score: Score, arrived: Arrived) -> tuple[int, Bilingual] | None:
-        """Return how near a message comes to a step without meeting it, and why; None when it meets it."""
-        step, message, declaration = score.step, arrived.message, arrived.message.declaration
-        subject = self._subject(score)
-        refusal = "refused" in step.expect
-        if step.send == "again":
-            return 0, Bilingual("Other bytes came.", "D'autres octets sont venus.")
-        types = TYPES.get(step.send, tuple(MessageType))
-        if message.type not in types and not (message.type is MessageType.UNKNOWN and arrived.codes):
-            return 0, Bilingual(f"A {message.type} came.", f"Venu : {FRENCH[message.type]}.")
-        if message.envelope.test is False and message.type in types:
-            return 4, Bilingual(
-                f"{arrived.subject} is not marked as a test; it went to no engine and does not count.",
-                f"{arrived.subject} ne porte pas l'indicateur de test; aucun moteur ne l'a reçu et il ne compte pas.",
-            )
-        if step.send == "many":
-            return None
-        cad_type = declaration.text("cad_type") if declaration else None
-        if step.cad_type and cad_type and cad_type != step.cad_type:
-            return 1, Bilingual(f"A CAD type {cad_type} came.", f"Un type de DDMC {cad_type} est venu.")
-        if subject and subject.number and arrived.number != subject.number:
-            return 2, Bilingual(
-                f"{arrived.subject} came, which is another declaration than {subject.subject}.",
-                f"{arrived.subject} est venu, une autre déclaration que {subject.subject}.",
-            )
-        if step.send == "mended" and subject and not self._was_read(subject, arrived):
-            return 3, Bilingual(
-                f"{arrived.subject} came again before the refusal was read.",
-                f"{arrived.subject} est revenu avant que le refus ne soit lu.",
-            )
-        if (carried := _carried_wrongly(step, arrived)) and (
-            arrived.verdict == Verdict.ACCEPTED or _misread(step, arrived)
-        ):
-            return 7, carried
-        if arrived.verdict == Verdict.REFUSED and not refusal:
-            return 6, _refused(arrived, self.scenario)
-        if refusal and arrived.verdict != Verdict.REFUSED:
-            return 5, Bilingual(
-                f"{arrived.subject} is free of faults; this step needs a faulty one.",
-                f"{arrived.subject} est sans faute; cette étape en demande un fautif.",
-            )
-        if lacking := unmet_codes(step.codes, arrived.codes):
-            return 6, Bilingual(
-                f"The refusal of {arrived.subject} shows {' '.join(arrived.codes)}, not {', '.join(lacking)}.",
-                f"Le refus de {arrived.subject} montre {' '.join(arrived.codes)}, non {', '.join(lacking)}.",
-            )
-        if step.outcome and f"TEST-{step.outcome}" not in arrived.reference:
-            return 7, Bilingual(
-                f"The reference of {arrived.subject} does not hold TEST-{step.outcome}.",
-                f"La référence de {arrived.subject} ne contient pas TEST-{step.outcome}.",
-            )
-        if step.nature and arrived.nature != step.nature:
-            nature, wanted = FRENCH[arrived.nature or ""], FRENCH[step.nature]
-            return 7, Bilingual(
-                f"{arrived.subject} counts as {arrived.nature}, not as {step.nature}: the payment due date decides.",
-                f"{arrived.subject} compte comme {nature}, non comme {wanted} : l'échéance en décide.",
-            )
-        return None
-
     def _was_read(self, refused: Arrived, arrived: Arrived) -> bool:
         """Tell whether the refusal had been taken from the queue when the message came."""
         kinds = self._answers(refused.id, refused.message.ordinal)
@@ -440,8 +295,8 @@ class Desk:
         further = " ".join(score.step.id for score in open_[1:])
         later = " ".join(str(n + 1) for n in range(self.stage + 1, len(self.scenario.stage)))
         done, total, number = len(here) - len(open_), len(here), self.stage + 1
-        en = f"stage {number}, {done} of {total} done; missing: {now.step.id} {_progress(now, 'en')}"
-        fr = f"palier {number}, {done} sur {total} faits; il manque : {now.step.id} {_progress(now, 'fr')}"
+        en = f"stage {number}, {done} of {total} done; missing: {now.step.id} {smoke_score.progress(now, 'en')}"
+        fr = f"palier {number}, {done} sur {total} faits; il manque : {now.step.id} {smoke_score.progress(now, 'fr')}"
         return Bilingual(
             en + (f"; then {further}" if further else "") + (f"; then stage {later}" if later else ""),
             fr + (f"; puis {further}" if further else "") + (f"; puis palier {later}" if later else ""),
@@ -454,7 +309,8 @@ class Desk:
         for score in self._here():
             if score.line.state != "passed":
                 yield Bilingual(
-                    f"  {score.step.id:5} {_progress(score, 'en')}", f"  {score.step.id:5} {_progress(score, 'fr')}"
+                    f"  {score.step.id:5} {smoke_score.progress(score, 'en')}",
+                    f"  {score.step.id:5} {smoke_score.progress(score, 'fr')}",
                 )
 
     def close(self) -> None:
@@ -464,102 +320,13 @@ class Desk:
             if line.state == "missing":
                 reached = score in self._here() or score.claim
                 line.state = "failed" if score.claim or score.near[0] >= 2 else "missing"
-                line.sentence = words(self._lack(score) if reached else _not_reached())
-
-    def _lack(self, score: Score) -> Bilingual:
-        step, subject = score.step, self._subject(score)
-        lying = len(self._sent) - self._taken
-        if score.claim and lying:
-            return Bilingual(
-                f"The answers to {score.claim.subject} were sent, but {lying} answers lie unread in "
-                f"{self.partner.answer_queue}.",
-                f"Les réponses à {score.claim.subject} ont été envoyées, mais {lying} réponses restent non lues dans "
-                f"{self.partner.answer_queue}.",
-            )
-        if score.claim:
-            lacking = in_words(kind for kind in step.expect if kind not in score.line.answers)
-            return Bilingual(f"Still to be sent: {lacking.en}.", f"Reste à envoyer : {lacking.fr}.")
-        if step.send == "many":
-            return Bilingual(
-                f"{len(score.volume)} of {step.count} declarations came. {score.near[1].en}".strip(),
-                f"{len(score.volume)} déclarations sur {step.count} sont venues. {score.near[1].fr}".strip(),
-            )
-        if step.send == "mended" and subject and score.near[0] < 3:
-            return Bilingual(
-                f"The refusal of {subject.subject} ({' '.join(subject.codes)}) was read and ignored: it never came "
-                f"put right. {score.near[1].en}".strip(),
-                f"Le refus de {subject.subject} ({' '.join(subject.codes)}) a été lu et ignoré : il n'est jamais "
-                f"revenu corrigé. {score.near[1].fr}".strip(),
-            )
-        if score.near[0] >= 2:
-            return score.near[1]
-        return Bilingual("No such message came.", "Aucun message de ce genre n'est venu.")
-
-
-def _not_reached() -> Bilingual:
-    return Bilingual("Not reached: an earlier stage is not done.", "Non atteint : un palier antérieur n'est pas fait.")
-
-
-def _progress(score: Score, language: str) -> str:
-    """Return a step that is not yet met, in few words."""
-    french = language == "fr"
-    title = score.step.title.fr if french else score.step.title.en
-    if score.step.send == "many":
-        return f"{title} ({len(score.volume)}/{score.step.count})"
-    if score.claim:
-        return f"{title} ({'réponses non lues' if french else 'answers not read'})"
-    return title
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.0f} %"
-
-
-def _refused(arrived: Arrived, scenario: Scenario) -> Bilingual:
-    """Return why a message was refused that should not have been, and what that tells of the partner's system."""
-    remark = remark_on(arrived.codes, scenario) or Bilingual("", "")
-    first = arrived.texts[0] if arrived.texts else Bilingual("", "")
-    codes = " ".join(dict.fromkeys(arrived.codes))
-    return Bilingual(
-        f"{arrived.subject} was refused. {remark.en} ({codes}: {first.en})".replace("  ", " "),
-        f"{arrived.subject} a été refusé. {remark.fr} ({codes} : {first.fr})".replace("  ", " "),
-    )
-
-
-def _carried_wrongly(step: Step, arrived: Arrived) -> Bilingual | None:
-    """Return which element did not arrive as it should have, None if all did."""
-    misread = _misread(step, arrived)
-    en = " The bytes are UTF-8, but the message declares another character set." if misread else ""
-    fr = " Les octets sont en UTF-8, mais le message déclare un autre jeu de caractères." if misread else ""
-    for name, wanted in step.carries.items():
-        found = _found(name, arrived)
-        if wanted not in found:
-            came = printable(found[0])[:60] if found else "—"
-            return Bilingual(
-                f'{arrived.subject}: {name} arrived as "{came}", not as "{wanted}".{en}',
-                f"{arrived.subject} : {name} est arrivé comme « {came} », non comme « {wanted} ».{fr}",
-            )
-    return None
-
-
-def _found(name: str, arrived: Arrived) -> list[str]:
-    """Return an element's values wherever they stand."""
-    declaration = arrived.message.declaration
-    levels = declaration.levels() if declaration else ()
-    return [str(value) for _, _, level in levels for value in level.all(name)]
-
-
-def _misread(step: Step, arrived: Arrived) -> bool:
-    """Tell whether UTF-8 was read as ISO 8859-1, because the message declares that."""
-    return any(_repaired(text) == wanted for name, wanted in step.carries.items() for text in _found(name, arrived))
-
-
-def _repaired(text: str) -> str | None:
-    """Return what a text was before its UTF-8 was read as ISO 8859-1, None if it was not."""
-    try:
-        return text.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return None
+                unread = len(self._sent) - self._taken
+                why = (
+                    smoke_score.lack(score, self._subject(score), unread, self.partner.answer_queue)
+                    if reached
+                    else smoke_score.not_reached()
+                )
+                line.sentence = words(why)
 
 
 # ------------------------------------------------------------------------------------------------ the run
@@ -600,33 +367,33 @@ def attend(
     queue = inbound_queue(partner.id)
     broker.declare([queue, partner.answer_queue])
     with _journal(home) as journal, broker.consume([queue]) as intake:
-        desk = Desk(scenario, broker, journal, partner, plans, result)
+        customs = Customs(scenario, broker, journal, partner, plans, result)
         en, fr = "waiting at {}; answers go to {}", "à l'écoute de {}; réponses dans {}"
         say(Bilingual(en.format(queue, partner.answer_queue), fr.format(queue, partner.answer_queue)))
         told, stage, reminded = _states(result), -1, time.monotonic()
-        while not desk.over and time.monotonic() - desk.active < (GONE_SECONDS if gone() else patience):
+        while not customs.over and time.monotonic() - customs.active < (GONE_SECONDS if gone() else patience):
             if stopping():
                 say(Bilingual("stopped", "arrêté"))
                 break
             idle = time.monotonic() - reminded > REMIND_SECONDS
-            if desk.stage != stage or idle:
-                for each in desk.to_do():
+            if customs.stage != stage or idle:
+                for each in customs.to_do():
                     say(each)
-                stage, reminded = desk.stage, time.monotonic()
-            if not desk.turn(intake):
+                stage, reminded = customs.stage, time.monotonic()
+            if not customs.turn(intake):
                 continue
             states, reminded = _states(result), time.monotonic()
             for line in result.lines():
                 if line.state == "passed" != told[line.id]:
                     say(Bilingual(f"  {line.id:5} ok: {line.title.en}", f"  {line.id:5} ok : {line.title.fr}"))
-            for why in desk.unmet:
+            for why in customs.unmet:
                 say(Bilingual(f"  meets no step: {why.en}", f"  ne répond à aucune étape : {why.fr}"))
-            if not desk.over and desk.stage == stage and (desk.unmet or states != told):
-                say(desk.missing())
-            desk.unmet.clear()
+            if not customs.over and customs.stage == stage and (customs.unmet or states != told):
+                say(customs.missing())
+            customs.unmet.clear()
             told = states
             changed()
-        desk.close()
+        customs.close()
 
 
 def _states(result: Result) -> dict[str, str]:

@@ -17,7 +17,7 @@ from core.findings import Bilingual
 from gateway import pages
 from gateway.pages import render, write
 from gateway.trade.replies import ANSWERS
-from gateway.trade.smoke import Line, Result, canonical, digest
+from gateway.trade.smoke import Result, StepResult, canonical, digest
 from responses.business import printable
 
 STATES = {
@@ -95,7 +95,7 @@ def write_junit(result: Result, path: Path) -> None:
         raise GatewayError(f"{path}: {error.strerror}") from error
 
 
-def _counts(lines: list[Line]) -> dict[str, str]:
+def _counts(lines: list[StepResult]) -> dict[str, str]:
     failures = sum(line.state != "passed" for line in lines)
     seconds = sum(line.seconds or 0 for line in lines)
     return {"tests": str(len(lines)), "failures": str(failures), "errors": "0", "time": f"{seconds:.3f}"}

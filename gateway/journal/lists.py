@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from sqlalchemy import Connection, func, or_, select, text, update
 
 from core import limits
 from core.errors import GatewayError
-from core.transmission import Outcome
+from core.transmission import Outcome, digest_of
 from gateway.journal.database import insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
@@ -103,7 +102,7 @@ def show(connection: Connection, wanted: str) -> dict[str, Any] | None:
         return None
     life = rows[0]
     life["headers"] = json.loads(life["headers"])
-    life["intact"] = hashlib.sha256(life["body"]).hexdigest() == life["digest"]
+    life["intact"] = digest_of(life["body"]) == life["digest"]
     parts = {
         "messages": select(message).where(message.c.inbox == life["sequence"]).order_by(message.c.ordinal),
         "declarations": select(declaration_version)

@@ -1,4 +1,4 @@
-"""`gateway serve`: one process a loop, restarted when it dies, stopped in order; each loop is a step of the service."""
+"""`gateway serve`: one process a loop (DECISIONS D6), restarted when dead, stopped in order, each a service's step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway import health, plans, service
 from gateway.engine import loop as engine_loop
 from gateway.journal import Journal
 from gateway.logs import configure, logger
-from gateway.queues.broker import open_broker
+from gateway.queues import open_broker
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, for_tests, load_routes
@@ -37,7 +37,7 @@ PAUSE_SECONDS = 1.0
 STOP_SECONDS = 30.0
 
 
-def queues(settings: Settings) -> list[str]:
+def queue_names(settings: Settings) -> list[str]:
     """Return every queue that this deployment uses: one in and one out for each partner, the engine's, and results."""
     partners = load_partners(settings.partners)
     names = {inbound_queue(name) for name in partners} | {each.answer_queue for each in partners.values()}
@@ -55,7 +55,7 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     _disown_dead(journal)
     journal.close()
     with open_broker(settings.broker_url) as broker:
-        broker.declare(queues(settings))
+        broker.declare(queue_names(settings))
     names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "dispatch"]
     names += [*([engine] if engine else []), *(["health"] if settings.health else [])]
     context = multiprocessing.get_context("spawn")
@@ -128,7 +128,8 @@ def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
     loaded, partners = plans.prepare(settings.specs), load_partners(settings.partners)
     worker = f"{_worker(os.getpid())}{uuid.uuid4().hex[:8]}"
     resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library.
+    # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library
+    # (DECISIONS D17).
     alarm = partial(signal.setitimer, signal.ITIMER_REAL)
     _rest_of_garbage()
     unwarmed = plans.warm(loaded)
@@ -230,7 +231,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn SIGTERM and SIGINT into a question that a loop asks between two steps.
 
     An exception, Python's own way, is lost where it comes inside a library's callback; and a program that a script
-    started in the background inherits a SIGINT that is ignored.
+    started in the background inherits a SIGINT that is ignored (DECISIONS D24).
     """
     asked: list[int] = []
     former = {

@@ -1,0 +1,209 @@
+"""Checks the envelopes of an EDIFACT interchange: UNA, UNB to UNZ, and the functional groups inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from functools import partial
+
+from core.envelope import Group, Interchange
+from core.findings import Fault
+from edifact.flaw import Flaw
+from edifact.match import Matchers, repertoire
+from edifact.reader import UNREADABLE
+from edifact.segment import Notation, check_segment, is_date
+from edifact.syntax import RELEASED
+from edifact.text import GroupText, InterchangeText, ServiceSegment
+
+
+def check_interchange(written: InterchangeText, matchers: Matchers) -> Interchange:
+    """Return the interchange as a value with the faults of its envelope and of its groups."""
+    faults = tuple(_envelope(written, matchers))
+    groups = tuple(
+        Group(
+            group.header.value(5) or None if group.header else None,
+            group.header.components(2) if group.header else (),
+            group.header.components(3) if group.header else (),
+            tuple(group.messages),
+            tuple(_group_faults(written, group, matchers)),
+        )
+        for group in written.groups
+    )
+    return Interchange(
+        written.syntax_id,
+        written.syntax_version,
+        written.sender,
+        written.recipient,
+        written.reference,
+        written.test,
+        written.acknowledge,
+        groups,
+        faults,
+        _prepared(written.header.value(4, 1)),
+        partial(written.place, written.header),
+    )
+
+
+def _fault(
+    written: InterchangeText,
+    segment: ServiceSegment,
+    code: str,
+    syntax_error: str,
+    element: int | None = None,
+    component: int | None = None,
+    value: str | None = None,
+    expected: str | None = None,
+) -> Fault:
+    """Return a fault at a service segment, or at an element and component of it (the tag is element 1)."""
+    place = written.place(segment, element, component)
+    return Fault(code, None, place, value, expected, {}, syntax_error, segment.elements[0][0])
+
+
+def _located(written: InterchangeText, flaw: Flaw) -> Fault:
+    """Return a flaw that the reader found as a fault with its place."""
+    place = written.place(None, at=flaw.at)
+    return Fault(flaw.code, None, place, flaw.value, flaw.expected, {}, flaw.syntax_error, flaw.service_segment)
+
+
+def _service_faults(written: InterchangeText, segment: ServiceSegment, matchers: Matchers) -> list[Fault]:
+    """Return what is wrong inside a service segment of the envelope."""
+    tag = segment.elements[0][0]
+    syntax = "4" if written.syntax_version == "4" else "3"
+    elements = [[":".join([_lift(component) for component in element])] for element in segment.elements[1:]]
+    table = written.service_segments[tag]
+    text = "+".join([tag, *(element for (element,) in elements)]) + "'"
+    pattern = matchers.segment(table, syntax, repertoire(written.syntax_id, text), written.service.decimal)
+    if pattern.fullmatch(text):
+        return []
+    notation = Notation(syntax, written.syntax_id, written.service.decimal, {})
+    return [
+        Fault(
+            flaw.code,
+            place=written.place(segment, flaw.element or None, flaw.component or None),
+            value=flaw.value,
+            expected=flaw.expected,
+            details=flaw.details,
+            syntax_error=flaw.syntax_error,
+            service_segment=tag,
+        )
+        for flaw in check_segment(table, elements, notation)
+    ]
+
+
+def _elements(faults: list[Fault]) -> set[int | None]:
+    """Return the elements at which there is a fault: what these say is not compared with anything."""
+    return {fault.place.element for fault in faults if fault.place}
+
+
+def _lift(value: str) -> str:
+    if value.isalnum():
+        return value
+    for sign in "'+:*":
+        value = value.replace(sign, chr(RELEASED + ord(sign)))
+    return value
+
+
+def _envelope(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]:
+    """Yield what is wrong with UNA, UNB, UNZ and what stands between the messages and groups."""
+    lost = next((flaw for flaw in written.flaws if flaw.code == UNREADABLE), None)
+    if lost:
+        yield _located(written, lost)
+        return
+    yield from _header_faults(written, matchers)
+    for flaw in written.flaws:
+        yield _located(written, flaw)
+    grouped = [group for group in written.groups if group.header]
+    mixed = bool(grouped) and len(grouped) < len(written.groups)
+    if mixed:
+        yield _fault(written, written.header, "EDI-0107", "30")
+    if not written.groups and not written.flaws:
+        yield _fault(written, written.header, "EDI-0106", "32")
+    if written.trailer:
+        actual = len(grouped) if grouped else sum(len(group.messages) for group in written.groups)
+        yield from _trailer_faults(written, written.trailer, None if mixed else actual, matchers)
+    elif not any(flaw.service_segment == "UNZ" for flaw in written.flaws):
+        yield Fault("EDI-0103", place=written.place(None, at=written.end), syntax_error="13", service_segment="UNZ")
+
+
+def _header_faults(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]:
+    """Yield what is wrong with UNA and UNB."""
+    header, signs = written.header, written.una_signs
+    if signs and written.syntax_version != "4" and signs[2] not in ".,":
+        place = written.place(None, at=written.offset)
+        yield Fault("EDI-0102", None, place, signs[2], ". ,", {}, "19", "UNA")
+    named = written.syntax_id and written.syntax_version
+    if named and not written.supported:
+        component = 1 if not written.charset_known else 2
+        yield _fault(written, header, "EDI-0101", "2", 2, component, header.value(1, component))
+    inside = _service_faults(written, header, matchers) if written.supported or not named else []
+    yield from inside
+    wrong = _elements(inside)
+    if 5 not in wrong and written.supported:
+        yield from _prepared_faults(written, header, 4)
+    if written.test and 12 not in wrong and header.value(11) != "1":
+        yield _fault(written, header, "EDI-0113", "25", 12, None, header.value(11))
+
+
+def _trailer_faults(
+    written: InterchangeText, trailer: ServiceSegment, actual: int | None, matchers: Matchers
+) -> Iterator[Fault]:
+    """Yield what is wrong with UNZ; `actual` is what it should count, None if that cannot be told."""
+    inside = _service_faults(written, trailer, matchers)
+    yield from inside
+    wrong = _elements(inside)
+    if 2 not in wrong and actual is not None and _count(trailer.value(1)) != actual:
+        yield _fault(written, trailer, "EDI-0105", "29", 2, None, trailer.value(1), str(actual))
+    if 3 not in wrong and written.reference and trailer.value(2) != written.reference:
+        yield _fault(written, trailer, "EDI-0104", "28", 3, None, trailer.value(2), written.reference)
+
+
+def _prepared_faults(written: InterchangeText, header: ServiceSegment, element: int) -> Iterator[Fault]:
+    """Yield what is wrong with the date and the time in S004 of UNB or UNG."""
+    picture = "CCYYMMDD" if written.syntax_version == "4" else "YYMMDD"
+    day, time = header.value(element, 1), header.value(element, 2)
+    wrong = [(1, day, picture)] if _prepared(day) is None else []
+    wrong += [] if is_date(time, "hhmm") else [(2, time, "HHMM")]
+    for component, value, expected in wrong:
+        yield _fault(written, header, "EDI-0511", "12", element + 1, component, value, expected)
+
+
+def _count(text: str) -> int:
+    """Return a control count, -1 for a number that counts nothing (a decimal)."""
+    return int(text) if text.isdecimal() else -1
+
+
+def _prepared(text: str) -> date | None:
+    """Return UNB 0017 as a date, None if it is none; six digits mean this century."""
+    if not (text.isdecimal() and text.isascii()) or len(text) not in (6, 8):
+        return None
+    text = text if len(text) == 8 else f"20{text}"
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        return None
+
+
+def _group_faults(written: InterchangeText, group: GroupText, matchers: Matchers) -> Iterator[Fault]:
+    """Yield what is wrong with UNG, UNE and what stands between the messages of a group."""
+    header, trailer = group.header, group.trailer
+    if header is None:
+        return
+    inside = _service_faults(written, header, matchers)
+    yield from inside
+    if header.value(4) and 5 not in _elements(inside):
+        yield from _prepared_faults(written, header, 4)
+    if group.repeated:
+        yield _fault(written, header, "EDI-0205", "26", 6, None, header.value(5))
+    if not group.messages:
+        yield _fault(written, header, "EDI-0204", "32")
+    for flaw in group.flaws:
+        yield _located(written, flaw)
+    if trailer is None:
+        return
+    inside = _service_faults(written, trailer, matchers)
+    yield from inside
+    wrong = _elements(inside)
+    if 2 not in wrong and _count(trailer.value(1)) != len(group.messages):
+        yield _fault(written, trailer, "EDI-0203", "29", 2, None, trailer.value(1), str(len(group.messages)))
+    if 3 not in wrong and header.value(5) and trailer.value(2) != header.value(5):
+        yield _fault(written, trailer, "EDI-0202", "28", 3, None, trailer.value(2), header.value(5))

@@ -1,0 +1,180 @@
+"""The syntax of UN/EDIFACT at the level of characters: character sets, service characters, where segments end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+# Character sets by UNB 0001; UNOA and UNOB are read as Latin-1 so that a stray byte stays visible as itself.
+ENCODINGS: Mapping[str, str] = {
+    "UNOA": "latin-1",
+    "UNOB": "latin-1",
+    "UNOC": "latin-1",
+    "UNOD": "iso8859-2",
+    "UNOE": "iso8859-5",
+    "UNOF": "iso8859-7",
+    "UNOG": "iso8859-3",
+    "UNOH": "iso8859-4",
+    "UNOI": "iso8859-6",
+    "UNOJ": "iso8859-8",
+    "UNOK": "iso8859-9",
+    "UNOL": "iso8859-15",
+    "UNOW": "utf-8",
+}
+# Syntax versions by UNB 0002; those before 4 know the character sets of levels A to F.
+VERSIONS = ("1", "2", "3", "4")
+RELEASED = 0xD800  # a released character c is kept as chr(RELEASED + ord(c)): no decoder ever yields these
+
+
+def charset_known(syntax_id: str, version: str) -> bool:
+    """Tell whether a character set (UNB 0001) can be read here and exists in a syntax version (UNB 0002)."""
+    return syntax_id in ENCODINGS and (syntax_id <= "UNOF" or version not in VERSIONS[:3])
+
+
+class Service(NamedTuple):
+    """The service characters of an interchange; `release` and `repetition` are "" where there are none.
+
+    `decimal` holds the decimal marks that are allowed.
+    """
+
+    component: str = ":"
+    element: str = "+"
+    decimal: str = ".,"
+    release: str = "?"
+    repetition: str = ""
+    terminator: str = "'"
+
+
+DEFAULT = Service()
+
+
+def advance(text: str, line: int, column: int) -> tuple[int, int]:
+    """Return line and column behind a text that begins at the given ones."""
+    newlines = text.count("\n")
+    return (line + newlines, len(text) - text.rfind("\n")) if newlines else (line, column + len(text))
+
+
+def segment_end(text: str, service: Service, start: int = 0, limit: int | None = None) -> int:
+    """Return where the segment that begins at `start` ends (its terminator), else `limit` or the text's end."""
+    position = start
+    limit = len(text) if limit is None else min(limit, len(text))
+    while (position := text.find(service.terminator, position, limit)) >= 0:
+        if not _released(text, position, service.release):
+            return position
+        position += 1
+    return limit
+
+
+def within(segment: str, service: Service, element: int, component: int) -> int:
+    """Return where an element's component begins in a segment's text; the segment's last position if it is missing."""
+    e = c = 1
+    separators = service.element + service.component
+    skip = False
+    if element == 1 and component == 1:
+        return 0
+    for index, character in enumerate(segment):
+        if skip:
+            skip = False
+        elif character == service.release:
+            skip = True
+        elif character in separators:
+            if character == service.element:
+                if e == element:
+                    return index
+                e, c = e + 1, 1
+            elif e == element:
+                c += 1
+            if e == element and c == component:
+                return index + 1
+    return len(segment)
+
+
+def _released(text: str, position: int, release: str) -> bool:
+    if not release or not position or text[position - 1] != release:
+        return False
+    count = 0
+    while position > count and text[position - count - 1] == release:
+        count += 1
+    return count % 2 == 1
+
+
+_SIGNS = {
+    version: (re.compile(f"[{re.escape(signs)}]"), str.maketrans({sign: f"?{sign}" for sign in signs}))
+    for version, signs in (("3", "?:+'"), ("4", "?:+*'"))
+}
+
+
+def serialised(segments: Iterable[Sequence[str | Sequence[str]]], version: str) -> str:
+    """Return UNA and segments as text with the usual service characters of syntax version 3 or 4.
+
+    A segment is its tag, then its data elements, each a text or the texts of a composite's components, of which those
+    that are empty at its end are left out.
+    """
+    sign, released = _SIGNS[version]
+    found = sign.search
+    written = [f"UNA:+.?{'*' if version == '4' else ' '}"]
+    for segment in segments:
+        elements = []
+        for each in segment:
+            if isinstance(each, str):
+                elements.append(each.translate(released) if found(each) else each)
+                continue
+            parts = [part.translate(released) if found(part) else part for part in each]
+            while parts and not parts[-1]:
+                parts.pop()
+            elements.append(":".join(parts))
+        written.append("+".join(elements))
+    return "'".join([*written, ""])
+
+
+_RESOLVED = {RELEASED + code: code for code in range(0x100)}
+
+
+def resolve(text: str) -> str:
+    """Return a canonical value as the sender means it."""
+    return text if text.isascii() else text.translate(_RESOLVED)
+
+
+def _lift(found: re.Match[str]) -> str:
+    return chr(RELEASED + ord(found[1]))
+
+
+def canonical(text: str, service: Service) -> str:
+    """Return the text with the default separators; data characters that look like them are lifted by `RELEASED`."""
+    if service.release and service.release in text:
+        text = _without_release(text, service)
+    text = _with_default_separators(text, service)
+    if "\n" in text or "\r" in text or "' " in text:
+        text = re.sub(r"'[ \r\n]+", "'", text)
+    return text
+
+
+def _without_release(text: str, service: Service) -> str:
+    """Return the text without release characters, what they release lifted by `RELEASED`."""
+    release = service.release
+    # The release character itself first: a run of them is read in pairs from its beginning.
+    for sign in (release, service.terminator, service.element, service.component, service.repetition):
+        if sign:
+            text = text.replace(release + sign, chr(RELEASED + ord(sign)))
+    if release in text:  # before characters that need none; how often that is told is bounded
+        text = re.sub(f"{re.escape(release)}([\0-\x7f])", _lift, text, count=1_000)
+        text = text.replace(release, "")
+    return text
+
+
+def _with_default_separators(text: str, service: Service) -> str:
+    """Return the text with the default separators; data characters that look like them are lifted by `RELEASED`."""
+    own = {service.component: ":", service.element: "+", service.repetition: "*", service.terminator: "'"}
+    own.pop("", None)
+    if "*" in own and all(sign == meaning for sign, meaning in own.items()):
+        return text
+    for sign in ":+*'":
+        if sign not in own and sign in text:
+            text = text.replace(sign, chr(RELEASED + ord(sign)))
+    moved = [(sign, meaning) for sign, meaning in own.items() if sign != meaning]
+    for sign, meaning in moved:
+        text = text.replace(sign, chr(0xD900 + ord(meaning)))
+    for _, meaning in moved:
+        text = text.replace(chr(0xD900 + ord(meaning)), meaning)
+    return text

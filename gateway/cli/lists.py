@@ -1,0 +1,71 @@
+"""`gateway list`: the partners' messages, and alerts about our answers."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from core import limits
+from core.calendar import eastern
+from core.transmission import Verdict
+from gateway.cli.shared import folding_table, known_partner, open_journal, plain, print_table
+from gateway.journal import RESEND_OF
+from gateway.settings import from_environment
+from routing.partners import load_partners
+
+# How many characters of an id are listed.
+SHORT = 12
+
+
+@click.command(name="list")
+@click.option("--partner", help="Only this sender's.")
+@click.option("--transaction", "transaction_number", help="Only this transaction number's.")
+@click.option("--verdict", type=click.Choice([str(v) for v in Verdict]))
+@click.option("--state", type=click.Choice(["received", "working", "done", "parked"]))
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def list_command(form: str, **filters: Any) -> None:
+    """List the partners' messages, newest first.
+
+    Times are in Eastern Time. Alerts about our answers go to standard error: an alert is an answer that its partner
+    rejected by CONTRL, or was to acknowledge and did not in time.
+
+    Exit code: 0, or 2 when there is no journal, it cannot be read, or there is no such partner.
+    """
+    settings, partner_id = from_environment(), filters["partner"]
+    with open_journal(settings) as journal:
+        rows = journal.list_messages(channel="partner", **filters)
+        alerts = journal.unacknowledged(datetime.now(UTC), partner_id)
+    if partner_id and not rows and not alerts:  # one that has left the file may still have messages
+        known_partner(partner_id, load_partners(settings.partners))
+    for alert in alerts:
+        click.echo(_alert(alert), err=True)
+    if form == "json":
+        click.echo(json.dumps(rows, default=plain, indent=2))
+        return
+    headings = ("id", "received", "partner", "sender", "type", "transaction", "version", "verdict", "findings", "state")
+    table = folding_table(*headings)
+    for row in rows:
+        codes = " ".join(finding["code"] for finding in row["findings"])
+        if (note := row["note"] or "").startswith(RESEND_OF):
+            codes = note[: len(RESEND_OF) + SHORT]
+        cells = [
+            row["id"][:SHORT],
+            eastern(row["received_at"]),
+            *(row[name] or "" for name in ("partner", "sender", "type", "transaction_number", "version", "verdict")),
+            codes,
+            row["state"],
+        ]
+        table.add_row(*(str(cell) for cell in cells))
+    print_table(table)
+
+
+def _alert(row: dict[str, Any]) -> str:
+    """Return the line about an answer that its partner rejected, or did not acknowledge in time."""
+    what = f"ALERT: {row['kind']} {row['id'][:12]} to {row['destination']}, answer to {row['transmission'][:12]}"
+    if row["acknowledgement"] == "awaited":
+        return f"{what}: sent {eastern(row['sent_at'])}, no CONTRL in {limits.ACKNOWLEDGEMENT_HOURS} hours"
+    return f"{what}: rejected by CONTRL {eastern(row['acknowledged_at'])}"

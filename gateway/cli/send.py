@@ -1,0 +1,94 @@
+"""`gateway send`: a file sent as a partner, and the answers awaited."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from core.errors import GatewayError
+from gateway.cli.shared import DECLARE, check_login, known_partner, read_file
+from gateway.journal import inbox_id
+from gateway.queues import Letter, open_broker, uid_of, users_of
+from gateway.settings import from_environment
+from routing.partners import inbound_queue, load_partners
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--as", "partner_id", metavar="PARTNER", required=True, help="The partner whose queue it goes to.")
+@click.option("--wait", is_flag=True, help="Wait for the answers and print them.")
+@click.option("--seconds", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="How long to wait.")
+def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
+    """Send a file as a partner.
+
+    With --wait, read the partner's answer queue until the last answer is there. On RabbitMQ, log in as the partner's
+    own user (its id, or `user` in the partners' file): GATEWAY_BROKER_URL=amqp://maple:password@host/vhost.
+
+    Exit code: 0 sent (with --wait: answered), 1 refused or not answered in time, 2 cannot send.
+    """
+    settings = from_environment()
+    partner = known_partner(partner_id, load_partners(settings.partners))
+    letter = Letter(uuid.uuid4().hex, inbound_queue(partner_id), "application/octet-stream", read_file(file))
+    with open_broker(settings.broker_url) as broker:
+        check_login(settings.broker_url, partner)
+        published = broker.publish([letter])
+        if letter.id in published.unroutable:
+            raise GatewayError(f"the queue {letter.queue} does not exist: {DECLARE}")
+        if letter.id not in published.confirmed:
+            raise GatewayError(
+                "the broker did not confirm the message in time: it may or may not have it; send it again"
+            )
+        click.echo(f"sent {file} as {letter.id}")
+        if not wait:
+            return
+        # Our answers name our transmission, or that of a receipt with our bytes: the first that had them.
+        user = next(iter(users_of(settings.broker_url)), None)
+        ours = {inbox_id(uid_of(letter.queue, user, letter.id, letter.body))}
+        digest, receipts = hashlib.sha256(letter.body).hexdigest(), set[str]()
+        deadline = datetime.now(UTC).timestamp() + seconds
+        while (left := deadline - datetime.now(UTC).timestamp()) > 0:
+            answer = broker.take(partner.answer_queue, left)
+            if answer is None:
+                break
+            kind = answer.headers.get("kind", "answer")
+            if kind == "receipt" and (receipt := json.loads(answer.body))["sha256"] == digest:
+                receipts.add(receipt["received"])
+            if answer.headers.get("in-reply-to") not in ours | receipts:
+                click.echo(f"--- {kind} to another message, passed over")
+                continue
+            click.echo(f"--- {kind} ({answer.content_type})")
+            click.echo(_as_text(answer.body))
+            if kind == "receipt":
+                click.echo(f"    its life: gateway show {receipt['received']}")
+            if kind in ("refused", "technical", "engine-refused") or (kind == "contrl" and _rejects(answer.body)):
+                sys.exit(1)
+            if kind in ("assessed", "pending"):
+                return
+    why = (
+        "does an assessment engine answer? see `gateway serve --help`"
+        if receipts
+        else "and no receipt: does a gateway run (`gateway serve`)? The message waits in its queue"
+    )
+    click.echo(f"gateway: no final answer within {seconds:g} s; {why}", err=True)
+    sys.exit(1)
+
+
+def _rejects(control: bytes) -> bool:
+    """Tell whether a CONTRL of ours rejects anything (0083 is 4) of what it answers."""
+    segments = [segment.split(b"+") for segment in control.split(b"'")]
+    action = {b"UCI": 4, b"UCF": 4, b"UCM": 3}
+    return any(s[0] in action and s[action[s[0]] : action[s[0]] + 1] == [b"4"] for s in segments)
+
+
+def _as_text(body: bytes) -> str:
+    """Return an answer for the screen: UTF-8, or Latin-1 as EDIFACT's UNOC has it."""
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body.decode("latin-1")

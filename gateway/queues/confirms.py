@@ -1,0 +1,127 @@
+"""Publishing to RabbitMQ: what the broker confirmed, letter by letter, and nothing else is believed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from core.errors import BrokerUnavailable, GatewayError
+from gateway.queues.patches import in_one_piece
+from gateway.queues.port import Broker, drop, message_of
+from gateway.queues.values import Letter, Published
+
+# One deadline for the confirmation of a whole batch. The library's own timeout starts again with every frame.
+CONFIRM_SECONDS = 8.0
+
+# So much is given to the socket at once. A piece that does not go out within SOCKET_SECONDS costs the whole batch, and
+# between two pieces the broker's word on those before is read: over a slow link a larger one would never get through.
+PIECE_BYTES = 100_000
+
+
+class ConfirmedPublisher:
+    """Counts its messages as RabbitMQ does, and matches each confirmation with its message by that number.
+
+    The library's own confirming publish takes any confirmation for the one it waits for; after a timeout it reported a
+    lost message as kept. So here a channel that left anything unanswered is never used again.
+
+    Each queue has a channel of its own: a quorum queue without a leader stops the channel that publishes to it.
+
+    Without heartbeat: nobody would send it between two batches, and the broker would cut the connection.
+    """
+
+    def __init__(self, broker: Broker, exchange_of: Callable[[str], str]) -> None:
+        self._broker, self._exchange_of = broker, exchange_of
+        self._connection: Any = None
+        self._channels: dict[str, Any] = {}
+        self._sent: Counter[str] = Counter()
+        self._waiting: dict[str, dict[int, str]] = {}
+        self._returned: set[str] = set()
+        self._confirmed: set[str] = set()
+
+    def publish(self, batch: Sequence[Letter]) -> Published:
+        """Publish a batch; what was neither confirmed nor returned in time may or may not have arrived."""
+        end = time.monotonic() + CONFIRM_SECONDS
+        self._waiting, self._returned, self._confirmed = defaultdict(dict), set(), set()
+        failure: GatewayError | None = None
+        try:
+            with self._broker.one_line():
+                self._open()
+                self._send(batch, end)
+                while any(self._waiting.values()) and (left := end - time.monotonic()) > 0:
+                    with suppress(TimeoutError):
+                        self._connection.drain_events(timeout=min(left, 1.0))
+        except GatewayError as error:
+            failure = error
+        except BaseException:
+            self.close()  # what was numbered may not have been sent
+            raise
+        if any(self._waiting.values()) or failure:
+            self.close()
+            if not self._confirmed and not self._returned:
+                raise failure or BrokerUnavailable(
+                    f"broker {self._broker.url} is not available: nothing confirmed within {CONFIRM_SECONDS:g} seconds"
+                )
+        return Published(frozenset(self._confirmed), frozenset(self._returned))
+
+    def _send(self, batch: Sequence[Letter], end: float) -> None:
+        """Write the letters to the socket, each numbered on its queue's channel, until that time."""
+        channels = {queue: self._channel(queue) for queue in dict.fromkeys(letter.queue for letter in batch)}
+        with in_one_piece(self._connection.connection, PIECE_BYTES):
+            for letter in batch:
+                if time.monotonic() > end:
+                    break
+                channel = channels[letter.queue]
+                self._sent[letter.queue] += 1
+                self._waiting[letter.queue][self._sent[letter.queue]] = letter.id
+                channel.basic_publish(
+                    message_of(channel, letter, self._connection.userid),  # which the broker checks
+                    exchange=self._exchange_of(letter.queue),
+                    routing_key=letter.queue,
+                    mandatory=True,
+                )
+
+    def _open(self) -> None:
+        """Use the open connection if it is still one, else open another."""
+        if self._connection is not None:
+            try:
+                self._connection.drain_events(timeout=0)
+            except TimeoutError:
+                return
+            except self._broker.errors:
+                self.close()
+            else:
+                return
+        self._connection = self._broker.connect()
+        self._channels, self._sent = {}, Counter()
+
+    def _channel(self, queue: str) -> Any:
+        """Return the queue's channel, opened at its first letter."""
+        if queue not in self._channels:
+            channel = self._channels[queue] = self._connection.channel()
+            channel.confirm_select()
+            channel.events["basic_ack"].add(partial(self._answered, queue, kept=True))
+            channel.events["basic_nack"].add(partial(self._answered, queue, kept=False))
+            channel.events["basic_return"].add(self._came_back)
+        return self._channels[queue]
+
+    def _answered(self, queue: str, tag: int, multiple: bool, *, kept: bool) -> None:
+        waiting = self._waiting[queue]
+        tags = [one for one in waiting if one <= tag] if multiple else [tag]
+        for one in tags:
+            letter = waiting.pop(one, None)
+            if kept and letter is not None and letter not in self._returned:
+                self._confirmed.add(letter)
+
+    def _came_back(self, _error: Exception, _exchange: str, _key: str, message: Any) -> None:
+        # The broker returns a message before it confirms it; the return carries no number, but our own id.
+        self._returned.add(message.properties["message_id"])
+
+    def close(self) -> None:
+        """Throw the connection away."""
+        if self._connection is not None:
+            drop(self._connection)
+        self._connection, self._channels = None, {}

@@ -1,0 +1,398 @@
+"""What the service sees of a broker and of a reader of its queues: all that RabbitMQ and the embedded queue share."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol, Self
+
+from kombu.connection import Connection
+
+from core.errors import BrokerUnavailable, GatewayError
+from core.limits import BATCH_BYTES
+from gateway.queues import patches
+from gateway.queues.values import HEADERS, Delivery, Letter, Published, mask, uid_of, usable_text
+
+patches.apply()
+
+
+class Publisher(Protocol):
+    """A connection to publish on."""
+
+    def publish(self, batch: Sequence[Letter]) -> Published:
+        """Publish a batch as Broker.publish says."""
+
+    def close(self) -> None:
+        """Throw the connection away."""
+
+
+class Broker(ABC):
+    """The queues of one broker; every method raises BrokerUnavailable when it cannot be reached.
+
+    One thread may publish while another receives; two threads must not publish at once. Never fork after first use.
+    """
+
+    # What a broken connection raises, whichever library notices it.
+    errors: ClassVar[tuple[type[Exception], ...]]
+
+    def __init__(self, url: str, nodes: Sequence[Mapping[str, Any]]) -> None:
+        self.url = mask(url)
+        self._nodes = nodes  # the options of a kombu connection to each
+        self._publisher: Publisher | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the publishing connection; an Intake is closed by itself."""
+        if self._publisher:
+            self._publisher.close()
+            self._publisher = None
+
+    # ---------------------------------------------------------------- queues
+
+    @abstractmethod
+    def declare(self, queues: Iterable[str]) -> None:
+        """Make the queues, and the dead letter queue, where they are missing; those that exist stay as they are.
+
+        On RabbitMQ they are quorum queues, and `in` and `in.<partner>` are bound to the intake exchange by their name.
+        Raises GatewayError when one exists with other properties.
+        """
+
+    def missing(self, queues: Iterable[str]) -> list[str]:
+        """Name those of the queues that do not exist."""
+        absent = []
+        with self._connected() as connection:
+            for queue in queues:
+                channel = connection.channel()  # RabbitMQ closes the channel with its answer "not found"
+                try:
+                    channel.queue_declare(queue, passive=True)
+                except connection.channel_errors as error:
+                    if getattr(error, "reply_code", 404) not in {404, "404"}:
+                        raise
+                    absent.append(queue)
+                else:
+                    channel.close()
+        return absent
+
+    def depth(self, queue: str) -> int:
+        """Count the messages that wait; those in flight are not counted. Raises GatewayError if it is missing."""
+        return self.depths([queue])[queue]
+
+    def depths(self, queues: Iterable[str]) -> dict[str, int]:
+        """Return the depth of each queue, on one connection. Raises GatewayError if one is missing."""
+        with self.channel() as channel:
+            return {queue: int(channel.queue_declare(queue, passive=True).message_count) for queue in queues}
+
+    def purge(self, queue: str) -> int:
+        """Delete the messages that wait and return how many they were."""
+        with self.channel() as channel:
+            return int(channel.queue_purge(queue))
+
+    def ping(self) -> None:
+        """Open a connection and close it."""
+        with self.channel():
+            pass
+
+    # ---------------------------------------------------------------- out
+
+    def publish(self, batch: Sequence[Letter]) -> Published:
+        """Publish a batch, persistent, and wait at most CONFIRM_SECONDS for the broker's word on each letter.
+
+        Raises BrokerUnavailable only when nothing of the batch was confirmed or returned; what the broker left
+        unanswered is in neither set and may have arrived all the same, so it is published again under the same id.
+        """
+        if not batch:
+            return Published(frozenset(), frozenset())
+        if self._publisher is None:
+            self._publisher = self._open_publisher()
+        return self._publisher.publish(batch)
+
+    @abstractmethod
+    def _open_publisher(self) -> Publisher:
+        """Return a new publisher."""
+
+    # ---------------------------------------------------------------- in
+
+    def consume(self, queues: Sequence[str], prefetch: int = 50) -> Intake:
+        """Start to receive from the queues on a connection of its own; at most `prefetch` unacknowledged per queue.
+
+        Raises GatewayError naming the queues that do not exist.
+        """
+        absent = self.missing(queues)
+        if absent:
+            raise GatewayError(
+                f"no queue {', '.join(repr(queue) for queue in absent)} at {self.url}: run `gateway doctor --declare`"
+            )
+        return self._open_intake(queues, prefetch)
+
+    @abstractmethod
+    def _open_intake(self, queues: Sequence[str], prefetch: int) -> Intake:
+        """Return a new intake of queues that exist."""
+
+    def take(self, queue: str, timeout: float) -> Delivery | None:
+        """Read one message, acknowledge it and return it; None when none came within `timeout` seconds."""
+        with self.consume([queue], prefetch=1) as intake:
+            end = time.monotonic() + timeout
+            while not (deliveries := intake.receive(min(1.0, max(0.0, end - time.monotonic())))):
+                if time.monotonic() >= end:
+                    return None
+            intake.ack(deliveries)
+            return deliveries[0]
+
+    # ---------------------------------------------------------------- connections
+
+    def connect(self, heartbeat: int = 0) -> Any:
+        """Open a kombu connection; each node of a cluster is tried once. Raises BrokerUnavailable."""
+        for node in self._nodes:
+            connection = self._connection(heartbeat=heartbeat, **node)
+            try:
+                with self.one_line():
+                    connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+                    self._connected_to(connection)
+                    return connection
+            except BrokerUnavailable:
+                drop(connection)
+                if node is self._nodes[-1]:
+                    raise
+        raise AssertionError("a broker has at least one node")
+
+    def _connection(self, **options: Any) -> Any:
+        """Return a kombu connection, not yet connected."""
+        return Connection(**options)  # type: ignore[no-untyped-call]
+
+    @abstractmethod
+    def _connected_to(self, connection: Any) -> None:
+        """Set what an open connection needs."""
+
+    @contextmanager
+    def _connected(self) -> Iterator[Any]:
+        connection = self.connect()
+        try:
+            with self.one_line():
+                yield connection
+                connection.release()
+        except BaseException:
+            drop(connection)
+            raise
+
+    @contextmanager
+    def channel(self) -> Iterator[Any]:
+        """Open a channel, on a connection of its own, for a block."""
+        with self._connected() as connection:
+            yield connection.channel()
+
+    @contextmanager
+    def one_line(self) -> Iterator[None]:
+        """Turn the libraries' errors into ours, each one line."""
+        try:
+            yield
+        except self.errors as error:
+            reason = " ".join((str(error).splitlines() or [""])[0].split()) or type(error).__name__
+            if str(getattr(error, "reply_code", "")) in {"404", "406"}:  # not there; there with other properties
+                raise GatewayError(f"broker {self.url} refuses: {reason}") from error
+            raise BrokerUnavailable(f"broker {self.url} is not available: {reason}") from error
+
+
+class Intake(ABC):
+    """Receives from queues, on a connection of its own; after an error it is of no more use: close it, consume again.
+
+    Between two calls of `receive` no more than HEARTBEAT_SECONDS should pass. On RabbitMQ each queue has a channel of
+    its own, and is not waited for: one without a leader stops its channel only, and is read when it has a leader
+    again. `silent` names those that did not answer at the start.
+    """
+
+    # Whether the broker checks the user that a message names.
+    vouched: ClassVar[bool]
+
+    # What the library is told beside, when a queue is begun to be read.
+    consume_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    def __init__(self, broker: Broker, queues: Sequence[str], prefetch: int, heartbeat: int = 0) -> None:
+        self._broker = broker
+        self._prefetch = prefetch
+        self._arrived: deque[Delivery] = deque()
+        self._in_flight: set[tuple[int, Any]] = set()
+        self._open = True
+        self._connection = broker.connect(heartbeat)
+        try:
+            with broker.one_line():
+                self._channels = [self._connection.channel() for _ in range(self._channels_for(queues))]
+                for number, queue in enumerate(queues):
+                    self._consume(number % len(self._channels), queue)
+                self.silent = self._ask(queues)
+        except BaseException:
+            drop(self._connection)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------- what differs from broker to broker
+
+    @abstractmethod
+    def _channels_for(self, queues: Sequence[str]) -> int:
+        """Return how many channels these queues are read on."""
+
+    @abstractmethod
+    def _ask(self, queues: Sequence[str]) -> list[str]:
+        """Return the queues that do not answer."""
+
+    @abstractmethod
+    def _read(self, timeout: float) -> bool:
+        """Let one thing happen; tell whether anything did."""
+
+    @abstractmethod
+    def _more(self) -> bool:
+        """Read what is there already, as much as may be handled in one go; tell whether there may be more."""
+
+    @abstractmethod
+    def _ack(self, number: int, tags: Sequence[Any]) -> None:
+        """Acknowledge messages of one channel, by their ascending numbers."""
+
+    @abstractmethod
+    def _beat(self) -> None:
+        """Give a sign of life where it is time for one."""
+
+    # ---------------------------------------------------------------- receiving
+
+    def _consume(self, number: int, queue: str) -> None:
+        channel = self._channels[number]
+        channel.auto_decode = False  # else the library decodes a body as its sender's property tells
+        channel.basic_qos(0, self._prefetch, False)
+        channel.basic_consume(
+            queue=queue,
+            no_ack=False,
+            callback=partial(self._arrive, number, queue),
+            consumer_tag=f"gateway-{uuid.uuid4().hex}",
+            **self.consume_options,
+        )
+
+    def _arrive(self, number: int, queue: str, raw: Any) -> None:
+        message = self._channels[number].message_to_python(raw)
+        body = message.body.encode() if isinstance(message.body, str) else bytes(message.body or b"")
+        properties = message.properties
+        message_id, user_id = usable_text(properties.get("message_id")), usable_text(properties.get("user_id"))
+        if message_id:
+            uid = uid_of(queue, user_id, message_id, body)
+        else:
+            uid = properties.get("stored_as") or uuid.uuid4().hex
+        headers = {name: text for name in HEADERS if (text := usable_text(message.headers.get(name)))}
+        tag = (number, message.delivery_tag)
+        self._in_flight.add(tag)
+        self._arrived.append(
+            Delivery(
+                uid=uid,
+                queue=queue,
+                body=body,
+                content_type=usable_text(message.content_type) or "",
+                headers=headers,
+                message_id=message_id,
+                user_id=user_id,
+                redelivered=bool(message.delivery_info.get("redelivered")),
+                tag=tag,
+                _intake=self,
+                vouched=self.vouched,
+            )
+        )
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Refuse a closed connection, which the library would open again, but without its consumers."""
+        if not self._open:
+            raise BrokerUnavailable(f"broker {self._broker.url}: this intake is closed")
+        try:
+            with self._broker.one_line():
+                yield
+        except GatewayError:
+            self._open = False
+            drop(self._connection)
+            raise
+
+    def receive(self, timeout: float) -> list[Delivery]:
+        """Wait at most `timeout` seconds for a message; return it and those that came with it, at most `prefetch`."""
+        end = time.monotonic() + timeout
+        with self._usable():
+            while not self._arrived:
+                self._beat()
+                left = end - time.monotonic()
+                self._read(max(0.0, min(left, 1.0)))
+                if left <= 0:
+                    break
+            while self._more():
+                pass
+        return [self._arrived.popleft() for _ in range(self._in_one_go())]
+
+    def _in_one_go(self) -> int:
+        """Return how many that came may be handled together: `prefetch` and BATCH_BYTES at most, or one that is larger.
+
+        While the library waits for an answer of the broker's, any number may come.
+        """
+        size = 0
+        for count, one in enumerate(self._arrived):
+            size += len(one.body)
+            if count == self._prefetch or (count and size > BATCH_BYTES):
+                return count
+        return len(self._arrived)
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Tell the broker, in one go, that these messages are safe here; what it did not hear of comes again."""
+        mine = self._mine(deliveries)
+        with self._usable():
+            for number, pairs in groupby(mine, key=itemgetter(0)):
+                self._ack(number, [tag for _, tag in pairs])
+        self._in_flight.difference_update(mine)
+
+    def reject(self, deliveries: Sequence[Delivery], requeue: bool) -> None:
+        """Give messages back to their queues, or make them dead letters."""
+        mine = self._mine(deliveries)
+        with self._usable():
+            for number, tag in mine:
+                self._channels[number].basic_reject(tag, requeue=requeue)
+        self._in_flight.difference_update(mine)
+
+    def _mine(self, deliveries: Sequence[Delivery]) -> list[tuple[int, Any]]:
+        # A number counts on its own channel only: another Intake's would acknowledge a message that nobody has read.
+        return sorted({one.tag for one in deliveries if one._intake is self} & self._in_flight)
+
+    def close(self) -> None:
+        """Leave; what is not acknowledged goes back to its queue at once."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            self._connection.release()
+        except Exception:  # gone already: the broker, or the end of the lease, gives the messages back
+            drop(self._connection)
+
+
+def drop(connection: Any) -> None:
+    """Throw a connection away without a word to its other end, which may no longer listen."""
+    with suppress(Exception):
+        connection.collect()
+
+
+def message_of(channel: Any, letter: Letter, user: str | None = None) -> Any:
+    """Return a letter as the library's message, persistent, in the user's name."""
+    properties = {"message_id": letter.id, "delivery_mode": 2} | ({"user_id": user} if user else {})
+    return channel.prepare_message(
+        letter.body,
+        content_type=letter.content_type,
+        content_encoding="binary",
+        headers=dict(letter.headers),
+        properties=properties,
+    )
