@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 from core.declaration import Declaration, Level, MessageType, Value
+from core.dictionary import NEEDED
 from core.errors import SpecError
-from core.loading import NEEDED, load
+from core.loading import load
 from core.register import Register, effect_of
 from core.specs import Pack, Specs
 from core.transmission import Received, Syntax
