@@ -11,7 +11,7 @@ import alembic.command
 import alembic.config
 import pytest
 import sqlalchemy
-from gateway.queues.broker import Letter
+from gateway.queues import Letter
 
 from core.register import Reference
 from core.transmission import digest_of
