@@ -19,17 +19,17 @@ from core.declaration import Declaration, RefusedVersions, VersionFact
 from core.envelope import Envelope
 from core.register import REFUSED, UNDECIDED, Facts, Register, Request, status_after
 from core.transmission import Outcome, Received, stable_id
-from edifact.loading import load as load_directories
 from gateway import pipeline, service
 from gateway.journal import Arrival, Journal, Recorded, Selection, inbox_id
 from gateway.journal.tables import assessment_request
-from gateway.plans import Plans, compiled
+from gateway.plans import Plans
 from gateway.trade.writer import write_edifact, write_xml
 from parsers import sniff
 from routing.assessment import write_result
 from tests.builders import CORRECTION, DECLARATION, partner, valid_change, valid_declaration, withdraw_request
 from tests.traffic import number
-from tests.way import HOME, PLANS
+from tests.way import PLANS
+from validators.judging import prepare_checks
 
 NUMBERS = [number(n) for n in (1, 2)]
 REFERENCES = ["R1", "R2", "R3", "R4"]
@@ -54,11 +54,11 @@ REASON = {"code": "X-1", "text_en": "no", "text_fr": "non", "invoice": 0, "line"
 
 @functools.cache
 def plans_of(policy: RefusedVersions) -> Plans:
-    """Return the plans of packs that say this of a version that the engine refused."""
-    specs = PLANS.specs
-    packs = tuple(replace(pack, refused_versions=policy) for pack in specs.packs)
-    folder = HOME / "eccrd_specs/edifact"
-    return compiled(replace(specs, packs=packs), load_directories(folder), PLANS.routes, PLANS.digest)
+    """Return the plans of packs that say this of a version that the engine refused; they read as ours do."""
+    packs = tuple(replace(pack, refused_versions=policy) for pack in PLANS.specs.packs)
+    specs = replace(PLANS.specs, packs=packs)
+    schemas = {key: each.schema for key, each in PLANS.reading.xml.items()}
+    return replace(PLANS, specs=specs, checks=prepare_checks(specs, schemas, PLANS.reading.matchers))
 
 
 # ------------------------------------------------------------------------------------------------ what is sent
