@@ -37,6 +37,7 @@ KINDS = {
     MessageType.UNKNOWN: Bilingual("a message of a kind not known here", "un message d'un genre inconnu ici"),
 }
 
+
 @dataclass(frozen=True)
 class Excerpt:
     """A piece of the sender's text around a place: what stands before it, the place itself, and what follows."""
