@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from core.findings import Bilingual
 from core.specs import Element, FindingText, Pack, Rule, Specs
+from validators.rulebook import reads_of
 from validators.words import PLACEHOLDER
 
-# Findings that every declaration is held to by the dictionary, whatever the pack's rule table says.
+# Findings by which every declaration is compared with the dictionary, whatever the pack's rule table says.
 DICTIONARY = "CAD-00"
 
 # Findings about who sends, with what right, under which reference and which version of the specification.
@@ -50,12 +51,16 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
 
 
 class Listed(NamedTuple):
-    """One thing that is checked: its finding, the packs that ask for it, and the element that it is about, if one."""
+    """One thing that is checked: its finding, the packs that ask for it, and the element that it is about, if one.
+
+    `reads` are all elements that its rule reads, its own first.
+    """
 
     finding: FindingText
     packs: tuple[str, ...]
     element: Element | None
     rule: Rule | None
+    reads: tuple[Element, ...] = ()
 
 
 def listed_rules(specs: Specs) -> list[Listed]:
@@ -75,7 +80,7 @@ def _all(specs: Specs) -> Iterator[Listed]:
             rules.setdefault(rule.id, (pack, rule))
     for id_, (pack, rule) in rules.items():
         asking = tuple(each.key for each in specs.packs if any(other.id == id_ for other in each.rules))
-        yield Listed(rule.finding, asking, pack.elements.get(rule.element), rule)
+        yield Listed(rule.finding, asking, pack.elements.get(rule.element), rule, reads_of(rule, pack, specs))
 
 
 def as_json(listed: Listed, lang: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from core.declaration import Declaration, MessageType, Value
 from core.partner import Partner
 from core.transmission import Syntax
 from gateway.plans import Plans
-from gateway.trade.samples import Maker, Sample, Step, play, write
+from gateway.trade.maker import Maker
+from gateway.trade.samples import Sample, Step, play, write
 from routing.partners import load_partners
 
 HOME = Path(__file__).parents[1]

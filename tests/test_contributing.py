@@ -11,9 +11,12 @@ import pytest
 from core.transmission import Syntax
 from gateway.plans import prepare
 from gateway.trade import samples
-from gateway.trade.samples import Maker, faulty, play, write
+from gateway.trade.breaking import faulty
+from gateway.trade.maker import Maker
+from gateway.trade.samples import play, write
 from tests.packs import BOTH, DAY, PARTNER, copy
 from tests.way import HOME
+from validators.rulebook import CHECKS
 
 PAGE = (HOME / "CONTRIBUTING.md").read_text("utf-8")
 
@@ -37,8 +40,6 @@ def test_the_rule_of_the_worked_example_is_earned_alone_in_both_syntaxes(
 
 
 def test_the_generic_checks_that_it_names_are_there() -> None:
-    from validators.rules import CHECKS
-
     (named,) = re.findall(r"\*\*Look for a generic check\.\*\*(.*?)need no code", PAGE, re.DOTALL)
     assert set(re.findall(r"`(\w+)`", named)) <= set(CHECKS)
 

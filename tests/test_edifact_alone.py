@@ -21,7 +21,7 @@ from edifact.loading import load
 from edifact.match import Matchers
 from edifact.message import check
 from edifact.reader import MessageText, read
-from tests.edifact_cases import DIRECTORIES, GOVCBR, SEGMENTS, interchange, message
+from tests.edifact_cases import DIRECTORIES, SEGMENTS, interchange, message
 
 ROOT = Path(edifact.__file__).parent.parent
 GROUND_FLOOR = {f"core.{name}" for name in ("envelope", "errors", "findings", "limits", "tables")}
@@ -128,10 +128,10 @@ def test_tags_of_senders_are_not_remembered() -> None:
 
 
 def test_the_wing_checks_a_message_by_whichever_tables_it_is_given() -> None:
-    ours = DIRECTORIES.structure(("GOVCBR", "D", "13A", "UN"))
-    assert ours is not None
-    (text, _) = read(interchange(message("GOVCBR", GOVCBR, "1")), DIRECTORIES)
+    ours = DIRECTORIES.messages["CONTRL", "3"]
+    (text, _) = read(interchange("UNH+1+CONTRL:D:3:UN'UCI+REF7+SENDER+CBSA+7'UNT+3+1'"), DIRECTORIES)
     assert isinstance(text, MessageText)
-    theirs = Structure(ours.name, ours.rows, {**ours.segments, "BGM": Segment("BGM", ours.segments["BGM"].slots[:2])})
-    assert check(text, ours, Matchers()) == ()
-    assert [fault.code for fault in check(text, theirs, Matchers())] == ["EDI-0503"]
+    theirs = Structure(ours.name, ours.rows, {**ours.segments, "UCI": Segment("UCI", ours.segments["UCI"].slots[:3])})
+    matchers = Matchers()
+    assert check(text, ours, matchers) == ()
+    assert [fault.code for fault in check(text, theirs, matchers)] == ["EDI-0503"]

@@ -161,6 +161,15 @@ def test_a_code_is_explained_in_both_languages(run: Run, code: str, said: str) -
     assert "{" not in text.en + text.fr
 
 
+def test_what_a_rule_reads_is_told(run: Run) -> None:
+    """The element's own name is not all: an invoice's total reads its lines, too."""
+    shown = " ".join(run("explain", "CAD-0194").stdout.split())
+    for name in ("invoice_value", "invoice_currency", "value_for_currency_conversion", "currency", "vfd_code"):
+        assert f"({name})" in shown
+    assert "part=beyond; a_line=0.01; plain=13 23" in shown
+    assert "VFD codes without adjustments" in shown
+
+
 def test_what_a_code_leaves_open_is_told_in_words(run: Run) -> None:
     shown = " ".join(run("explain", "CAD-0101").stdout.split())
     assert "Transaction number: the check digit of <value> is wrong; for these first 13 digits it is <digit>." in shown

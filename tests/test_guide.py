@@ -53,6 +53,15 @@ def page(site: Path, language: str, file: str) -> html.HtmlElement:
 # ------------------------------------------------------------------------------------------------ it is what is done
 
 
+def test_a_rule_is_listed_under_every_element_that_it_reads(plans: Plans, site: Path) -> None:
+    for pack in plans.specs.packs:
+        shown = page(site, "en", f"message-{pack.id}-{pack.version}.html")
+        for bound in plans.checks.packs[pack.key].rulebook.bound:
+            for name in bound.reads:
+                row = shown.get_element_by_id(name)
+                assert bound.rule.id in row.text_content(), (bound.rule.id, name)
+
+
 def some(element: Element, specs: Specs) -> Value:
     """Return any value of the element's format, a code of its list if it has one."""
     if element.code_list:

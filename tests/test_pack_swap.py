@@ -12,7 +12,8 @@ from core.errors import SpecError
 from core.transmission import Syntax
 from gateway.cli.main import main
 from gateway.plans import Plans, prepare
-from gateway.trade.samples import Maker, play, write
+from gateway.trade.maker import Maker
+from gateway.trade.samples import play, write
 from tests.packs import BOTH, DAY, PARTNER, ROOT, Row, copy, edit, judged, original, rewrite, sent, set_field
 
 OURS = prepare(ROOT)
@@ -51,7 +52,7 @@ def another_list(root: Path) -> None:
 
 def another_rule(root: Path) -> None:
     text = "With mode {value} the carrier is needed.,Avec le mode {value} il faut le transporteur.,a book,un livre"
-    row = f"CAD-0901,required_when,carrier_code,cad_type = AB and transport_mode = 4,,refuse,{text},high\n"
+    row = f"CAD-0901,required_when,carrier_code,cad_type = AB and transport_mode = 4,,refuse,{text},high,,,\n"
     path = root / "chapter24/rules.csv"
     path.write_text(path.read_text(encoding="utf-8") + row, encoding="utf-8")
 

@@ -17,7 +17,7 @@ from core.register import Facts
 from core.transmission import Received
 from gateway.pipeline import handle
 from gateway.plans import prepare
-from gateway.trade.samples import Maker
+from gateway.trade.maker import Maker
 from gateway.trade.writer import write_xml
 from parsers import xml
 from tests.effort import PROFILE

@@ -15,7 +15,8 @@ from core.declaration import Declaration, MessageType
 from core.transmission import Syntax
 from gateway import service
 from gateway.journal import Arrival, Journal, inbox_id
-from gateway.trade.samples import Maker, write
+from gateway.trade.maker import Maker
+from gateway.trade.samples import write
 from parsers import sniff
 from tests.way import HOME, PARTNERS, PLANS, SPECS
 from validators.rules import check_digit_of

@@ -19,7 +19,7 @@ from core.declaration import Declaration, RefusedVersions, VersionFact
 from core.envelope import Envelope
 from core.register import REFUSED, UNDECIDED, Facts, Register, Request, status_after
 from core.transmission import Outcome, Received, stable_id
-from edifact.directory import load as load_directories
+from edifact.loading import load as load_directories
 from gateway import pipeline, service
 from gateway.journal import Delivery, Journal, Recorded, Selection, inbox_id
 from gateway.journal.tables import assessment_request

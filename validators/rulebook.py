@@ -219,7 +219,7 @@ class Rulebook:
 
     def __init__(self, pack: Pack, specs: Specs) -> None:
         self.pack, self.specs = pack, specs
-        self._bound = tuple(_bound(rule, pack, specs) for rule in pack.rules)
+        self.bound = tuple(_bound(rule, pack, specs) for rule in pack.rules)
         self._plans: dict[tuple[MessageType, str | None], tuple[Shape, ...]] = {}
 
     def plan(self, message_type: MessageType, cad_type: str | None) -> tuple[Shape, ...]:
@@ -229,7 +229,7 @@ class Rulebook:
         """
         key = message_type, cad_type
         if key not in self._plans:
-            self._plans[key] = _plan(self._bound, self.pack, *key)
+            self._plans[key] = _plan(self.bound, self.pack, *key)
         return self._plans[key]
 
 

@@ -17,10 +17,10 @@ from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Bilingual, Severity
 from core.partner import Partner
-from core.specs import FindingText, Specs
+from core.specs import FindingText, Rule, Specs
 from core.transmission import Judged, Verdict
 from gateway import pages, pipeline
-from gateway.catalogue import in_words, listed_rules
+from gateway.catalogue import Listed, in_words, listed_rules
 from gateway.cli.shared import CONFIDENCES, HTML, LANGUAGE, files_with_facts, open_journal, out
 from gateway.desk import replay
 from gateway.desk.explain import Explained, NumberedFinding, explain, where
@@ -192,6 +192,18 @@ def _print_remarks(remarks: Iterable[NumberedFinding], lang: str) -> None:
         out.print(Text("          " + " · ".join(filter(None, facts)), "dim"))
 
 
+def _add_rule(table: Table, listed: Listed, rule: Rule, lang: str) -> None:
+    """Add to the table of a finding what its rule reads, when it is asked and by which constants."""
+    if rule.when:
+        table.add_row("when" if lang == "en" else "quand", Text(rule.when))
+    reads = (f"{element.title.speak(lang)} ({element.name})" for element in listed.reads)
+    table.add_row("reads" if lang == "en" else "lit", Text(", ".join(reads)))
+    if rule.parameter:
+        table.add_row("parameter" if lang == "en" else "paramètre", Text(rule.parameter))
+    if rule.parameter_source:
+        table.add_row("", Text(rule.parameter_source.speak(lang), "dim"))
+
+
 def _print_code(code: str, specs: Specs, lang: str) -> None:
     """Print what a finding means; raises GatewayError for a code that no table has."""
     listed = next((each for each in listed_rules(specs) if each.finding.code == code), None)
@@ -214,8 +226,8 @@ def _print_code(code: str, specs: Specs, lang: str) -> None:
         for name, place in (("XML", element.xml_path), ("EDIFACT", element.edifact_place)):
             if place:
                 table.add_row(name, Text(place))
-    if listed and listed.rule and listed.rule.when:
-        table.add_row("when" if lang == "en" else "quand", Text(listed.rule.when))
+    if listed and listed.rule:
+        _add_rule(table, listed, listed.rule, lang)
     if listed:
         table.add_row("packs" if lang == "en" else "chapitres", Text(", ".join(listed.packs)))
     if finding.syntax_error:

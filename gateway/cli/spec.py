@@ -6,7 +6,8 @@ import csv
 import json
 import random
 import sys
-from datetime import UTC, date, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -22,10 +23,13 @@ from core.transmission import Syntax
 from gateway.catalogue import Listed, as_json, in_words, listed_rules, place_in_words
 from gateway.cli.shared import CONFIDENCES, LANGUAGE, SEVERITIES, known_partner
 from gateway.desk.trial import TABLES
-from gateway.plans import Plans, prepare
+from gateway.plans import prepare
 from gateway.settings import PARTNERS, SAMPLES, from_environment
+from gateway.trade.breaking import faults, faulty
 from gateway.trade.guide import build
-from gateway.trade.samples import Maker, Sample, faults, faulty, play, write
+from gateway.trade.maker import Maker
+from gateway.trade.samples import DRAWS, Made, Sample
+from gateway.trade.samples import make as make_sample
 from routing.partners import load_partners
 
 out = Console(highlight=False, soft_wrap=True)
@@ -128,12 +132,10 @@ def make(
     for number in range(count):
         for each in codes:
             maker = Maker(random.Random(f"{seed} {number} {each}"), plans.specs, partner, on)  # noqa: S311 - samples, no secrets
-            sample = faulty(each, maker, cad_type)[1] if each else maker.story(types[number % len(types)])
-            made, good = _write(
-                sample, Syntax(syntax), on, folder, len(rows), f"{seed % 10_000:04}{len(rows):06}", plans
-            )
-            rows += made
-            wrong += not good
+            draw = _drawer(each, maker, types[number % len(types)], cad_type)
+            made = make_sample(draw, Syntax(syntax), on, f"{seed % 10_000:04}{len(rows):06}", plans)
+            rows += _write(made, Syntax(syntax), folder, len(rows))
+            wrong += not made.good
     with (folder / TABLES[-1]).open("w", encoding="utf-8", newline="") as beside:
         for table in (csv.writer(sys.stdout, lineterminator="\n"), csv.writer(beside, lineterminator="\n")):
             table.writerow(("file", "partner", "type", "verdict", "findings", "note"))
@@ -152,15 +154,18 @@ def _types(specs: Specs, cad_type: str | None) -> tuple[str, ...]:
     return (cad_type,)
 
 
-def _write(
-    sample: Sample, syntax: Syntax, day: date, folder: Path, before: int, name: str, plans: Plans
-) -> tuple[list[list[str]], bool]:
-    """Write a sample's messages; return their rows of the table, and whether the gateway judges as expected."""
-    bodies = write(sample, syntax, day, name)
-    judged = play(sample, bodies, day, plans)
-    expected = [()] * (len(bodies) - 1) + [(code,) if (code := sample.expected(syntax)) else ()]
+def _drawer(code: str | None, maker: Maker, story: str, cad_type: str | None) -> Callable[[], Sample]:
+    """Return what draws a sample: a faulty one for a finding's code, else a valid one of the CAD type `story`."""
+    if code is None:
+        return lambda: maker.story(story)
+    return lambda: faulty(code, maker, cad_type)[1]
+
+
+def _write(made: Made, syntax: Syntax, folder: Path, before: int) -> list[list[str]]:
+    """Write a sample's messages; return their rows of the table, and say so if they are not judged as expected."""
+    sample, bodies = made.sample, made.bodies
     rows = []
-    for number, (step, body, one) in enumerate(zip(sample.steps, bodies, judged, strict=True), 1):
+    for number, (step, body, one) in enumerate(zip(sample.steps, bodies, made.judged, strict=True), 1):
         kind = "original" if step.type is MessageType.DECLARATION else str(step.type)
         fault = f"-{sample.code}" if sample.code and number == len(bodies) else ""
         file = f"{before + number:05}-{kind}{fault}.{SUFFIXES[syntax]}"
@@ -168,12 +173,11 @@ def _write(
         note = sample.note if number == len(bodies) else ""
         codes = " ".join(sorted({finding.code for finding in one.findings}))
         rows.append([file, sample.partner.id, step.declaration.text("cad_type") or "", str(one.verdict), codes, note])
-    good = all(set(wanted) == {f.code for f in one.findings} for wanted, one in zip(expected, judged, strict=True))
-    if not good:
-        click.echo(
-            f"gateway: {rows[-1][0]} was made for {sample.code or 'no finding'}, judged {rows[-1][4]!r}", err=True
-        )
-    return rows, good
+    if not made.good:
+        wanted = sample.code or "no finding"
+        said = f"{rows[-1][0]} was made for {wanted}, judged {rows[-1][4]!r}; drawn {DRAWS} times"
+        click.echo(f"gateway: {said}", err=True)
+    return rows
 
 
 # ------------------------------------------------------------------------------------------------ guide

@@ -351,7 +351,7 @@ def _summary(judged: Judged, partner: Partner | None, language: str) -> str:
         told = (
             f"Le message est refusé : {_count(refusals, 'erreur')} à corriger"
             if fr
-            else f"The message is refused: {_count(refusals, 'fault')} to mend"
+            else f"The message is refused: {_count(refusals, 'fault')} to fix"
         )
         if warnings:
             told += f", {_count(warnings, 'remarque')}" if fr else f", {_count(warnings, 'remark')}"

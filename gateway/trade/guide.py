@@ -24,10 +24,11 @@ from core.transmission import Judged, Outgoing, Received, Syntax
 from gateway import pipeline
 from gateway.catalogue import PLACEHOLDERS, listed_rules
 from gateway.plans import Plans
+from gateway.trade.breaking import faults
 from gateway.trade.replies import ANSWERS
-from gateway.trade.samples import faults
 from parsers.places import edifact_place
 from validators.elements import in_words, usage_of
+from validators.rulebook import reads_of
 
 PAGES = Path(__file__).parent / "guide_pages"
 LANGUAGES = ("en", "fr")
@@ -235,7 +236,8 @@ def _page(pack: Pack, specs: Specs) -> Page:
     declared = next((type_ for type_ in pack.types.values() if type_ is not MessageType.WITHDRAW), None)
     ruled: dict[str, list[str]] = {}
     for rule in pack.rules:
-        ruled.setdefault(rule.element, []).append(rule.id)
+        for element in reads_of(rule, pack, specs):
+            ruled.setdefault(element.name, []).append(rule.id)
     levels: dict[str, list[Shown]] = {level: [] for level in LEVELS}
     for name, element in pack.elements.items():
         if element.direction != "in":

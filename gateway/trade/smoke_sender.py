@@ -19,8 +19,8 @@ from core.partner import Partner
 from core.transmission import Syntax, stable_id
 from gateway.plans import Plans
 from gateway.queues import Letter
+from gateway.trade.maker import Draft, Maker
 from gateway.trade.replies import Reply
-from gateway.trade.samples import Draft, Maker
 from gateway.trade.scenario import Scenario, Step
 from gateway.trade.writer import write_edifact, write_xml
 from routing.partners import inbound_queue
