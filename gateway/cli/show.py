@@ -63,6 +63,9 @@ def _print_life(life: Mapping[str, Any]) -> None:
     )
     if life["headers"]:
         out.print(Text("  came with " + ", ".join(f"{name} {said}" for name, said in life["headers"].items())))
+    if told := life["unproven"]:
+        user = f"user {told['user']}" if told["user"] else "no user"
+        out.print(Text(f"  sender not proven: {told['code']}, queue {told['queue']}, {user}", "yellow"))
     if life["note"]:
         out.print(Text(f"  {life['note']}", "yellow"))
     for one in life["messages"]:

@@ -73,6 +73,7 @@ inbox = Table(
     Column("received_at", Instant, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("headers", Text, nullable=False),
+    Column("unproven", Text),  # that the broker did not prove who sent it
     Column("lane", Text, nullable=False),
     Column("state", Text, nullable=False),  # received, working, done, parked
     Column("attempts", Integer, nullable=False),
