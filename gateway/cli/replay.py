@@ -94,21 +94,23 @@ def replay_command(
     selects = bool(ids) or wanted != Selection()
     if wanted.since and wanted.until and wanted.since >= wanted.until:
         raise click.UsageError("--since must lie before --until")
-    if paths and selects:
-        raise click.UsageError("name files, or select recorded messages, not both")
-    if send and (paths or root or samples_):
-        raise click.UsageError("--send is for recorded messages replayed as they are; a file is sent by `gateway send`")
-    if html and not root:
-        raise click.UsageError("--html is for what-if (--specs)")
+    for misused, why in (
+        (paths and selects, "name files, or select recorded messages, not both"),
+        (
+            send and (paths or root or samples_),
+            "--send is for recorded messages replayed as they are; a file is sent by `gateway send`",
+        ),
+        (html and not root, "--html is for what-if (--specs)"),
+        (samples_ and (root or not paths), "--samples takes tables or folders, and no --specs"),
+        (root and not samples_ and ids, "what-if selects by time, sender, verdict, finding or transaction number"),
+    ):
+        if misused:
+            raise click.UsageError(why)
     if samples_:
-        if not paths or root:
-            raise click.UsageError("--samples takes tables or folders, and no --specs")
         differs = expectations.samples(paths, settings, form, lang)
     elif root and paths:
         differs = what_if.over_files(paths, settings, root, partner_id, form, html, lang)
     elif root:
-        if ids:
-            raise click.UsageError("what-if selects by time, sender, verdict, finding or transaction number")
         differs = what_if.over_journal(settings, wanted, root, processes, form, html, lang)
     elif paths:
         differs = _again_files(paths, settings, partner_id, operator, form, lang)
@@ -153,7 +155,7 @@ def _executions(
         for row in repeats:
             yield row, Repeat(row.note or "")
         again = [row for row in rows if row not in repeats]
-        yield from replay.judge_again(again, journal, plans, partners, lambda row: uuid.uuid4().hex)
+        yield from replay.judge_again(again, journal, plans, partners, lambda _: uuid.uuid4().hex)
 
 
 class Repeat(GatewayError):

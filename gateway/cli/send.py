@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import uuid
@@ -12,9 +11,11 @@ from pathlib import Path
 import click
 
 from core.errors import GatewayError
+from core.partner import Partner
+from core.transmission import digest_of
 from gateway.cli.shared import DECLARE, check_login, known_partner, read_file
 from gateway.journal import inbox_id
-from gateway.queues import Letter, open_broker, uid_of, users_of
+from gateway.queues import Broker, Letter, open_broker, uid_of, users_of
 from gateway.settings import from_environment
 from routing.partners import inbound_queue, load_partners
 
@@ -45,31 +46,34 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
                 "the broker did not confirm the message in time: it may or may not have it; send it again"
             )
         click.echo(f"sent {file} as {letter.id}")
-        if not wait:
+        if wait:
+            _wait_for_answers(broker, letter, partner, settings.broker_url, seconds)
+
+
+def _wait_for_answers(broker: Broker, letter: Letter, partner: Partner, url: str, seconds: float) -> None:
+    """Print a message's answers as they come; ends with exit code 1 when it is refused or not answered in time."""
+    # Our answers name our transmission, or that of a receipt with our bytes: the first that had them.
+    user = next(iter(users_of(url)), None)
+    ours, receipts = {inbox_id(uid_of(letter.queue, user, letter.id, letter.body))}, set[str]()
+    deadline = datetime.now(UTC).timestamp() + seconds
+    while (left := deadline - datetime.now(UTC).timestamp()) > 0:
+        answer = broker.take(partner.answer_queue, left)
+        if answer is None:
+            break
+        kind = answer.headers.get("kind", "answer")
+        if kind == "receipt" and (receipt := json.loads(answer.body))["sha256"] == digest_of(letter.body):
+            receipts.add(receipt["received"])
+        if answer.headers.get("in-reply-to") not in ours | receipts:
+            click.echo(f"--- {kind} to another message, passed over")
+            continue
+        click.echo(f"--- {kind} ({answer.content_type})")
+        click.echo(_as_text(answer.body))
+        if kind == "receipt":
+            click.echo(f"    its life: gateway show {receipt['received']}")
+        if kind in ("refused", "technical", "engine-refused") or (kind == "contrl" and _rejects(answer.body)):
+            sys.exit(1)
+        if kind in ("assessed", "pending"):
             return
-        # Our answers name our transmission, or that of a receipt with our bytes: the first that had them.
-        user = next(iter(users_of(settings.broker_url)), None)
-        ours = {inbox_id(uid_of(letter.queue, user, letter.id, letter.body))}
-        digest, receipts = hashlib.sha256(letter.body).hexdigest(), set[str]()
-        deadline = datetime.now(UTC).timestamp() + seconds
-        while (left := deadline - datetime.now(UTC).timestamp()) > 0:
-            answer = broker.take(partner.answer_queue, left)
-            if answer is None:
-                break
-            kind = answer.headers.get("kind", "answer")
-            if kind == "receipt" and (receipt := json.loads(answer.body))["sha256"] == digest:
-                receipts.add(receipt["received"])
-            if answer.headers.get("in-reply-to") not in ours | receipts:
-                click.echo(f"--- {kind} to another message, passed over")
-                continue
-            click.echo(f"--- {kind} ({answer.content_type})")
-            click.echo(_as_text(answer.body))
-            if kind == "receipt":
-                click.echo(f"    its life: gateway show {receipt['received']}")
-            if kind in ("refused", "technical", "engine-refused") or (kind == "contrl" and _rejects(answer.body)):
-                sys.exit(1)
-            if kind in ("assessed", "pending"):
-                return
     why = (
         "does an assessment engine answer? see `gateway serve --help`"
         if receipts

@@ -111,7 +111,7 @@ def _meaning(code: str, plans: Plans, present: Plans, lang: str) -> str:
 
 def _print_what_if(result: what_if.WhatIf, plans: Plans, meanings: Mapping[str, str], lang: str) -> None:
     """Print a what-if's result: the verdicts, by finding, by sender, and examples."""
-    sums, colon = result.tally, " :" if lang == "fr" else ":"
+    sums = result.tally
 
     def count(number: float, decimals: int = 0) -> str:
         return pages.number(f"{number:,.{decimals}f}", lang)
@@ -150,7 +150,13 @@ def _print_what_if(result: what_if.WhatIf, plans: Plans, meanings: Mapping[str, 
         counts = (count(row[name]) for name in ("messages", "now_refused", "now_accepted", "only_findings"))
         table.add_row(row["partner"] or phrase("not known", lang), *counts)
     out.print(table)
-    for code, changes in sorted(sums.examples.items()):
+    _print_examples(sums.examples, lang)
+
+
+def _print_examples(examples: Mapping[str, list[replay.Change]], lang: str) -> None:
+    """Print a few changed messages for each finding."""
+    colon = " :" if lang == "fr" else ":"
+    for code, changes in sorted(examples.items()):
         out.print(Text(f"{code}, {phrase('for example', lang)}", "bold"))
         for change in changes:
             text = change.text.speak(lang) if change.text else " ".join([phrase("no longer", lang), *change.gone])
