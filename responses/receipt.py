@@ -44,7 +44,7 @@ def refusal(answer: Business) -> bytes:
         "language": answer.language,
         "findings": [
             {"code": p.code, "severity": p.severity, "text": p.text, "details": list(p.details)}
-            for p in answer.problems
+            for p in answer.items
         ],
         "findings_total": answer.total,
     }
