@@ -16,7 +16,7 @@ from core.partner import Partner
 from core.register import Facts, Register, status_after
 from core.transmission import Outcome, Outgoing, Parsed, Received, stable_id
 from gateway import pipeline
-from gateway.journal import Arrival, Claimed, Due, Journal, Settlement, inbox_id
+from gateway.journal import Arrival, Claimed, Due, Journal, Settlement, Unproven, inbox_id
 from gateway.logs import bound, logger
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter
@@ -86,11 +86,10 @@ def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str]) -
     received_at, lane = now(), sniff.lane(delivery.body)
     code = unproven(delivery, owner) if owner else None
     if owner is None or code:
-        headers = dict(delivery.headers)
-        if code:
-            headers |= {"unproven": code, "queue": delivery.queue, "user": delivery.user_id or ""}
-            logger().error("sender not proven", findings=[code], queue=delivery.queue, user=delivery.user_id)
-        return Arrival(delivery.uid, "partner", None, delivery.body, headers, received_at, lane)
+        told = Unproven(code, delivery.queue, delivery.user_id) if code else None
+        if told:
+            logger().error("sender not proven", findings=[code], queue=told.queue, user=told.user)
+        return Arrival(delivery.uid, "partner", None, delivery.body, delivery.headers, received_at, lane, unproven=told)
     received = Received(inbox_id(delivery.uid), owner.id, delivery.body, received_at)
     receipt_id = stable_id(received.id, "receipt")
     content_type, body = receipt(received, receipt_id=receipt_id, reference=delivery.message_id, head=head)
@@ -236,9 +235,9 @@ def _outcome(
 ) -> Outcome | None:
     """Return what becomes of a transmission; None when it repeats an earlier one, whose answers are then sent again."""
     parsed, register = looked_up or (pipeline.parse(row.received, plans), None)
-    if code := row.headers.get("unproven"):
-        owner = _owners(partners).get(row.headers["queue"])
-        return pipeline.judge(parsed, Facts(owner, unproven=code), plans)
+    if row.unproven:
+        owner = _owners(partners).get(row.unproven.queue)
+        return pipeline.judge(parsed, Facts(owner, unproven=row.unproven.code), plans)
     if register is None:
         register = journal.facts(*_questions(row, parsed))
     if first := register.repeated(row.partner, parsed):

@@ -42,17 +42,18 @@ def _whole(url: str) -> str:
     return f"{found[1]}{Path.cwd()}/{found[2]}" if found and "?" not in str(Path.cwd()) else url
 
 
-def from_environment() -> Settings:
+def from_environment(health: str | None = None) -> Settings:
     """Return the settings, files of queue and journal with their whole paths.
 
-    Raises GatewayError for a value that cannot be.
+    `health` is what the command line says of it, which goes before GATEWAY_HEALTH. Raises GatewayError for a value that
+    cannot be.
     """
     log = os.environ.get("GATEWAY_LOG", "auto")
     if log not in ("auto", "json", "text"):
         raise GatewayError(f"GATEWAY_LOG is auto, json or text, not {log!r}")
-    health = os.environ.get("GATEWAY_HEALTH") or None
+    name, health = ("--health-port", health) if health else ("GATEWAY_HEALTH", os.environ.get("GATEWAY_HEALTH") or None)
     if health and not re.fullmatch(r"([^:]+:)?\d{1,5}", health):
-        raise GatewayError(f"GATEWAY_HEALTH is a port or host:port, not {health!r}")
+        raise GatewayError(f"{name} is a port or host:port, not {health!r}")
     return Settings(
         broker_url=_whole(os.environ.get("GATEWAY_BROKER_URL") or BROKER_URL),
         database_url=_whole(os.environ.get("GATEWAY_DATABASE_URL") or DATABASE_URL),

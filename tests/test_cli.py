@@ -25,6 +25,7 @@ from core.errors import GatewayError
 from gateway.cli import demo
 from gateway.cli.main import main
 from gateway.journal import Journal
+from gateway.settings import Settings
 from tests.house import House, as_user, house, settings_in
 from tests.way import HOME, SAMPLES
 
@@ -282,6 +283,20 @@ def test_settings_that_cannot_be_are_one_line(run: Run, monkeypatch: pytest.Monk
 
 
 NOBODY = "127.0.0.1:1"
+
+
+def test_the_health_port_is_a_value_and_leaves_the_environment_as_it_is(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Settings] = []
+    monkeypatch.setattr("gateway.supervisor.serve", lambda settings, *_: served.append(settings))
+    monkeypatch.setenv("GATEWAY_HEALTH", "1")
+    before = dict(os.environ)
+    assert run("serve", "--health-port", "127.0.0.1:9100").exit_code == 0
+    assert run("serve").exit_code == 0
+    assert [settings.health for settings in served] == ["127.0.0.1:9100", "1"]
+    assert dict(os.environ) == before
+    assert "--health-port is a port or host:port, not 'x'" in one_line(run("serve", "--health-port", "x"))
 
 
 @pytest.mark.parametrize("url", [f"amqp://user:secret@{NOBODY}//", "nonsense://", "sqlite:////dev/null/queue.db"])

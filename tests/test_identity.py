@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -25,7 +26,8 @@ from core.partner import Partner
 from core.transmission import Outcome, Received, Verdict
 from gateway import service
 from gateway.cli.main import main
-from gateway.journal import Journal
+from gateway.desk.replay import judge_again
+from gateway.journal import Arrival, Journal
 from gateway.queues import Delivery, Letter, open_broker
 from gateway.trade.writer import write_edifact, write_xml
 from routing.partners import inbound_queue, load_partners
@@ -72,7 +74,48 @@ def test_who_is_not_proven_is_told_nothing_and_routed_nowhere(gateway: House, us
     (row,) = gateway.journal.list_messages()
     life = gateway.journal.show(row["id"])
     assert life is not None
-    assert (life["partner"], life["headers"]) == ("", {"unproven": code, "queue": "in.maple", "user": user or ""})
+    assert (life["partner"], life["headers"]) == ("", {})
+    assert life["unproven"] == {"code": code, "queue": "in.maple", "user": user}
+
+
+@pytest.mark.parametrize("partner", ["maple", None])
+def test_a_senders_own_header_named_unproven_has_no_effect(gateway: House, partner: str | None) -> None:
+    """It was told by the headers' names, among which it stood."""
+    own = {"unproven": "GTW-0013", "queue": "in.erable", "user": "erable"}
+    arrival = Arrival("x", "partner", partner, GOOD, own, service.now(), lane="x")
+    gateway.journal.receive([arrival])
+    assert gateway.work() == 1
+    (row,) = gateway.journal.list_messages()
+    life = gateway.journal.show(row["id"])
+    assert life is not None
+    assert (life["headers"], life["unproven"]) == (own, None)
+    assert codes(gateway) == ([[]] if partner else [["GTW-0003"]])
+    shown = json.loads(run_show(gateway, row["id"]))
+    assert (shown["headers"], shown["unproven"]) == (own, None)
+    (recorded,) = gateway.journal.recorded([1])
+    ((_, again),) = judge_again([recorded], gateway.journal, gateway.plans, gateway.partners, lambda row: row.id)
+    assert isinstance(again, Outcome)
+    assert [[f.code for f in one.findings] for one in again.judged] == codes(gateway)
+
+
+def test_what_a_sender_writes_as_a_header_named_unproven_is_dropped_at_the_queue(gateway: House) -> None:
+    own = {"unproven": "GTW-0013", "queue": "in.erable", "user": "erable", "kind": "cad"}
+    assert gateway.broker.publish([Letter("x", "in.maple", "", GOOD, own)]).confirmed
+    gateway.settle_down()
+    assert kinds(gateway.answers("maple")) == ["receipt", "contrl", "accepted", "assessed"]
+    (row,) = gateway.journal.list_messages(channel="partner")
+    life = gateway.journal.show(row["id"])
+    assert life is not None
+    assert (life["headers"], life["unproven"]) == ({"kind": "cad"}, None)
+
+
+def run_show(gateway: House, id_: str) -> str:
+    """Return what `gateway show` prints of a message as JSON."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GATEWAY_DATABASE_URL", gateway.journal.url)
+        result = CliRunner().invoke(main, ["show", id_, "--format", "json"])
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_who_then_proves_itself_is_heard_with_the_same_bytes(gateway: House) -> None:

@@ -15,7 +15,8 @@ import sqlalchemy
 from core.register import Reference
 from core.transmission import digest_of
 from gateway import service
-from gateway.journal import Journal, Selection, database
+from gateway.journal import Journal, Selection, Unproven, database, inbox_id
+from gateway.journal.codec import dump
 from gateway.queues import Letter
 from routing.routes import RESULTS
 from tests.data.make_journal_0_1_0 import CHANGE, ORIGINAL, Clock, letter
@@ -172,3 +173,51 @@ def test_another_gateway_that_opens_it_too_finds_it_as_it_is(gateway: House) -> 
     again.migrate()
     assert again.head() == HEAD
     again.close()
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.broker)])
+def test_a_sender_that_was_not_proven_is_not_proven_now(
+    request: pytest.FixtureRequest, tmp_path: Path, database_kind: str
+) -> None:
+    """The former versions wrote it among the sender's own headers; one such row is finished, one still waits."""
+    url = unpacked(tmp_path)
+    former = sqlalchemy.create_engine(url)
+    with former.begin() as connection:
+        sequences = connection.scalars(
+            sqlalchemy.text("SELECT sequence FROM inbox WHERE channel = 'partner' ORDER BY sequence LIMIT 2")
+        ).all()
+        for sequence, user in zip(sequences, ("", "erable"), strict=True):
+            told = {
+                "kind": "cad",
+                "queue": "in.maple",
+                "unproven": "GTW-0012" if not user else "GTW-0013",
+                "user": user,
+            }
+            connection.execute(
+                sqlalchemy.text("UPDATE inbox SET partner = '', headers = :told WHERE sequence = :sequence"),
+                {"told": dump(told), "sequence": sequence},
+            )
+        # The second was received only.
+        connection.execute(
+            sqlalchemy.text(
+                "UPDATE inbox SET state = 'received', attempts = 0, worker = NULL, lease_until = NULL,"
+                " finished_at = NULL, uid = 'again', id = :id WHERE sequence = :sequence"
+            ),
+            {"id": inbox_id("again"), "sequence": sequences[1]},
+        )
+        for table in ("outbox", "message"):
+            connection.execute(
+                sqlalchemy.text(f"DELETE FROM {table} WHERE inbox = :sequence"),  # noqa: S608 - a name of ours
+                {"sequence": sequences[1]},
+            )
+    former.dispose()
+    if database_kind == "postgresql":
+        source, url = url, request.getfixturevalue("postgres_url")
+        onto_postgresql(url, source)
+    with house(tmp_path, database_url=url) as gateway:
+        done, waiting = gateway.journal.recorded(sequences)
+        assert (done.headers, done.unproven) == ({"kind": "cad"}, Unproven("GTW-0012", "in.maple", None))
+        assert (waiting.headers, waiting.unproven) == ({"kind": "cad"}, Unproven("GTW-0013", "in.maple", "erable"))
+        assert gateway.work() > 0
+        (judged,) = gateway.journal.recorded(sequences[1:])
+        assert [(told.verdict, told.codes) for told in judged.messages] == [("refused", ("GTW-0013",))]

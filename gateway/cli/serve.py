@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from gateway import logs, supervisor
@@ -22,8 +20,6 @@ def serve_command(workers: int, with_reference_engine: bool, with_test_engine: b
 
     Exit code: 0 stopped in order, 2 cannot start.
     """
-    if health_port:
-        os.environ["GATEWAY_HEALTH"] = health_port
-    settings = from_environment()
+    settings = from_environment(health=health_port)
     logs.configure(settings.log)
     supervisor.serve(settings, workers, "engine" if with_reference_engine else "tests" if with_test_engine else None)

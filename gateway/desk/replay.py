@@ -79,8 +79,8 @@ def judge_again(
         if row.sequence in failed:
             yield row, failed[row.sequence]
             continue
-        if code := row.headers.get("unproven"):
-            facts = Facts(owners.get(row.headers.get("queue", "")), unproven=code)
+        if row.unproven:
+            facts = Facts(owners.get(row.unproven.queue), unproven=row.unproven.code)
         else:
             facts = Facts(partners.get(row.partner or ""), known[row.sequence])
         try:

@@ -34,6 +34,7 @@ from gateway.journal.values import (
     Selection,
     Settlement,
     Told,
+    Unproven,
 )
 from gateway.journal.verdicts import RESEND_OF
 
@@ -52,6 +53,7 @@ __all__ = [
     "Selection",
     "Settlement",
     "Told",
+    "Unproven",
     "inbox_id",
 ]  # fmt: skip
 

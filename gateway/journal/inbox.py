@@ -102,6 +102,7 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
                 "body": arrival.body,
                 "digest": digest,
                 "headers": dump(dict(arrival.headers)),
+                "unproven": dump(arrival.unproven._asdict()) if arrival.unproven else None,
                 "lane": key_of(arrival.lane),
                 "state": "received",
                 "attempts": 0,

@@ -102,6 +102,7 @@ def show(connection: Connection, wanted: str) -> dict[str, Any] | None:
         return None
     life = rows[0]
     life["headers"] = json.loads(life["headers"])
+    life["unproven"] = json.loads(life["unproven"]) if life["unproven"] else None
     life["intact"] = digest_of(life["body"]) == life["digest"]
     parts = {
         "messages": select(message).where(message.c.inbox == life["sequence"]).order_by(message.c.ordinal),

@@ -27,6 +27,7 @@ from gateway.journal.rows import (
     outgoing_row,
     sent_detail,
     storable,
+    unproven_of,
 )
 from gateway.journal.tables import (
     assessment_request,
@@ -165,6 +166,7 @@ def recorded(connection: Connection, sequences: Sequence[int]) -> list[Recorded]
             judged_at=judged.get(row.sequence, (None, None))[0],
             specs=judged.get(row.sequence, (None, None))[1],
             messages=tuple(told[row.sequence]),
+            unproven=unproven_of(row),
         )
         for row in rows
     ]

@@ -13,7 +13,7 @@ from core import limits
 from core.declaration import Nature, VersionFact
 from core.transmission import Judged, Outcome, Outgoing, Syntax, digest_of, stable_id
 from gateway.journal.codec import decode_declaration, encode_declaration, encode_envelope, encode_findings
-from gateway.journal.values import Claimed, Recorded
+from gateway.journal.values import Claimed, Recorded, Unproven
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -66,7 +66,13 @@ def claimed_of(row: AnyRow) -> Claimed:
         row.lane,
         row.attempts,
         row.worker,
+        unproven_of(row),
     )
+
+
+def unproven_of(row: AnyRow) -> Unproven | None:
+    """Return whether, and how, an inbox row's sender is not proven."""
+    return Unproven(**json.loads(row.unproven)) if row.unproven else None
 
 
 def fact_of(row: AnyRow) -> VersionFact:

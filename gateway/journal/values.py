@@ -16,6 +16,14 @@ class Conflict(GatewayError):
     """Another worker took a version or reference first; nothing was written: judge again with fresh facts."""
 
 
+class Unproven(NamedTuple):
+    """That the broker did not prove who sent: the finding's code, the queue, and the user that it named, if any."""
+
+    code: str
+    queue: str
+    user: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One transmission handed over by a transport, not yet in the journal.
@@ -32,6 +40,7 @@ class Arrival:
     received_at: datetime
     lane: str
     receipt: Outgoing | None = None
+    unproven: Unproven | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,7 @@ class Claimed:
     lane: str
     attempts: int
     worker: str
+    unproven: Unproven | None = None
 
     @property
     def received(self) -> Received:
@@ -136,6 +146,7 @@ class Recorded:
     judged_at: datetime | None
     specs: str | None
     messages: tuple[Told, ...]
+    unproven: Unproven | None = None
 
     @property
     def received(self) -> Received:
