@@ -55,7 +55,7 @@ class PointerStep(NamedTuple):
     tag: str | None
 
 
-class Problem(NamedTuple):
+class AnswerItem(NamedTuple):
     """One finding as the partner reads it; `severity` is refuse or warn, `details` are labelled sentences."""
 
     code: str
@@ -83,7 +83,7 @@ class Remark(NamedTuple):
 
 
 class Business(NamedTuple):
-    """A business answer in neutral terms, every text printable; `total` counts all problems, `problems` those listed.
+    """A business answer in neutral terms, every text printable; `total` counts all items, `items` those listed.
 
     Texts that the subject lacks are empty.
     """
@@ -101,7 +101,7 @@ class Business(NamedTuple):
     test: bool
     transaction_number: str
     version: str
-    problems: tuple[Problem, ...]
+    items: tuple[AnswerItem, ...]
     total: int
     remarks: tuple[Remark, ...]
     result: AssessmentResult | None
@@ -122,9 +122,9 @@ def business(
         raise GatewayError(f"answer {answer_id}: cannot be written as {kind!r}{' without a result' * (kind in KINDS)}")
     language = partner.language if partner else "en"
     declaration, envelope = judged.message.declaration, judged.message.envelope
-    problems = [_of_finding(finding, language) for finding in judged.findings]
+    items = [_of_finding(finding, language) for finding in judged.findings]
     if result is not None:
-        problems = [_of_reason(reason, kind == "engine-refused", language) for reason in result.reasons]
+        items = [_of_reason(reason, kind == "engine-refused", language) for reason in result.reasons]
     return Business(
         id=answer_id,
         kind=KINDS[kind],
@@ -139,8 +139,8 @@ def business(
         reference=printable(declaration.text("functional_reference")) if declaration else "",
         transaction_number=printable(declaration.transaction_number) if declaration else "",
         version=printable(declaration.version) if declaration else "",
-        problems=tuple(problems[:FINDINGS_LISTED]),
-        total=len(problems),
+        items=tuple(items[:FINDINGS_LISTED]),
+        total=len(items),
         remarks=tuple(
             Remark(reason.invoice, reason.line, printable(reason.text.speak(language)))
             for reason in (result.reasons[:FINDINGS_LISTED] if result else ())
@@ -209,7 +209,7 @@ LABELS = {
 }
 
 
-def _of_finding(finding: Finding, language: str) -> Problem:
+def _of_finding(finding: Finding, language: str) -> AnswerItem:
     """Put one finding of the gateway into the partner's language."""
     at, segment, element, component, line, column, value, expected, source = LABELS[language]
     colon = " :" if language == "fr" else ":"
@@ -231,7 +231,7 @@ def _of_finding(finding: Finding, language: str) -> Problem:
         (at, ", ".join(where)), (value, finding.value), (expected, finding.expected_in(language)),
         (source, finding.source.speak(language)),
     )  # fmt: skip
-    return Problem(
+    return AnswerItem(
         code=finding.code,
         severity=finding.severity.value,
         text=printable(finding.text.speak(language)),
@@ -240,10 +240,10 @@ def _of_finding(finding: Finding, language: str) -> Problem:
     )
 
 
-def _of_reason(reason: Reason, refuses: bool, language: str) -> Problem:
+def _of_reason(reason: Reason, refuses: bool, language: str) -> AnswerItem:
     """Put one reason of the assessment engine into the partner's language."""
     pointer = "42A"
     if reason.invoice:
         pointer += f"/67A[{reason.invoice}]" + (f"/68A[{reason.line}]" if reason.line else "")
     severity = Severity.REFUSE if refuses else Severity.WARN
-    return Problem(reason.code, severity.value, printable(reason.text.speak(language)), (), pointer_steps(pointer))
+    return AnswerItem(reason.code, severity.value, printable(reason.text.speak(language)), (), pointer_steps(pointer))

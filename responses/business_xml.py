@@ -49,16 +49,16 @@ def _response(answer: Business) -> Iterator[str]:
         yield _statement("TST", code="1")
     if answer.total:
         yield _statement("CNT", code=str(answer.total))
-    for ordinal, problem in enumerate(answer.problems, 1):
-        text = "; ".join(problem.details)
+    for ordinal, item in enumerate(answer.items, 1):
+        text = "; ".join(item.details)
         about = [PointerStep("07B", None, None), PointerStep("53A", ordinal, None)]
-        yield _statement("ACB", code=problem.severity, text=text, words=words, about=about)
+        yield _statement("ACB", code=item.severity, text=text, words=words, about=about)
     for remark in answer.remarks:
         about = [*pointer_steps(f"42A/67A[{remark.invoice}]/68A[{remark.line}]")]
         yield _statement("REM", text=remark.text, words=words, about=about)
-    for problem in answer.problems:
-        description = _element("Description", problem.text[:TEXT], words)
-        yield _class("Error", [description, _element("ValidationCode", problem.code), *map(_pointer, problem.pointer)])
+    for item in answer.items:
+        description = _element("Description", item.text[:TEXT], words)
+        yield _class("Error", [description, _element("ValidationCode", item.code), *map(_pointer, item.pointer)])
     yield _class("Status", [_class("EffectiveDateTime", issued), _element("NameCode", answer.kind.status)])
     declaration = [*_declaration(answer)]
     if declaration:

@@ -22,7 +22,7 @@ from core.register import Facts, Register
 from core.specs import CodeList, Element, FindingText, Pack, Rule, Specs
 from core.transmission import Judged, Outgoing, Received, Syntax
 from gateway import pipeline
-from gateway.catalogue import PLACEHOLDERS, listed_rules
+from gateway.catalogue import PLACEHOLDERS, TYPE_WORDS, listed_rules
 from gateway.plans import Plans
 from gateway.trade.breaking import faults
 from gateway.trade.replies import ANSWERS
@@ -40,11 +40,6 @@ LEVELS: Mapping[str, Bilingual] = {
     "declaration": Bilingual("Declaration", "Déclaration"),
     "invoice": Bilingual("Invoice", "Facture"),
     "commodity": Bilingual("Commodity line", "Ligne de marchandise"),
-}
-KINDS: Mapping[MessageType, Bilingual] = {
-    MessageType.DECLARATION: Bilingual("original declaration", "déclaration originale"),
-    MessageType.CORRECTION: Bilingual("change: correction or adjustment", "modification : correction ou rajustement"),
-    MessageType.WITHDRAW: Bilingual("withdraw request", "demande de retrait"),
 }
 AREAS: Mapping[str, Bilingual] = {
     "CAD": Bilingual("Declaration and business rules", "Déclaration et règles d'affaires"),
@@ -220,7 +215,7 @@ def gather(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> dict
         "findings": _findings(specs),
         "areas": AREAS,
         "level_names": LEVELS,
-        "kind_names": KINDS,
+        "kind_names": {type_: words.title for type_, words in TYPE_WORDS.items()},
         "answer_names": ANSWERS,
         "lists": _lists(specs),
         "segments": [(pack, _segments(pack)) for pack in _distinct(specs)],
