@@ -168,7 +168,7 @@ def _sections(
         kind = "commodity" if line else "invoice" if invoice else "declaration"
         rows = []
         for element in elements[kind]:
-            rows += list(_rows(element, level, declaration, pack, specs, remarks, invoice, line, language))
+            rows += list(_rows(element, level, declaration, specs, remarks, invoice, line, language))
         whole = remarks.get(Address("", invoice, line), [])
         title = _title(invoice, line, level, language)
         yield Section(title, invoice, line, tuple(rows), tuple(whole)), 1 if line else 0
@@ -178,7 +178,6 @@ def _rows(
     element: Element,
     level: Level,
     declaration: Declaration,
-    pack: Pack,
     specs: Specs,
     remarks: About,
     invoice: int,

@@ -122,7 +122,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]
         with self._engine.begin() as connection:
             return connection.execute(sa.delete(MESSAGE).where(MESSAGE.c.queue == queue)).rowcount
 
-    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:
+    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:  # noqa: ARG002 - as kombu calls it
         """Delete the queue and its messages."""
         if not (if_empty and self._size(queue)):
             with self._engine.begin() as connection:
@@ -151,7 +151,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]
 
     # ---------------------------------------------------------------- out
 
-    def _get_many(self, queues: Iterable[str], timeout: float | None = None) -> None:
+    def _get_many(self, queues: Iterable[str], timeout: float | None = None) -> None:  # noqa: ARG002 - as kombu calls it
         """Lease what the prefetch allows and hand it over; raise Empty when there is nothing."""
         version = self._data_version()
         if version == self._seen and time.monotonic() - self._looked < LOOK_SECONDS:
@@ -170,7 +170,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]
             self._watch = self._engine.raw_connection()
         return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
 
-    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
+    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:  # noqa: ARG002 - as kombu calls it
         raw = self._take([queue], 1)
         if not raw:
             raise Empty
@@ -219,7 +219,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]
             for path in dead:
                 path.unlink(missing_ok=True)
 
-    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:  # noqa: ARG002 - as kombu calls it
         """Delete one message."""
         self.basic_ack_many([delivery_tag])
 
