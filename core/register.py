@@ -115,7 +115,7 @@ class Register:
         return replace(self, versions={**self.versions, number: after})
 
     def with_version(self, fact: VersionFact) -> Register:
-        """Return the register with a version of a declaration in place of the one of the same attempt, or as the latest."""
+        """Return the register with a version of a declaration in place of the same attempt, or as the latest."""
         number = fact.declaration.transaction_number or ""
         others = [each for each in self.attempts(number) if each.attempt != fact.attempt]
         ordered = tuple(sorted((*others, fact), key=lambda each: each.attempt))

@@ -10,7 +10,6 @@ import pytest
 
 from core.transmission import Syntax
 from gateway.plans import prepare
-from gateway.trade import samples
 from gateway.trade.breaking import faulty
 from gateway.trade.maker import Maker
 from gateway.trade.samples import play, write
@@ -22,16 +21,15 @@ PAGE = (HOME / "CONTRIBUTING.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("syntax", BOTH)
-def test_the_rule_of_the_worked_example_is_earned_alone_in_both_syntaxes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: Syntax
-) -> None:
+def test_the_rule_of_the_worked_example_is_earned_alone_in_both_syntaxes(tmp_path: Path, syntax: Syntax) -> None:
     (row,) = re.findall(r"```csv\n\s*(.*)\n\s*```", PAGE)
-    (recipe,) = re.findall(r"```python\n\s*(.*)\n\s*```", PAGE)
+    (broken,) = re.findall(r"```text\n\s*(CAD.*)\n\s*```", PAGE)
     code = row.partition(",")[0]
     folder = copy(tmp_path)
     with (folder / "chapter24/rules.csv").open("a", encoding="utf-8") as table:
         table.write(f"{row}\n")
-    monkeypatch.setattr(samples, "RECIPES", {**samples.RECIPES, **eval(f"{{{recipe}}}", vars(samples))})  # noqa: S307
+    with (folder / "chapter24/breaks.csv").open("a", encoding="utf-8") as table:
+        table.write(f"{broken}\n")
     plans = prepare(folder)
     passing, failing = faulty(code, Maker(random.Random(code), plans.specs, PARTNER, DAY))
     for sample, expected in ((passing, []), (failing, [code])):

@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from click.testing import CliRunner
 
 from gateway import service
 from gateway.cli.main import main
+from gateway.journal import Journal
 from gateway.journal.audit import GENESIS, Link, link_hash, walk
 from gateway.journal.periods import load_retention, months_before
 from tests.effort import times
 from tests.house import House, house
+from tests.journals import NOW, bring, outcome, outgoing, sent
 from tests.way import SAMPLES
 
 ORIGINAL = (SAMPLES / "originals/v-voluntary.edi").read_bytes()
@@ -76,6 +79,31 @@ def test_a_declaration_goes_as_a_whole(gateway: House) -> None:
     gateway.send("maple", ORIGINAL)
     gateway.settle_down()
     assert [row["verdict"] for row in gateway.journal.list_messages(limit=1, channel="partner")] == ["accepted"]
+
+
+def test_a_declaration_goes_with_its_requests_where_its_transmission_stays_for_another(journal: Journal) -> None:
+    """Were a request left, a withdrawal asked for then would stand in the way of the number's next declaration."""
+    row = bring(journal, "both")
+    first, second = (outcome(row, number=number, answers=()) for number in ("1", "2"))
+    (one,), (two,) = first.judged, second.judged
+    two = replace(two, message=replace(two.message, ordinal=2))
+    asked = tuple(outgoing("request", row.id, str(n), ordinal=n) for n in (1, 2))
+    journal.finish([(row, replace(first, judged=(one, two), outgoing=asked))], specs="d", now=NOW)
+    late = NOW + 5 * YEAR
+    follows = bring(journal, "follows")
+    assert journal.finish([(follows, outcome(follows, number="2", version=2, answers=()))], specs="d", now=late) == [
+        True
+    ]
+    gone = bring(journal, "gone")
+    journal.finish([(gone, outcome(gone, accepted=False, answers=()))], specs="d", now=NOW)
+    bring(journal, "last")
+    sent(journal)
+    before = {kind: NOW + timedelta(days=1) for kind in load_retention()}
+    assert journal.purge(before, now=late) == {"declaration": 0, "refused": 1, "repeated": 0, "result": 0}
+    assert journal.facts("P1", ["1", "2"], []).versions.keys() == {"2"}
+    life = journal.show(row.id)
+    assert life is not None
+    assert [request["transaction_number"] for request in life["requests"]] == ["2"]
 
 
 def test_what_is_parked_or_not_yet_sent_stays(gateway: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from core.calendar import eastern_day
 from core.declaration import Declaration, RefusedVersions
 from core.envelope import Envelope
 from gateway import service
+from gateway.cli.main import main
 from gateway.desk.trial import Trial
 from gateway.trade.writer import write_edifact
 from tests.builders import CORRECTION, DECLARATION, NUMBER, partner, valid_change, valid_declaration, withdraw_request
@@ -94,7 +96,10 @@ def test_a_change_that_the_engine_refused_can_be_sent_again(gateway: House, agai
     assert gateway.journal.counts(START)["parked"] == 0
 
 
-def test_every_attempt_stays_with_its_own_row_request_and_result(gateway: House) -> None:
+def test_every_attempt_stays_with_its_own_row_request_and_result(
+    gateway: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", f"sqlite:///{tmp_path}/gateway.sqlite3")
     for functional in ("TEST-REFUSE", "TEST-REFUSE 2", "TEST-REFUSE 3", "REF"):
         send(gateway, original(1, functional))
     assert [(attempt, version) for attempt, version, _, _ in on_file(gateway)] == [(1, 1), (2, 1), (3, 1), (4, 1)]
@@ -104,6 +109,8 @@ def test_every_attempt_stays_with_its_own_row_request_and_result(gateway: House)
         (1, "refused", 1), (2, "refused", 2), (3, "refused", 3), (4, "assessed", 4),
     ]  # fmt: skip
     assert len({request["id"] for _, request in rows}) == 4
+    shown = CliRunner().invoke(main, ["show", lives[0]["id"]])  # type: ignore[index]
+    assert f"on file: {NUMBER} version 00001, attempt 4 (original): assessed" in shown.output
     assert gateway.journal.verify().bad is None
 
 

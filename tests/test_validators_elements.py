@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from core.calendar import Period
 from core.declaration import Commodity, Declaration, Invoice, MessageType, Unreadable
+from core.dictionary import parse_format
 from core.findings import Address, Bilingual, Fault
-from core.loading import parse_format
 from core.specs import Code, CodeList, Specs
 from tests.builders import CORRECTION, DECLARATION, SPECS, valid_change, valid_declaration, with_lines, withdraw_request
 from validators.elements import Dictionary, check_elements, in_words

@@ -85,7 +85,7 @@ def validate(message: Message, parsed: Parsed, facts: Facts, checks: Checks, tol
 
 
 def acknowledgement(message: Message, checks: Checks) -> Acknowledgement | None:
-    """Return what a good CONTRL says of an interchange of ours; one rejected message in it is enough for a rejection."""
+    """Return what a good CONTRL says of an interchange of ours; one rejected message in it rejects the whole."""
     document = message.document
     if not isinstance(document, EdifactDocument) or document.message.identifier[:1] != ("CONTRL",):
         return None

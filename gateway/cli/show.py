@@ -73,6 +73,8 @@ def _print_life(life: Mapping[str, Any]) -> None:
     for one in life["declarations"]:
         due = f", payment due {one['payment_due']}" if one["payment_due"] else ""
         number = f"{one['transaction_number']} version {one['version']:05}"
+        if one["attempt"] > one["version"]:  # one before it was refused by the engine
+            number += f", attempt {one['attempt']}"
         out.print(Text(f"  on file: {number} ({one['nature']}): {one['status']}{due}"))
     answers = {each["id"]: f"{each['kind']} to {each['destination']}" for each in life["outbox"]}
     _heading("What happened", life["audit"])

@@ -89,7 +89,7 @@ class _Among(FunctionElement[bool]):
     inherit_cache = True
     type = Boolean()
 
-    def self_group(self, against: object = None) -> Self:
+    def self_group(self, against: object = None) -> Self:  # noqa: ARG002 - SQLAlchemy calls it so
         """Stay as it is: SQLite finds no index for `(…) = 1`, as which a truth value would be written there."""
         return self
 

@@ -55,9 +55,13 @@ LAST_ACCEPTED = (
 
 UNSENT = select(outbox.c.inbox).where(among(outbox.c.inbox, "mine"), outbox.c.sent_at.is_(None))
 
-# What hangs on transmissions, and every version of the declarations; then the transmissions themselves.
+# Every version of the declarations and every request about one: a number that comes back counts its attempts anew. Then
+# what hangs on transmissions, and the transmissions themselves.
 DELETES = (
-    delete(declaration_version).where(among(declaration_version.c.transaction_number, "numbers")),
+    *(
+        delete(table).where(among(table.c.transaction_number, "numbers"))
+        for table in (declaration_version, assessment_request)
+    ),
     delete(execution_answer).where(
         execution_answer.c.execution.in_(select(execution.c.number).where(among(execution.c.inbox, "mine")))
     ),

@@ -34,7 +34,8 @@ class Instant(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    # Both are called by SQLAlchemy with the dialect.
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Bring an aware time to UTC; a naive one is a programming error."""
         if value is None:
             return None
@@ -42,7 +43,7 @@ class Instant(TypeDecorator[datetime]):
             raise ValueError("the journal takes aware times only")
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Return the time in UTC."""
         if value is None:
             return None

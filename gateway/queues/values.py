@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
-from core.transmission import stable_id
-
-if TYPE_CHECKING:
-    from gateway.queues.port import Intake
+from core.transmission import digest_of, stable_id
 
 # The dead letter queue: poison messages, rejected or delivered too often.
 DEAD_QUEUE = "dead"
@@ -40,6 +36,16 @@ class Published(NamedTuple):
     unroutable: frozenset[str]
 
 
+class Settles(Protocol):
+    """Who received a message: it tells the broker what became of it."""
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge messages."""
+
+    def reject(self, deliveries: Sequence[Delivery], requeue: bool) -> None:
+        """Give messages back to their queue, or make them dead letters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One message received, still the broker's until `ack`.
@@ -59,21 +65,21 @@ class Delivery:
     user_id: str | None
     redelivered: bool
     tag: tuple[int, Any]  # the channel and the broker's number on it
-    _intake: Intake = field(repr=False, compare=False)
+    _settles: Settles = field(repr=False, compare=False)
     vouched: bool = False
 
     def ack(self) -> None:
         """Tell the broker that the message is safe here and may be forgotten there."""
-        self._intake.ack([self])
+        self._settles.ack([self])
 
     def reject(self, requeue: bool) -> None:
         """Give the message back to its queue, or make it a dead letter."""
-        self._intake.reject([self], requeue)
+        self._settles.reject([self], requeue)
 
 
 def uid_of(queue: str, user_id: str | None, message_id: str, body: bytes) -> str:
     """Return the `uid` of a message that has a message_id."""
-    return stable_id(queue, user_id or "", message_id, hashlib.sha256(body).hexdigest())
+    return stable_id(queue, user_id or "", message_id, digest_of(body))
 
 
 def usable_text(value: object) -> str | None:

@@ -206,7 +206,7 @@ SAMPLE_CHANGES: Mapping[str, SampleChange] = {
     "no_tests": _no_tests,
     "ended_pack": _ended_pack,
     "unknown_statement": _spoilt(_unknown_statement),
-    "noise": _spoilt(lambda body, syntax: b"This is neither the one nor the other."),
-    "nothing": _spoilt(lambda body, syntax: b""),
+    "noise": _spoilt(lambda _body, _syntax: b"This is neither the one nor the other."),
+    "nothing": _spoilt(lambda _body, _syntax: b""),
     "too_large": _spoilt(_too_large),
 }

@@ -17,7 +17,7 @@ from typing import Any
 from core.declaration import Commodity, Declaration, Invoice, MessageType, Value
 from core.errors import GatewayError
 from core.partner import Partner
-from core.specs import Code, Element, Pack, Specs
+from core.specs import Code, Element, Format, Pack, Specs
 from gateway.trade.samples import Sample, Step
 from validators.elements import usage_of
 from validators.rules import bn_is_valid, check_digit_of
@@ -169,6 +169,10 @@ class Maker:
                 return self.rng.choice([each for each in choices if len(each) <= notation.max])
         if element.name in ("warehouse_in", "warehouse_out"):
             return f"{self.rng.randrange(100, 900):04}W{self.rng.randint(1, 999)}"
+        return self._by_format(notation)
+
+    def _by_format(self, notation: Format) -> Value:
+        """Return any value of a format."""
         if notation.kind == "date":
             return self.day - timedelta(days=self.rng.randint(0, 60))
         if notation.kind == "number":
@@ -200,7 +204,7 @@ class Maker:
         pack = self.pack(MessageType.DECLARATION)
         accounted = accounted or self.day - timedelta(days=self.rng.randint(0, 2))
         top = self._some(pack, "declaration", cad_type, share)
-        self._declaration(top, pack, cad_type, accounted, share)
+        self._declaration(top, pack, cad_type, accounted)
         shape = shape or tuple(self.rng.randint(1, 4) for _ in range(self.rng.choice((1, 1, 1, 2, 3))))
         released: date = top.get("release_date", accounted)
         draft = Draft(top, [])
@@ -237,7 +241,7 @@ class Maker:
                 values[name] = self.value(element, pack)
         return values
 
-    def _declaration(self, top: Values, pack: Pack, cad_type: str, accounted: date, share: float) -> None:
+    def _declaration(self, top: Values, pack: Pack, cad_type: str, accounted: date) -> None:
         """Set what belongs together at the declaration's level."""
         top |= {
             "function_code": next(code for code, type_ in pack.types.items() if type_ is MessageType.DECLARATION),

@@ -1,0 +1,60 @@
+"""Reads the fields that tables of the specification share: days, texts in both languages, words of findings."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from core.errors import SpecError, cause_of
+from core.findings import Bilingual, Severity
+from core.specs import FindingText
+from core.tables import Origin, Row
+
+CONFIDENCES = ("high", "medium", "low")
+
+# The columns of a finding's words, in the findings tables as in the rules'.
+WORDS = ("severity", "text_en", "text_fr", "source_en", "source_fr", "confidence")
+
+
+def decode_toml(root: Path, path: Path) -> object:
+    """Return a TOML file as plain values."""
+    try:
+        return msgspec.toml.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise SpecError(path.relative_to(root).as_posix(), None, f"cannot be read: {cause_of(error)}") from error
+
+
+def read_day(text: str, origin: Origin) -> date | None:
+    """Return an ISO date, None for an empty text."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise SpecError(*origin, f"{text!r} is not a date (YYYY-MM-DD)") from None
+
+
+def read_both(row: Row, column: str, origin: Origin, whose: str, *, needed: bool = True) -> Bilingual:
+    """Return a text that a row has in English and in French; raises SpecError if it lacks one of them."""
+    text = Bilingual(row[f"{column}_en"], row[f"{column}_fr"])
+    if not all(text) and (needed or any(text)):
+        raise SpecError(*origin, f"{whose} lacks its English or French {column}")
+    return text
+
+
+def read_confidence(row: Row, origin: Origin) -> str:
+    """Return how sure a row is."""
+    if row["confidence"] not in CONFIDENCES:
+        raise SpecError(*origin, f"confidence is high, medium or low, not {row['confidence']!r}")
+    return row["confidence"]
+
+
+def read_finding(row: Row, origin: Origin, code: str) -> FindingText:
+    """Return the words of a finding or rule row."""
+    if row["severity"] not in tuple(Severity):
+        raise SpecError(*origin, f"unknown severity {row['severity']!r}")
+    if not 1 <= len(code) <= 8:
+        raise SpecError(*origin, f"the code {code!r} does not fit the answers' 8 characters")
+    text, source = read_both(row, "text", origin, code), read_both(row, "source", origin, code)
+    syntax_error = row.get("syntax_error") or None
+    return FindingText(code, Severity(row["severity"]), text, source, read_confidence(row, origin), syntax_error)

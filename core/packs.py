@@ -1,0 +1,204 @@
+"""Reads a pack: its manifest, and the tables that this names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from core.calendar import Period
+from core.declaration import NATURES, MessageType, RefusedVersions
+from core.dictionary import LEVELS, check_needed, read_elements
+from core.errors import SpecError
+from core.fields import WORDS, decode_toml, read_both, read_finding
+from core.findings import Bilingual
+from core.specs import CodeList, Element, Pack, ProfileRow, Rule
+from core.tables import Origin, Row, read_rows
+
+RULE_COLUMNS = ("id", "check", "element", "when", "parameter", *WORDS)
+PROFILE_COLUMNS = ("group", "parent", "tag", "status", "max", "constant")
+USAGE_COLUMNS = ("element", "withdraw", "*")
+
+# The parts of an XML envelope without which nothing can be read.
+ENVELOPE = ("sender", "reference", "version")
+
+
+class _Xml(msgspec.Struct, forbid_unknown_fields=True):
+    namespace: str
+    metadata_namespace: str
+    response_namespace: str
+    schema: str
+    response_schema: str
+    levels: dict[str, str]
+    envelope: dict[str, str]
+
+
+class _Edifact(msgspec.Struct, forbid_unknown_fields=True):
+    message: tuple[str, ...]
+    levels: dict[str, int]
+
+
+class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    """The shape of a pack's manifest.toml."""
+
+    id: str
+    version: str
+    title_en: str
+    title_fr: str
+    statement: str
+    types: dict[str, MessageType]
+    elements: list[str]
+    usage: list[str]
+    rules: list[str]
+    profile: list[str]
+    xml: _Xml
+    edifact: _Edifact
+    valid_from: date | None = None
+    valid_to: date | None = None
+    refused_versions: RefusedVersions = RefusedVersions.EITHER
+    confidence: dict[str, str] = {}
+
+
+def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapping[str, CodeList]) -> Pack:
+    """Return the pack that lies in a folder."""
+    where = (folder / "manifest.toml").relative_to(root).as_posix()
+    manifest = _read_manifest(folder / "manifest.toml", where, root)
+    elements = read_elements(root, [folder / file for file in manifest.elements], classes, code_lists)
+    check_needed(elements, where)
+    usage = _usage(manifest, folder, root, elements, code_lists)
+    rules = _rules(manifest, folder, root)
+    profile = [
+        _profile_row(row, origin)
+        for file in manifest.profile
+        for origin, row in read_rows(folder / file, PROFILE_COLUMNS, root=root)
+    ]
+    schema, response_schema = (
+        (folder / manifest.xml.schema).resolve(),
+        (folder / manifest.xml.response_schema).resolve(),
+    )
+    for path in (schema, response_schema):
+        if not path.is_file():
+            raise SpecError(where, None, f"there is no schema {path.name}")
+    return Pack(
+        id=manifest.id,
+        version=manifest.version,
+        title=Bilingual(manifest.title_en, manifest.title_fr),
+        statement=manifest.statement,
+        valid=Period(manifest.valid_from, manifest.valid_to),
+        types=manifest.types,
+        elements=elements,
+        usage=usage,
+        rules=rules,
+        namespace=manifest.xml.namespace,
+        metadata_namespace=manifest.xml.metadata_namespace,
+        response_namespace=manifest.xml.response_namespace,
+        schema=schema,
+        response_schema=response_schema,
+        xml_levels=manifest.xml.levels,
+        xml_envelope=manifest.xml.envelope,
+        level_pointers=_level_pointers(manifest, classes, where),
+        edifact_message=manifest.edifact.message,
+        edifact_levels=manifest.edifact.levels,
+        profile=tuple(profile),
+        refused_versions=manifest.refused_versions,
+    )
+
+
+def _read_manifest(path: Path, where: str, root: Path) -> _Manifest:
+    """Return a pack's manifest; raises SpecError for one that cannot be used."""
+    try:
+        manifest = msgspec.convert(decode_toml(root, path), _Manifest)
+    except msgspec.ValidationError as error:
+        raise SpecError(where, None, _manifest_reason(error)) from error
+    if odd := [type_ for type_ in manifest.types.values() if type_ not in NATURES]:
+        raise SpecError(where, None, f"types: {odd[0]} is no message type that a sender may send")
+    if lacking := [part for part in ENVELOPE if part not in manifest.xml.envelope]:
+        raise SpecError(where, None, f"xml.envelope lacks {', '.join(lacking)}")
+    for levels in (manifest.xml.levels, manifest.edifact.levels):
+        if set(levels) != set(LEVELS[1:]):
+            raise SpecError(where, None, f"levels are {' and '.join(LEVELS[1:])}")
+    return manifest
+
+
+def _manifest_reason(error: msgspec.ValidationError) -> str:
+    """Return what is wrong with a manifest; a new message type needs more than its row there."""
+    if "$.types" not in str(error):
+        return str(error)
+    known = ", ".join(sorted(NATURES))
+    return f"types: {error}; known are {known}, and a new one needs the places that docs/house.md names"
+
+
+def _level_pointers(manifest: _Manifest, classes: Mapping[str, str], where: str) -> dict[str, tuple[str, ...]]:
+    """Return the WCO class ids down to each level."""
+    level_pointers: dict[str, tuple[str, ...]] = {"declaration": ("42A",)}
+    for level, way in manifest.xml.levels.items():
+        if not set(way.split("/")) <= set(classes):
+            raise SpecError(where, None, f"the level {level} at {way} is unknown")
+        level_pointers[level] = ("42A", *(classes[step] for step in way.split("/")))
+    return level_pointers
+
+
+def _usage(
+    manifest: _Manifest,
+    folder: Path,
+    root: Path,
+    elements: Mapping[str, Element],
+    code_lists: Mapping[str, CodeList],
+) -> dict[str, dict[str, str]]:
+    """Return a pack's usage: M, O or X by element and CAD type."""
+    usage: dict[str, dict[str, str]] = {}
+    for file in manifest.usage:
+        for origin, row in read_rows(folder / file, ("element", "*"), root=root):
+            if row["element"] not in elements:
+                raise SpecError(*origin, f"unknown element {row['element']}")
+            marks = {cad_type: mark for cad_type, mark in row.items() if cad_type != "element" and mark}
+            if unknown := set(row) - set(USAGE_COLUMNS) - set(code_lists["cad_type"].codes):
+                raise SpecError(origin[0], 1, f"the column {sorted(unknown)[0]} is no CAD type")
+            if bad := [mark for mark in marks.values() if mark not in "MOX"]:
+                raise SpecError(*origin, f"usage is M, O or X, not {bad[0]!r}")
+            usage[row["element"]] = marks
+    return usage
+
+
+def _rules(manifest: _Manifest, folder: Path, root: Path) -> tuple[Rule, ...]:
+    """Return a pack's rules: its tables in order, a later one replacing rules of those before it."""
+    rules: dict[str, Rule] = {}
+    for file in manifest.rules:
+        ids: set[str] = set()
+        for origin, row in read_rows(folder / file, RULE_COLUMNS, root=root):
+            if row["id"] in ids:
+                raise SpecError(*origin, f"the rule id {row['id']} is given twice")
+            ids.add(row["id"])
+            rules[row["id"]] = Rule(
+                id=row["id"],
+                check=row["check"],
+                element=row["element"],
+                when=row["when"],
+                parameter=row["parameter"],
+                finding=read_finding(row, origin, row["id"]),
+                origin=origin,
+                reads=row.get("reads", ""),
+                parameter_source=_parameter_source(row, origin),
+            )
+    return tuple(rules.values())
+
+
+def _parameter_source(row: Row, origin: Origin) -> Bilingual | None:
+    """Return where the constants of a rule's parameter come from, where its row says so."""
+    if "parameter_source_en" not in row or "parameter_source_fr" not in row:
+        return None
+    found = read_both(row, "parameter_source", origin, row["id"], needed=False)
+    return found if all(found) else None
+
+
+def _profile_row(row: Row, origin: Origin) -> ProfileRow:
+    """Return one segment of an EDIFACT profile."""
+    if row["status"] not in ("M", "C"):
+        raise SpecError(*origin, f"status is M or C, not {row['status']!r}")
+    try:
+        group, parent, repeats = int(row["group"]), int(row["parent"] or 0), int(row["max"])
+    except ValueError:
+        raise SpecError(*origin, "group, parent and max are whole numbers") from None
+    return ProfileRow(group, row["tag"], row["status"], repeats, row["constant"] or None, parent, origin)
