@@ -121,6 +121,24 @@ def replay_command(
     sys.exit(DIFFERENT if differs else 0)
 
 
+def _check_call(
+    wanted: Selection, selects: bool, paths: tuple[Path, ...], what_if: bool, samples: bool, send: bool, page: bool
+) -> None:
+    """Raise UsageError for options that contradict each other."""
+    for wrong, why in (
+        (wanted.since and wanted.until and wanted.since >= wanted.until, "--since must lie before --until"),
+        (paths and selects, "name files, or select recorded messages, not both"),
+        (
+            send and (paths or what_if or samples),
+            "--send is for recorded messages replayed as they are; a file is sent by `gateway send`",
+        ),
+        (page and not what_if, "--html is for what-if (--specs)"),
+        (samples and (not paths or what_if), "--samples takes tables or folders, and no --specs"),
+    ):
+        if wrong:
+            raise click.UsageError(why)
+
+
 def _again(
     settings: Settings, wanted: Selection, ids: tuple[str, ...], send: bool, operator: str, form: str, lang: str
 ) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -80,7 +80,14 @@ def _wait_for_answers(broker: Broker, letter: Letter, partner: Partner, url: str
         else "and no receipt: does a gateway run (`gateway serve`)? The message waits in its queue"
     )
     click.echo(f"gateway: no final answer within {seconds:g} s; {why}", err=True)
-    sys.exit(1)
+    return 1
+
+
+def _final(kind: str, body: bytes) -> int | None:
+    """Return the exit code that an answer ends the waiting with, None for one after which others come."""
+    if kind in ("refused", "technical", "engine-refused") or (kind == "contrl" and _rejects(body)):
+        return 1
+    return 0 if kind in ("assessed", "pending") else None
 
 
 def _rejects(control: bytes) -> bool:

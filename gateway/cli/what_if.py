@@ -21,6 +21,7 @@ from gateway.catalogue import in_words
 from gateway.cli.french import phrase, table_in
 from gateway.cli.shared import VERDICTS, files_with_facts, known_partner, open_journal, out
 from gateway.desk import replay, what_if
+from gateway.desk.replay import Change
 from gateway.journal import Selection
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings
@@ -113,11 +114,17 @@ def _print_what_if(result: what_if.WhatIf, plans: Plans, meanings: Mapping[str, 
     """Print a what-if's result: the verdicts, by finding, by sender, and examples."""
     sums = result.tally
 
-    def count(number: float, decimals: int = 0) -> str:
-        return pages.number(f"{number:,.{decimals}f}", lang)
 
-    messages, turned, other = count(sums.messages), count(sums.turned), count(sums.only_findings)
-    speed = f"({count(result.seconds, 1)} s, {count(result.per_second)}/s)"
+def _count(number: float, lang: str, decimals: int = 0) -> str:
+    """Return a number as the language writes it."""
+    return pages.number(f"{number:,.{decimals}f}", lang)
+
+
+def _print_sums(result: what_if.WhatIf, plans: Plans, lang: str) -> None:
+    """Print how many messages there were, how many are judged otherwise, and which were not judged."""
+    sums = result.tally
+    messages, turned, other = (_count(each, lang) for each in (sums.messages, sums.turned, sums.only_findings))
+    speed = f"({_count(result.seconds, lang, 1)} s, {_count(result.per_second, lang)}/s)"
     told = Bilingual(
         f"What if {plans.specs.root} had judged: {messages} messages, {turned} get another verdict,"
         f" {other} keep theirs with other findings {speed}",
@@ -131,7 +138,7 @@ def _print_what_if(result: what_if.WhatIf, plans: Plans, meanings: Mapping[str, 
         (len(sums.failed), "could not be carried through the pipeline"),
     ):
         if number:
-            out.print(f"  {count(number)} {phrase(words, lang)}")
+            out.print(f"  {_count(number, lang)} {phrase(words, lang)}")
     for id_, why in sums.failed[:10]:
         out.print(Text(f"    {id_}: {why}", "red"))
     table = table_in(lang, "before", "after", "messages")
