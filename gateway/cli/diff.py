@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,7 +25,7 @@ from core.specs import Pack, Specs
 from core.transmission import Judged, Message, Parsed, Received, stable_id
 from gateway import pipeline
 from gateway.cli.shared import CONFIDENCES, FORMAT, LANGUAGE, named_partner, open_journal, out, read_file
-from gateway.desk.diff import Changed, Diff, compare, effect_of, line_differences
+from gateway.desk.diff import Diff, compare, effect_of, line_differences
 from gateway.engine.assess import load_rates
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
@@ -303,8 +302,7 @@ def _print(found: Diff, judged: Judged, nature: Nature, before: Side, after: Sid
         out.print(_word("same", lang))
         return
     out.print(Text(f"B{colon} {NATURES[nature].speak(lang)}"))
-    for heading, substance in (("changed", True), ("itself", False)):
-        _print_changed(heading, [one for one in found.changed if one.substance is substance], lang)
+    _print_elements(found, lang)
     for heading, lines, style in (("missing", found.missing, "bold red"), ("added", found.added, "bold green")):
         for line in lines:
             told = Text(f"{_word(heading, lang)} {line.number}", style)
@@ -314,33 +312,7 @@ def _print(found: Diff, judged: Judged, nature: Nature, before: Side, after: Sid
         style = "red" if finding.severity == "refuse" else "yellow"
         out.print(Text(f"  {finding.code}  ", style).append(finding.text.speak(lang), "default"))
     if not judged.findings:
-        out.print(f"  {word('good')}")
-    _print_calls(found, lang)
-    _print_amounts(found, lang)
-
-
-def _print_changed(heading: str, rows: Sequence[Changed], lang: str) -> None:
-    """Print the elements that changed, as they were and as they are."""
-    if not rows:
-        return
-    out.print(Text(f"\n{WORDS[heading].speak(lang)}", "bold"))
-    table = Table("", *(WORDS[name].speak(lang) for name in ("element", "before", "after")), box=None)
-    for one in rows:
-        shown = [each or WORDS["none"].speak(lang) for each in (one.before, one.after)]
-        if one.element.format.kind == "number":
-            shown = [_number(each, lang) for each in shown]
-        cells = (shown[0], "red"), (shown[1], "green")
-        where = _where(one.invoice, one.line, lang)
-        table.add_row(where, Text(one.element.title.speak(lang)), *(Text(*cell) for cell in cells))
-    out.print(table)
-
-
-def _print_calls(found: Diff, lang: str) -> None:
-    """Print the reasons that the changed levels give, and those that the list has for them."""
-
-    def word(name: str) -> str:
-        return WORDS[name].speak(lang)
-
+        out.print(f"  {_word('good', lang)}")
     if found.calls:
         _print_reasons(found, lang)
     _print_amounts(found, lang)
@@ -368,16 +340,15 @@ def _print_reasons(found: Diff, lang: str) -> None:
     colon = " :" if lang == "fr" else ":"
     out.print(Text(f"\n{_word('reasons', lang)}", "bold"))
     for call in found.calls:
-        given = " ".join(call.given) or word("none")
-        colon = " :" if lang == "fr" else ":"
-        out.print(Text(f"  {_where(call.invoice, call.line, lang)}{colon} {word('given')} {given}"))
+        given = " ".join(call.given) or _word("none", lang)
+        out.print(Text(f"  {_where(call.invoice, call.line, lang)}{colon} {_word('given', lang)} {given}"))
         for code in call.fitting:
             sides = (KINDS.get(code.row.get("kind", "")), CONFIDENCES.get(code.confidence))
             sure = ", ".join(side.speak(lang) for side in sides if side)
             facts = f"{code.name.speak(lang)} ({sure})"
             out.print(Text(f"    {_word('called', lang)} {code.code}  ").append(facts, "dim"))
         if not call.fitting:
-            out.print(Text(f"    {word('called')} {word('no code')}", "dim"))
+            out.print(Text(f"    {_word('called', lang)} {_word('no code', lang)}", "dim"))
 
 
 def _print_amounts(found: Diff, lang: str) -> None:

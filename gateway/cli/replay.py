@@ -92,25 +92,14 @@ def replay_command(
     settings = from_environment()
     wanted = Selection(**filters)
     selects = bool(ids) or wanted != Selection()
-    if wanted.since and wanted.until and wanted.since >= wanted.until:
-        raise click.UsageError("--since must lie before --until")
-    for misused, why in (
-        (paths and selects, "name files, or select recorded messages, not both"),
-        (
-            send and (paths or root or samples_),
-            "--send is for recorded messages replayed as they are; a file is sent by `gateway send`",
-        ),
-        (html and not root, "--html is for what-if (--specs)"),
-        (samples_ and (root or not paths), "--samples takes tables or folders, and no --specs"),
-        (root and not samples_ and ids, "what-if selects by time, sender, verdict, finding or transaction number"),
-    ):
-        if misused:
-            raise click.UsageError(why)
+    _check_call(wanted, selects, paths, bool(root), samples_, send, html is not None)
     if samples_:
         differs = expectations.samples(paths, settings, form, lang)
     elif root and paths:
         differs = what_if.over_files(paths, settings, root, partner_id, form, html, lang)
     elif root:
+        if ids:
+            raise click.UsageError("what-if selects by time, sender, verdict, finding or transaction number")
         differs = what_if.over_journal(settings, wanted, root, processes, form, html, lang)
     elif paths:
         differs = _again_files(paths, settings, partner_id, operator, form, lang)

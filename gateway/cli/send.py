@@ -46,22 +46,22 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
                 "the broker did not confirm the message in time: it may or may not have it; send it again"
             )
         click.echo(f"sent {file} as {letter.id}")
-        if wait:
-            _wait_for_answers(broker, letter, partner, settings.broker_url, seconds)
+        if not wait:
+            return
+        status = _await_answers(broker, settings.broker_url, partner, letter, seconds)
+    sys.exit(status)
 
 
-def _wait_for_answers(broker: Broker, letter: Letter, partner: Partner, url: str, seconds: float) -> None:
-    """Print a message's answers as they come; ends with exit code 1 when it is refused or not answered in time."""
+def _await_answers(broker: Broker, url: str, partner: Partner, letter: Letter, seconds: float) -> int:
+    """Print the answers to a letter until the last is there; return the exit code."""
     # Our answers name our transmission, or that of a receipt with our bytes: the first that had them.
     user = next(iter(users_of(url)), None)
-    ours, receipts = {inbox_id(uid_of(letter.queue, user, letter.id, letter.body))}, set[str]()
-    deadline = datetime.now(UTC).timestamp() + seconds
-    while (left := deadline - datetime.now(UTC).timestamp()) > 0:
-        answer = broker.take(partner.answer_queue, left)
-        if answer is None:
-            break
+    ours = {inbox_id(uid_of(letter.queue, user, letter.id, letter.body))}
+    digest, receipts = digest_of(letter.body), set[str]()
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0 and (answer := broker.take(partner.answer_queue, left)):
         kind = answer.headers.get("kind", "answer")
-        if kind == "receipt" and (receipt := json.loads(answer.body))["sha256"] == digest_of(letter.body):
+        if kind == "receipt" and (receipt := json.loads(answer.body))["sha256"] == digest:
             receipts.add(receipt["received"])
         if answer.headers.get("in-reply-to") not in ours | receipts:
             click.echo(f"--- {kind} to another message, passed over")
@@ -70,10 +70,8 @@ def _wait_for_answers(broker: Broker, letter: Letter, partner: Partner, url: str
         click.echo(_as_text(answer.body))
         if kind == "receipt":
             click.echo(f"    its life: gateway show {receipt['received']}")
-        if kind in ("refused", "technical", "engine-refused") or (kind == "contrl" and _rejects(answer.body)):
-            sys.exit(1)
-        if kind in ("assessed", "pending"):
-            return
+        if (status := _final(kind, answer.body)) is not None:
+            return status
     why = (
         "does an assessment engine answer? see `gateway serve --help`"
         if receipts
