@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from core.calendar import Billing, eastern_day, is_correction, payment_due
-from core.declaration import Declaration, MessageType, Nature, RefusedVersions, VersionFact
+from core.declaration import NATURES, Declaration, MessageType, Nature, RefusedVersions, VersionFact
 from core.partner import Partner
 from core.transmission import Outcome, Parsed, Verdict
 
@@ -244,10 +244,8 @@ def nature_of(
     A change until 23:59 Eastern Time on the due date of the original is a correction, later an adjustment; a change to
     a declaration from before CARM, of which no version is known, is an adjustment.
     """
-    if type_ is MessageType.WITHDRAW:
-        return Nature.WITHDRAWAL
-    if type_ is not MessageType.CORRECTION:
-        return Nature.ORIGINAL
+    if len(natures := NATURES.get(type_, (Nature.ORIGINAL,))) == 1:
+        return natures[0]
     if history and is_correction(now, due_day(history, declaration, now, billing)):
         return Nature.CORRECTION
     return Nature.ADJUSTMENT

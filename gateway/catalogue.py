@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from core.declaration import MessageType
 from core.findings import Bilingual
 from core.specs import Element, FindingText, Pack, Rule, Specs
 from validators.rulebook import reads_of
@@ -47,6 +48,44 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
     "group": Bilingual("group", "groupe"),
     "data_element": Bilingual("data element", "élément de données"),
     "counted": Bilingual("what is counted", "ce qui est compté"),
+}
+
+
+class TypeWords(NamedTuple):
+    """A message type in words: as a title, in a sentence, in a list; whether the list's French word is feminine."""
+
+    title: Bilingual
+    sentence: Bilingual
+    short: Bilingual
+    feminine: bool
+
+
+# Every message type has its words here; what else a new one needs is told in docs/house.md.
+TYPE_WORDS: Mapping[MessageType, TypeWords] = {
+    MessageType.DECLARATION: TypeWords(
+        title=Bilingual("original declaration", "déclaration originale"),
+        sentence=Bilingual("an original declaration", "une déclaration initiale"),
+        short=Bilingual("declaration", "déclaration"),
+        feminine=True,
+    ),
+    MessageType.CORRECTION: TypeWords(
+        title=Bilingual("change: correction or adjustment", "modification : correction ou rajustement"),
+        sentence=Bilingual("a change to a declaration", "une modification d'une déclaration"),
+        short=Bilingual("correction", "modification"),
+        feminine=True,
+    ),
+    MessageType.WITHDRAW: TypeWords(
+        title=Bilingual("withdraw request", "demande de retrait"),
+        sentence=Bilingual("a request to withdraw a declaration", "une demande de retrait d'une déclaration"),
+        short=Bilingual("withdraw", "retrait"),
+        feminine=False,
+    ),
+    MessageType.UNKNOWN: TypeWords(
+        title=Bilingual("unknown", "inconnu"),
+        sentence=Bilingual("a message of a kind not known here", "un message d'un genre inconnu ici"),
+        short=Bilingual("message", "message"),
+        feminine=False,
+    ),
 }
 
 

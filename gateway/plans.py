@@ -1,6 +1,7 @@
 """The plans: the specification with all that is compiled from it, as one value that is passed along.
 
-Two of them live side by side in one process (what-if compares two specifications): nothing compiled hangs anywhere else.
+Two of them live side by side in one process, as when what-if compares two specifications: nothing compiled hangs
+anywhere else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.declaration import NATURES
+from core.errors import SpecError
 from core.loading import digest_of_folder, load
 from core.specs import Specs
 from edifact.directory import Directories
@@ -42,10 +45,22 @@ def prepare(root: Path, routes: Path = ROUTES) -> Plans:
 
 def compiled(specs: Specs, directories: Directories, routes: Routes, digest: str) -> Plans:
     """Compile a specification that is loaded, or was made from a loaded one; raises SpecError."""
+    check_routes(specs, routes)
     matchers = Matchers()
     reading = prepare_reading(specs.packs, directories, matchers)
     checks = prepare_checks(specs, {key: each.schema for key, each in reading.xml.items()}, matchers)
     return Plans(specs, reading, checks, routes, digest)
+
+
+def check_routes(specs: Specs, routes: Routes) -> None:
+    """Raise SpecError if a pack reads a message type for which the route table has no row of what it can be in law."""
+    routed = {(message_type, nature) for message_type, nature, _ in routes}
+    for pack in specs.packs:
+        for message_type in pack.types.values():
+            for nature in NATURES[message_type]:
+                if (message_type, nature) not in routed:
+                    reason = f"{pack.key} reads a {message_type}, and no row routes it as {nature}"
+                    raise SpecError("the route table", None, reason)
 
 
 def warm(plans: Plans) -> Iterator[bool]:

@@ -47,7 +47,7 @@ KINDS = {
 }
 
 
-class Step(NamedTuple):
+class PointerStep(NamedTuple):
     """One step of a WCO pointer: a class, which occurrence of it, and on the last step the element in it."""
 
     section: str
@@ -55,14 +55,14 @@ class Step(NamedTuple):
     tag: str | None
 
 
-class Problem(NamedTuple):
+class AnswerItem(NamedTuple):
     """One finding as the partner reads it; `severity` is refuse or warn, `details` are labelled sentences."""
 
     code: str
     severity: str
     text: str
     details: tuple[str, ...]
-    pointer: tuple[Step, ...]
+    pointer: tuple[PointerStep, ...]
 
 
 class Duty(NamedTuple):
@@ -83,7 +83,7 @@ class Remark(NamedTuple):
 
 
 class Business(NamedTuple):
-    """A business answer in neutral terms, every text printable; `total` counts all problems, `problems` those listed.
+    """A business answer in neutral terms, every text printable; `total` counts all items, `items` those listed.
 
     Texts that the subject lacks are empty.
     """
@@ -101,7 +101,7 @@ class Business(NamedTuple):
     test: bool
     transaction_number: str
     version: str
-    problems: tuple[Problem, ...]
+    items: tuple[AnswerItem, ...]
     total: int
     remarks: tuple[Remark, ...]
     result: AssessmentResult | None
@@ -122,9 +122,9 @@ def business(
         raise GatewayError(f"answer {answer_id}: cannot be written as {kind!r}{' without a result' * (kind in KINDS)}")
     language = partner.language if partner else "en"
     declaration, envelope = judged.message.declaration, judged.message.envelope
-    problems = [_of_finding(finding, language) for finding in judged.findings]
+    items = [_of_finding(finding, language) for finding in judged.findings]
     if result is not None:
-        problems = [_of_reason(reason, kind == "engine-refused", language) for reason in result.reasons]
+        items = [_of_reason(reason, kind == "engine-refused", language) for reason in result.reasons]
     return Business(
         id=answer_id,
         kind=KINDS[kind],
@@ -139,8 +139,8 @@ def business(
         reference=printable(declaration.text("functional_reference")) if declaration else "",
         transaction_number=printable(declaration.transaction_number) if declaration else "",
         version=printable(declaration.version) if declaration else "",
-        problems=tuple(problems[:FINDINGS_LISTED]),
-        total=len(problems),
+        items=tuple(items[:FINDINGS_LISTED]),
+        total=len(items),
         remarks=tuple(
             Remark(reason.invoice, reason.line, printable(reason.text.speak(language)))
             for reason in (result.reasons[:FINDINGS_LISTED] if result else ())
@@ -170,12 +170,12 @@ def duties(amounts: Amounts, sima_code: str | None = None) -> Iterator[Duty]:
     yield Duty("TOT", None, amounts.total)
 
 
-def pointer_steps(pointer: str | None) -> tuple[Step, ...]:
+def pointer_steps(pointer: str | None) -> tuple[PointerStep, ...]:
     """Take a pointer like `42A/67A[2]/68A[3]/23A/21A[1]/145` apart; the last class and the element are one step."""
-    steps: list[Step] = []
+    steps: list[PointerStep] = []
     for name, sequence in re.findall(r"(\w+)(?:\[(\d+)\])?", pointer or ""):
         if re.fullmatch(r"\d{2}[A-Z]", name) or not steps:
-            steps.append(Step(name, int(sequence) if sequence else None, None))
+            steps.append(PointerStep(name, int(sequence) if sequence else None, None))
         else:
             steps[-1] = steps[-1]._replace(tag=name)
     return tuple(steps)
@@ -209,7 +209,7 @@ LABELS = {
 }
 
 
-def _of_finding(finding: Finding, language: str) -> Problem:
+def _of_finding(finding: Finding, language: str) -> AnswerItem:
     """Put one finding of the gateway into the partner's language."""
     at, segment, element, component, line, column, value, expected, source = LABELS[language]
     colon = " :" if language == "fr" else ":"
@@ -231,7 +231,7 @@ def _of_finding(finding: Finding, language: str) -> Problem:
         (at, ", ".join(where)), (value, finding.value), (expected, finding.expected_in(language)),
         (source, finding.source.speak(language)),
     )  # fmt: skip
-    return Problem(
+    return AnswerItem(
         code=finding.code,
         severity=finding.severity.value,
         text=printable(finding.text.speak(language)),
@@ -240,10 +240,10 @@ def _of_finding(finding: Finding, language: str) -> Problem:
     )
 
 
-def _of_reason(reason: Reason, refuses: bool, language: str) -> Problem:
+def _of_reason(reason: Reason, refuses: bool, language: str) -> AnswerItem:
     """Put one reason of the assessment engine into the partner's language."""
     pointer = "42A"
     if reason.invoice:
         pointer += f"/67A[{reason.invoice}]" + (f"/68A[{reason.line}]" if reason.line else "")
     severity = Severity.REFUSE if refuses else Severity.WARN
-    return Problem(reason.code, severity.value, printable(reason.text.speak(language)), (), pointer_steps(pointer))
+    return AnswerItem(reason.code, severity.value, printable(reason.text.speak(language)), (), pointer_steps(pointer))

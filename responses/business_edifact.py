@@ -9,7 +9,7 @@ from operator import itemgetter
 from core.envelope import Interchange
 from edifact.contrl import unfit
 from edifact.syntax import serialised
-from responses.business import OWN_ID, Business, Duty, Problem, Step, day, duties, moment
+from responses.business import OWN_ID, AnswerItem, Business, Duty, PointerStep, day, duties, moment
 
 CONTENT_TYPE = "application/edifact"
 
@@ -97,21 +97,21 @@ def _message(answer: Business, reference: str) -> Iterator[Elements]:
 
 
 def _problems(answer: Business) -> Iterator[Elements]:
-    """Yield the problems: the words of all, then of each its code and the way to its place."""
-    for ordinal, problem in enumerate(answer.problems, 1):
-        yield from _texts(ordinal, problem, answer.language.upper())
-    for problem in answer.problems:
-        yield "ERC", problem.code
-        for step in problem.pointer:
+    """Yield the items: the words of all, then of each its code and the way to its place."""
+    for ordinal, item in enumerate(answer.items, 1):
+        yield from _texts(ordinal, item, answer.language.upper())
+    for item in answer.items:
+        yield "ERC", item.code
+        for step in item.pointer:
             yield from _pointer(step)
 
 
-def _texts(ordinal: int, problem: Problem, language: str) -> Iterator[Elements]:
-    """Yield the group that puts a problem into words; the ordinal ties it to its ERC group."""
-    yield "RCS", "11", (problem.code, OUR_LIST, "", str(ordinal))
-    yield "FTX", "AAO", "", problem.severity, _pieces(problem.text), language
-    if problem.details:
-        yield "FTX", "ACB", "", "", tuple(detail[:TEXT] for detail in problem.details), language
+def _texts(ordinal: int, item: AnswerItem, language: str) -> Iterator[Elements]:
+    """Yield the group that puts an item into words; the ordinal ties it to its ERC group."""
+    yield "RCS", "11", (item.code, OUR_LIST, "", str(ordinal))
+    yield "FTX", "AAO", "", item.severity, _pieces(item.text), language
+    if item.details:
+        yield "FTX", "ACB", "", "", tuple(detail[:TEXT] for detail in item.details), language
 
 
 def _pieces(text: str) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ def _pieces(text: str) -> tuple[str, ...]:
     return tuple(text[start : start + TEXT] for start in range(0, min(len(text), TEXT * COMPONENTS), TEXT))
 
 
-def _pointer(step: Step) -> Iterator[Elements]:
+def _pointer(step: PointerStep) -> Iterator[Elements]:
     """Yield one step of a pointer: the class with its sequence number, on the last step the element.
 
     The class stands in 1052, not in 1049 as in the WCO's mapping: the UN's list of 1049 has no WCO classes.
@@ -165,9 +165,8 @@ def _in_latin(answer: Business) -> Business:
         reference=_latin(answer.reference),
         message=_latin(answer.message),
         transmission=_latin(answer.transmission),
-        problems=tuple(
-            problem._replace(text=_latin(problem.text), details=tuple(map(_latin, problem.details)))
-            for problem in answer.problems
+        items=tuple(
+            item._replace(text=_latin(item.text), details=tuple(map(_latin, item.details))) for item in answer.items
         ),
         remarks=tuple(remark._replace(text=_latin(remark.text)) for remark in answer.remarks),
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from core.assessment import AssessedLine, AssessmentResult
-from responses.business import Business, Duty, Step, day, duties, moment, pointer_steps
+from responses.business import Business, Duty, PointerStep, day, duties, moment, pointer_steps
 
 CONTENT_TYPE = "application/xml"
 
@@ -49,23 +49,25 @@ def _response(answer: Business) -> Iterator[str]:
         yield _statement("TST", code="1")
     if answer.total:
         yield _statement("CNT", code=str(answer.total))
-    for ordinal, problem in enumerate(answer.problems, 1):
-        text = "; ".join(problem.details)
-        about = [Step("07B", None, None), Step("53A", ordinal, None)]
-        yield _statement("ACB", code=problem.severity, text=text, words=words, about=about)
+    for ordinal, item in enumerate(answer.items, 1):
+        text = "; ".join(item.details)
+        about = [PointerStep("07B", None, None), PointerStep("53A", ordinal, None)]
+        yield _statement("ACB", code=item.severity, text=text, words=words, about=about)
     for remark in answer.remarks:
         about = [*pointer_steps(f"42A/67A[{remark.invoice}]/68A[{remark.line}]")]
         yield _statement("REM", text=remark.text, words=words, about=about)
-    for problem in answer.problems:
-        description = _element("Description", problem.text[:TEXT], words)
-        yield _class("Error", [description, _element("ValidationCode", problem.code), *map(_pointer, problem.pointer)])
+    for item in answer.items:
+        description = _element("Description", item.text[:TEXT], words)
+        yield _class("Error", [description, _element("ValidationCode", item.code), *map(_pointer, item.pointer)])
     yield _class("Status", [_class("EffectiveDateTime", issued), _element("NameCode", answer.kind.status)])
     declaration = [*_declaration(answer)]
     if declaration:
         yield _class("Declaration", declaration)
 
 
-def _statement(type_code: str, *, code: str = "", text: str = "", words: str = "", about: Iterable[Step] = ()) -> str:
+def _statement(
+    type_code: str, *, code: str = "", text: str = "", words: str = "", about: Iterable[PointerStep] = ()
+) -> str:
     """Return an AdditionalInformation."""
     inner = [_element("StatementCode", code)] if code else []
     if text:
@@ -73,7 +75,7 @@ def _statement(type_code: str, *, code: str = "", text: str = "", words: str = "
     return _class("AdditionalInformation", [*inner, _element("StatementTypeCode", type_code), *map(_pointer, about)])
 
 
-def _pointer(step: Step) -> str:
+def _pointer(step: PointerStep) -> str:
     """Return the Pointer for one step of the chain."""
     sequence = [_element("SequenceNumeric", str(step.sequence))] if step.sequence else []
     tag = [_element("TagID", step.tag)] if step.tag else []

@@ -1,4 +1,4 @@
-"""Holds EDIFACT interchanges against the agreement with their sender; tells which messages share which faults."""
+"""Compares EDIFACT interchanges with the agreement with their sender; tells which messages share which faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds the sender against what the deployment knows of it: identity by transport, authority by the importer's BN."""
+"""Compares the sender with what the deployment knows of it: identity by transport, authority by the importer's BN."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHER_RECIPIENT, NO_TESTS = "GTW-0015", "GTW-0016"
 def check_sender(envelope: Envelope, declaration: Declaration, partner: Partner | None, day: date) -> list[Fault]:
     """Return the faults of who sends: unknown, closed, not whom the envelope names, or without authority that day.
 
-    Also what the envelope says against the agreement; an EDIFACT interchange is held to that before (see
+    Also what the envelope says against the agreement; an EDIFACT interchange is compared with that before (see
     `validators.agreement`). The transport says who the sender is; the message must agree with it.
     Authority is exact, BN15 by BN15, on the day of receipt in Eastern Time (TCC24-144: "Broker or Agent not
     authorized to submit declaration").

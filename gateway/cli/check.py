@@ -13,11 +13,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual, Finding, Severity
 from core.transmission import Judged, Outgoing, Syntax, Verdict
 from gateway import pipeline
+from gateway.catalogue import TYPE_WORDS
 from gateway.cli.shared import LANGUAGE, SEVERITIES, VERDICTS, files_with_facts
 from gateway.desk.explain import where
 from gateway.plans import prepare
@@ -28,14 +28,6 @@ out = Console(highlight=False, soft_wrap=True)
 # The suffix of an answer's file.
 SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
 
-# A message's type in words.
-TYPES = {
-    MessageType.DECLARATION: Bilingual("declaration", "déclaration"),
-    MessageType.CORRECTION: Bilingual("correction", "modification"),
-    MessageType.WITHDRAW: Bilingual("withdraw", "retrait"),
-    MessageType.UNKNOWN: Bilingual("message", "message"),
-}
-FEMININE = (MessageType.DECLARATION, MessageType.CORRECTION)  # in French
 UNREAD = Bilingual("unknown", "inconnu")
 
 # How many characters of an offending line are shown around the place.
@@ -112,11 +104,11 @@ def _print_judged(path: Path, one: Judged, lang: str) -> None:
     message, declaration = one.message, one.message.declaration
     number = f" {declaration.transaction_number or '?'} version {declaration.version or '?'}" if declaration else ""
     style = "green" if one.verdict is Verdict.ACCEPTED else "bold red"
-    kind, sender, verdict = TYPES[message.type].speak(lang), message.envelope.sender, str(one.verdict)
+    kind, sender, verdict = TYPE_WORDS[message.type].short.speak(lang), message.envelope.sender, str(one.verdict)
     said = VERDICTS[verdict].speak(lang)
     syntax = UNREAD.speak(lang) if message.syntax is Syntax.UNKNOWN else str(message.syntax)
     if lang == "fr":
-        said += "e" if message.type in FEMININE else ""
+        said += "e" if TYPE_WORDS[message.type].feminine else ""
         heading = Text(f"{path} : {kind} {syntax}{number}, expéditeur {sender or 'inconnu'} : ")
     else:
         heading = Text(f"{path}: {syntax} {kind}{number} from {sender or 'an unknown sender'}: ")

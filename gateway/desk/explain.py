@@ -14,6 +14,7 @@ from core.partner import Partner
 from core.specs import Element, Pack, Specs
 from core.transmission import Judged, Message, Verdict
 from gateway import pages
+from gateway.catalogue import TYPE_WORDS
 from validators.elements import in_words, listed_on
 
 # Lines of goods that are shown whole; of those after them only what has a finding, and how many have none is told.
@@ -29,13 +30,6 @@ MONTHS = Bilingual(
     "January February March April May June July August September October November December",
     "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
 )
-
-KINDS = {
-    MessageType.DECLARATION: Bilingual("an original declaration", "une déclaration initiale"),
-    MessageType.CORRECTION: Bilingual("a change to a declaration", "une modification d'une déclaration"),
-    MessageType.WITHDRAW: Bilingual("a request to withdraw a declaration", "une demande de retrait d'une déclaration"),
-    MessageType.UNKNOWN: Bilingual("a message of a kind not known here", "un message d'un genre inconnu ici"),
-}
 
 
 @dataclass(frozen=True)
@@ -218,7 +212,7 @@ def meaning_of(
         return entry.name.speak(language)
     if element.name == "function_code":
         types = {code: type_ for pack in specs.packs for code, type_ in pack.types.items()}
-        return KINDS[types.get(value, MessageType.UNKNOWN)].speak(language)
+        return TYPE_WORDS[types.get(value, MessageType.UNKNOWN)].sentence.speak(language)
     if element.format.notation == "n14":
         return (
             f"compte {value[:5]}, numéro {value[5:13]}, chiffre de contrôle {value[13:]}"
@@ -316,7 +310,7 @@ def _summary(judged: Judged, partner: Partner | None, language: str) -> str:
     message = judged.message
     unknown = "Un expéditeur inconnu" if fr else "An unknown sender"
     sender = (partner and partner.name) or message.envelope.sender or unknown
-    kind = KINDS[message.type].speak(language)
+    kind = TYPE_WORDS[message.type].sentence.speak(language)
     said = f"{sender} envoie {kind}" if fr else f"{sender} sends {kind}"
     declaration = message.declaration
     if declaration and declaration.invoices:

@@ -305,7 +305,7 @@ class Intake(ABC):
                 user_id=user_id,
                 redelivered=bool(message.delivery_info.get("redelivered")),
                 tag=tag,
-                _intake=self,
+                _settles=self,
                 vouched=self.vouched,
             )
         )
@@ -367,7 +367,7 @@ class Intake(ABC):
 
     def _mine(self, deliveries: Sequence[Delivery]) -> list[tuple[int, Any]]:
         # A number counts on its own channel only: another Intake's would acknowledge a message that nobody has read.
-        return sorted({one.tag for one in deliveries if one._intake is self} & self._in_flight)
+        return sorted({one.tag for one in deliveries if one._settles is self} & self._in_flight)
 
     def close(self) -> None:
         """Leave; what is not acknowledged goes back to its queue at once."""
