@@ -216,7 +216,7 @@ class Intake(ABC):
     # Whether the broker checks the user that a message names.
     vouched: ClassVar[bool]
 
-    # What the library is told beside, when a queue is begun to be read.
+    # Further options of the library's `basic_consume`.
     consume_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def __init__(self, broker: Broker, queues: Sequence[str], prefetch: int, heartbeat: int = 0) -> None:
