@@ -21,7 +21,7 @@ from parsers import reading
 from parsers.sniff import syntax as identify
 from responses.respond import respond, respond_technical
 from routing.route import route
-from validators.agreement import agreed
+from validators.agreement import agreed, envelope_faults
 from validators.judging import acknowledgement, validate
 from validators.words import to_finding
 
@@ -40,10 +40,11 @@ def parse(received: Received, plans: Plans) -> Parsed:
 def judge(parsed: Parsed, facts: Facts, plans: Plans) -> Outcome:
     """Carry a parsed transmission to its answers; a message sees what those before it in it have changed."""
     parsed = agreed(parsed, facts)
+    around = envelope_faults(parsed)
     judged: list[Judged] = []
     told = 0
     for message in parsed.messages:
-        findings = validate(message, parsed, facts, plans.checks, told)
+        findings = validate(message, around.get(message.ordinal, ()), parsed.received, facts, plans.checks, told)
         told += counted(findings)
         judged.append(one := record(message, findings, parsed.received, facts, plans))
         facts = replace(facts, register=facts.register.with_effect(one.effect)) if one.effect else facts

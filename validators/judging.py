@@ -13,14 +13,13 @@ from core.declaration import Declaration
 from core.findings import Address, Fault, Finding
 from core.register import Facts
 from core.specs import Pack, Specs
-from core.transmission import Acknowledgement, Message, Parsed, Received, Syntax
+from core.transmission import Acknowledgement, Message, Received, Syntax
 from edifact.contrl import REJECTED, acknowledged
 from edifact.match import Matchers
 from edifact.message import explain as explain_edifact
 from parsers import xml
 from parsers.cad_edifact import EdifactDocument
 from validators import schema
-from validators.agreement import envelope_faults
 from validators.elements import Dictionary, check_elements
 from validators.rulebook import Rulebook, apply_rules
 from validators.sender import check_sender
@@ -68,19 +67,22 @@ def prepare_checks(specs: Specs, schemas: Mapping[str, xml.Schema], matchers: Ma
     return Checks(packs, texts_of(specs, None), matchers)
 
 
-def validate(message: Message, parsed: Parsed, facts: Facts, checks: Checks, told: int = 0) -> tuple[Finding, ...]:
+def validate(
+    message: Message, around: Iterable[Fault], received: Received, facts: Facts, checks: Checks, told: int = 0
+) -> tuple[Finding, ...]:
     """Return the findings of one message of a transmission, those that an answer lists first.
 
-    Who the transport does not prove to be the sender is told nothing of what is right or wrong or on file.
+    `around` are the faults of the envelopes around it (see `validators.agreement`). Who the transport does not prove to
+    be the sender is told nothing of what is right or wrong or on file.
     `told` are the faults of EDIFACT in the messages before it, whose number is limited (`edifact.message.counted`).
     """
     own = checks.packs[message.pack] if message.pack else None
     if facts.unproven:
         faults = [Fault(facts.unproven, address=Address(""))]
     else:
-        faults = list(envelope_faults(parsed).get(message.ordinal, ()))
+        faults = list(around)
         if not _stopped(faults, checks):
-            faults += _faults(message, own, facts, parsed, checks, told)
+            faults += _faults(message, own, facts, received, checks, told)
     return to_findings(faults, message, own.pack if own else None, own.texts if own else checks.texts)
 
 
@@ -99,7 +101,7 @@ def acknowledgement(message: Message, checks: Checks) -> Acknowledgement | None:
 
 
 def _faults(
-    message: Message, own: PackChecks | None, facts: Facts, parsed: Parsed, checks: Checks, told: int
+    message: Message, own: PackChecks | None, facts: Facts, received: Received, checks: Checks, told: int
 ) -> Iterator[Fault]:
     """Yield every fault of a message: of its syntax alone, or, where that is good, of sender, elements and rules."""
     syntax = [*_syntax(message, own, checks, told), *message.faults]
@@ -107,7 +109,7 @@ def _faults(
         syntax += message.unread()
     yield from syntax
     if own and message.declaration and not _stopped(syntax, checks):
-        yield from _content(message, message.declaration, own, facts, parsed.received)
+        yield from _content(message, message.declaration, own, facts, received)
 
 
 def _stopped(faults: Iterable[Fault], checks: Checks) -> bool:
