@@ -20,6 +20,7 @@ import kombu
 import pytest
 
 import gateway.queues.store
+from core import limits
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.queues import DELIVERY_LIMIT, Broker, Delivery, Intake, Letter, open_broker
 
@@ -165,6 +166,18 @@ def test_a_missing_queue_is_one_clear_line(broker: Broker, queue: str) -> None:
     broker.declare([absent])
     broker.declare([absent])
     assert broker.missing([absent]) == []
+
+
+def test_large_messages_come_in_small_numbers(broker: Broker, queue: str) -> None:
+    body = b"x" * (limits.BATCH_BYTES // 2)
+    broker.publish([Letter(str(n), queue, "text/plain", body) for n in range(6)])
+    counts = []
+    with broker.consume([queue], prefetch=50) as intake:
+        while sum(counts) < 6:
+            got = intake.receive(5.0)
+            intake.ack(got)
+            counts.append(len(got))
+    assert max(counts) <= 2
 
 
 def test_several_queues_are_read_by_one_intake(broker: Broker, queue: str) -> None:

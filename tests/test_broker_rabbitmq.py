@@ -19,7 +19,6 @@ import pytest
 
 import gateway.queues.confirms
 import gateway.queues.rabbitmq
-from core import limits
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.queues import Broker, Letter, open_broker
 from tests.conftest import _absent, _rabbitmqctl
@@ -126,18 +125,6 @@ def test_a_reader_whose_queue_is_deleted_is_told(shared_rabbitmq_url: str, broke
             connection.channel().queue_delete(queue)
         with pytest.raises(BrokerUnavailable):
             intake.receive(5)
-
-
-def test_large_messages_come_in_small_numbers(broker: Broker, queue: str) -> None:
-    body = b"x" * (limits.BATCH_BYTES // 2)
-    broker.publish([Letter(str(n), queue, "text/plain", body) for n in range(6)])
-    counts = []
-    with broker.consume([queue], prefetch=50) as intake:
-        while sum(counts) < 6:
-            got = intake.receive(5.0)
-            intake.ack(got)
-            counts.append(len(got))
-    assert max(counts) <= 2
 
 
 def _process(url: str, queue: str) -> str:
