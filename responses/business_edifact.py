@@ -166,8 +166,7 @@ def _in_latin(answer: Business) -> Business:
         message=_latin(answer.message),
         transmission=_latin(answer.transmission),
         items=tuple(
-            item._replace(text=_latin(item.text), details=tuple(map(_latin, item.details)))
-            for item in answer.items
+            item._replace(text=_latin(item.text), details=tuple(map(_latin, item.details))) for item in answer.items
         ),
         remarks=tuple(remark._replace(text=_latin(remark.text)) for remark in answer.remarks),
     )

@@ -43,8 +43,7 @@ def refusal(answer: Business) -> bytes:
         "text": answer.kind.text.speak(answer.language),
         "language": answer.language,
         "findings": [
-            {"code": p.code, "severity": p.severity, "text": p.text, "details": list(p.details)}
-            for p in answer.items
+            {"code": p.code, "severity": p.severity, "text": p.text, "details": list(p.details)} for p in answer.items
         ],
         "findings_total": answer.total,
     }
