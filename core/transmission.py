@@ -57,7 +57,7 @@ class Received:
 
 
 class Document(Protocol):
-    """What a message was read from; finds addresses of the declaration in the sender's bytes, slowly, for refusals only."""
+    """What a message was read from; finds addresses of a declaration in the bytes, slowly, for refusals only."""
 
     def locate(self, address: Address) -> Place:
         """Return the place, or that of the nearest thing present above it when the element is missing."""
@@ -91,8 +91,8 @@ class Message:
     """One message found in a transmission: read, not yet judged.
 
     `pack` names the pack that read it and its version ("chapter24 1.00"), None when its type is not ours; `declaration`
-    is None when nothing of one could be read. `faults` are those of reading itself; `unread` gives what is told only of a
-    message whose syntax is good: what the dictionary has not.
+    is None when nothing of one could be read. `faults` are those of reading itself; `unread` gives what is told
+    only of a message whose syntax is good: what the dictionary has not.
     """
 
     ordinal: int

@@ -199,7 +199,7 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
-class Acknowledgement:
+class ContrlContent:
     """What a partner's CONTRL says of an interchange of ours.
 
     `action` is 0083 of UCI (4 rejected, 7 acknowledged, 8 received; 1, 2, 3, 5, 6 in old lists), `error` 0085 if any;
@@ -219,7 +219,7 @@ class Acknowledgement:
         return self.action == REJECTED or any(message.action == REJECTED for message in self.messages)
 
 
-def acknowledged(segments: Sequence[Sequence[Sequence[str]]]) -> Acknowledgement | None:
+def acknowledged(segments: Sequence[Sequence[Sequence[str]]]) -> ContrlContent | None:
     """Return what a CONTRL acknowledges, None without UCI; segments are lists of elements, these of components."""
 
     def value(segment: Sequence[Sequence[str]], element: int) -> str:
@@ -228,7 +228,7 @@ def acknowledged(segments: Sequence[Sequence[Sequence[str]]]) -> Acknowledgement
     uci = next((segment for segment in segments if segment[0][0] == "UCI"), None)
     if uci is None or not value(uci, 1):
         return None
-    return Acknowledgement(
+    return ContrlContent(
         value(uci, 1),
         tuple(uci[2]) if len(uci) > 2 else (),
         tuple(uci[3]) if len(uci) > 3 else (),

@@ -82,7 +82,7 @@ class Row(NamedTuple):
     max: int
 
 
-class Step(NamedTuple):
+class WalkStep(NamedTuple):
     """A row as a walk takes it: the group it counts in, how often it may stand there, the group it opens (0: none)."""
 
     level: int
@@ -149,7 +149,7 @@ class Structure:
     dates: Mapping[str, str] = field(default_factory=dict)  # 2379 -> how 2380 is written: CCYYMMDD ...
     triggers: Mapping[int, int] = field(init=False, repr=False)  # group -> the row of its trigger
     ends: Mapping[int, int] = field(init=False, repr=False)  # group -> the row after its last one
-    steps: tuple[Step, ...] = field(init=False, repr=False)  # what a walk needs to know of each row
+    steps: tuple[WalkStep, ...] = field(init=False, repr=False)  # what a walk needs to know of each row
     sections: tuple[int, ...] = field(init=False, repr=False)  # the rows of UNS
     required: Mapping[int, tuple[int, ...]] = field(init=False, repr=False)  # group -> mandatory rows counted in it
     inner: Mapping[str, tuple[int, ...]] = field(init=False, repr=False)  # tag -> its rows that count in a group
@@ -165,13 +165,13 @@ class Structure:
             while group:
                 ends[group] = index + 1
                 group = self.rows[triggers[group]].parent
-        steps: list[Step] = []
+        steps: list[WalkStep] = []
         required: dict[int, tuple[int, ...]] = {}
         inner: dict[str, tuple[int, ...]] = {}
         for index, row in enumerate(self.rows):
             opens = row.group if row.group and triggers[row.group] == index else 0
             level = row.parent if opens else row.group
-            steps.append(Step(level, row.max, opens))
+            steps.append(WalkStep(level, row.max, opens))
             if row.mandatory and row.tag not in ("UNH", "UNT"):
                 required[level] = (*required.get(level, ()), index)
             if level:

@@ -83,7 +83,7 @@ class Figures(Collector):
         figures = self._journal.counts(now())
         for name, told in (
             ("received", "Transmissions that wait for a worker"),
-            ("working", "Transmissions in a worker's hand"),
+            ("working", "Transmissions leased to a worker"),
             ("parked", "Transmissions that an operator must look at"),
             ("oldest_seconds", "Age of the oldest unfinished transmission"),
             ("outbox", "Things to be sent"),

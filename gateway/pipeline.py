@@ -1,8 +1,8 @@
 """The way of a message: identify, parse, validate, record, route, respond; pure, bytes and facts in, an `Outcome` out.
 
-No clock, no queue, no database: all of that is in `facts`. The same arguments give the same outcome, byte for byte, today
-or in a replay years on. Each step is a call of its room: `parsers.sniff`, `parsers.reading`, `validators.judging`,
-`core.register`, `routing.route`, `responses.respond`. `gateway.service` is this way's edge.
+No clock, no queue, no database: all of that is in `facts`. The same arguments give the same outcome, byte for byte,
+today or in a replay years on. Each step is a call of its room: `parsers.sniff`, `parsers.reading`,
+`validators.judging`, `core.register`, `routing.route`, `responses.respond`. `gateway.service` is this way's edge.
 """
 
 from __future__ import annotations

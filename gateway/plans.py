@@ -1,7 +1,7 @@
 """The plans: the specification with all that is compiled from it, as one value that is passed along.
 
-Two of them live side by side in one process (what-if compares two specifications); nothing compiled hangs anywhere
-else.
+Two of them live side by side in one process, as when what-if compares two specifications: nothing compiled hangs
+anywhere else.
 """
 
 from __future__ import annotations

@@ -52,9 +52,9 @@ def now() -> datetime:
 def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -> int:
     """Journal the next deliveries in one transaction, then acknowledge them; returns how many there were.
 
-    Nothing is parsed here: what arrived is a fact before it is understood. A delivery that the journal knows already
-    adds nothing, but its answers are sent again: it may be the sender's own resend, and a redelivery does not tell
-    whether it was one before a crash. An answer that comes twice has the same id.
+    Nothing is parsed here: what arrived is a fact before it is understood. It is idempotent: a delivery that the
+    journal knows already adds nothing, but its answers are sent again: it may be the sender's own resend, and a
+    redelivery does not tell whether it was one before a crash. An answer that comes twice has the same id.
     """
     deliveries = intake.receive(wait)
     if not deliveries:
@@ -100,7 +100,7 @@ def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str]) -
 def unproven(delivery: Delivery, owner: Partner) -> str | None:
     """Return the finding's code when the broker does not vouch for the queue's owner, None when it does.
 
-    On the embedded queue, who may write there is the owner; RabbitMQ lets whoever may write leave its name out.
+    On the embedded queue, who may write there is the owner; RabbitMQ lets any user that may write leave its name out.
     """
     if not delivery.vouched or delivery.user_id == owner.user:
         return None

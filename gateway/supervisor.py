@@ -33,7 +33,7 @@ IDLE_SECONDS = 0.05
 # How long a loop waits for a broker or database that is gone, and a supervisor before it restarts a dead loop.
 PAUSE_SECONDS = 1.0
 
-# How long a stopping gateway lets its loops finish what they have in hand.
+# How long a stopping gateway lets its loops finish what they are working on.
 STOP_SECONDS = 30.0
 
 

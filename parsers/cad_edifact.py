@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
 
-from core.declaration import Declaration, Unreadable, Value
-from core.errors import SpecError
+from core.declaration import Declaration
 from core.findings import Address, Fault, Place
-from core.specs import Element, Format, Pack
+from core.specs import Pack
 from edifact.directory import Occurrence, Structure
-from edifact.syntax import resolve
 from edifact.text import MessageText
-from parsers.places import Condition, EdifactPlace, Position, edifact_place, group_parents, group_triggers
-from parsers.shapes import LEVELS, SHAPES, Note, Readings, Shapes, of_notes, plain, steps
+from parsers.edifact_plan import (
+    Binding,
+    edifact_plan,
+    function_code_place,
+    way_to,
+)
+from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers
+from parsers.shapes import SHAPES, Note, Shapes, of_notes, steps
 
 Segment = Sequence[Sequence[str]]  # elements of components; element 0 is the tag
 
@@ -25,123 +29,6 @@ DATA, TERMINATOR = bytes(set(range(256)) - set(b"+:'")), ord("'")
 
 # Separators of a run up to which is remembered where its tags stand: ten times those of any usual run.
 SEPARATORS = 4_096
-
-
-class Slot(NamedTuple):
-    """An element's position in a segment, and how to read it."""
-
-    position: Position
-    name: str
-    readings: Readings
-
-
-class Reading(NamedTuple):
-    """One way to read a segment: where its qualifiers stand, and the slots for each combination of their values."""
-
-    positions: tuple[Position, ...]
-    slots: dict[tuple[str, ...], list[Slot]]
-
-
-class Binding:
-    """What a segment group means once its trigger's qualifiers are known."""
-
-    __slots__ = ("groups", "known", "readings")
-
-    def __init__(self) -> None:
-        self.readings: dict[str, list[Reading]] = {}
-        self.groups: dict[int, GroupPlan] = {}
-        self.known: set[str] = set()  # segments that carry no element but belong: constants and triggers
-
-
-class GroupPlan:
-    """A segment group: the positions of its trigger's qualifiers and the binding for each combination of values."""
-
-    __slots__ = ("bindings", "level", "positions")
-
-    def __init__(self, positions: tuple[Position, ...], level: int) -> None:
-        self.positions, self.level = positions, level
-        self.bindings: dict[tuple[str, ...], Binding] = {}
-
-
-def edifact_plan(pack: Pack) -> Binding:
-    """Compile the dictionary's EDIFACT places; raises SpecError for a place outside the pack's profile."""
-    parents, triggers = group_parents(pack), group_triggers(pack)
-    levels = {number: LEVELS.index(level) for level, number in pack.edifact_levels.items()}
-    held = {(row.group, row.tag) for row in pack.profile}
-    top = Binding()
-    for element in pack.elements.values():
-        if not element.edifact_place or element.direction != "in":
-            continue
-        place = edifact_place(element)
-        binding = top
-        for number, conditions in _way(place, parents, element):
-            positions = tuple(condition.position for condition in conditions)
-            group = binding.groups.setdefault(number, GroupPlan(positions, levels.get(number, 0)))
-            if group.positions != positions:
-                raise SpecError(*element.origin, f"group {number} is told apart by different qualifiers elsewhere")
-            binding = group.bindings.setdefault(tuple(c.value for c in conditions), Binding())
-            binding.known.add(triggers[number])
-        if (place.groups[-1].number, place.tag) not in held:
-            raise SpecError(*element.origin, f"{place.tag} in group {place.groups[-1].number} is not in the profile")
-        _plan_slot(binding, place, element)
-    _know_constants(top, 0, pack)
-    return top
-
-
-def _way(
-    place: EdifactPlace, parents: Mapping[int, int], element: Element
-) -> Iterator[tuple[int, tuple[Condition, ...]]]:
-    """Yield (group, its trigger's conditions) from outside in, with the groups that the place leaves unsaid."""
-    named = {step.number: step.conditions for step in place.groups}
-    way, number = [], place.groups[-1].number
-    while number:
-        if number not in parents:
-            raise SpecError(*element.origin, f"the segment group {number} is not in the profile")
-        way.append(number)
-        number = parents[number]
-    for number in reversed(way):
-        yield number, named.get(number, ())
-
-
-def _plan_slot(binding: Binding, place: EdifactPlace, element: Element) -> None:
-    """Add an element to the reading of its segment."""
-    readings = binding.readings.setdefault(place.tag, [])
-    positions = tuple(condition.position for condition in place.conditions)
-    reading = next((r for r in readings if r.positions == positions), None)
-    if reading is None:
-        readings.append(reading := Reading(positions, {}))
-    slots = reading.slots.setdefault(tuple(condition.value for condition in place.conditions), [])
-    if taken := next((slot for slot in slots if slot.position == place.position), None):
-        raise SpecError(*element.origin, f"{element.name} and {taken.name} are in one place: {element.edifact_place}")
-    slots.append(Slot(place.position, element.name, Readings(element.format, _read)))
-
-
-def _know_constants(binding: Binding, number: int, pack: Pack) -> None:
-    """Let every binding know the segments of its group that carry no element."""
-    binding.known |= {row.tag for row in pack.profile if row.group == number and row.constant}
-    if not number:
-        binding.known |= {"UNH", "UNT"}
-    for inner, group in binding.groups.items():
-        for below in group.bindings.values():
-            _know_constants(below, inner, pack)
-
-
-def function_code_place(pack: Pack) -> tuple[str, int, int]:
-    """Return the segment, element and component in which the pack has the function code; it stands outside groups."""
-    place = edifact_place(pack.elements["function_code"])
-    return place.tag, *place.position
-
-
-def _read(form: Format, text: str) -> Value | None:
-    """Return the value of a component in canonical form, None for blanks."""
-    written = plain(resolve(text))
-    if not written:
-        return None
-    value = form.read(written)
-    if type(value) is Unreadable and form.kind == "number":
-        comma = form.read(written.replace(",", "."))  # EDIFACT's other decimal mark
-        return value if type(comma) is Unreadable else comma
-    return value
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -155,7 +42,7 @@ class Where(NamedTuple):
     component: int
 
 
-class Walk:
+class EdifactWalk:
     """What a walk through a message meets, in the order of its segments."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
@@ -164,8 +51,8 @@ class Walk:
         self.choosing: list[Where] = []  # the qualifiers that were looked at
         self.unread: list[int] = []  # the segments that the dictionary has not
 
-    def through(self, here: Occurrence, binding: Binding, level: int) -> Walk:
-        """Walk through a segment group and those below it."""
+    def through(self, here: Occurrence, binding: Binding, level: int) -> EdifactWalk:
+        """EdifactWalk through a segment group and those below it."""
         for index in here.segments:
             tag = self.segments[index][0][0]
             known = tag in binding.known
@@ -205,7 +92,7 @@ def _has(segment: Segment, position: Position) -> bool:
 
 
 class Tags(dict[bytes, Callable[[Sequence[str]], object]]):
-    """What takes the tags out of a run's components, by the run's separators; bounded, since these come from senders."""
+    """What takes the tags out of a run's components, by its separators; bounded, since these come from senders."""
 
     __slots__ = ()
 
@@ -249,7 +136,7 @@ def read_edifact(
     if known := shapes.read(cut):
         return known, []
     segments = message.segments
-    walk = Walk(segments).through(reading.tables[version].tree(message.tags), reading.plan, 0)
+    walk = EdifactWalk(segments).through(reading.tables[version].tree(message.tags), reading.plan, 0)
     if runs and not walk.unread:
         _learn(shapes, runs, cut, walk)
     texts = [segments[where.segment][where.element][where.component - 1] for _, where, *_ in walk.notes]
@@ -279,7 +166,7 @@ def _shape(run: str, of_line: bool, tags: Tags) -> tuple[Hashable, list[str]]:
     return (of_line, separators, tags[separators](components)), components
 
 
-def _learn(shapes: Shapes, runs: Sequence[str], cut: Sequence[tuple[Hashable, list[str]]], walk: Walk) -> None:
+def _learn(shapes: Shapes, runs: Sequence[str], cut: Sequence[tuple[Hashable, list[str]]], walk: EdifactWalk) -> None:
     """Remember what a walk has found as the steps of each run."""
     places: list[tuple[int, list[int]]] = []  # of each segment: its run, and where in it each element begins
     for number, run in enumerate(runs):
@@ -335,7 +222,7 @@ def find_edifact(
         return _first(here), None
     place = edifact_place(element)
     groups = [here]
-    for number, conditions in _way(place, reading.parents, element):
+    for number, conditions in way_to(place, reading.parents, element):
         if wanted.get(number):
             continue
         below = [

@@ -88,7 +88,7 @@ def _read_attribute(name: str, form: Format, tag: str) -> Value | None:
 # ------------------------------------------------------------------------------------------------ reading
 
 
-class Walk:
+class XmlWalk:
     """What a walk through a Declaration meets, in document order."""
 
     def __init__(self) -> None:
@@ -96,8 +96,8 @@ class Walk:
         self.choosing: list[etree._Element] = []  # the nodes whose text chose a variant
         self.unread: list[etree._Element] = []  # the nodes that the dictionary has not; not looked into
 
-    def through(self, node: etree._Element, plan: XmlPlan, level: int) -> Walk:
-        """Walk through what stands inside a class; no deeper than the plan goes."""
+    def through(self, node: etree._Element, plan: XmlPlan, level: int) -> XmlWalk:
+        """XmlWalk through what stands inside a class; no deeper than the plan goes."""
         for each in node:
             step = plan.children.get(each.tag)
             if step is not None and step.choice:
@@ -155,7 +155,7 @@ def read_xml(
     shapes, cut = reading.shapes, _cut(node, reading) if sound else []
     if known := shapes.read(cut):
         return known, []
-    walk = Walk().through(node, reading.plan, 0)
+    walk = XmlWalk().through(node, reading.plan, 0)
     if cut and not walk.unread:
         _learn(shapes, cut, node, walk)
     return of_notes(walk.notes, [_serialised(note) for note in walk.notes]), walk.unread
@@ -198,7 +198,7 @@ def _lines(pack: Pack) -> Callable[[etree._Element], float]:
     return cast("Callable[[etree._Element], float]", etree.XPath(f"count({path})", namespaces={"d": pack.namespace}))
 
 
-def _learn(shapes: Shapes, cut: list[tuple[tuple[str, str], list[str]]], node: etree._Element, walk: Walk) -> None:
+def _learn(shapes: Shapes, cut: list[tuple[tuple[str, str], list[str]]], node: etree._Element, walk: XmlWalk) -> None:
     """Remember what a walk has found as the steps of each run."""
     places = [
         (number, index)

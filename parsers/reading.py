@@ -1,7 +1,7 @@
 """Parses a transmission: its messages as declarations with their places; what cannot be read becomes a fault.
 
-Nothing is validated here. Whether a message fits its tables is decided, since reading by shape needs to know it; what is
-wrong where it does not is for the validators to say.
+Nothing is validated here. Whether a message fits its tables is decided, since reading by shape needs to know it; what
+is wrong where it does not is for the validators to say.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from edifact.match import Matchers
 from edifact.message import decide, too_large
 from edifact.text import MessageText
 from parsers import sniff, xml
-from parsers.cad_edifact import EdifactDocument, EdifactReading, function_code_place, read_edifact
+from parsers.cad_edifact import EdifactDocument, EdifactReading, read_edifact
 from parsers.cad_xml import XmlReading, envelope_of, read_xml
+from parsers.edifact_plan import function_code_place
 from parsers.places import check_edifact_places
 from parsers.xml_paths import check_xml_paths
 

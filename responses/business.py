@@ -47,7 +47,7 @@ KINDS = {
 }
 
 
-class Step(NamedTuple):
+class PointerStep(NamedTuple):
     """One step of a WCO pointer: a class, which occurrence of it, and on the last step the element in it."""
 
     section: str
@@ -62,7 +62,7 @@ class AnswerItem(NamedTuple):
     severity: str
     text: str
     details: tuple[str, ...]
-    pointer: tuple[Step, ...]
+    pointer: tuple[PointerStep, ...]
 
 
 class Duty(NamedTuple):
@@ -170,12 +170,12 @@ def duties(amounts: Amounts, sima_code: str | None = None) -> Iterator[Duty]:
     yield Duty("TOT", None, amounts.total)
 
 
-def pointer_steps(pointer: str | None) -> tuple[Step, ...]:
+def pointer_steps(pointer: str | None) -> tuple[PointerStep, ...]:
     """Take a pointer like `42A/67A[2]/68A[3]/23A/21A[1]/145` apart; the last class and the element are one step."""
-    steps: list[Step] = []
+    steps: list[PointerStep] = []
     for name, sequence in re.findall(r"(\w+)(?:\[(\d+)\])?", pointer or ""):
         if re.fullmatch(r"\d{2}[A-Z]", name) or not steps:
-            steps.append(Step(name, int(sequence) if sequence else None, None))
+            steps.append(PointerStep(name, int(sequence) if sequence else None, None))
         else:
             steps[-1] = steps[-1]._replace(tag=name)
     return tuple(steps)

@@ -9,7 +9,7 @@ from operator import itemgetter
 from core.envelope import Interchange
 from edifact.contrl import unfit
 from edifact.syntax import serialised
-from responses.business import OWN_ID, AnswerItem, Business, Duty, Step, day, duties, moment
+from responses.business import OWN_ID, AnswerItem, Business, Duty, PointerStep, day, duties, moment
 
 CONTENT_TYPE = "application/edifact"
 
@@ -119,7 +119,7 @@ def _pieces(text: str) -> tuple[str, ...]:
     return tuple(text[start : start + TEXT] for start in range(0, min(len(text), TEXT * COMPONENTS), TEXT))
 
 
-def _pointer(step: Step) -> Iterator[Elements]:
+def _pointer(step: PointerStep) -> Iterator[Elements]:
     """Yield one step of a pointer: the class with its sequence number, on the last step the element.
 
     The class stands in 1052, not in 1049 as in the WCO's mapping: the UN's list of 1049 has no WCO classes.

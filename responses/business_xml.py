@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from core.assessment import AssessedLine, AssessmentResult
-from responses.business import Business, Duty, Step, day, duties, moment, pointer_steps
+from responses.business import Business, Duty, PointerStep, day, duties, moment, pointer_steps
 
 CONTENT_TYPE = "application/xml"
 
@@ -51,7 +51,7 @@ def _response(answer: Business) -> Iterator[str]:
         yield _statement("CNT", code=str(answer.total))
     for ordinal, item in enumerate(answer.items, 1):
         text = "; ".join(item.details)
-        about = [Step("07B", None, None), Step("53A", ordinal, None)]
+        about = [PointerStep("07B", None, None), PointerStep("53A", ordinal, None)]
         yield _statement("ACB", code=item.severity, text=text, words=words, about=about)
     for remark in answer.remarks:
         about = [*pointer_steps(f"42A/67A[{remark.invoice}]/68A[{remark.line}]")]
@@ -65,7 +65,9 @@ def _response(answer: Business) -> Iterator[str]:
         yield _class("Declaration", declaration)
 
 
-def _statement(type_code: str, *, code: str = "", text: str = "", words: str = "", about: Iterable[Step] = ()) -> str:
+def _statement(
+    type_code: str, *, code: str = "", text: str = "", words: str = "", about: Iterable[PointerStep] = ()
+) -> str:
     """Return an AdditionalInformation."""
     inner = [_element("StatementCode", code)] if code else []
     if text:
@@ -73,7 +75,7 @@ def _statement(type_code: str, *, code: str = "", text: str = "", words: str = "
     return _class("AdditionalInformation", [*inner, _element("StatementTypeCode", type_code), *map(_pointer, about)])
 
 
-def _pointer(step: Step) -> str:
+def _pointer(step: PointerStep) -> str:
     """Return the Pointer for one step of the chain."""
     sequence = [_element("SequenceNumeric", str(step.sequence))] if step.sequence else []
     tag = [_element("TagID", step.tag)] if step.tag else []

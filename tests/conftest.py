@@ -29,9 +29,9 @@ _prepare = plans.prepare
 _ours = functools.cache(lambda: _prepare(OURS))
 
 
-def _prepared(root: Path) -> plans.Plans:
+def _prepared(root: Path, *routes: Path) -> plans.Plans:
     """Prepare the project's own specification once for all tests of a process, commands run in it included."""
-    return _ours() if root.resolve() == OURS else _prepare(root)
+    return _ours() if root.resolve() == OURS and not routes else _prepare(root, *routes)
 
 
 plans.prepare = _prepared

@@ -14,7 +14,7 @@ from core.partner import Partner
 from core.transmission import Syntax
 from gateway.plans import Plans
 from gateway.trade.maker import Maker
-from gateway.trade.samples import Sample, Step, play, write
+from gateway.trade.samples import Sample, SampleMessage, play, write
 from routing.partners import load_partners
 
 HOME = Path(__file__).parents[1]
@@ -70,12 +70,12 @@ def original(plans: Plans, day: date = DAY, partner: Partner = PARTNER, **change
 
 def sent(declaration: Declaration, plans: Plans, syntax: Syntax, day: date = DAY) -> bytes:
     """Return the declaration as it is written by the specification in force on the day."""
-    step = Step(MessageType.DECLARATION, declaration)
+    step = SampleMessage(MessageType.DECLARATION, declaration)
     return write(Sample((step,), None, plans.specs, PARTNER, PARTNER), syntax, day, "S")[0]
 
 
 def judged(body: bytes, plans: Plans, day: date = DAY, **step: object) -> list[tuple[str, str | None]]:
     """Return the findings (code, value) of what a gateway with the specification makes of the bytes."""
-    sample = Sample((Step(MessageType.DECLARATION, Declaration({})),), None, plans.specs, PARTNER, PARTNER)
+    sample = Sample((SampleMessage(MessageType.DECLARATION, Declaration({})),), None, plans.specs, PARTNER, PARTNER)
     (one,) = play(sample, [body], day, plans)
     return [(finding.code, finding.value) for finding in one.findings]

@@ -51,7 +51,7 @@ ROOMS["gateway.health"] = {
 ROOMS["gateway.health"] |= {"gateway.logs"}
 ROOMS["gateway.supervisor"] = {*ROOMS["gateway.service"], *ROOMS["gateway.health"], "gateway.health", "gateway.engine"}
 ROOMS["gateway.desk"] = {*WAY, "gateway.plans", "gateway.pipeline", "gateway.journal", "gateway.engine"}
-ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings"}
+ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue"}
 ROOMS["gateway.trade"] = {
     *ROOMS["gateway.supervisor"],
     *ROOMS["gateway.desk"],
@@ -90,13 +90,7 @@ HOMES: dict[str, set[str]] = {
     "logging": {"gateway/logs.py", "gateway/cli/*.py"},
     "click": COMMAND_LINE,
     "rich": COMMAND_LINE,
-    "msgspec": {
-        "core/loading.py",
-        "core/tables.py",
-        "gateway/trade/smoke.py",
-        "gateway/trade/scenario.py",
-        "routing/*.py",
-    },
+    "msgspec": {"core/*.py", "gateway/trade/smoke.py", "gateway/trade/scenario.py", "routing/*.py"},
     "jsonschema": {"routing/assessment.py"},
     "jinja2": {"gateway/trade/guide.py", "gateway/pages.py"},
     "markupsafe": {"gateway/trade/guide.py", "gateway/pages.py"},

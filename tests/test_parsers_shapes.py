@@ -63,8 +63,8 @@ def test_a_known_shape_is_not_walked_again(monkeypatch: pytest.MonkeyPatch) -> N
     other = valid_declaration(vendor_name="Another", lines=3)
     edifact = write_edifact([valid_declaration(lines=3)], DECLARATION, SAID, prepared=NOW)
     read(XML), read(edifact)
-    monkeypatch.setattr(cad_xml.Walk, "through", None)
-    monkeypatch.setattr(cad_edifact.Walk, "through", None)
+    monkeypatch.setattr(cad_xml.XmlWalk, "through", None)
+    monkeypatch.setattr(cad_edifact.EdifactWalk, "through", None)
     for body in (write_xml(other, DECLARATION, SAID), write_edifact([other], DECLARATION, SAID, prepared=NOW)):
         assert read(body)[0].declaration == other
 

@@ -61,7 +61,7 @@ def test_a_row_maps_what_its_check_reads_to_the_packs_own_name(tmp_path: Path) -
     theirs = prepare(folder)
     wrong = original(PLANS, invoice_value=Decimal("1.00"))
     body = sent(wrong, PLANS, Syntax.XML)
-    sample = Sample((samples.Step(MessageType.DECLARATION, wrong),), None, theirs.specs, PARTNER, PARTNER)
+    sample = Sample((samples.SampleMessage(MessageType.DECLARATION, wrong),), None, theirs.specs, PARTNER, PARTNER)
     (one,) = samples.play(sample, [body], DAY, theirs)
     assert [finding.code for finding in one.findings] == ["CAD-0194"]
 

@@ -21,7 +21,11 @@ from tests.way import SAMPLES
 ORIGINAL = (SAMPLES / "originals/v-voluntary.edi").read_bytes()
 REFUSED = (SAMPLES / "refused/many-faults.edi").read_bytes()
 XML = (SAMPLES / "originals/published-example.xml").read_bytes()
-LATER = datetime.now(UTC) + timedelta(hours=limits.ACKNOWLEDGEMENT_HOURS, minutes=5)
+
+
+def later() -> datetime:
+    """Return a moment by which every acknowledgement is overdue; asked when it is needed, however long a run takes."""
+    return datetime.now(UTC) + timedelta(hours=limits.ACKNOWLEDGEMENT_HOURS, minutes=5)
 
 
 @pytest.fixture
@@ -75,7 +79,7 @@ def note(gateway: House) -> str | None:
 
 
 def alerts(gateway: House, **given: Any) -> list[tuple[str, str]]:
-    return [(row["id"], row["acknowledgement"]) for row in gateway.journal.unacknowledged(LATER, **given)]
+    return [(row["id"], row["acknowledgement"]) for row in gateway.journal.unacknowledged(later(), **given)]
 
 
 # ------------------------------------------------------------------------------------------------ acknowledged
@@ -129,7 +133,7 @@ def test_a_contrl_about_nothing_of_ours_changes_nothing(gateway: House, of: str)
     gateway.send("maple", contrl(of))
     gateway.settle_down()
     assert told(gateway, answer) == "awaited"
-    assert gateway.journal.counts(LATER)["parked"] == 0
+    assert gateway.journal.counts(later())["parked"] == 0
 
 
 def test_an_action_that_nobody_knows_acknowledges_nothing(gateway: House) -> None:
@@ -155,7 +159,7 @@ def test_a_contrl_uses_up_no_reference(gateway: House) -> None:
     gateway.send("maple", *bodies)
     gateway.settle_down()
     assert [told(gateway, ours[kind]) for kind in ("accepted", "assessed")] == ["7", "7"]
-    assert gateway.journal.counts(LATER)["parked"] == 0
+    assert gateway.journal.counts(later())["parked"] == 0
     events = [link["event"] for link in life(gateway, ours["accepted"])["audit"]]
     assert events.count("acknowledged") == 2
 
@@ -180,7 +184,7 @@ def test_an_answer_without_acknowledgement_in_time_is_an_alert(gateway: House) -
     gateway.send("maple", contrl(reference(ours["accepted"])))
     gateway.settle_down()
     assert alerts(gateway) == [(ours["assessed"].message_id, "awaited")]
-    assert gateway.journal.counts(LATER)["answers_unacknowledged"] == 1
+    assert gateway.journal.counts(later())["answers_unacknowledged"] == 1
 
 
 def test_a_rejected_answer_is_an_alert_until_it_is_acknowledged(gateway: House) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from core.calendar import eastern_day
-from core.declaration import Declaration, RefusedVersions, VersionFact
+from core.declaration import Declaration, Nature, RefusedVersions, VersionFact
 from core.envelope import Envelope
 from core.register import REFUSED, UNDECIDED, Facts, Register, Request, status_after
 from core.transmission import Outcome, Received, stable_id
@@ -174,6 +174,19 @@ class Twins(RuleBasedStateMachine):
         history = self.register.history(number_)
         latest = history[-1].version if history else 1
         self.transmit(sender, self.alone(kind, sender, number_, latest + (kind == "change") + after))
+
+    @precondition(lambda self: self.refused())
+    @rule(sender=SENDERS, after=st.sampled_from([0, 0, 1]))
+    def send_refused_again(self, sender: str, after: int) -> None:
+        """Send again what the engine refused last, under its number or the one after it."""
+        fact = self.refused()[-1]
+        kind = "original" if fact.nature is Nature.ORIGINAL else "change"
+        number_ = fact.declaration.transaction_number or ""
+        self.transmit(sender, self.alone(kind, sender, number_, fact.version + after))
+
+    def refused(self) -> list[VersionFact]:
+        """Return what the engine refused."""
+        return [fact for facts in self.register.versions.values() for fact in facts if fact.status == REFUSED]
 
     def alone(self, kind: str, sender: str, number_: str, version: int) -> bytes:
         """Write one message under a reference of its own."""

@@ -75,7 +75,7 @@ def line_count(declaration: Declaration, context: Context, bound: Bound) -> Iter
 # ---------------------------------------------------------------------------------------- totals
 
 
-class Total(NamedTuple):
+class _Total(NamedTuple):
     """`part` of the differences to find: `rounding`, up to `a_line` for each line, or what is `beyond`.
 
     Compared only where every line's VFD code is one of those that are `plain`: price paid, without adjustments.
@@ -91,14 +91,14 @@ class Total(NamedTuple):
     of="number",
     reads=(INVOICE_CURRENCY, VALUE, CURRENCY, VALUATION),
     needs=(INVOICE_CURRENCY,),
-    prepare=named(Total, part=choice("rounding", "beyond"), a_line=number, plain=words),
+    prepare=named(_Total, part=choice("rounding", "beyond"), a_line=number, plain=words),
 )
 def invoice_total(invoice: Invoice, context: Context, bound: Bound) -> Iterable[Fault]:
-    """Require the invoice's value to be the sum of its lines; see `Total`.
+    """Require the invoice's value to be the sum of its lines; see `_Total`.
 
     Compared only where the lines carry the price itself: same currency, and valued without adjustments.
     """
-    wanted: Total = bound.parameter
+    wanted: _Total = bound.parameter
     value, line_currency, valuation = bound[VALUE], bound[CURRENCY], bound[VALUATION]
     declared, currency = invoice.amount(bound.element), invoice.text(bound[INVOICE_CURRENCY])
     total = Decimal(0)

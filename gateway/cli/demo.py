@@ -1,4 +1,4 @@
-"""`make run`: the whole gateway embedded, two partners send the samples, every answer is held against expectation."""
+"""`make run`: the whole gateway embedded; two partners send the samples, every answer is compared with its table."""
 
 from __future__ import annotations
 

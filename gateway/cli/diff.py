@@ -286,59 +286,69 @@ def _amounts(amounts: Any) -> dict[str, str] | None:
     return {name: str(value) for name, value in amounts._asdict().items()} if amounts is not None else None
 
 
+def _word(name: str, lang: str) -> str:
+    return WORDS[name].speak(lang)
+
+
 def _print(found: Diff, judged: Judged, nature: Nature, before: Side, after: Side, lang: str) -> None:
     """Print the difference."""
-
-    def word(name: str) -> str:
-        return WORDS[name].speak(lang)
-
     first, second, colon = _named(before), _named(after), " :" if lang == "fr" else ":"
     for letter, side in (("A", first), ("B", second)):
-        number = f"{word('CAD')} {side['transaction_number']} version {side['version']}"
+        number = f"{_word('CAD', lang)} {side['transaction_number']} version {side['version']}"
         out.print(Text(f"{letter}  {side['name']}{colon} {number}"))
     if first["transaction_number"] != second["transaction_number"]:
-        out.print(Text(word("other"), "bold red"))
+        out.print(Text(_word("other", lang), "bold red"))
     if not found:
-        out.print(word("same"))
+        out.print(_word("same", lang))
         return
     out.print(Text(f"B{colon} {NATURES[nature].speak(lang)}"))
-    for heading, substance in (("changed", True), ("itself", False)):
-        rows = [one for one in found.changed if one.substance is substance]
-        if rows:
-            out.print(Text(f"\n{word(heading)}", "bold"))
-            table = Table("", word("element"), word("before"), word("after"), box=None)
-            for one in rows:
-                shown = [each or word("none") for each in (one.before, one.after)]
-                if one.element.format.kind == "number":
-                    shown = [_number(each, lang) for each in shown]
-                cells = (shown[0], "red"), (shown[1], "green")
-                where = _where(one.invoice, one.line, lang)
-                table.add_row(where, Text(one.element.title.speak(lang)), *(Text(*cell) for cell in cells))
-            out.print(table)
+    _print_elements(found, lang)
     for heading, lines, style in (("missing", found.missing, "bold red"), ("added", found.added, "bold green")):
         for line in lines:
-            out.print(
-                Text(f"{word(heading)} {line.number}", style).append(f"  {line.classification} {line.description}")
-            )
-    out.print(Text(f"\n{word('findings')}", "bold"))
+            told = Text(f"{_word(heading, lang)} {line.number}", style)
+            out.print(told.append(f"  {line.classification} {line.description}"))
+    out.print(Text(f"\n{_word('findings', lang)}", "bold"))
     for finding in judged.findings:
         style = "red" if finding.severity == "refuse" else "yellow"
         out.print(Text(f"  {finding.code}  ", style).append(finding.text.speak(lang), "default"))
     if not judged.findings:
-        out.print(f"  {word('good')}")
+        out.print(f"  {_word('good', lang)}")
     if found.calls:
-        out.print(Text(f"\n{word('reasons')}", "bold"))
+        _print_reasons(found, lang)
+    _print_amounts(found, lang)
+
+
+def _print_elements(found: Diff, lang: str) -> None:
+    """Print the elements that differ: those of the declaration's substance, then those of the change itself."""
+    for heading, substance in (("changed", True), ("itself", False)):
+        rows = [one for one in found.changed if one.substance is substance]
+        if not rows:
+            continue
+        out.print(Text(f"\n{_word(heading, lang)}", "bold"))
+        table = Table("", *(_word(name, lang) for name in ("element", "before", "after")), box=None)
+        for one in rows:
+            was, now = (each or _word("none", lang) for each in (one.before, one.after))
+            if one.element.format.kind == "number":
+                was, now = _number(was, lang), _number(now, lang)
+            where = _where(one.invoice, one.line, lang)
+            table.add_row(where, Text(one.element.title.speak(lang)), Text(was, "red"), Text(now, "green"))
+        out.print(table)
+
+
+def _print_reasons(found: Diff, lang: str) -> None:
+    """Print the reason codes that the changes call for, beside those given."""
+    colon = " :" if lang == "fr" else ":"
+    out.print(Text(f"\n{_word('reasons', lang)}", "bold"))
     for call in found.calls:
-        given = " ".join(call.given) or word("none")
-        out.print(Text(f"  {_where(call.invoice, call.line, lang)}{colon} {word('given')} {given}"))
+        given = " ".join(call.given) or _word("none", lang)
+        out.print(Text(f"  {_where(call.invoice, call.line, lang)}{colon} {_word('given', lang)} {given}"))
         for code in call.fitting:
             sides = (KINDS.get(code.row.get("kind", "")), CONFIDENCES.get(code.confidence))
             sure = ", ".join(side.speak(lang) for side in sides if side)
             facts = f"{code.name.speak(lang)} ({sure})"
-            out.print(Text(f"    {word('called')} {code.code}  ").append(facts, "dim"))
+            out.print(Text(f"    {_word('called', lang)} {code.code}  ").append(facts, "dim"))
         if not call.fitting:
-            out.print(Text(f"    {word('called')} {word('no code')}", "dim"))
-    _print_amounts(found, lang)
+            out.print(Text(f"    {_word('called', lang)} {_word('no code', lang)}", "dim"))
 
 
 def _print_amounts(found: Diff, lang: str) -> None:

@@ -85,7 +85,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
     sys.exit(1 if any(each.verdict is Verdict.REFUSED for each in explained) else 0)
 
 
-class Asked(NamedTuple):
+class _Wanted(NamedTuple):
     """A message that is to be explained: its file's name, or its transmission's id and time of receipt."""
 
     name: str
@@ -94,16 +94,18 @@ class Asked(NamedTuple):
     partner: Partner | None
 
 
-def judge_all(what: Iterable[str], settings: Settings, plans: Plans, partner_id: str | None, lang: str) -> list[Asked]:
+def judge_all(
+    what: Iterable[str], settings: Settings, plans: Plans, partner_id: str | None, lang: str
+) -> list[_Wanted]:
     """Return every message of the files or recorded transmissions, judged; raises GatewayError for what is neither."""
     given = list(what)
     files = [Path(each) for each in given if Path(each).exists()]
     if len(files) == len(given):
-        asked: list[Asked] = []
+        asked: list[_Wanted] = []
         for path, parsed, facts, trial in files_with_facts(files, settings, plans, partner_id):
             outcome = pipeline.judge(parsed, facts, plans)
             trial.remember(outcome)
-            asked += [Asked(path.name, None, one, facts.partner) for one in outcome.judged]
+            asked += [_Wanted(path.name, None, one, facts.partner) for one in outcome.judged]
         return asked
     if files:
         raise GatewayError("name files or recorded messages, not both")
@@ -122,7 +124,7 @@ def judge_all(what: Iterable[str], settings: Settings, plans: Plans, partner_id:
                 if isinstance(carried, Exception):
                     raise GatewayError(f"{row.id} cannot be carried: {replay.reason_of(carried)}")
                 partner = partners.get(row.partner or "")
-                asked += [Asked(row.id, row.received_at, one, partner) for one in carried.judged]
+                asked += [_Wanted(row.id, row.received_at, one, partner) for one in carried.judged]
         return asked
 
 

@@ -15,7 +15,7 @@ CANNOT, INTERRUPTED = 2, 130
 
 
 class _OneLine(click.Group):
-    """Turns whatever the operator can mend into one line on stderr and exit code 2, and Ctrl-C into one and 130."""
+    """Turns every error that the operator can fix into one line on stderr and exit code 2, Ctrl-C into one and 130."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -92,17 +92,8 @@ def replay_command(
     settings = from_environment()
     wanted = Selection(**filters)
     selects = bool(ids) or wanted != Selection()
-    if wanted.since and wanted.until and wanted.since >= wanted.until:
-        raise click.UsageError("--since must lie before --until")
-    if paths and selects:
-        raise click.UsageError("name files, or select recorded messages, not both")
-    if send and (paths or root or samples_):
-        raise click.UsageError("--send is for recorded messages replayed as they are; a file is sent by `gateway send`")
-    if html and not root:
-        raise click.UsageError("--html is for what-if (--specs)")
+    _check_call(wanted, selects, paths, bool(root), samples_, send, html is not None)
     if samples_:
-        if not paths or root:
-            raise click.UsageError("--samples takes tables or folders, and no --specs")
         differs = expectations.samples(paths, settings, form, lang)
     elif root and paths:
         differs = what_if.over_files(paths, settings, root, partner_id, form, html, lang)
@@ -117,6 +108,24 @@ def replay_command(
     else:
         raise click.UsageError("name files, or select recorded messages (--id, --since, --partner, ...)")
     sys.exit(DIFFERENT if differs else 0)
+
+
+def _check_call(
+    wanted: Selection, selects: bool, paths: tuple[Path, ...], what_if: bool, samples: bool, send: bool, page: bool
+) -> None:
+    """Raise UsageError for options that contradict each other."""
+    for wrong, why in (
+        (wanted.since and wanted.until and wanted.since >= wanted.until, "--since must lie before --until"),
+        (paths and selects, "name files, or select recorded messages, not both"),
+        (
+            send and (paths or what_if or samples),
+            "--send is for recorded messages replayed as they are; a file is sent by `gateway send`",
+        ),
+        (page and not what_if, "--html is for what-if (--specs)"),
+        (samples and (not paths or what_if), "--samples takes tables or folders, and no --specs"),
+    ):
+        if wrong:
+            raise click.UsageError(why)
 
 
 def _again(
@@ -153,7 +162,7 @@ def _executions(
         for row in repeats:
             yield row, Repeat(row.note or "")
         again = [row for row in rows if row not in repeats]
-        yield from replay.judge_again(again, journal, plans, partners, lambda row: uuid.uuid4().hex)
+        yield from replay.judge_again(again, journal, plans, partners, lambda _: uuid.uuid4().hex)
 
 
 class Repeat(GatewayError):

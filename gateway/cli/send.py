@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
+import time
 import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from core.errors import GatewayError
+from core.partner import Partner
+from core.transmission import digest_of
 from gateway.cli.shared import DECLARE, check_login, known_partner, read_file
 from gateway.journal import inbox_id
-from gateway.queues import Letter, open_broker, uid_of, users_of
+from gateway.queues import Broker, Letter, open_broker, uid_of, users_of
 from gateway.settings import from_environment
 from routing.partners import inbound_queue, load_partners
 
@@ -47,36 +48,44 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
         click.echo(f"sent {file} as {letter.id}")
         if not wait:
             return
-        # Our answers name our transmission, or that of a receipt with our bytes: the first that had them.
-        user = next(iter(users_of(settings.broker_url)), None)
-        ours = {inbox_id(uid_of(letter.queue, user, letter.id, letter.body))}
-        digest, receipts = hashlib.sha256(letter.body).hexdigest(), set[str]()
-        deadline = datetime.now(UTC).timestamp() + seconds
-        while (left := deadline - datetime.now(UTC).timestamp()) > 0:
-            answer = broker.take(partner.answer_queue, left)
-            if answer is None:
-                break
-            kind = answer.headers.get("kind", "answer")
-            if kind == "receipt" and (receipt := json.loads(answer.body))["sha256"] == digest:
-                receipts.add(receipt["received"])
-            if answer.headers.get("in-reply-to") not in ours | receipts:
-                click.echo(f"--- {kind} to another message, passed over")
-                continue
-            click.echo(f"--- {kind} ({answer.content_type})")
-            click.echo(_as_text(answer.body))
-            if kind == "receipt":
-                click.echo(f"    its life: gateway show {receipt['received']}")
-            if kind in ("refused", "technical", "engine-refused") or (kind == "contrl" and _rejects(answer.body)):
-                sys.exit(1)
-            if kind in ("assessed", "pending"):
-                return
+        status = _await_answers(broker, settings.broker_url, partner, letter, seconds)
+    sys.exit(status)
+
+
+def _await_answers(broker: Broker, url: str, partner: Partner, letter: Letter, seconds: float) -> int:
+    """Print the answers to a letter until the last is there; return the exit code."""
+    # Our answers name our transmission, or that of a receipt with our bytes: the first that had them.
+    user = next(iter(users_of(url)), None)
+    ours = {inbox_id(uid_of(letter.queue, user, letter.id, letter.body))}
+    digest, receipts = digest_of(letter.body), set[str]()
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0 and (answer := broker.take(partner.answer_queue, left)):
+        kind = answer.headers.get("kind", "answer")
+        if kind == "receipt" and (receipt := json.loads(answer.body))["sha256"] == digest:
+            receipts.add(receipt["received"])
+        if answer.headers.get("in-reply-to") not in ours | receipts:
+            click.echo(f"--- {kind} to another message, passed over")
+            continue
+        click.echo(f"--- {kind} ({answer.content_type})")
+        click.echo(_as_text(answer.body))
+        if kind == "receipt":
+            click.echo(f"    its life: gateway show {receipt['received']}")
+        if (status := _final(kind, answer.body)) is not None:
+            return status
     why = (
         "does an assessment engine answer? see `gateway serve --help`"
         if receipts
         else "and no receipt: does a gateway run (`gateway serve`)? The message waits in its queue"
     )
     click.echo(f"gateway: no final answer within {seconds:g} s; {why}", err=True)
-    sys.exit(1)
+    return 1
+
+
+def _final(kind: str, body: bytes) -> int | None:
+    """Return the exit code that an answer ends the waiting with, None for one after which others come."""
+    if kind in ("refused", "technical", "engine-refused") or (kind == "contrl" and _rejects(body)):
+        return 1
+    return 0 if kind in ("assessed", "pending") else None
 
 
 def _rejects(control: bytes) -> bool:

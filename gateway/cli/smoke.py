@@ -62,7 +62,7 @@ def smoke(
 ) -> None:
     """Play the conformance kit, as broker or as customs.
 
-    As the broker it tests a gateway: it sends test messages through the partner's queue and holds every answer against
+    As the broker it tests a gateway: it sends test messages through the partner's queue and compares every answer with
     the scenario. As customs it tests a partner's system: it waits at the partner's queue, answers as production would,
     and says what is still missing; no other gateway may read that queue meanwhile, and nothing reaches an assessment
     engine.

@@ -21,6 +21,7 @@ from gateway.catalogue import in_words
 from gateway.cli.french import phrase, table_in
 from gateway.cli.shared import VERDICTS, files_with_facts, known_partner, open_journal, out
 from gateway.desk import replay, what_if
+from gateway.desk.replay import Change
 from gateway.journal import Selection
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings
@@ -111,13 +112,40 @@ def _meaning(code: str, plans: Plans, present: Plans, lang: str) -> str:
 
 def _print_what_if(result: what_if.WhatIf, plans: Plans, meanings: Mapping[str, str], lang: str) -> None:
     """Print a what-if's result: the verdicts, by finding, by sender, and examples."""
-    sums, colon = result.tally, " :" if lang == "fr" else ":"
+    sums = result.tally
+    _print_sums(result, plans, lang)
+    table = table_in(lang, "before", "after", "messages")
+    for (before, after), number in sorted(sums.verdicts.items()):
+        turned_to = Text(VERDICTS[after].speak(lang), "" if before == after else "bold")
+        table.add_row(VERDICTS[before].speak(lang), turned_to, _count(number, lang))
+    out.print(table)
+    if meanings:
+        table = table_in(lang, "finding", "new in", "of these now refused", "gone from", "of these now accepted", "")
+        for row in what_if.finding_rows(sums):
+            counts = (_count(row[name], lang) for name in ("new", "new_refused", "gone", "gone_accepted"))
+            table.add_row(row["code"], *counts, Text(meanings[row["code"]], "dim"))
+        out.print(table)
+    table = table_in(lang, "sender", "messages", "now refused", "now accepted", "other findings only")
+    for row in what_if.sender_rows(sums):
+        counts = (_count(row[name], lang) for name in ("messages", "now_refused", "now_accepted", "only_findings"))
+        table.add_row(row["partner"] or phrase("not known", lang), *counts)
+    out.print(table)
+    for code, changes in sorted(sums.examples.items()):
+        out.print(Text(f"{code}, {phrase('for example', lang)}", "bold"))
+        for change in changes:
+            _print_example(change, lang)
 
-    def count(number: float, decimals: int = 0) -> str:
-        return pages.number(f"{number:,.{decimals}f}", lang)
 
-    messages, turned, other = count(sums.messages), count(sums.turned), count(sums.only_findings)
-    speed = f"({count(result.seconds, 1)} s, {count(result.per_second)}/s)"
+def _count(number: float, lang: str, decimals: int = 0) -> str:
+    """Return a number as the language writes it."""
+    return pages.number(f"{number:,.{decimals}f}", lang)
+
+
+def _print_sums(result: what_if.WhatIf, plans: Plans, lang: str) -> None:
+    """Print how many messages there were, how many are judged otherwise, and which were not judged."""
+    sums = result.tally
+    messages, turned, other = (_count(each, lang) for each in (sums.messages, sums.turned, sums.only_findings))
+    speed = f"({_count(result.seconds, lang, 1)} s, {_count(result.per_second, lang)}/s)"
     told = Bilingual(
         f"What if {plans.specs.root} had judged: {messages} messages, {turned} get another verdict,"
         f" {other} keep theirs with other findings {speed}",
@@ -131,32 +159,18 @@ def _print_what_if(result: what_if.WhatIf, plans: Plans, meanings: Mapping[str, 
         (len(sums.failed), "could not be carried through the pipeline"),
     ):
         if number:
-            out.print(f"  {count(number)} {phrase(words, lang)}")
+            out.print(f"  {_count(number, lang)} {phrase(words, lang)}")
     for id_, why in sums.failed[:10]:
         out.print(Text(f"    {id_}: {why}", "red"))
-    table = table_in(lang, "before", "after", "messages")
-    for (before, after), number in sorted(sums.verdicts.items()):
-        turned_to = Text(VERDICTS[after].speak(lang), "" if before == after else "bold")
-        table.add_row(VERDICTS[before].speak(lang), turned_to, count(number))
-    out.print(table)
-    if meanings:
-        table = table_in(lang, "finding", "new in", "of these now refused", "gone from", "of these now accepted", "")
-        for row in what_if.finding_rows(sums):
-            counts = (count(row[name]) for name in ("new", "new_refused", "gone", "gone_accepted"))
-            table.add_row(row["code"], *counts, Text(meanings[row["code"]], "dim"))
-        out.print(table)
-    table = table_in(lang, "sender", "messages", "now refused", "now accepted", "other findings only")
-    for row in what_if.sender_rows(sums):
-        counts = (count(row[name]) for name in ("messages", "now_refused", "now_accepted", "only_findings"))
-        table.add_row(row["partner"] or phrase("not known", lang), *counts)
-    out.print(table)
-    for code, changes in sorted(sums.examples.items()):
-        out.print(Text(f"{code}, {phrase('for example', lang)}", "bold"))
-        for change in changes:
-            text = change.text.speak(lang) if change.text else " ".join([phrase("no longer", lang), *change.gone])
-            before, after = (VERDICTS[each or ""].speak(lang) for each in (change.before, change.after))
-            where = " ".join(filter(None, (change.id[:12], change.partner, change.transaction_number)))
-            out.print(Text(f"  {where}{colon} {before} -> {after}{colon} {text}"))
+
+
+def _print_example(change: Change, lang: str) -> None:
+    """Print a message that is judged otherwise, and why."""
+    colon = " :" if lang == "fr" else ":"
+    text = change.text.speak(lang) if change.text else " ".join([phrase("no longer", lang), *change.gone])
+    before, after = (VERDICTS[each or ""].speak(lang) for each in (change.before, change.after))
+    where = " ".join(filter(None, (change.id[:12], change.partner, change.transaction_number)))
+    out.print(Text(f"  {where}{colon} {before} -> {after}{colon} {text}"))
 
 
 def _page(result: what_if.WhatIf, plans: Plans, wanted: Selection, lang: str, meanings: Mapping[str, str]) -> str:

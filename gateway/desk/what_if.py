@@ -142,7 +142,7 @@ def what_if(
     wanted: Selection,
     plans: Plans,
     processes: int,
-    told: Callable[[int], object] = lambda count: None,
+    told: Callable[[int], object] = lambda _: None,
     clock: Callable[[], float] = lambda: 0.0,
 ) -> WhatIf:
     """Judge the selected transmissions by another specification, in so many processes; nothing is written.

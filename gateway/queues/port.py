@@ -216,7 +216,7 @@ class Intake(ABC):
     # Whether the broker checks the user that a message names.
     vouched: ClassVar[bool]
 
-    # What the library is told beside, when a queue is begun to be read.
+    # Further options of the library's `basic_consume`.
     consume_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def __init__(self, broker: Broker, queues: Sequence[str], prefetch: int, heartbeat: int = 0) -> None:
@@ -305,7 +305,7 @@ class Intake(ABC):
                 user_id=user_id,
                 redelivered=bool(message.delivery_info.get("redelivered")),
                 tag=tag,
-                _intake=self,
+                _settles=self,
                 vouched=self.vouched,
             )
         )
@@ -367,7 +367,7 @@ class Intake(ABC):
 
     def _mine(self, deliveries: Sequence[Delivery]) -> list[tuple[int, Any]]:
         # A number counts on its own channel only: another Intake's would acknowledge a message that nobody has read.
-        return sorted({one.tag for one in deliveries if one._intake is self} & self._in_flight)
+        return sorted({one.tag for one in deliveries if one._settles is self} & self._in_flight)
 
     def close(self) -> None:
         """Leave; what is not acknowledged goes back to its queue at once."""

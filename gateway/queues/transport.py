@@ -1,6 +1,6 @@
 """The embedded queue: a kombu transport on SQLite in which a message is gone only when it is acknowledged.
 
-kombu's own SQL transport takes a message off when it is fetched, so a killed reader loses what it had in hand. Here
+kombu's own SQL transport takes a message off when it is fetched, so a killed reader loses what it had in flight. Here
 fetching leases the row for a time; acknowledging deletes it; rejecting, closing, the reader's death or the end of the
 lease gives it back.
 """
@@ -57,7 +57,7 @@ CHUNK = 5_000
 
 
 class QoS(virtual.QoS):  # type: ignore[misc]
-    """Remembers what is in hand; the rows themselves know that they are leased."""
+    """Remembers what is in flight; the rows themselves know that they are leased."""
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give the message back, or make it a dead letter."""
@@ -65,7 +65,7 @@ class QoS(virtual.QoS):  # type: ignore[misc]
         self._quick_ack(delivery_tag)
 
     def restore_unacked(self) -> list[object]:
-        """Give everything in hand back at once."""
+        """Give everything in flight back at once."""
         self._flush()
         self.channel._give_back(list(self._delivered), dead=False)
         self._delivered.clear()
@@ -122,7 +122,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]
         with self._engine.begin() as connection:
             return connection.execute(sa.delete(MESSAGE).where(MESSAGE.c.queue == queue)).rowcount
 
-    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:
+    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **_: Any) -> None:  # noqa: ARG002 - kombu's signature
         """Delete the queue and its messages."""
         if not (if_empty and self._size(queue)):
             with self._engine.begin() as connection:
@@ -151,7 +151,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]
 
     # ---------------------------------------------------------------- out
 
-    def _get_many(self, queues: Iterable[str], timeout: float | None = None) -> None:
+    def _get_many(self, queues: Iterable[str], timeout: float | None = None) -> None:  # noqa: ARG002 - kombu's signature
         """Lease what the prefetch allows and hand it over; raise Empty when there is nothing."""
         version = self._data_version()
         if version == self._seen and time.monotonic() - self._looked < LOOK_SECONDS:
@@ -170,7 +170,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]
             self._watch = self._engine.raw_connection()
         return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
 
-    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
+    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:  # noqa: ARG002 - kombu's signature
         raw = self._take([queue], 1)
         if not raw:
             raise Empty
@@ -194,7 +194,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]
                     if row.visible_at <= now:
                         candidates.append(row)
                     elif row.reader != me:
-                        # In another reader's hand: what stands behind it waits, or a correction would overtake its
+                        # In flight to another reader: what stands behind it waits, or a correction would overtake its
                         # original when that reader is killed.
                         break
             ids: list[int] = []
@@ -212,14 +212,14 @@ class Channel(virtual.Channel):  # type: ignore[misc]
         return [_raw(row) for row in sorted(leased, key=lambda row: row.id)]
 
     def _inherit(self) -> None:
-        """Make what dead readers had in hand visible at once."""
+        """Make what dead readers had in flight visible at once."""
         if dead := dead_readers(self.connection.readers):
             with self._engine.begin() as connection:
                 connection.execute(INHERIT, {"dead": [path.name for path in dead], "now": time.time()})
             for path in dead:
                 path.unlink(missing_ok=True)
 
-    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:  # noqa: ARG002 - kombu's signature
         """Delete one message."""
         self.basic_ack_many([delivery_tag])
 
@@ -322,7 +322,7 @@ class Transport(virtual.Transport):  # type: ignore[misc]
         return super().establish_connection()
 
     def close_connection(self, connection: Any) -> None:
-        """Give back what is in hand and close the file."""
+        """Give back what is in flight and close the file."""
         try:
             super().close_connection(connection)
             if self._presence:

@@ -30,7 +30,7 @@ from core.tables import Origin, Row, read_rows
 from core.transmission import Syntax
 from gateway.trade.changes import DRAFT_CHANGES, SAMPLE_CHANGES, VALUES
 from gateway.trade.maker import Draft, Maker
-from gateway.trade.samples import Sample, Step, moment_of
+from gateway.trade.samples import Sample, SampleMessage, moment_of
 from validators.parameters import pairs
 
 COLUMNS = ("id", "kind", "cad_type", "given", "changed", "change", "remembered", "xml", "edifact")
@@ -133,16 +133,16 @@ def faulty(code: str, maker: Maker, cad_type: str | None = None) -> tuple[Sample
         if name in DRAFT_CHANGES:
             DRAFT_CHANGES[name](bad, maker, argument)
     remembered = _remembered(broken, maker)
-    before = [] if type_ is MessageType.DECLARATION else [Step(MessageType.DECLARATION, base.freeze())]
+    before = [] if type_ is MessageType.DECLARATION else [SampleMessage(MessageType.DECLARATION, base.freeze())]
     told = [replace(step, remembered=remembered) for step in before]
     if broken.kind == "original again":
-        told = [Step(MessageType.DECLARATION, base.freeze())]
+        told = [SampleMessage(MessageType.DECLARATION, base.freeze())]
     if broken.kind == "correction unknown":
         told = []
-    passing = Sample((*before, Step(type_, good.freeze())), None, maker.specs, maker.partner, maker.partner)
+    passing = Sample((*before, SampleMessage(type_, good.freeze())), None, maker.specs, maker.partner, maker.partner)
     note = ", ".join(f"{name} {value}" for name, value in remembered.items())
     note = f"the journal must hold of the original: {note}" if note else ""
-    last = Step(type_, bad.freeze())
+    last = SampleMessage(type_, bad.freeze())
     failing = Sample((*told, last), code, maker.specs, maker.partner, maker.partner, note, broken.instead)
     for name, argument in broken.changes:
         if name in SAMPLE_CHANGES:

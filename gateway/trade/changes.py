@@ -13,7 +13,7 @@ from core.findings import Bilingual
 from core.specs import Code
 from core.transmission import Syntax
 from gateway.trade.maker import Draft, Maker
-from gateway.trade.samples import Sample, Step
+from gateway.trade.samples import Sample, SampleMessage
 
 # Takes what stands in brackets behind its name.
 Draw = Callable[[Maker, str], Value]
@@ -155,7 +155,7 @@ def _other_sender(sample: Sample, _maker: Maker, _argument: str) -> Sample:
 def _reference_used_before(sample: Sample, maker: Maker, _argument: str) -> Sample:
     last = replace(sample.steps[-1], reference="TWICE")
     other = maker.draft("AB", accounted=maker.day, share=0, plain=True, shape=(1,))
-    return replace(sample, steps=(Step(MessageType.DECLARATION, other.freeze(), reference="TWICE"), last))
+    return replace(sample, steps=(SampleMessage(MessageType.DECLARATION, other.freeze(), reference="TWICE"), last))
 
 
 def _other_recipient(sample: Sample, _maker: Maker, _argument: str) -> Sample:

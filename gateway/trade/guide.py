@@ -65,7 +65,7 @@ class Shown(NamedTuple):
     rules: tuple[str, ...]
 
 
-class Part(NamedTuple):
+class _Piece(NamedTuple):
     """A piece of a finding's text; an open one is filled in when the finding is given."""
 
     text: str
@@ -82,7 +82,7 @@ class Page(NamedTuple):
     levels: Mapping[str, tuple[Shown, ...]]
 
 
-class Row(NamedTuple):
+class _SegmentRow(NamedTuple):
     """One segment of the EDIFACT profile, with the elements that it carries: (position with qualifiers, element)."""
 
     group: int
@@ -184,17 +184,17 @@ class _Speaker:
         """Return a text in the language."""
         return text.speak(self.language)
 
-    def parts(self, text: Bilingual, element: Element | None) -> list[Part]:
+    def parts(self, text: Bilingual, element: Element | None) -> list[_Piece]:
         """Return a finding's text cut at its placeholders, the name of the element that it is about filled in."""
         parts = []
         for piece in re.split(r"(\{\w+\})", self.say(text)):
             name = piece[1:-1]
             if not piece.startswith("{"):
-                parts.append(Part(piece, False))
+                parts.append(_Piece(piece, False))
             elif name.startswith("name_") and element:
-                parts.append(Part(self.say(element.title), False))
+                parts.append(_Piece(self.say(element.title), False))
             else:
-                parts.append(Part(self.say(PLACEHOLDERS[name]) if name in PLACEHOLDERS else name, True))
+                parts.append(_Piece(self.say(PLACEHOLDERS[name]) if name in PLACEHOLDERS else name, True))
         return parts
 
 
@@ -260,7 +260,7 @@ def _distinct(specs: Specs) -> list[Pack]:
     return list({pack.profile: pack for pack in specs.packs}.values())
 
 
-def _segments(pack: Pack) -> tuple[Row, ...]:
+def _segments(pack: Pack) -> tuple[_SegmentRow, ...]:
     """Return the profile's segments in order, each with the elements that it carries."""
     carried: dict[tuple[int, str], list[tuple[str, Element]]] = {}
     for element in pack.elements.values():
@@ -279,7 +279,7 @@ def _segments(pack: Pack) -> tuple[Row, ...]:
         key = (row.group, row.tag)
         carries = () if key in seen or row.constant else tuple(carried.get(key, ()))
         seen.add(key)
-        rows.append(Row(row.group, depth, row.tag, row.status, row.max, row.constant, carries))
+        rows.append(_SegmentRow(row.group, depth, row.tag, row.status, row.max, row.constant, carries))
     return tuple(rows)
 
 

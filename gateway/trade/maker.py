@@ -18,7 +18,7 @@ from core.declaration import Commodity, Declaration, Invoice, MessageType, Value
 from core.errors import GatewayError
 from core.partner import Partner
 from core.specs import Code, Element, Format, Pack, Specs
-from gateway.trade.samples import Sample, Step
+from gateway.trade.samples import Sample, SampleMessage
 from validators.elements import usage_of
 from validators.rules import bn_is_valid, check_digit_of
 
@@ -337,10 +337,10 @@ class Maker:
         turn = self.rng.choice(("alone", "corrected", "adjusted", "withdrawn"))
         accounted = self.day - timedelta(days=120) if turn == "adjusted" else None
         first = self.draft(cad_type, accounted=accounted)
-        steps = [Step(MessageType.DECLARATION, first.freeze())]
+        steps = [SampleMessage(MessageType.DECLARATION, first.freeze())]
         if turn in ("corrected", "adjusted"):
             changed = self.change(first, adjustment=turn == "adjusted")
-            steps.append(Step(MessageType.CORRECTION, changed.freeze()))
+            steps.append(SampleMessage(MessageType.CORRECTION, changed.freeze()))
         elif turn == "withdrawn":
-            steps.append(Step(MessageType.WITHDRAW, self.withdraw(first).freeze()))
+            steps.append(SampleMessage(MessageType.WITHDRAW, self.withdraw(first).freeze()))
         return Sample(tuple(steps), None, self.specs, self.partner, self.partner)

@@ -23,7 +23,7 @@ DRAWS = 20
 
 
 @dataclass(frozen=True)
-class Step:
+class SampleMessage:
     """One message of a sample: what is declared, and what its envelope says if not the usual.
 
     `remembered` is what the journal must hold of it beyond what sending it makes (an engine's word, an age); `spoil`
@@ -46,7 +46,7 @@ class Sample:
     `partner` is who sends; `transport` who the transport says it is. `note` says what the files cannot carry.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[SampleMessage, ...]
     code: str | None
     specs: Specs
     partner: Partner

@@ -1,4 +1,4 @@
-"""The smoke test in the role of a broker: sends a scenario's messages to a gateway and holds its answers against it."""
+"""The smoke test in the role of a broker: sends a scenario's messages to a gateway and compares its answers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
 from gateway.trade.smoke import Result, Say, StepResult, blank, words
 from gateway.trade.smoke_sender import OURS, Sender, Sent
 
-# Answers in hand at one time; those that are not ours are given back at the end.
+# Answers in flight at one time; those that are not ours are given back at the end.
 PREFETCH = 1_000
 
 
 class Mailbox:
-    """A partner's answer queue: hands every answer to the transmission that it answers."""
+    """A partner's answer queue: assigns every answer to the transmission that it answers."""
 
     def __init__(self, broker: Broker, queue: str, plans: Plans, stopping: Callable[[], bool] = lambda: False) -> None:
         self._broker, self._queue, self._plans, self._stopping = broker, queue, plans, stopping
@@ -144,7 +144,7 @@ def play(
                 say(_told(line))
         mailbox.read(0.2)
     for name, transmissions in done.items():
-        _hold_against_late_answers(lines[name], transmissions)
+        _compare_late_answers(lines[name], transmissions)
 
 
 def _not_after(step: Step) -> Bilingual:
@@ -250,7 +250,7 @@ def _volume_problem(step: Step, sent: list[Sent]) -> Bilingual | None:
     return None
 
 
-def _hold_against_late_answers(line: StepResult, sent: list[Sent]) -> None:
+def _compare_late_answers(line: StepResult, sent: list[Sent]) -> None:
     """Fail a step that had an answer, after all, that should not have come."""
     extra: Any = {kind for each in sent for kind in each.kinds()} - set(sent[0].step.expect)
     if line.state == "passed" and extra and sent[0].step.send != "many":

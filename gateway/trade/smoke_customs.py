@@ -1,7 +1,7 @@
 """The smoke test in the role of customs: answers a partner's own system as production would, and keeps the score.
 
 What a partner has understood can be seen from outside in two ways only: whether its answer queue is emptied, and
-whether what was refused comes again put right, after the refusal was taken. Both are held against the scenario.
+whether what was refused comes again put right, after the refusal was taken. Both are compared with the scenario.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Customs:
         self._seen: set[str] = set()
         self._arrivals: dict[str, list[Arrived]] = {}
         self._held: list[Arrived] = []
-        self._sent: list[str] = []  # ids of answers in the order in which they were laid into the queue
+        self._sent: list[str] = []  # ids of answers in the order in which they were published
         self._taken = 0
         self._asked = 0.0
 
@@ -98,7 +98,7 @@ class Customs:
         return max(0.0, min(LOOK_SECONDS, self._late[0][0] - time.monotonic())) if self._late else LOOK_SECONDS
 
     def _look_at_the_queue(self, now: bool) -> None:
-        """Ask how many answers the partner has left lying; they are taken in the order in which they were laid."""
+        """Ask how many answers the partner has not taken; they are taken in the order in which they were published."""
         if self._taken < len(self._sent) and (now or time.monotonic() - self._asked >= ASK_SECONDS):
             self._asked = time.monotonic()
             self._taken = max(0, len(self._sent) - self.broker.depth(self.partner.answer_queue))
@@ -188,7 +188,7 @@ class Customs:
         return [self.scores[step.id] for step in self.scenario.stage[self.stage].step]
 
     def _count(self) -> None:
-        """Hold what has come against the present stage; the next begins once every step of this one is met."""
+        """Compare what has come with the present stage; the next begins once every step of this one is met."""
         while not self.over:
             for score in self._here():
                 self._look_at(score)

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lxml import etree
@@ -67,7 +68,7 @@ def write_xml(declaration: Declaration, pack: Pack, envelope: Envelope, *, encod
             way = pack.xml_levels["commodity"]
             item = _path_node(shipment, way.removeprefix(pack.xml_levels["invoice"] + "/"), pack.namespace)
             _write_level(item, commodity, pack, "commodity", way)
-    _sort(wrapper, _schema(pack).elements["MetaData"])
+    _sort(wrapper, _schema(pack.schema).elements["MetaData"])
     etree.indent(wrapper)
     return cast("bytes", etree.tostring(wrapper, xml_declaration=True, encoding=encoding))
 
@@ -126,11 +127,11 @@ def _choices(step: XmlStep) -> tuple[tuple[str, str], ...]:
     return tuple(condition for condition in step.conditions if not condition[0].startswith("@"))
 
 
-@functools.cache
-def _schema(pack: Pack) -> xmlschema.XMLSchema10:
+@functools.cache  # by the file's name: whoever makes samples makes many
+def _schema(path: Path) -> xmlschema.XMLSchema10:
     import xmlschema  # an eighth of every program's start
 
-    return xmlschema.XMLSchema10(pack.schema, allow="local", defuse="always")
+    return xmlschema.XMLSchema10(path, allow="local", defuse="always")
 
 
 def _sort(node: etree._Element, declared: Any) -> None:
@@ -148,12 +149,12 @@ def _sort(node: etree._Element, declared: Any) -> None:
 
 
 @dataclass
-class Group:
+class _Group:
     """A segment group under construction: what its segments hold, and the groups inside."""
 
     number: int
     segments: dict[tuple[str, tuple[Any, ...], int], dict[Position, str]] = field(default_factory=dict)
-    children: dict[tuple[Any, ...], Group] = field(default_factory=dict)
+    children: dict[tuple[Any, ...], _Group] = field(default_factory=dict)
 
 
 def write_edifact(
@@ -185,18 +186,18 @@ def write_edifact(
 def _message(declaration: Declaration, pack: Pack) -> Iterator[Segment]:
     """Yield the segments of a message between UNH and UNT."""
     parents = group_parents(pack)
-    top = Group(0)
+    top = _Group(0)
     _group_level(top, declaration, pack, "declaration", parents)
     for i, invoice in enumerate(declaration.invoices, 1):
-        shipment = top.children[("invoice", i)] = Group(pack.edifact_levels["invoice"])
+        shipment = top.children[("invoice", i)] = _Group(pack.edifact_levels["invoice"])
         _group_level(shipment, invoice, pack, "invoice", parents)
         for j, commodity in enumerate(invoice.commodities, 1):
-            line = shipment.children[("commodity", j)] = Group(pack.edifact_levels["commodity"])
+            line = shipment.children[("commodity", j)] = _Group(pack.edifact_levels["commodity"])
             _group_level(line, commodity, pack, "commodity", parents)
     yield from _serialise(top, pack, {"invoice": 1, "line": 1})
 
 
-def _group_level(top: Group, level: Level, pack: Pack, kind: str, parents: Mapping[int, int]) -> None:
+def _group_level(top: _Group, level: Level, pack: Pack, kind: str, parents: Mapping[int, int]) -> None:
     """Put the elements of one level into its groups."""
     once = {(row.group, row.tag) for row in pack.profile if row.max == 1} | set(group_triggers(pack).items())
     for element, occurrence, text in _given(level, pack, kind):
@@ -211,7 +212,7 @@ def _group_level(top: Group, level: Level, pack: Pack, kind: str, parents: Mappi
             step = named.get(number)
             conditions = step.conditions if step else ()
             key = (number, conditions, occurrence if number == repeats else 0)
-            group = group.children.setdefault(key, Group(number))
+            group = group.children.setdefault(key, _Group(number))
             if step and step.trigger:
                 trigger = group.segments.setdefault((step.trigger, (), 0), {})
                 trigger.update({condition.position: condition.value for condition in conditions})
@@ -232,7 +233,7 @@ def _way_below(place: EdifactPlace, top: int, parents: Mapping[int, int]) -> lis
     return way[::-1]
 
 
-def _serialise(group: Group, pack: Pack, numbers: dict[str, int]) -> Iterator[Segment]:
+def _serialise(group: _Group, pack: Pack, numbers: dict[str, int]) -> Iterator[Segment]:
     """Yield a group's segments in the profile's order, constants where the profile has them."""
     done: set[int] = set()
     for row in pack.profile:
