@@ -6,7 +6,7 @@ from core.findings import Place
 
 
 class GatewayError(Exception):
-    """Something the operator or caller can mend; its text is one clear line."""
+    """Something the operator or caller can fix; its text is one clear line."""
 
 
 class SpecError(GatewayError):

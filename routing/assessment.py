@@ -1,4 +1,4 @@
-"""The contract with the assessment engine: requests and results as JSON, held against their published schemas."""
+"""The contract with the assessment engine: requests and results as JSON, validated by their published schemas."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _elements(level: Level) -> dict[str, Value | list[Value]]:
 
 
 def _read(body: bytes, validator: Draft202012Validator, what: str) -> dict[str, Any]:
-    """Parse JSON and hold it against a schema."""
+    """Parse JSON and validate it by a schema."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError

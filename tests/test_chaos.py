@@ -91,7 +91,7 @@ def postgres(_postgres: Postgres) -> Iterator[Postgres]:
 
 
 def check(run: Run, kills: int, patience: float = 600, parked: int = 0) -> None:
-    """Wait for the end, print the figures and hold them against what must be."""
+    """Wait for the end, print the figures and compare them with what must be."""
     run.settle(patience)
     figures = run.figures()
     print(figures)

@@ -1,4 +1,4 @@
-"""The journal's tables; `gateway/migrations` makes them, and a test holds both against each other.
+"""The journal's tables; `gateway/journal/migrations` makes them, and a test compares the two.
 
 Open work is marked by a time that is still NULL (`finished_at`, `sent_at`): the partial indexes on it stay as small
 as the backlog, however long the archive grows, and need no literal that a bound parameter would hide from the planner.
