@@ -63,11 +63,11 @@ def test_what_samples_make_writes_is_such_a_table(run: Run, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("heading", "row", "said"),
     [
-        ("file,partner,verdict", ("a", "maple", "accepted"), "lacks the column findings"),
+        ("file,partner,verdict", ("a", "maple", "accepted"), "row 1: the column findings is missing"),
         ("file,partner,verdict,findings", ("nowhere.edi", "maple", "accepted", ""), "No such file"),
         ("file,partner,verdict,findings", (str(SAMPLES / "run.csv"), "nobody", "accepted", ""), "no partner 'nobody'"),
-        ("file,partner,verdict,findings", ("short",), "row 2: not a row of expectations"),
-        ("file,partner,verdict,findings,total", ("a", "maple", "accepted", "", "much"), "row 2: not a row"),
+        ("file,partner,verdict,findings", ("short",), "row 2: the row has more or fewer fields than the heading"),
+        ("file,partner,verdict,findings,total", ("a", "maple", "accepted", "", "much"), "row 2: the total 'much' is no number"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_one_line(

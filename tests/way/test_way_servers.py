@@ -18,6 +18,7 @@ from rich.console import Console
 
 from gateway import service
 from gateway.cli import demo
+from gateway.desk.trial import read_expectations
 from gateway.journal import Journal
 from gateway.queues import open_broker
 from gateway.supervisor import queue_names
@@ -135,7 +136,7 @@ def test_gateway_serve_answers_on_both_servers(
         "GATEWAY_PARTNERS": str(partners),
         "GATEWAY_LOG": "json",
     }
-    first = demo.steps(SAMPLES / "run.csv")[:6]
+    first = read_expectations(SAMPLES / "run.csv")[:6]
     monkeypatch.setattr(demo, "steps", lambda _: first)
     command = [sys.executable, "-m", "gateway", "serve", "--workers", "2", "--with-reference-engine"]
     with (tmp_path / "log").open("wb") as log:
@@ -147,7 +148,7 @@ def test_gateway_serve_answers_on_both_servers(
             while broker.missing(queue_names(settings)) and process.poll() is None and time.monotonic() < end:
                 time.sleep(0.1)
             played = demo.play(broker, journal, settings, tmp_path, Console(quiet=True))
-        assert [(step.file, seen) for step, seen in played if not demo.meets(step, seen)] == []
+        assert [(step.name, seen) for step, seen in played if not demo.meets(step, seen)] == []
         assert journal.counts(datetime.now(UTC))["parked"] == 0
     finally:
         process.terminate()
