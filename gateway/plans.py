@@ -38,8 +38,8 @@ class Plans:
 
 def prepare(root: Path, routes: Path = ROUTES) -> Plans:
     """Load the specification below a folder and compile it; raises SpecError for whatever cannot be used."""
-    directories = load_directories(root / "edifact")
-    return compiled(load(root), directories, load_routes(routes), digest_of_files(root, routes))
+    specs, directories = load(root), load_directories(root / "edifact")
+    return compiled(specs, directories, load_routes(routes), digest_of_files(root, routes))
 
 
 def compiled(specs: Specs, directories: Directories, routes: Routes, digest: str) -> Plans:

@@ -73,8 +73,9 @@ def some(element: Element, specs: Specs) -> Value:
     return element.format.read(text)
 
 
-def verdict(element: Element, column: str, pack: Pack, specs: Specs) -> str:
+def verdict(element: Element, column: str, dictionary: Dictionary) -> str:
     """Return M, O or X as the validator treats a declaration with and without the element."""
+    pack, specs = dictionary.pack, dictionary.specs
     types = set(pack.types.values())
     withdraw = column == "withdraw"
     kind = MessageType.WITHDRAW if withdraw else next(iter(types - {MessageType.WITHDRAW}))
@@ -89,7 +90,7 @@ def verdict(element: Element, column: str, pack: Pack, specs: Specs) -> str:
             levels[element.level].pop(element.name, None)
         lines = (Commodity(levels["commodity"]),)
         declaration = Declaration(levels["declaration"], invoices=(Invoice(levels["invoice"], commodities=lines),))
-        faults = check_elements(declaration, kind, Dictionary(pack, specs))
+        faults = check_elements(declaration, kind, dictionary)
         found.append({fault.code for fault in faults if fault.address and fault.address.element == element.name})
     without, having = found
     return "M" if "CAD-0001" in without else "X" if "CAD-0005" in having else "O"
@@ -98,6 +99,7 @@ def verdict(element: Element, column: str, pack: Pack, specs: Specs) -> str:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_usage_shown_is_the_usage_that_is_checked(site: Path, specs: Specs, language: str) -> None:
     for pack in specs.packs:
+        dictionary = Dictionary(pack, specs)
         cells = page(site, language, f"message-{pack.id}-{pack.version}.html").xpath("//td[@data-element]")
         shown = {(cell.get("data-element"), cell.get("data-column")): cell.text for cell in cells}
         elements = [element for element in pack.elements.values() if element.direction == "in"]
@@ -107,7 +109,7 @@ def test_the_usage_shown_is_the_usage_that_is_checked(site: Path, specs: Specs, 
             for column in columns:
                 if element.name == "cad_type" and column != "withdraw":
                     continue  # the type itself names the column
-                found = verdict(element, column, pack, specs)
+                found = verdict(element, column, dictionary)
                 assert shown[element.name, column] == found, (pack.key, element.name, column)
 
 
