@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from lxml import html
 
 from core.declaration import Commodity, Declaration, Invoice, MessageType, Value
-from core.specs import Element, Pack, Specs
+from core.specs import Element, Specs
 from gateway.cli.main import main
 from gateway.plans import Plans, prepare
 from gateway.trade.guide import build
