@@ -32,7 +32,7 @@ coverage: install  ## The same suite, with the coverage of our packages and its 
 
 # With packages of the same versions, in an environment beside .venv.
 test-newest: install  ## The same suite on the newest Python beside .venv's, if this machine has one
-	@newest=$$($(BIN)/python -m tests.newest) && if [ -z "$$newest" ]; then \
+	@newest=$$($(BIN)/python -m tests.support.newest) && if [ -z "$$newest" ]; then \
 		echo "This machine has no Python newer than that of .venv: nothing is tested."; \
 	else \
 		$(MAKE) --no-print-directory .venv-newest/installed PYTHON="$$newest" && \
@@ -57,18 +57,18 @@ lint: install  ## ruff and mypy
 # EDIFACT and XML, side by side: each has a verdict, whatever its bytes.
 FUZZ_SECONDS ?= 60
 fuzz: install  ## Mutated transmissions for FUZZ_SECONDS (60)
-	GATEWAY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n 2 -m slow -rP tests/test_fuzz.py
+	GATEWAY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n 2 -m slow -rP tests/way/test_fuzz.py
 
 chaos-ci: install  ## Kills, cuts and outages on brokers and databases of its own, as the build runs them
 	$(BIN)/python -m pytest -m chaos -rP tests
 
 chaos: install  ## The same at full size, for hours
-	HYPOTHESIS_PROFILE=ci GATEWAY_MACHINE_RUNS=20000 $(BIN)/python -m pytest --timeout=7200 -rP tests/test_crash_simulation.py tests/test_way_machine.py tests/test_way_order.py
-	GATEWAY_CHAOS=full $(BIN)/python -m pytest -m "chaos or slow" --timeout=7200 -rP tests/test_chaos.py
+	HYPOTHESIS_PROFILE=ci GATEWAY_MACHINE_RUNS=20000 $(BIN)/python -m pytest --timeout=7200 -rP tests/chaos/test_crash_simulation.py tests/chaos/test_way_machine.py tests/chaos/test_way_order.py
+	GATEWAY_CHAOS=full $(BIN)/python -m pytest -m "chaos or slow" --timeout=7200 -rP tests/chaos/test_chaos.py
 
 MINUTES ?= 30
 soak: install  ## A steady flow for MINUTES (30) with strikes at random: brokers and databases killed, networks cut
-	$(BIN)/python -m tests.soak $(MINUTES)
+	$(BIN)/python -m tests.support.soak $(MINUTES)
 
 # Peers in Node are fetched where npm is there.
 bench: install  ## Speed beside the peers, on generated traffic; writes benchmarks/*.md

@@ -28,7 +28,7 @@ from gateway import supervisor
 from gateway.journal import Journal
 from gateway.queues import Broker, Letter, open_broker
 from gateway.settings import HOME, Settings
-from tests.chaos import Run, original
+from tests.support.chaos import Run, original
 
 OUTS = ("out.maple", "out.erable")
 
@@ -219,7 +219,7 @@ def main() -> None:
             )
             (folder / "servers").mkdir()
             if not broker_url or not database_url:
-                from tests.servers import Postgres, Rabbit
+                from tests.support.servers import Postgres, Rabbit
 
                 if Rabbit.program is None or Postgres.program is None:
                     print("servers: RabbitMQ or PostgreSQL is not installed: skipped")

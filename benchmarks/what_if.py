@@ -20,9 +20,9 @@ from gateway import pipeline, plans
 from gateway.desk import what_if
 from gateway.journal import Journal, Recorded, Selection, inbox_id
 from gateway.logs import configure
-from tests.house import settings_in
-from tests.traffic import record, templates, uses, without
-from tests.way import HOME, PLANS
+from tests.support.house import settings_in
+from tests.support.traffic import record, templates, uses, without
+from tests.support.way import HOME, PLANS
 
 LIST, CODE = "currency", "EUR"
 PROCESSES = (1, 2)

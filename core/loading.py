@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -16,6 +15,7 @@ from core.findings import Bilingual
 from core.packs import read_pack
 from core.specs import Code, CodeList, FindingText, Specs
 from core.tables import read_rows
+from core.transmission import digest_of
 
 
 def load(root: Path) -> Specs:
@@ -87,9 +87,8 @@ def _code_list(root: Path, path: Path, names: Mapping[str, Bilingual]) -> CodeLi
     return CodeList(path.stem, names[path.stem], codes, least)
 
 
-def digest_of_folder(root: Path) -> bytes:
-    """Return the SHA-256 over the names and bytes of every file below a folder."""
-    total = hashlib.sha256()
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
-        total.update(path.relative_to(root).as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return total.digest()
+def digest_of_files(root: Path, *others: Path) -> str:
+    """Return the SHA-256 (hexadecimal) over the names and bytes of every file below a folder, and of others."""
+    inside = [(path.relative_to(root).as_posix(), path) for path in sorted(root.rglob("*")) if path.is_file()]
+    named = [*inside, *((f"../{path.name}", path) for path in others)]
+    return digest_of("".join(f"{name} {digest_of(path.read_bytes())}\n" for name, path in named).encode())

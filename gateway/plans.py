@@ -6,14 +6,13 @@ anywhere else.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.declaration import NATURES
 from core.errors import SpecError
-from core.loading import digest_of_folder, load
+from core.loading import digest_of_files, load
 from core.specs import Specs
 from edifact.directory import Directories
 from edifact.loading import load as load_directories
@@ -39,8 +38,8 @@ class Plans:
 
 def prepare(root: Path, routes: Path = ROUTES) -> Plans:
     """Load the specification below a folder and compile it; raises SpecError for whatever cannot be used."""
-    digest = hashlib.sha256(digest_of_folder(root) + hashlib.sha256(routes.read_bytes()).digest()).hexdigest()
-    return compiled(load(root), load_directories(root / "edifact"), load_routes(routes), digest)
+    specs, directories = load(root), load_directories(root / "edifact")
+    return compiled(specs, directories, load_routes(routes), digest_of_files(root, routes))
 
 
 def compiled(specs: Specs, directories: Directories, routes: Routes, digest: str) -> Plans:

@@ -3,6 +3,19 @@
 Nearly all lines of nearly all declarations have a few shapes: the same tags, qualifiers and attributes in the same
 order. Both readers cut a message into runs at the start of each line and look up each run's steps; only a run of a new
 shape is walked node by node or segment by segment.
+
+A worked example, from XML. Input: a line, cut at its start tag and split at `<` and `>`: texts and tags take turns.
+
+    0 ""  1 "SequenceNumeric"  2 "1"  3 "/SequenceNumeric"  4 ""  5 "Commodity"  6 ""  7 "Description"  8 "Pumps"  ...
+    21 "AdditionalInformation"  22 ""   23 "StatementCode"  24 "S"   ...   27 "StatementTypeCode"  28 "SIM"   ...
+
+Shape: the tags alone, `SequenceNumeric</SequenceNumeric<Commodity<Description...`, and the texts that chose a meaning
+on the walk: here 28, since the type of a statement says what its code is. Steps: a line begins; text 2 is its
+`line_number`, 8 its `description`, 24 its `sima_subject`:
+
+    (2, begins, ((2, "line_number"), (8, "description"), (24, "sima_subject")))
+
+The next line with these tags and "SIM" at 28 is read by looking up three texts, whatever stands in them.
 """
 
 from __future__ import annotations

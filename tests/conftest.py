@@ -19,7 +19,7 @@ import structlog
 from gateway import plans
 from gateway.journal import Journal
 from gateway.settings import HOME
-from tests import effort as _effort  # noqa: F401  (loads the Hypothesis profile)
+from tests.support import effort as _effort  # noqa: F401  (loads the Hypothesis profile)
 
 BROKER = os.environ.get("GATEWAY_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//")
 DATABASE = os.environ.get("GATEWAY_TEST_DATABASE_URL", "postgresql+psycopg://127.0.0.1:5432/test")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from rich.text import Text
 
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.cli.check import SUFFIXES
+from gateway.desk.trial import Expected, read_expectations
 from gateway.journal import Journal
 from gateway.queues import Broker, Delivery, Letter, open_broker
 from gateway.settings import SAMPLES, Settings, from_environment
@@ -29,18 +29,6 @@ from routing.partners import inbound_queue, load_partners
 
 # How long one message's answers may take; the run is for looking, the figures belong to `make bench`.
 PATIENCE_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """One row of samples/run.csv: what is sent by whom, and what must come back."""
-
-    file: str
-    partner: str
-    verdict: str
-    findings: tuple[str, ...]
-    answers: tuple[str, ...]
-    total: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,52 +42,36 @@ class Seen:
     total: Decimal | None
 
 
-def steps(path: Path) -> list[RunRow]:
-    """Return the rows of a run's table."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            RunRow(
-                row["file"],
-                row["partner"],
-                row["verdict"],
-                tuple(row["findings"].split()),
-                tuple(row["answers"].split()),
-                Decimal(row["total"]) if row["total"] else None,
-            )
-            for row in csv.DictReader(file)
-        ]
-
-
-def meets(step: RunRow, seen: Seen) -> bool:
+def meets(step: Expected, seen: Seen) -> bool:
     """Tell whether what came back is what the step expects; findings and answers as multisets."""
     return (
         step.verdict == seen.verdict
         and Counter(step.findings) == Counter(seen.findings)
-        and Counter(step.answers) == Counter(seen.answers)
+        and Counter(step.answers or ()) == Counter(seen.answers)
         and step.total in (None, seen.total)
     )
 
 
 def play(
     broker: Broker, journal: Journal, settings: Settings, folder: Path, told: Console
-) -> list[tuple[RunRow, Seen]]:
+) -> list[tuple[Expected, Seen]]:
     """Send every sample in order, each once the former's answers are there, and keep the answers in the folder."""
     partners = load_partners(settings.partners)
-    played: list[tuple[RunRow, Seen]] = []
-    table = steps(SAMPLES / "run.csv")
+    played: list[tuple[Expected, Seen]] = []
+    table = read_expectations(SAMPLES / "run.csv")
     for number, step in enumerate(table, 1):
-        told.print(f"[{number}/{len(table)}] {step.partner} sends {step.file}", highlight=False)
+        told.print(f"[{number}/{len(table)}] {step.partner} sends {step.name}", highlight=False)
         letter = Letter(
             uuid.uuid4().hex,
             inbound_queue(step.partner),
             "application/octet-stream",
-            (SAMPLES / step.file).read_bytes(),
+            step.file.read_bytes(),
         )
         if letter.id not in broker.publish([letter]).confirmed:
-            raise GatewayError(f"the broker did not confirm {step.file}")
-        answers = _answers(broker, partners[step.partner].answer_queue, len(step.answers))
+            raise GatewayError(f"the broker did not confirm {step.name}")
+        answers = _answers(broker, partners[step.partner].answer_queue, len(step.answers or ()))
         for place, answer in enumerate(answers, 1):
-            name = f"{number:02d}-{Path(step.file).name}.{place}-{answer.headers.get('kind', 'answer')}"
+            name = f"{number:02d}-{Path(step.name).name}.{place}-{answer.headers.get('kind', 'answer')}"
             (folder / f"{name}.{SUFFIXES[answer.content_type]}").write_bytes(answer.body)
         played.append((step, _seen(answers, journal)))
     return played
@@ -135,13 +107,13 @@ def _seen(answers: list[Delivery], journal: Journal) -> Seen:
     )
 
 
-def _print(played: list[tuple[RunRow, Seen]], told: Console) -> None:
+def _print(played: list[tuple[Expected, Seen]], told: Console) -> None:
     """Print the table of the run."""
     table = Table("message", "sender", "kind", "verdict", "findings", "answers", "assessed", "as expected", box=None)
     for step, seen in played:
         good = meets(step, seen)
         table.add_row(
-            step.file,
+            step.name,
             step.partner,
             seen.type,
             seen.verdict,
@@ -183,7 +155,7 @@ def main() -> int:
 
 def _play_when_ready(
     service: subprocess.Popen[bytes], settings: Settings, folder: Path, told: Console
-) -> list[tuple[RunRow, Seen]]:
+) -> list[tuple[Expected, Seen]]:
     """Play the samples once the gateway has made its queues; raises GatewayError if it does not start."""
     from gateway.supervisor import queue_names
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.assessment import AssessmentResult
-from core.errors import GatewayError
+from core.errors import GatewayError, SpecError
 from core.partner import Partner
 from core.register import Facts, Register, status_after
+from core.tables import Origin, Row, read_rows
 from core.transmission import Outcome, Outgoing, Parsed, Received, Verdict, stable_id
 from gateway import pipeline
 from gateway.engine.assess import assess, load_rates
@@ -135,34 +135,18 @@ def read_expectations(path: Path) -> list[Expected]:
         if not found:
             raise GatewayError(f"{path} has no table of expectations: {' or '.join(TABLES)}")
         path = found[0]
+    return [_expected(path, origin, row) for origin, row in read_rows(path, COLUMNS)]
+
+
+def _expected(path: Path, origin: Origin, row: Row) -> Expected:
+    """Return one row of a table."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise GatewayError(f"{path} lacks the column {missing[0]}")
-            return list(_rows(path, reader))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise GatewayError(f"{path} cannot be read: {error}") from error
-
-
-def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[Expected]:
-    """Yield the rows of a table."""
-    for number, row in enumerate(reader, 2):
-        try:
-            if None in (row["file"], row["verdict"], row["findings"]):
-                raise TypeError
-            yield Expected(
-                path.parent / row["file"],
-                row["file"],
-                row["partner"] or "",
-                row["verdict"],
-                tuple((row["findings"] or "").split()),
-                tuple(row["answers"].split()) if row.get("answers") else None,
-                Decimal(row["total"]) if row.get("total") else None,
-            )
-        except (TypeError, InvalidOperation, AttributeError):
-            raise GatewayError(f"{path}, row {number}: not a row of expectations") from None
+        total = Decimal(row["total"]) if row.get("total") else None
+    except InvalidOperation:
+        raise SpecError(*origin, f"the total {row['total']!r} is no number") from None
+    answers = tuple(row["answers"].split()) if row.get("answers") else None
+    findings = tuple(row["findings"].split())
+    return Expected(path.parent / row["file"], row["file"], row["partner"], row["verdict"], findings, answers, total)
 
 
 def differences(expected: Expected, came: Came) -> list[tuple[str, str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
@@ -20,6 +19,7 @@ from core.findings import Bilingual
 from core.partner import Partner
 from core.register import Facts, Register
 from core.specs import CodeList, Element, FindingText, Pack, Rule, Specs
+from core.tables import read_rows
 from core.transmission import Judged, Outgoing, Received, Syntax
 from gateway import pipeline
 from gateway.catalogue import PLACEHOLDERS, TYPE_WORDS, listed_rules
@@ -315,8 +315,7 @@ def _examples(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> l
     table = samples / "run.csv"
     if not table.is_file():
         return []
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = [row for _, row in read_rows(table, ("file", "partner"))]
     register = Register()
     shown: dict[str, Example] = {}
     for row in rows:

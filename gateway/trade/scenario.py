@@ -5,7 +5,6 @@ The same steps hold for both roles (DECISIONS D14).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +13,7 @@ import msgspec
 
 from core.errors import GatewayError
 from core.findings import Bilingual
+from core.transmission import digest_of
 from gateway.settings import SAMPLES
 
 KIT = SAMPLES / "conformance" / "kit.toml"
@@ -122,7 +122,7 @@ def load_scenario(path: Path, many: int | None = None) -> Scenario:
             for stage in stages
         ]
     scenario = msgspec.structs.replace(
-        scenario, stage=stages, digest=hashlib.sha256(body).hexdigest(), folder=str(path.resolve().parent)
+        scenario, stage=stages, digest=digest_of(body), folder=str(path.resolve().parent)
     )
     if problem := _problem(scenario):
         raise GatewayError(f"{path}: {problem}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -19,6 +18,7 @@ import msgspec
 
 from core.errors import BrokerUnavailable, GatewayError
 from core.findings import Bilingual
+from core.transmission import digest_of
 from gateway.queues import open_broker
 from gateway.settings import Settings
 from gateway.trade.scenario import Scenario, Step, Words
@@ -107,7 +107,7 @@ def canonical(result: Result) -> bytes:
 
 def digest(result: Result) -> str:
     """Return the SHA-256 of the results."""
-    return hashlib.sha256(canonical(result)).hexdigest()
+    return digest_of(canonical(result))
 
 
 def words(said: Bilingual) -> Words:

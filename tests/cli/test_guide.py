@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from lxml import html
+
+from core.declaration import Commodity, Declaration, Invoice, MessageType, Value
+from core.specs import Element, Specs
+from gateway.cli.main import main
+from gateway.plans import Plans, prepare
+from gateway.trade.guide import build
+from routing.partners import load_partners
+from tests.support.packs import HOME, ROOT, copy, rewrite
+from validators.elements import Dictionary, check_elements
+
+LANGUAGES = ("en", "fr")
+
+
+@pytest.fixture(scope="module")
+def plans() -> Plans:
+    return prepare(ROOT)
+
+
+@pytest.fixture(scope="module")
+def specs(plans: Plans) -> Specs:
+    return plans.specs
+
+
+@pytest.fixture(scope="module")
+def site(plans: Plans, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("guide")
+    build(plans, folder, HOME / "samples", load_partners(HOME / "samples/partners.toml"))
+    return folder
+
+
+def pages(site: Path) -> Iterator[tuple[Path, html.HtmlElement]]:
+    for path in sorted(site.rglob("*.html")):
+        yield path, html.document_fromstring(path.read_text(encoding="utf-8"))
+
+
+def page(site: Path, language: str, file: str) -> html.HtmlElement:
+    return html.document_fromstring((site / language / file).read_text(encoding="utf-8"))
+
+
+# ------------------------------------------------------------------------------------------------ it is what is done
+
+
+def test_a_rule_is_listed_under_every_element_that_it_reads(plans: Plans, site: Path) -> None:
+    for pack in plans.specs.packs:
+        shown = page(site, "en", f"message-{pack.id}-{pack.version}.html")
+        for bound in plans.checks.packs[pack.key].rulebook.bound:
+            for name in bound.reads:
+                row = shown.get_element_by_id(name)
+                assert bound.rule.id in row.text_content(), (bound.rule.id, name)
+
+
+def some(element: Element, specs: Specs) -> Value:
+    """Return any value of the element's format, a code of its list if it has one."""
+    if element.code_list:
+        codes = specs.code_lists[element.code_list].codes
+        return next(code for code in codes if element.format.pattern.fullmatch(code))
+    if element.format.kind == "date":
+        return date(2026, 11, 20)
+    text = "1" * element.format.min if element.format.notation.startswith("n") else "A" * element.format.min
+    return element.format.read(text)
+
+
+def verdict(element: Element, column: str, dictionary: Dictionary) -> str:
+    """Return M, O or X as the validator treats a declaration with and without the element."""
+    pack, specs = dictionary.pack, dictionary.specs
+    types = set(pack.types.values())
+    withdraw = column == "withdraw"
+    kind = MessageType.WITHDRAW if withdraw else next(iter(types - {MessageType.WITHDRAW}))
+    found = []
+    for given in (False, True):
+        levels: dict[str, dict[str, Value]] = {"declaration": {}, "invoice": {}, "commodity": {}}
+        if not withdraw:
+            levels["declaration"]["cad_type"] = column
+        if given:
+            levels[element.level].setdefault(element.name, some(element, specs))
+        elif not (element.name == "cad_type" and not withdraw):
+            levels[element.level].pop(element.name, None)
+        lines = (Commodity(levels["commodity"]),)
+        declaration = Declaration(levels["declaration"], invoices=(Invoice(levels["invoice"], commodities=lines),))
+        faults = check_elements(declaration, kind, dictionary)
+        found.append({fault.code for fault in faults if fault.address and fault.address.element == element.name})
+    without, having = found
+    return "M" if "CAD-0001" in without else "X" if "CAD-0005" in having else "O"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_usage_shown_is_the_usage_that_is_checked(site: Path, specs: Specs, language: str) -> None:
+    for pack in specs.packs:
+        dictionary = Dictionary(pack, specs)
+        cells = page(site, language, f"message-{pack.id}-{pack.version}.html").xpath("//td[@data-element]")
+        shown = {(cell.get("data-element"), cell.get("data-column")): cell.text for cell in cells}
+        elements = [element for element in pack.elements.values() if element.direction == "in"]
+        columns = {column for _, column in shown}
+        assert set(specs.code_lists["cad_type"].codes) <= columns
+        for element in elements:
+            for column in columns:
+                if element.name == "cad_type" and column != "withdraw":
+                    continue  # the type itself names the column
+                found = verdict(element, column, dictionary)
+                assert shown[element.name, column] == found, (pack.key, element.name, column)
+
+
+def test_every_place_shown_is_the_dictionarys(site: Path, specs: Specs) -> None:
+    for pack in specs.packs:
+        shown = page(site, "fr", f"message-{pack.id}-{pack.version}.html")
+        for element in pack.elements.values():
+            if element.direction == "in":
+                (row,) = shown.xpath(f"//tr[@id='{element.name}']")
+                xml, edifact = row.xpath(".//code[@class='place']")
+                assert (xml.text_content(), edifact.text_content()) == (element.xml_path, element.edifact_place)
+                assert element.title.fr in row.text_content()
+
+
+def test_every_code_shown_is_accepted_in_its_period(site: Path, specs: Specs) -> None:
+    for language in LANGUAGES:
+        rows = page(site, language, "codes.html").xpath("//tr[@data-list]")
+        shown = {(row.get("data-list"), row.get("data-code")) for row in rows}
+        assert shown == {(id_, code) for id_, codes in specs.code_lists.items() for code in codes.codes}
+        for row in rows:
+            start, end = (row.xpath("./td")[n].text for n in (2, 3))
+            codes = specs.code_lists[row.get("data-list")]
+            for day in filter(None, (start, end)):
+                assert codes.find(row.get("data-code"), date.fromisoformat(day)), (codes.id, row.get("data-code"))
+            assert codes.find(row.get("data-code"), None if start or end else date(2026, 11, 23))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_finding_has_its_anchor_and_both_its_words(site: Path, specs: Specs, language: str) -> None:
+    shown = page(site, language, "findings.html")
+    codes = {*specs.findings, *(rule.id for pack in specs.packs for rule in pack.rules)}
+    for code in codes:
+        (row,) = shown.xpath(f"//tr[@id='{code}']")
+        severity = row.xpath(".//span[contains(@class, 'tag')]")[0].get("class")
+        finding = specs.findings.get(code) or next(
+            rule.finding for pack in specs.packs for rule in pack.rules if rule.id == code
+        )
+        assert severity == f"tag {finding.severity}"
+        longest = max(re.split(r"\{\w+\}", finding.text.speak(language)), key=len)
+        assert longest in row.text_content()
+
+
+def test_rules_and_segments_are_shown(site: Path, specs: Specs) -> None:
+    rules = page(site, "en", "rules.html")
+    for pack in specs.packs:
+        for rule in pack.rules:
+            assert rules.xpath(f"//tr[@id='{rule.id}']"), rule.id
+    segments = page(site, "en", "segments.html").xpath("//table[@class='segments']/tbody/tr")
+    assert [row.xpath("./td")[0].text_content().strip() for row in segments] == [r.tag for r in specs.packs[0].profile]
+
+
+def test_examples_are_shown_with_their_answers(site: Path) -> None:
+    shown = page(site, "en", "examples.html")
+    with (HOME / "samples/run.csv").open(encoding="utf-8", newline="") as table:
+        files = {row["file"] for row in csv.DictReader(table)}
+    assert len(files) > 20
+    for file in files:
+        (example,) = shown.xpath(f"//details[@id='{file.replace('/', '-')}']")
+        assert example.xpath(".//pre"), file
+        assert example.xpath(".//pre[@class='answer']"), file
+
+
+# ------------------------------------------------------------------------------------------------ it is a good site
+
+
+def test_each_page_says_that_it_is_reconstructed(site: Path) -> None:
+    for path, tree in pages(site):
+        french = path.parent.name == "fr"
+        said = "reconstruit à partir de sources publiques" if french else "reconstructed from public sources"
+        assert said in tree.text_content(), path
+
+
+def test_every_link_leads_somewhere_and_nothing_comes_from_outside(site: Path) -> None:
+    known = dict(pages(site))
+    ids = {path: Counter(node.get("id") for node in tree.xpath("//*[@id]")) for path, tree in known.items()}
+    for path, tree in known.items():
+        doubled = [one for one, count in ids[path].items() if count > 1]
+        assert not doubled, (path, doubled)
+        for node in tree.xpath("//*[@href or @src]"):
+            link = node.get("href") or node.get("src")
+            if link == "data:,":
+                continue
+            assert not re.match(r"[a-z]+:|//", link), (path, link)
+            file, _, anchor = link.partition("#")
+            there = (path.parent / file).resolve() if file else path
+            assert there.is_file(), (path, link)
+            assert not anchor or anchor in ids[there], (path, link)
+
+
+def test_search_leads_to_real_places(site: Path) -> None:
+    for language in LANGUAGES:
+        text = (site / language / "index.js").read_text(encoding="utf-8")
+        index = json.loads(text.removeprefix("window.INDEX=").rstrip(";\n"))
+        assert len(index) > 900
+        ids: dict[str, set[str]] = {}
+        for _, title, link, _ in index:
+            file, _, anchor = link.partition("#")
+            if file not in ids:
+                ids[file] = {node.get("id") for node in page(site, language, file).xpath("//*[@id]")}
+            assert title
+            assert not anchor or anchor in ids[file], link
+
+
+def test_the_same_specification_gives_the_same_guide(site: Path, plans: Plans, tmp_path: Path) -> None:
+    build(plans, tmp_path, HOME / "samples", load_partners(HOME / "samples/partners.toml"))
+    for path in site.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / path.relative_to(site)).read_bytes() == path.read_bytes(), path
+
+
+def test_the_guide_follows_a_changed_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = copy(tmp_path)
+
+    def change(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+        new = {**rows[0], "code": "zz", "name_en": "<b>Ship & rail</b>", "name_fr": "Bateau", "confidence": "high"}
+        return [*rows, new]
+
+    rewrite(root / "codes/transport_mode.csv", change)
+    monkeypatch.setenv("GATEWAY_SPECS", str(root))
+    result = CliRunner().invoke(main, ["guide", "--out", str(tmp_path / "site")])
+    assert result.exit_code == 0, result.output
+    (row,) = page(tmp_path / "site", "en", "codes.html").xpath("//tr[@id='transport_mode.zz']")
+    assert "<b>Ship & rail</b>" in row.text_content()
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = CliRunner().invoke(main, ["guide", "--out", str(tmp_path / "file" / "site")])
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
+    assert len(result.stderr.splitlines()) == 1

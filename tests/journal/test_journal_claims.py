@@ -1,0 +1,125 @@
+"""Who gets which work, in which order, and what a worker that dies leaves behind; on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import sqlalchemy
+
+from core import limits
+from gateway.journal import Journal
+from gateway.journal.inbox import WINDOW
+from tests.support.journals import LATER, NOW, claim_one, delivery, outcome, outgoing, sent
+
+
+def test_work_comes_oldest_first_one_of_a_lane_at_a_time(journal: Journal) -> None:
+    journal.receive(
+        [
+            delivery("a", lane="1"),
+            delivery("b", lane="1"),
+            delivery("c", lane="2"),
+            delivery("d", lane="1", partner="P2"),
+            delivery("e", lane="1", channel="assessment"),
+            delivery("f", lane="*"),
+            delivery("g", lane="3"),
+        ]
+    )
+    first = journal.claim("w", 10, 60, NOW).work
+    assert [row.uid for row in first] == ["a", "c", "d", "e"]
+    assert not journal.claim("v", 10, 60, NOW)
+    journal.park([(row, "x", ()) for row in first], now=NOW)
+    for uid in "bfg":
+        (row,) = journal.claim("w", 10, 60, NOW).work
+        assert row.uid == uid
+        journal.park([(row, "x", ())], now=NOW)
+    assert not journal.claim("w", 10, 60, NOW)
+
+
+def test_a_lane_that_waits_does_not_hold_others_up(journal: Journal) -> None:
+    """One sender's long queue of interchanges, each of which waits for the one before."""
+    journal.receive([delivery(f"a{n}", lane="*", body=b"") for n in range(WINDOW + 5)])
+    journal.receive([delivery("b", lane="*", partner="P2"), delivery("c", lane="9", partner="P3")])
+    assert claim_one(journal).uid == "a0"
+    assert {row.uid for row in journal.claim("v", 10, 60, NOW).work} == {"b", "c"}
+
+
+def test_a_dead_workers_lease_runs_out_and_its_work_is_tried_alone(journal: Journal) -> None:
+    journal.receive([delivery(uid, lane=uid) for uid in "abc"])
+    assert [row.attempts for row in journal.claim("dead", 10, 60, NOW).work] == [1, 1, 1]
+    assert not journal.claim("w", 10, 60, NOW + timedelta(seconds=59))
+    journal.receive([delivery("d", lane="d")])
+    got = [[(row.uid, row.attempts) for row in journal.claim("w", 10, 60, LATER).work] for _ in range(5)]
+    assert got == [[("a", 2)], [("b", 2)], [("c", 2)], [("d", 1)], []]
+
+
+def test_a_released_message_has_not_been_tried(journal: Journal) -> None:
+    journal.receive([delivery(uid, lane=uid) for uid in "ab"])
+    journal.release(journal.claim("w", 10, 60, NOW).work)
+    assert [row.attempts for row in journal.claim("v", 10, 60, NOW).work] == [1, 1]
+
+
+def test_a_message_that_kills_its_worker_ends_parked_with_an_answer(journal: Journal) -> None:
+    journal.receive([delivery("poison"), delivery("next")])
+    for attempt in range(limits.ATTEMPTS):
+        claims = journal.claim(f"w{attempt}", 1, 60, NOW + timedelta(hours=attempt))
+        assert [row.attempts for row in claims.work] == [attempt + 1]
+    # Whoever finds it used up may die as well before it is parked: then it is found again.
+    for hour in (10, 20):
+        claims = journal.claim("w", 1, 60, NOW + timedelta(hours=hour))
+        assert (claims.work, len(claims.exhausted)) == ((), 1)
+    now = NOW + timedelta(hours=20)
+    assert journal.park([(claims.exhausted[0], "kills", [outgoing("technical", "poison")])], now=now) == [True]
+    assert sent(journal) == ["technical"]
+    assert journal.counts(now)["parked"] == 1
+    assert claim_one(journal, now=now).uid == "next"
+
+
+def test_many_workers_never_get_the_same_row_and_keep_the_lanes_in_order(journal: Journal) -> None:
+    journal.receive([delivery(f"{n:03}", lane=str(n % 7) if n % 10 else "*", partner=f"P{n % 3}") for n in range(60)])
+    finished: list[tuple[str, str, str]] = []
+    guard = threading.Lock()
+
+    def work(name: str) -> None:
+        while journal.counts(NOW)["received"] + journal.counts(NOW)["working"]:
+            for row in journal.claim(name, 3, 600, NOW).work:
+                with guard:
+                    finished.append((row.partner or "", row.lane, row.uid))
+                number = f"{row.sequence:014}"
+                assert journal.finish([(row, outcome(row, number=number))], specs="d", now=NOW) == [True]
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work, f"w{n}") for n in range(4)]:
+            done.result()
+    assert sorted(uid for _, _, uid in finished) == [f"{n:03}" for n in range(60)]
+    for at, (partner, lane, uid) in enumerate(finished):
+        for other, other_lane, earlier in finished[at + 1 :]:
+            if other == partner and (lane == other_lane or "*" in {lane, other_lane}):
+                assert uid < earlier
+    assert journal.verify().bad is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        ("SELECT lane FROM inbox WHERE finished_at IS NULL AND sequence > 5 ORDER BY sequence", "inbox_unfinished"),
+        ("SELECT count(*) FROM inbox WHERE state = 'parked'", "inbox_parked"),
+        ("SELECT min(destination) FROM outbox WHERE sent_at IS NULL AND destination > 'a'", "outbox_due"),
+        ("SELECT id FROM outbox WHERE sent_at IS NULL AND destination = 'a' ORDER BY position LIMIT 5", "outbox_due"),
+        ("SELECT min(position) FROM outbox WHERE sent_at IS NULL AND destination = 'a'", "outbox_due"),
+    ],
+)  # fmt: skip
+def test_a_long_archive_does_not_slow_the_work(
+    journal: Journal, raw: sqlalchemy.Engine, statement: str, index: str
+) -> None:
+    """The index that holds open rows only is the one that is used."""
+    with raw.connect() as connection:
+        if raw.dialect.name == "sqlite":
+            plan = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement).all()
+        else:
+            connection.exec_driver_sql("SET enable_seqscan = off")
+            connection.exec_driver_sql("SET enable_bitmapscan = off")
+            plan = connection.exec_driver_sql("EXPLAIN " + statement).all()
+    assert index in str(plan)

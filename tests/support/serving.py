@@ -1,0 +1,57 @@
+"""A gateway for tests whose pipeline hangs, crashes or eats memory where a transmission asks for it."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import sys
+from typing import Any
+
+from core import limits
+from gateway import pipeline, service, supervisor
+from gateway.settings import from_environment
+
+# What a transmission must contain to be handled badly.
+HANGS, CRASHES, EATS = b"HANGS-FOR-EVER", b"CRASHES", b"EATS-MEMORY"
+
+REAL_PARSE = pipeline.parse
+
+
+def parse(received: Any, specs: Any) -> Any:
+    """Parse, badly where the transmission asks for it."""
+    if HANGS in received.body:
+        ctypes.CDLL(None).pause()  # in C, where no handler of Python's would run
+    if CRASHES in received.body:
+        ctypes.string_at(0)
+    if EATS in received.body:
+        bytearray(4_000_000_000)
+    return REAL_PARSE(received, specs)
+
+
+def run(name: str, settings: Any, parent: int) -> None:
+    """Run a loop whose pipeline is a bad one, with short times."""
+    pipeline.parse = parse
+    limits.MESSAGE_SECONDS, service.LEASE_SECONDS = 0.3, 1
+    supervisor.run(name, settings, parent)
+
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    real = multiprocessing.get_context("spawn").Process
+
+    class Spawner:
+        """Starts `run` in place of the gateway's own."""
+
+        @staticmethod
+        def Process(target: Any, args: Any, name: str) -> Any:  # noqa: N802
+            from tests.support import serving
+
+            return real(target=serving.run, args=args, name=name)
+
+    supervisor.multiprocessing.get_context = lambda _kind: Spawner  # type: ignore[attr-defined,assignment,return-value]
+    supervisor.PAUSE_SECONDS = 0.1
+    os.environ["GATEWAY_LOG"] = "json"
+    supervisor.configure("json")
+    supervisor.serve(from_environment(), 1, False)
+    sys.exit(0)

@@ -1,0 +1,174 @@
+"""What is read by its shape is what a walk reads: the second reading of a document equals the first."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+from core.declaration import Declaration
+from core.specs import Pack
+from core.transmission import Message, Received
+from gateway import pipeline
+from gateway.trade.writer import write_edifact, write_xml
+from parsers import cad_edifact, cad_xml, shapes
+from tests.support.builders import DECLARATION, NOW, valid_declaration
+from tests.support.way import PLANS, SAMPLES
+from tests.way.test_way_both_syntaxes import SAID, declarations, written
+
+GOOD = sorted(path for path in SAMPLES.rglob("*") if path.suffix in {".edi", ".xml"} and path.stat().st_size < 100_000)
+READINGS = [*PLANS.reading.xml.values(), *PLANS.reading.edifact.values()]
+
+
+def forget() -> None:
+    for reading in READINGS:
+        reading.shapes = shapes.Shapes()
+
+
+def read(body: bytes) -> list[Message]:
+    return list(pipeline.parse(Received("r", "broker-a", body, NOW), PLANS).messages)
+
+
+def alike(body: bytes) -> Declaration | None:
+    """Read a transmission by walking, then by what was learned on the walk; return the declaration of both."""
+    forget()
+    walked, known = read(body), read(body)
+    assert [one.declaration for one in walked] == [one.declaration for one in known]
+    assert [one.unread() for one in walked] == [one.unread() for one in known]
+    return walked[0].declaration if walked else None
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_sample_is_read_alike_twice(path: object) -> None:
+    alike(path.read_bytes())  # type: ignore[attr-defined]
+
+
+@settings(max_examples=40)
+@given(declarations(), declarations())
+def test_what_was_learned_of_one_does_not_mislead_about_another(
+    one: tuple[Pack, Declaration], other: tuple[Pack, Declaration]
+) -> None:
+    for body, reference in zip(written(one[1], one[0]), written(other[1], other[0]), strict=True):
+        forget()
+        fresh = [each.declaration for each in read(reference)]
+        forget()
+        read(body)
+        assert [each.declaration for each in read(reference)] == fresh
+
+
+XML = write_xml(valid_declaration(vendor_name="Smith & Sons <West>", lines=3), DECLARATION, SAID)
+
+
+def test_a_known_shape_is_not_walked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without this the readers would be right, and slow."""
+    other = valid_declaration(vendor_name="Another", lines=3)
+    edifact = write_edifact([valid_declaration(lines=3)], DECLARATION, SAID, prepared=NOW)
+    read(XML), read(edifact)
+    monkeypatch.setattr(cad_xml.XmlWalk, "through", None)
+    monkeypatch.setattr(cad_edifact.EdifactWalk, "through", None)
+    for body in (write_xml(other, DECLARATION, SAID), write_edifact([other], DECLARATION, SAID, prepared=NOW)):
+        assert read(body)[0].declaration == other
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"Smith &amp; Sons &lt;West&gt;", b"<![CDATA[Smith & Sons <West>]]>"),
+        (b"Smith &amp; Sons &lt;West&gt;", b"Smith <!-- not seen -->&#38; Sons &#60;West>"),
+        (b"Smith &amp; Sons &lt;West&gt;", b"Smith &amp; Sons <?not seen?>&lt;West&gt;"),
+        (b"Smith &amp; Sons &lt;West&gt;", b"\r\n Smith &amp; Sons &lt;West&gt;\t"),
+        (b">\n  ", b">"),
+    ],
+)
+def test_another_way_of_writing_the_same(change: tuple[bytes, bytes]) -> None:
+    assert change[0] in XML
+    assert alike(XML.replace(*change)) == alike(XML)
+
+
+def test_with_prefixes() -> None:
+    text = XML.decode()
+    head, _, rest = text.partition("<Declaration")
+    body, _, tail = rest.partition("</Declaration>")
+    prefixed = body.replace("</", "</d:").replace("<", "<d:").replace("<d:/d:", "</d:").replace(" xmlns=", " xmlns:d=")
+    whole = f"{head}<d:Declaration{prefixed}</d:Declaration>{tail}"
+    assert alike(whole.encode()) == alike(XML)
+
+
+def test_a_value_that_chooses_is_looked_at_each_time() -> None:
+    """Two lines of one shape, but the type code says that the second one's duty is another."""
+    first = valid_declaration(lines=1)
+    same = XML.replace(b"<TypeCode>CUD</TypeCode>", b"<TypeCode>GST</TypeCode>", 1)
+    forget()
+    read(XML)
+    (declaration,) = (one.declaration for one in read(same))
+    assert declaration is not None
+    line = declaration.invoices[0].commodities[0]
+    assert line.text("tariff_treatment") is None
+    assert line.text("gst_code") == first.invoices[0].commodities[0].text("tariff_treatment")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"<Classification>", b'<Classification xmlns="urn:another">'),  # a class of another namespace in between
+        (b"<GoodsShipment>", b"<Stray><GovernmentAgencyGoodsItem/></Stray><GoodsShipment>"),
+        (b"<GovernmentAgencyGoodsItem>", b"<GovernmentAgencyGoodsItem><GovernmentAgencyGoodsItem/>"),
+        (b"<SequenceNumeric>1<", b"<Unknown>1</Unknown><SequenceNumeric>1<"),
+        (b"<SequenceNumeric>1</SequenceNumeric>", b"<SequenceNumeric/>"),
+    ],
+)
+def test_what_is_not_written_plainly_is_walked(old: bytes, new: bytes) -> None:
+    assert old in XML
+    forget()
+    read(XML)
+    learned = [one.declaration for one in read(XML.replace(old, new, 1))]
+    forget()
+    assert learned == [one.declaration for one in read(XML.replace(old, new, 1))]
+
+
+def test_the_memory_is_bounded() -> None:
+    memory = shapes.Shapes()
+    for number in range(3 * shapes.SHAPES):
+        memory.keep(number, [0], [str(number)], ())
+        memory.keep("one shape", [0], [str(number)], ())
+    assert len(memory._known) <= shapes.SHAPES
+    assert len(memory._known["one shape"][1]) <= shapes.SHAPES
+    for number in range(100):
+        memory.keep(("x" * 1_000_000, number), [0], ["x" * 1_000_000, str(number)], ())
+        memory.keep("one shape", [0], [f"{number}" * 1_000_000], ())
+    kept = [key for _, meanings in memory._known.values() for key in meanings]
+    assert sum(len(text) for key in kept for text in key) <= shapes.MEMORY
+    memory.keep("too long", [], ["x" * (shapes.MEMORY + 1)], ())
+    assert memory.find("too long", [""]) is None
+    readings = shapes.Readings(DECLARATION.elements["vendor_name"].format, lambda form, text: form.read(text))
+    for number in range(3 * shapes.TEXTS):
+        assert readings[str(number)] == str(number)
+    assert len(readings) <= shapes.TEXTS
+    assert readings["x" * 70] == "x" * 70
+    assert "x" * 70 not in readings
+
+
+def test_lines_astray_in_a_refused_document_teach_nothing_about_lines() -> None:
+    """They once stood in a text, as many as there were lines: the next good declaration lost its own, and passed."""
+    forget()
+    (good,) = read(XML)
+    text = XML.decode()
+    first = text[text.index("<GovernmentAgencyGoodsItem>") :].partition("</GovernmentAgencyGoodsItem>")
+    line = "".join(first[:2])
+    start, end = text.index(line), text.rindex(first[1]) + len(first[1])
+    refused = (text[:start] + "<GovernmentAgencyGoodsItem/>" * 2 + text[end:]).replace(
+        "</FunctionalReferenceID>", f"{line} {line}</FunctionalReferenceID>", 1
+    )
+    assert not read(refused.encode())[0].document.fits
+    assert read(XML)[0].declaration == good.declaration
+
+
+def test_a_text_that_was_not_there_is_read_when_it_is() -> None:
+    """A child in an element of text is a fault, but no reason to read another declaration than a fresh process does."""
+    empty = XML.replace(b"<FunctionalReferenceID>REF-1<", b"<FunctionalReferenceID><ID/><", 1)
+    filled = empty.replace(b"<ID/>", b"REF-1<ID/>", 1)
+    assert empty != XML
+    forget()
+    fresh = read(filled)[0].declaration
+    forget()
+    read(empty)
+    assert read(filled)[0].declaration == fresh

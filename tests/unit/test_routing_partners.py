@@ -1,0 +1,139 @@
+"""Partners and routes: deployment data, and one clear line for every mistake in them."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from core.calendar import Period
+from core.declaration import MessageType, Nature
+from core.errors import GatewayError
+from core.partner import Agreement
+from routing.partners import inbound_queue, load_partners
+from routing.routes import destination, load_routes
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+GOOD = """
+[[partner]]
+id = "maple"
+name = "Maple"
+envelopes = ["MAPLE"]
+answer_queue = "out.maple"
+[[partner.authority]]
+bn = "123456782RM0001"
+from = 2025-01-01
+to = 2025-06-30
+"""
+
+
+def load(tmp_path: Path, text: str):
+    file = tmp_path / "partners.toml"
+    file.write_text(text, encoding="utf-8")
+    return load_partners(file)
+
+
+def test_the_sample_partners():
+    partners = load_partners(SAMPLES / "partners.toml")
+    maple, erable = partners["maple"], partners["erable"]
+    assert (maple.language, maple.envelopes, maple.answer_queue) == ("en", ("MAPLEBROKER",), "out.maple")
+    assert (erable.language, erable.envelopes, erable.answer_queue) == ("fr", ("ERABLECOURTIER",), "out.erable")
+    assert erable.name == "Courtiers en douane Érable inc."
+    assert maple.authorities["812345007RM0001"] == (Period(date(2024, 10, 21), date(2025, 6, 30)),)
+    assert maple.contrl
+    assert not erable.contrl
+    assert inbound_queue("maple") == "in.maple"
+
+
+def test_an_importer_may_have_several_periods(tmp_path):
+    again = '[[partner.authority]]\nbn = "123456782RM0001"\nfrom = 2026-01-01\n'
+    periods = load(tmp_path, GOOD + again)["maple"].authorities["123456782RM0001"]
+    assert periods == (Period(date(2025, 1, 1), date(2025, 6, 30)), Period(date(2026, 1, 1), None))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('id = "maple"', 'id = "Maple Ltd"', "id"),
+        ('id = "maple"', "", "id"),
+        ('name = "Maple"', "name = 3", "name"),
+        ('envelopes = ["MAPLE"]', "envelopes = []", "envelopes"),
+        ('envelopes = ["MAPLE"]', 'envelopes = ["MAPLE", "MAPLE"]', "envelopes"),
+        ('answer_queue = "out.maple"', 'answer_queue = "in.maple"', "answer_queue"),
+        ('name = "Maple"', 'name = "Maple"\nlanguage = "de"', "language"),
+        ('name = "Maple"', 'name = "Maple"\nlangauge = "fr"', "langauge"),
+        ("123456782RM0001", "123456789RM0001", "bn"),
+        ("123456782RM0001", "123456782RT0001", "bn"),
+        ("123456782RM0001", "123456782RM0000", "bn"),
+        ("123456782RM0001", "000000000RM0001", "bn"),
+        ("123456782RM0001", "123456782RM001", "bn"),
+        ("to = 2025-06-30", "to = 2024-06-30", "from"),
+        ("to = 2025-06-30", 'to = "soon"', "to"),
+        ("[[partner]]", "[[partner", ""),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_and_key(tmp_path, old, new, key):
+    with pytest.raises(GatewayError) as caught:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    line = str(caught.value)
+    assert "\n" not in line
+    assert "partners.toml" in line
+    assert key in line
+
+
+def test_two_partners_share_nothing_that_tells_them_apart(tmp_path):
+    with pytest.raises(GatewayError, match="id: 'maple' is used twice"):
+        load(tmp_path, GOOD + GOOD)
+
+
+def test_a_missing_file_and_bytes_that_are_not_text(tmp_path):
+    with pytest.raises(GatewayError, match="cannot be read"):
+        load_partners(tmp_path / "none.toml")
+    (tmp_path / "noise.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(GatewayError, match=r"noise\.toml"):
+        load_partners(tmp_path / "noise.toml")
+
+
+def test_every_accepted_kind_has_a_route_and_tests_never_meet_production():
+    routes = load_routes()
+    kinds = [
+        (MessageType.DECLARATION, Nature.ORIGINAL),
+        (MessageType.CORRECTION, Nature.CORRECTION),
+        (MessageType.CORRECTION, Nature.ADJUSTMENT),
+        (MessageType.WITHDRAW, Nature.WITHDRAWAL),
+    ]
+    production = {destination(routes, *kind, False) for kind in kinds}
+    tests = {destination(routes, *kind, True) for kind in kinds}
+    assert production == {"assessment.requests"}
+    assert tests == {"assessment.requests.test"}
+
+
+def test_no_row_no_route():
+    with pytest.raises(GatewayError, match="no route for unknown"):
+        destination(load_routes(), MessageType.UNKNOWN, Nature.ORIGINAL, False)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("declaration,original,no,", "no destination"),
+        ("declaration,novel,no,queue", "nature cannot be 'novel'"),
+        ("declaration,original,perhaps,queue", "test cannot be 'perhaps'"),
+        ("declaration,original,no,a\ndeclaration,original,no,b", "repeats"),
+    ],
+)
+def test_a_route_that_cannot_be_used(tmp_path, row, reason):
+    table = tmp_path / "routes.csv"
+    table.write_text(f"message_type,nature,test,destination\n{row}\n")
+    with pytest.raises(GatewayError, match=f"routes.csv, row .*{reason}"):
+        load_routes(table)
+
+
+def test_the_agreement_is_every_partners(tmp_path: Path) -> None:
+    text = (SAMPLES / "partners.toml").read_text(encoding="utf-8")
+    file = tmp_path / "partners.toml"
+    file.write_text(f'[gateway]\nids = ["CARM"]\ntests = false\nmax_age_days = 30\n{text}', encoding="utf-8")
+    assert {partner.agreement for partner in load_partners(file).values()} == {Agreement(("CARM",), False, 30)}
+    file.write_text(f"[gateway]\nmax_age_days = -1\n{text}", encoding="utf-8")
+    with pytest.raises(GatewayError, match="max_age_days"):
+        load_partners(file)
