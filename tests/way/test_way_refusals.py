@@ -83,3 +83,10 @@ def test_a_contrl_keeps_to_the_syntax_that_it_declares(syntax: bytes) -> None:
     again = pipeline.parse(Received("1" * 32, MAPLE.id, answer.body, NOW), PLANS)
     assert [each.faults for each in again.interchanges] == [()]
     assert [each.faults for each in again.messages] == [()]
+
+
+def test_a_fault_of_the_envelope_hides_none_of_the_syntax() -> None:
+    """What is wrong inside is told with it, so that the sender can correct both at once; of the content nothing is."""
+    body = GOOD.replace(b"MAPLEBROKER", b"SOMEBODY").replace(b"RFF+ABO:", b"RFF+Q:").replace(b"EUR", b"EUX")
+    (one,) = refused(body).judged
+    assert {finding.code for finding in one.findings} == {"EDI-0109", "EDI-0510"}
