@@ -120,7 +120,7 @@ def diff_command(former: str, later: str, form: str, lang: str) -> None:
     second message. Told are the elements that changed, lines that are missing, what the gateway says of B as the
     version after A, the reason codes that a change calls for, and what the reference engine makes of both.
 
-    Exit code: 0 no difference, 1 different, 2 cannot.
+    Exit code: 0 no difference, 1 different, 2 it could not be done.
     """
     settings = from_environment()
     plans = prepare(settings.specs)
