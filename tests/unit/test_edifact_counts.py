@@ -1,8 +1,8 @@
 """Our tables hold as much as the UN's directories publish of what they cover.
 
 `tests/support/data/un_directory_counts.csv` was not counted in our tables. D.13A: the directory's own files EDMD, EDSD,
-EDCD, EDED and UNCL. D.96B: TRSD, TRCD and UNCL as XML::Edifact 0.3 extracted them, and the position numbers of TRMD as
-message guides of D.96B quote them (UNS 0410, group 30 1210). A list that we do not have is not counted.
+EDCD, EDED and UNCL. D.96B: TRMD as bots-edi's grammars have it, TRSD, TRCD, TRED and UNCL as XML::Edifact has them.
+A code list that we do not have is not counted. More about the sources: `eccrd_specs/edifact/SOURCES.md`.
 """
 
 from __future__ import annotations
