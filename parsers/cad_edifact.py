@@ -295,9 +295,9 @@ class EdifactDocument:
         return replace(place, pointer=self._reading.pack.pointer(address))
 
     def unread_faults(self) -> list[Fault]:
-        """Return the faults of the segments that the dictionary has not."""
-        segments = self.message.segments
+        """Return the faults of the segments that the dictionary has not; what has none is not taken apart for it."""
+        message = self.message
         return [
-            Fault("CAD-0007", place=self.message.place(i + 1), value="+".join(":".join(e) for e in segments[i]))
+            Fault("CAD-0007", place=message.place(i + 1), value="+".join(":".join(e) for e in message.segments[i]))
             for i in self.unread
         ]

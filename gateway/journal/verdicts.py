@@ -65,7 +65,7 @@ VERSIONS = (
     .order_by(declaration_version.c.transaction_number, declaration_version.c.attempt)
 )
 
-VERSION_ON_FILE = select(declaration_version.c.attempt).where(
+VERSION_ON_FILE = select(declaration_version.c.version).where(
     declaration_version.c.transaction_number == bindparam("number"),
     declaration_version.c.attempt == bindparam("wanted"),
 )
@@ -210,8 +210,8 @@ def _take_versions(connection: Connection, kept: Sequence[tuple[Claimed, Outcome
                 requests.append({name: values[name] for name in shared} | {"id": asked[judged.message.ordinal]})
             key = values["transaction_number"], values["attempt"]
             if judged.effect.nature is Nature.WITHDRAWAL:
-                on_file = {"number": key[0], "wanted": key[1]}
-                if key in rows or connection.execute(VERSION_ON_FILE, on_file).first():
+                on_file = rows[key]["version"] if key in rows else _version_on_file(connection, *key)
+                if on_file == values["version"]:
                     continue
             if key in rows:
                 raise Conflict("two messages of the batch make one version")
@@ -221,6 +221,11 @@ def _take_versions(connection: Connection, kept: Sequence[tuple[Claimed, Outcome
         ordered = [rows[key] for key in sorted(rows)]
         _claim_keys(connection, declaration_version, ordered, "a version of these declarations")
     insert_rows(connection, assessment_request, requests)
+
+
+def _version_on_file(connection: Connection, number: str, attempt: int) -> int | None:
+    """Return the version of an attempt on file, None if there is no such attempt."""
+    return connection.scalar(VERSION_ON_FILE, {"number": number, "wanted": attempt})
 
 
 def _take_references(connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:

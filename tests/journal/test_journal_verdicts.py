@@ -79,6 +79,15 @@ def test_a_version_takes_effect_once(journal: Journal) -> None:
     assert journal.verify().bad is None
 
 
+def test_a_withdrawal_of_what_was_not_on_file_takes_no_other_version_that_came_meanwhile(journal: Journal) -> None:
+    """Both are the first attempt of their number: the request would have been about the other's version."""
+    original, late = bring(journal, "1", lane="1"), bring(journal, "2", lane="2")
+    journal.finish([(original, outcome(original))], specs="s", now=NOW)
+    withdrawal = outcome(late, version=2, attempt=1, nature=Nature.WITHDRAWAL)
+    with pytest.raises(Conflict):
+        journal.finish([(late, withdrawal)], specs="s", now=NOW)
+
+
 def test_a_reference_is_taken_once_by_an_accepted_message(journal: Journal) -> None:
     journal.receive([delivery(uid, lane=uid) for uid in "abc"])
     rows = journal.claim("w", 3, 60, NOW).work
