@@ -24,8 +24,8 @@ ENCODINGS: Mapping[str, str] = {
 }
 # Syntax versions by UNB 0002; those before 4 know the character sets of levels A to F.
 VERSIONS = ("1", "2", "3", "4")
-# No decoder ever yields these. A data character c that looks like a default separator is kept as chr(RELEASED + ord(c)),
-# one that was released although it separates nothing in its interchange as chr(NEEDLESS + ord(c)).
+# No decoder ever yields these. A data character c that looks like a default separator, or was released, is kept as
+# chr(RELEASED + ord(c)); one that was released although it separates nothing in its interchange by NEEDLESS instead.
 RELEASED, NEEDLESS = 0xD800, 0xDA00
 
 
