@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
+from core.findings import Severity
 from core.partner import Agreement
 from core.register import Facts, Reference, Register
 from core.transmission import Outcome, Received, Verdict
@@ -258,6 +259,33 @@ def codes(outcome: Outcome) -> list[list[str]]:
 )
 def test_what_is_tolerated_has_no_finding(text: str) -> None:
     assert codes(sent(text)) == [[]]
+
+
+@pytest.mark.parametrize("whole", [WHOLE, WHOLE4, GROUPED], ids=["syntax 3", "syntax 4", "group"])
+@pytest.mark.parametrize(
+    ("said", "places"),
+    [("++++0", [10]), ("++++++0", [12]), ("++++0++0", [10, 12])],
+    ids=["0031", "0035", "both"],
+)
+def test_a_0_for_no_in_unb_is_warned_of_and_means_no(whole: str, said: str, places: list[int]) -> None:
+    """60 of 1,277 files from the field have one: each was refused, and one in 0031 taken for asking for a CONTRL."""
+    facts = Facts(replace(PARTNERS["maple"], contrl=False))
+    body = unb("REF1'", f"REF1{said}'", whole).encode("latin-1")
+    outcome = handle(Received("r", "maple", body, NOW), facts, PLANS)
+    (one,) = outcome.judged
+    assert one.verdict is Verdict.ACCEPTED
+    assert [(f.code, f.severity, f.value, f.place.element, f.syntax_error) for f in one.findings] == [
+        ("EDI-0117", Severity.WARN, "0", place, None) for place in places
+    ]
+    assert [each.kind for each in outcome.outgoing] == ["accepted", "request"]
+    assert not one.message.envelope.acknowledge
+    assert not one.message.envelope.test
+
+
+@pytest.mark.parametrize("said", ["++++00", "++++++00", "++++9", "++++++9", "++++0++++X"])
+def test_what_is_no_plain_0_in_unb_is_refused_as_before(said: str) -> None:
+    (found,) = codes(sent(unb("REF1'", f"REF1{said}'")))
+    assert [code for code in found if code != "EDI-0117"] in (["EDI-0508"], ["EDI-0504"], ["EDI-0510"], ["EDI-0503"])
 
 
 def test_one_reference_twice_in_a_transmission_is_a_duplicate() -> None:
