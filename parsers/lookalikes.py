@@ -122,8 +122,8 @@ MAIL = re.compile(
 S_MIME = re.compile(rb"(?i)pkcs7-|multipart/(?:signed|encrypted)|pgp-encrypted")
 PAGE = re.compile(
     rb"(?i)(?:\s|<!--(?:[^-]|-(?!->)){0,4000}-->|<\?[^>]{0,1000}>)*"
-    rb"<(?:!DOCTYPE\s+html\b|(?:html|head|title|body|h[1-6]|center|p|div|span|table|br|hr|meta|script|style|pre|b|i|ul"
-    rb"|ol|a|font|link|iframe|form|section|main|article|noscript|strong|em)[\s/>])"
+    rb"<(?:!DOCTYPE\s+html\b|(?:html|head|title|body|h[1-6]|center|p|div|span|table|br|hr|meta|script|style|pre|ul"
+    rb"|ol|font|link|iframe|form|section|main|article|noscript|strong|em)[\s/>])"
 )
 SMALL = re.compile(rb"(?i)UN[ABGH](?=[^\w\s])")
 SEGMENT = re.compile(rb"UN[HGTEZ][+:\x1d]|UI[BH][+:]|[A-Z][A-Z0-9]{2}\+[^'\r\n]{0,1000}'")

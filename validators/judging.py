@@ -72,17 +72,19 @@ def validate(
 ) -> tuple[Finding, ...]:
     """Return the findings of one message of a transmission, those that an answer lists first.
 
-    `around` are the faults of the envelopes around it (see `validators.agreement`). Who the transport does not prove to
-    be the sender is told nothing of what is right or wrong or on file.
-    `told` are the faults of EDIFACT in the messages before it, whose number is limited (`edifact.message.counted`).
+    `around` are the faults of the envelopes around it (see `validators.agreement`): when they refuse it, its syntax is
+    still checked, its content not. Who the transport does not prove to be the sender is told nothing of what is right
+    or wrong or on file. `told` are the faults of EDIFACT in the messages before it, whose number is limited
+    (`edifact.message.counted`).
     """
     own = checks.packs[message.pack] if message.pack else None
     if facts.unproven:
         faults = [Fault(facts.unproven, address=Address(""))]
     else:
-        faults = list(around)
-        if not _stopped(faults, checks):
-            faults += _faults(message, own, facts, received, checks, told)
+        syntax = _syntax(message, own, checks, told)
+        faults = [*around, *syntax]
+        if own and message.declaration and not _stopped(faults, checks):
+            faults += _content(message, message.declaration, own, facts, received)
     return to_findings(faults, message, own.pack if own else None, own.texts if own else checks.texts)
 
 
@@ -100,18 +102,6 @@ def acknowledgement(message: Message, checks: Checks) -> Acknowledgement | None:
     return Acknowledgement(found.reference, REJECTED if found.rejected else found.action, error)
 
 
-def _faults(
-    message: Message, own: PackChecks | None, facts: Facts, received: Received, checks: Checks, told: int
-) -> Iterator[Fault]:
-    """Yield every fault of a message: of its syntax alone, or, where that is good, of sender, elements and rules."""
-    syntax = [*_syntax(message, own, checks, told), *message.faults]
-    if not any(fault.syntax_error for fault in syntax) and not _stopped(syntax, checks):
-        syntax += message.unread()
-    yield from syntax
-    if own and message.declaration and not _stopped(syntax, checks):
-        yield from _content(message, message.declaration, own, facts, received)
-
-
 def _stopped(faults: Iterable[Fault], checks: Checks) -> bool:
     """Tell whether faults of syntax make judging the content pointless: what follows would be their echo."""
     return any(refuses(fault, checks.texts) for fault in faults)
@@ -120,8 +110,16 @@ def _stopped(faults: Iterable[Fault], checks: Checks) -> bool:
 # ------------------------------------------------------------------------------------------------ syntax
 
 
-def _syntax(message: Message, own: PackChecks | None, checks: Checks, told: int) -> Iterable[Fault]:
-    """Return what is wrong with a message's syntax; nothing is looked for in one that fits."""
+def _syntax(message: Message, own: PackChecks | None, checks: Checks, told: int) -> list[Fault]:
+    """Return the faults of a message's syntax, and where it has none, what its dictionary has not."""
+    faults = [*_structure(message, own, checks, told), *message.faults]
+    if not any(fault.syntax_error for fault in faults) and not _stopped(faults, checks):
+        faults += message.unread()
+    return faults
+
+
+def _structure(message: Message, own: PackChecks | None, checks: Checks, told: int) -> Iterable[Fault]:
+    """Return what is wrong with a message's structure; nothing is looked for in one that fits."""
     document = message.document
     if isinstance(document, EdifactDocument):
         return _edifact(document, checks, told)

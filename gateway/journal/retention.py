@@ -37,11 +37,17 @@ OLDEST = (
     .limit(bindparam("size"))
 )
 
+# By the messages too: what is left of a declaration that went with an earlier page is still about it.
 ABOUT = union(
     *(
         select(table.c.inbox, table.c.transaction_number).where(among(table.c.inbox, "mine"))
         for table in (declaration_version, assessment_request)
-    )
+    ),
+    select(message.c.inbox, message.c.transaction_number).where(
+        among(message.c.inbox, "mine"),
+        message.c.verdict == Verdict.ACCEPTED.value,
+        message.c.transaction_number.is_not(None),
+    ),
 )
 
 LAST_ACCEPTED = (

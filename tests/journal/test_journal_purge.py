@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from gateway import service
 from gateway.cli.main import main
-from gateway.journal import Journal
+from gateway.journal import Journal, retention
 from gateway.journal.audit import GENESIS, Link, link_hash, walk
 from gateway.journal.periods import load_retention, months_before
 from tests.support.effort import times
@@ -79,6 +79,17 @@ def test_a_declaration_goes_as_a_whole(gateway: House) -> None:
     gateway.send("maple", ORIGINAL)
     gateway.settle_down()
     assert [row["verdict"] for row in gateway.journal.list_messages(limit=1, channel="partner")] == ["accepted"]
+
+
+def test_a_declaration_counts_as_one_across_the_pages_of_a_purge(
+    gateway: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its versions and requests go with the first page; the rest of its transmissions counted as refused."""
+    filled(gateway)
+    monkeypatch.setattr(retention, "PURGE_PAGE", 1)
+    wanted = {"declaration": 2, "refused": 1, "repeated": 1, "result": 2}
+    assert purge(gateway, 8 * YEAR, rehearse=True) == wanted
+    assert purge(gateway, 8 * YEAR) == wanted
 
 
 def test_a_declaration_goes_with_its_requests_where_its_transmission_stays_for_another(journal: Journal) -> None:

@@ -106,3 +106,10 @@ def test_a_number_of_16_digits_is_read_wherever_its_mark_stands(amount: str, goo
         found = [each for one in refused(body, partner).judged for each in one.findings]
         # The sum of the lines is another matter (CAD-0194): it can be told once the amount is read.
         assert [each.code for each in found] == (["CAD-0194"] if good else ["CAD-0002"])
+
+
+def test_a_fault_of_the_envelope_hides_none_of_the_syntax() -> None:
+    """What is wrong inside is told with it, so that the sender can correct both at once; of the content nothing is."""
+    body = GOOD.replace(b"MAPLEBROKER", b"SOMEBODY").replace(b"RFF+ABO:", b"RFF+Q:").replace(b"EUR", b"EUX")
+    (one,) = refused(body).judged
+    assert {finding.code for finding in one.findings} == {"EDI-0109", "EDI-0510"}
