@@ -17,7 +17,9 @@ from parsers.sniff import LEAD
 HEAD, TAIL = 4_096, 64
 
 PACKED, SEALED, CODED, FILE, DATA, EDI = (f"GTW-01{n:02}" for n in range(1, 7))
-EBCDIC, HEADERS, HTML, WIDE, NO_UNB, LINES, LOWER, UNA, ENDING, IN_FRONT = (f"GTW-01{n:02}" for n in range(7, 17))
+EBCDIC, HEADERS, HTML, WIDE, NO_UNB, LINES, LOWER, UNA, ENDING, IN_FRONT, STATUS = (
+    f"GTW-01{n:02}" for n in range(7, 18)
+)
 
 
 class Look(NamedTuple):
@@ -42,7 +44,7 @@ MAGIC = [
     (0, b"7z\xbc\xaf\x27\x1c", PACKED, "7-Zip"),
     (0, b"Rar!\x1a\x07", PACKED, "RAR"),
     (0, b"BZh", PACKED, "bzip2"),
-    (0, b"\xfd7zXZ\0", PACKED, "xz"),
+    (0, b"\xfd7zXZ", PACKED, "xz"),
     (0, b"\x5d\0\0", PACKED, "LZMA"),
     (0, b"\x28\xb5\x2f\xfd", PACKED, "Zstandard"),
     (0, b"\x04\x22\x4d\x18", PACKED, "LZ4"),
@@ -79,6 +81,7 @@ MAGIC = [
     (0, b"\x7fELF", FILE, "ELF"),
     (0, b"MZ", FILE, "EXE"),
     (0, b"SQLite format 3", FILE, "SQLite"),
+    (0, b"\x78\x9f\x3e\x22", FILE, "TNEF"),
     (0, b"PAR1", FILE, "Parquet"),
 ]
 # The beginning of every object identifier of PKCS #7 and S/MIME, in DER.
@@ -125,10 +128,19 @@ PAGE = re.compile(
     rb"<(?:!DOCTYPE\s+html\b|(?:html|head|title|body|h[1-6]|center|p|div|span|table|br|hr|meta|script|style|pre|ul"
     rb"|ol|font|link|iframe|form|section|main|article|noscript|strong|em)[\s/>])"
 )
+# What a server or proxy says in plain text: a status of HTTP with its words, or the words alone.
+ERROR = re.compile(
+    rb"(?i)(?:HTTP[ /]?)?(?:(?:status|error|erreur|fehler)[ :]{1,3}(?:code[ :]{1,3})?)?"
+    rb"[45][0-9]{2}(?:[ :-]{1,3}[a-z(]|\s*$)"
+    rb"|(?:bad gateway|bad request|service (?:temporarily )?unavailable|gateway time-?out|request time-?out|not found"
+    rb"|internal server error|upstream (?:connect|request)|no healthy upstream|forbidden|unauthorized|access denied"
+    rb"|proxy error|page not found|file not found|connection (?:refused|reset|timed out)|too many requests)\b"
+)
 SMALL = re.compile(rb"(?i)UN[ABGH](?=[^\w\s])")
 SEGMENT = re.compile(rb"UN[HGTEZ][+:\x1d]|UI[BH][+:]|[A-Z][A-Z0-9]{2}\+[^'\r\n]{0,1000}'")
 UNUSABLE = re.compile(rb"\w|([^ ]).*\1", re.DOTALL)  # what the reader tells of by itself: letters, or a sign twice
 AFTER_UNA = re.compile(rb"(?i)UN[BHG](?=[^\w\s])")
+LAST = re.compile(rb"(?:[\xc2-\xf4][\x80-\xbf]{1,3}|.)\Z", re.DOTALL)  # the last character, in UTF-8 or of one byte
 FIRST_MESSAGE = re.compile(rb"UN[HG](?=[^\w\s])")
 # An interchange, or a document, that begins behind something else.
 BEHIND = re.compile(
@@ -145,6 +157,8 @@ HEX_STARTS = (b"554e41", b"554e42", b"3c3f78", b"3c4d65", b"efbbbf", b"1f8b08", 
 LETTERS = ((0x81, 0x8A), (0x91, 0x9A), (0xA2, 0xAA), (0xC1, 0xCA), (0xD1, 0xDA), (0xE2, 0xEA), (0xF0, 0xFA))
 SIGNS = ((0x0D, 0x0E), (0x15, 0x16), (0x25, 0x26), (0x40, 0x41), (0x4B, 0x51), (0x5A, 0x62), (0x6B, 0x70), (0x79, 0x80))
 EBCDIC_WORDS = bytes(byte for first, end in LETTERS for byte in range(first, end))
+# UNA, UNB, UNH, ISA and <?x.
+EBCDIC_STARTS = (b"\xe4\xd5\xc1", b"\xe4\xd5\xc2", b"\xe4\xd5\xc8", b"\xc9\xe2\xc1", b"\x4c\x6f\xa7")
 EBCDIC_TEXT = EBCDIC_WORDS + bytes(byte for first, end in SIGNS for byte in range(first, end))
 
 
@@ -165,9 +179,15 @@ def named(body: bytes) -> Fault | None:
 
 def _fault(look: Look, place: Place) -> Fault:
     """Return a look as a fault at its place."""
-    value = None if look.value is None else look.value[: 4 * limits.ECHO_CHARACTERS].decode("utf-8", "replace")
+    value = None if look.value is None else _shown(look.value[: 4 * limits.ECHO_CHARACTERS])
     details = {"count" if look.code == UNA else "name": look.name}
     return Fault(look.code, place=place, value=value, expected=look.expected, details=details)
+
+
+def _shown(value: bytes) -> str:
+    """Return bytes as text: UTF-8, though cut off, or whatever each byte is in Latin-1."""
+    text = value.decode("utf-8", "replace")
+    return value.decode("latin-1") if "\ufffd" in text[: limits.ECHO_CHARACTERS] else text
 
 
 def _place(body: bytes, offset: int) -> Place:
@@ -215,6 +235,8 @@ def _in_wide(raw: bytes, name: str) -> Look | None:
 def _ebcdic(raw: bytes) -> Look | None:
     """Return whether it is text of a mainframe."""
     some = raw[:512]
+    if some.startswith(EBCDIC_STARTS):
+        return Look(EBCDIC)
     if len(some) < 8 or some.isascii():
         return None
     words = len(some) - len(some.translate(None, EBCDIC_WORDS))
@@ -242,7 +264,9 @@ def _line(text: bytes) -> bytes:
 
 
 def _page(text: bytes) -> Look | None:
-    return Look(HTML, "HTML", _line(text)) if PAGE.match(text) else None
+    if PAGE.match(text):
+        return Look(HTML, "HTML", _line(text))
+    return Look(STATUS, "", _line(text)) if ERROR.match(text) else None
 
 
 def _mail(text: bytes) -> Look | None:
@@ -282,8 +306,8 @@ def _digits(text: bytes, tail: bytes) -> Look | None:
     """Return whether it is all signs of Base64, or all hexadecimal digits."""
     plain = text.replace(b"\r", b"").replace(b"\n", b"").rstrip()
     end = tail.rstrip()
-    if re.fullmatch(rb"[0-9A-Fa-f]{8,}", plain) and re.fullmatch(rb"[0-9A-Fa-f\s]*", end):
-        small = plain.lower()
+    if re.fullmatch(rb"(?:[0-9A-Fa-f]{2}\s*){8,}[0-9A-Fa-f]?", text) and re.fullmatch(rb"[0-9A-Fa-f\s]*", end):
+        small = b"".join(text.lower().split())
         if small.startswith(HEX_STARTS) or (len(small) >= 32 and re.search(rb"[a-f]", small)):
             return Look(CODED, "hexadecimal")
     if not re.fullmatch(rb"[A-Za-z0-9+/_-]{8,}={0,2}", plain) or not re.fullmatch(rb"[A-Za-z0-9+/_=\s-]*", end):
@@ -338,7 +362,7 @@ def _ends(text: bytes, at: int, terminator: bytes) -> Look | None:
     if bare.endswith(terminator) or len(bare) < 4:
         return None
     expected = terminator.decode("latin-1")
-    last = bare.decode("utf-8", "replace")[-1]
-    if last.isalnum() or last in "+:":
+    last = LAST.search(bare)[0]  # type: ignore[index]  # there is always one
+    if last.isalnum() or last in b"+:":
         return Look(LINES, "", None, at + len(bare), expected) if bare != header.rstrip(b" ") else None
-    return Look(ENDING, "", last.encode(), at + len(bare[: -len(last.encode())]), expected)
+    return Look(ENDING, "", last, at + len(bare) - len(last), expected)

@@ -33,6 +33,7 @@ XML = (SAMPLES / "originals/published-example.xml").read_bytes()
 UNA, UNB_ON = GOOD[:9], FLAT[9:]
 assert UNA == b"UNA:+.? '"
 assert UNB_ON.startswith(b"UNB+")
+END = UNB_ON.index(b"'") + 1
 X12 = b"ISA*00*          *00*          *ZZ*SENDER         *ZZ*RECEIVER       *261123*1000*U*00401*000000001*0*T*>~GS*"
 
 
@@ -129,6 +130,16 @@ KINDS: dict[str, tuple[bytes, str, tuple[int, int], str]] = {
     "another terminator": (UNB_ON.replace(b"'", b"~"), "GTW-0115", (1, 0), "~"),
     "another terminator, a text": (UNB_ON.replace(b"'", b"~").replace(b"Maple", b"D'Or"), "GTW-0115", (1, 0), "~"),
     "another terminator than UNA's": (b"UNA:+.? ~" + UNB_ON, "GTW-0115", (1, 0), "~"),
+    "another terminator of two bytes": (UNB_ON.replace(b"'", b"\xc2\xb4"), "GTW-0115", (1, END), "\xb4"),
+    "another terminator that is no UTF-8": (UNB_ON.replace(b"'", b"\x92"), "GTW-0115", (1, END), "\\u0092"),
+    "a proxy's text": (b"502 Bad Gateway\n", "GTW-0117", (1, 1), "502 Bad Gateway"),
+    "a proxy's text without number": (b"upstream connect error or disconnect", "GTW-0117", (1, 1), "upstream"),
+    "EBCDIC cut off": ("UNB+".encode("cp037"), "GTW-0107", (1, 1), "EBCDIC"),
+    "hexadecimal in pairs": (GOOD[:400].hex(" ").encode(), "GTW-0103", (1, 1), "hexa"),
+    "xz cut off": (b"\xfd7zXZ", "GTW-0101", (1, 1), "xz"),
+    "X12 in UTF-16": (X12.decode().encode("utf-16"), "GTW-0106", (1, 1), "X12"),
+    "two byte order marks": (b"\xef\xbb\xbf\xef\xbb\xbf" + GOOD, "GTW-0116", (1, 1), "EDIFACT"),
+    "a sign of transmission in front": (b"\x02" + GOOD, "GTW-0116", (1, 1), "\\u0002"),
     "a log line in front": (b"2026-11-23 10:00:01 sent: " + GOOD, "GTW-0116", (1, 1), "2026-11-23"),
     "a quote in front": (b'"' + GOOD + b'"', "GTW-0116", (1, 1), "EDIFACT"),
     "text in front of XML": (b"Voici : <?xml version='1.0'?><MetaData/>", "GTW-0116", (1, 1), "XML"),
