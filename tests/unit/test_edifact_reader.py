@@ -166,6 +166,8 @@ def test_places_count_lines_and_columns_of_the_decoded_text() -> None:
         (b"UNA:+.? 'UNB;UNOC:3;S;R'", "EDI-0004"),
         (b"UNB+UNOC:3+S+R", "EDI-0005"),
         (b"UNB+UNOC:3+" + b"A" * 5_000_000, "EDI-0005"),
+        (b"UNB+UNOC:3+S+R+240301:1200+1\r\nUNH+1+GOVCBR:D:13A:UN\r\nFTX+AAA+++D'OR\r\n", "EDI-0005"),
+        (b"UNB+UNOC:3+S+R+240301:1200+1~UNH+1+GOVCBR:D:13A:UN~FTX+AAA+++D'OR~", "EDI-0005"),
         (b"UNB+UNOC:3+S+R+240301:1200+1'" + b"UNH+1'UNT+2+1'" * 100_000, "EDI-0006"),
     ],
 )
@@ -173,6 +175,11 @@ def test_what_cannot_be_read_is_malformed(body: bytes, code: str) -> None:
     with pytest.raises(Malformed) as raised:
         read(body)
     assert raised.value.code == code
+
+
+def test_a_name_that_is_a_tag_ends_no_header() -> None:
+    (envelope,) = read(b"UNA|~.? 'UNB~UNOC|3~UNH~UNG|UNH~240301|1200~1'UNZ~0~1'")[1]
+    assert (envelope.sender, envelope.recipient) == (("UNH",), ("UNG", "UNH"))
 
 
 def test_a_later_interchange_that_cannot_be_read_does_not_harm_the_first() -> None:
