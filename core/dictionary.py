@@ -115,7 +115,8 @@ def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: M
 def parse_format(notation: str) -> Format:
     """Return the format that a notation stands for; raises ValueError for an unknown one.
 
-    A fixed number of digits (`n14`) is an identifier and stays text; `n..5` and `n..16,3` are numbers.
+    A fixed number of digits (`n14`) is an identifier and stays text; `n..5` and `n..16,3` are numbers: the latter of 16
+    digits at most, as many as 3 of them decimals, so that without decimals all 16 may stand before the mark.
     """
     found = FORMAT.fullmatch(notation)
     if not found:
@@ -125,10 +126,15 @@ def parse_format(notation: str) -> Format:
     most, least = int(found["max"]), 1 if found["up_to"] else int(found["max"])
     decimals = int(found["decimals"] or 0)
     if found["type"] == "n" and found["up_to"]:
-        fraction = rf"(?:\.[0-9]{{1,{decimals}}})?" if decimals else ""
-        return Format(notation, "number", 1, most, decimals, re.compile(rf"[0-9]{{1,{most - decimals}}}{fraction}"))
+        return Format(notation, "number", 1, most, decimals, re.compile(_digits(most, decimals)))
     characters = {"n": "[0-9]", "a": "[A-Za-z]", "an": r"[^\x00-\x1f\x7f]"}[found["type"]]
     return Format(notation, "text", least, most, 0, re.compile(rf"{characters}{{{least},{most}}}"))
+
+
+def _digits(most: int, decimals: int) -> str:
+    """Return the pattern of a number of so many digits at most, of which so many at most are decimals."""
+    places = range(min(decimals, most - 1) + 1)
+    return "|".join(rf"[0-9]{{1,{most - n}}}" + (rf"\.[0-9]{{{n}}}" if n else "") for n in places)
 
 
 def _pointer(row: Row, origin: Origin, classes: Mapping[str, str]) -> tuple[str, ...]:

@@ -15,6 +15,9 @@ from edifact.segment import Notation, check_segment, is_date
 from edifact.syntax import RELEASED
 from edifact.text import GroupText, InterchangeText, ServiceSegment
 
+# The positions of UNB at which many write 0 for "no", which no code list has: 0031 and 0035.
+NOES = {9: "0031", 11: "0035"}
+
 
 def check_interchange(written: InterchangeText, matchers: Matchers) -> Interchange:
     """Return the interchange as a value with the faults of its envelope and of its groups."""
@@ -135,13 +138,24 @@ def _header_faults(written: InterchangeText, matchers: Matchers) -> Iterator[Fau
     if named and not written.supported:
         component = 1 if not written.charset_known else 2
         yield _fault(written, header, "EDI-0101", "2", 2, component, header.value(1, component))
-    inside = _service_faults(written, header, matchers) if written.supported or not named else []
+    inside = list(_unb_faults(written, matchers)) if written.supported or not named else []
     yield from inside
     wrong = _elements(inside)
     if 5 not in wrong and written.supported:
         yield from _prepared_faults(written, header, 4)
     if written.test and 12 not in wrong and header.value(11) != "1":
         yield _fault(written, header, "EDI-0113", "25", 12, None, header.value(11))
+
+
+def _unb_faults(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]:
+    """Yield what is wrong inside UNB: a 0 for no is told by a warning, and otherwise passes."""
+    header = written.header
+    noes = [element for element in NOES if header.components(element) == ("0",)]
+    for element in noes:
+        place, details = written.place(header, element + 1), {"segment": "UNB", "data_element": NOES[element]}
+        yield Fault("EDI-0117", None, place, "0", None, details, None, "UNB")
+    passed = [["1"] if number in noes else each for number, each in enumerate(header.elements)]
+    yield from _service_faults(written, header._replace(elements=passed), matchers)
 
 
 def _trailer_faults(

@@ -87,20 +87,37 @@ def explain(
     if len(message.text) > limits.SEGMENT_BYTES and (early := too_large(message)):
         return [early]
     report = _Report(message, max(1, min(limits.FAULTS, limits.FAULTS_ALL - told)))
-    rows: list[int] = []
-    if structure is not None:
-        rows, flaws = walk(structure, report.tags, report.most)
-        for flaw in flaws:
-            report.missed.add(flaw.details["segment"])
-            report.tell(flaw)
+    part = _partial(message) if structure else None
+    if structure is None or part:  # what stands between UNH and UNT has no table, or is not all there
+        _explain_segments(report, None, matchers)
+        if 0 not in report.unsound:
+            report.tell(part or _unh("EDI-0305", "14", 3, 1, ":".join(message.identifier)))
+        if not part:
+            _explain_ends(report)
+        return report.faults()
+    rows, flaws = walk(structure, report.tags, report.most)
+    for flaw in flaws:
+        report.missed.add(flaw.details["segment"])
+        report.tell(flaw)
     _explain_segments(report, structure, matchers)
-    if structure is None and 0 not in report.unsound:
-        report.tell(_unh("EDI-0305", "14", 3, 1, ":".join(message.identifier)))
     _explain_ends(report)
-    if structure:
-        _explain_sections(report, structure)
-        _explain_totals(report, structure, rows)
+    _explain_sections(report, structure)
+    _explain_totals(report, structure, rows)
     return report.faults()
+
+
+def _partial(message: MessageText) -> Flaw | None:
+    """Return the flaw of a message that comes in several transfers (S010), of which this is one.
+
+    A first transfer that no other follows is a whole message: its 0073 is missing, or says F (final).
+    """
+    number, place = message.value(0, 4, 1), message.value(0, 4, 2)
+    if not number.isdecimal() or not int(number) or place not in ("", "C", "F"):
+        return None  # as it stands it says nothing, which is told otherwise
+    if int(number) == 1 and place != "C":
+        return None
+    error = "47" if message.interchange.syntax_version == "4" else "15"
+    return _unh("EDI-0314", error, 5, 2 if place == "C" else 1, f"{number}:{place}" if place else number)
 
 
 class _Report:
@@ -169,6 +186,8 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
         if report.full:
             return
         tag = report.tags[index]
+        if not structure and tag not in ("UNH", "UNT"):
+            continue
         if segment[0][0] != tag:
             error = "15" if report.syntax == "4" else "34"
             report.tell(Flaw("EDI-0406", error, index, value=segment[0][0], details={"segment": tag}))

@@ -19,6 +19,8 @@ __all__ = ["InterchangeText", "MessageText", "read"]
 
 BLANK = b" \r\n"
 NEXT = re.compile(rb"UNA.{6}[ \r\n]*UNB", re.DOTALL)
+# A UNB without terminator: a message or group begins before what was taken for its end, which stands in some text.
+LOST_END = re.compile(rb"[\r\n][ \r\n]*UN[HG][^\w\s]|[~|^\\\x1c\x85`]\s*UN[HG][^\w\s]")
 # Interactive transfers, packages, security: not supported.
 UNSUPPORTED = re.compile("U(?:I[BHTZ]|N[OP]|S[ABCDEFHLRTUXY])")
 
@@ -109,7 +111,7 @@ def _header(body: bytes, position: int, directories: Directories) -> tuple[Inter
             syntax_error="22",
         )
     end = _segment_end(body, position, service, position + limits.SEGMENT_BYTES)
-    if end is None:
+    if end is None or _lost_end(body, position, end, service):
         raise Malformed(
             "EDI-0005", "the UNB segment has no end", place=_place(body, position), value=_peek(body, position)
         )
@@ -131,6 +133,12 @@ def _header(body: bytes, position: int, directories: Directories) -> tuple[Inter
     )
     interchange.header = _service_segment(interchange, position, end)
     return interchange, end + 1
+
+
+def _lost_end(body: bytes, position: int, end: int, service: Service) -> bool:
+    """Tell whether a message begins inside of what was taken for UNB, behind a sign that separates nothing here."""
+    found = LOST_END.search(body, position, end)
+    return found is not None and chr(found[0][0]) not in (service.element, service.component, service.repetition)
 
 
 def _check_una(signs: str, body: bytes, offset: int) -> None:

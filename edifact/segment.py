@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from edifact.directory import Part, Segment, Slot
 from edifact.flaw import Flaw
-from edifact.syntax import RELEASED, resolve
+from edifact.syntax import NEEDLESS, resolve
 
 # What may not stand in the data, by UNB 0001; in the ISO 8859 and UTF-8 levels only control characters and whatever
 # the character set could not read.
@@ -146,8 +146,8 @@ def _check_date(
 
 
 def _released_needlessly(character: str) -> bool:
-    """Tell whether a character was released that is no service character."""
-    return RELEASED <= ord(character) < RELEASED + 0x100 and chr(ord(character) - RELEASED) not in "'+:*?"
+    """Tell whether a character was released that is no service character of its interchange."""
+    return NEEDLESS <= ord(character) < NEEDLESS + 0x100
 
 
 def _wrong(part: Part, text: str, notation: Notation, user_list: bool) -> tuple[str, str, str] | None:

@@ -24,7 +24,9 @@ ENCODINGS: Mapping[str, str] = {
 }
 # Syntax versions by UNB 0002; those before 4 know the character sets of levels A to F.
 VERSIONS = ("1", "2", "3", "4")
-RELEASED = 0xD800  # a released character c is kept as chr(RELEASED + ord(c)): no decoder ever yields these
+# No decoder ever yields these. A data character c that looks like a default separator, or was released, is kept as
+# chr(RELEASED + ord(c)); one that was released although it separates nothing in its interchange by NEEDLESS instead.
+RELEASED, NEEDLESS = 0xD800, 0xDA00
 
 
 def charset_known(syntax_id: str, version: str) -> bool:
@@ -128,7 +130,7 @@ def serialised(segments: Iterable[Sequence[str | Sequence[str]]], version: str) 
     return "'".join([*written, ""])
 
 
-_RESOLVED = {RELEASED + code: code for code in range(0x100)}
+_RESOLVED = {base + code: code for base in (RELEASED, NEEDLESS) for code in range(0x100)}
 
 
 def resolve(text: str) -> str:
@@ -137,7 +139,7 @@ def resolve(text: str) -> str:
 
 
 def _lift(found: re.Match[str]) -> str:
-    return chr(RELEASED + ord(found[1]))
+    return chr(NEEDLESS + ord(found[1]))
 
 
 def canonical(text: str, service: Service) -> str:
@@ -151,7 +153,7 @@ def canonical(text: str, service: Service) -> str:
 
 
 def _without_release(text: str, service: Service) -> str:
-    """Return the text without release characters, what they release lifted by `RELEASED`."""
+    """Return the text without release characters: what they release is data, by `NEEDLESS` if it is always that."""
     release = service.release
     # The release character itself first: a run of them is read in pairs from its beginning.
     for sign in (release, service.terminator, service.element, service.component, service.repetition):

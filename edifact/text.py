@@ -109,8 +109,9 @@ class InterchangeText:
 
     @property
     def acknowledge(self) -> str | None:
-        """UNB 0031: whether and how an acknowledgement is asked for."""
-        return self.header.value(9) or None
+        """UNB 0031: whether and how an acknowledgement is asked for; None where it says 0, as many write for no."""
+        asked = self.header.value(9)
+        return asked if asked not in ("", "0") else None
 
     @property
     def charset_known(self) -> bool:
@@ -201,7 +202,7 @@ class MessageText:
             group,
             self.reference,
             of.test,
-            of.acknowledge is not None and of.acknowledge != "0",
+            of.acknowledge is not None,
         )
 
     @property

@@ -24,6 +24,7 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
     "expected": Bilingual("expected", "attendu"),
     "expected_en": Bilingual("format", "format"),
     "expected_fr": Bilingual("format", "format"),
+    "name": Bilingual("kind", "genre"),
     "name_en": Bilingual("element", "élément"),
     "name_fr": Bilingual("element", "élément"),
     "list_en": Bilingual("list", "liste"),

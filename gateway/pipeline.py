@@ -2,7 +2,8 @@
 
 No clock, no queue, no database: all of that is in `facts`. The same arguments give the same outcome, byte for byte,
 today or in a replay years on. Each step is a call of its room: `parsers.sniff`, `parsers.reading`,
-`validators.judging`, `core.register`, `routing.route`, `responses.respond`. `gateway.service` is this way's edge.
+`validators.agreement` and `validators.judging`, `core.register`, `routing.route`, `responses.respond`. Receiving, and
+the journal, are at this way's edge, `gateway.service`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def handle(received: Received, facts: Facts, plans: Plans) -> Outcome:
 
 
 def parse(received: Received, plans: Plans) -> Parsed:
-    """Carry a transmission as far as it goes without facts: whose they must be is known when it is read."""
+    """Carry a transmission as far as it goes without facts; which of them its messages need is known only then."""
     syntax = identify(received.body)
     return reading.parse(syntax, received, plans.reading)
 
@@ -40,9 +41,9 @@ def parse(received: Received, plans: Plans) -> Parsed:
 def judge(parsed: Parsed, facts: Facts, plans: Plans) -> Outcome:
     """Carry a parsed transmission to its answers; a message sees what those before it in it have changed."""
     parsed = agreed(parsed, facts)
-    around = envelope_faults(parsed)
+    around = envelope_faults(parsed)  # by message: the faults of the interchange and the group that it is in
     judged: list[Judged] = []
-    told = 0
+    told = 0  # faults of syntax so far: their number is limited for a whole transmission
     for message in parsed.messages:
         if judged and (before := judged[-1].effect):
             facts = replace(facts, register=facts.register.with_effect(before))

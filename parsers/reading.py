@@ -23,12 +23,19 @@ from edifact.envelope import check_interchange
 from edifact.match import Matchers
 from edifact.message import decide, too_large
 from edifact.text import MessageText
-from parsers import sniff, xml
+from parsers import lookalikes, sniff, xml
 from parsers.cad_edifact import EdifactDocument, EdifactReading, read_edifact
 from parsers.cad_xml import XmlReading, envelope_of, read_xml
 from parsers.edifact_plan import function_code_place
 from parsers.places import check_edifact_places
 from parsers.xml_paths import check_xml_paths
+
+# The faults of a transmission that is perhaps not what its first characters claim: then it is said what it looks like.
+UNKNOWN_BEGINNING = {
+    Syntax.UNKNOWN: ("GTW-0001",),
+    Syntax.EDIFACT: ("EDI-0002", "EDI-0003", "EDI-0004", "EDI-0005"),
+    Syntax.XML: ("GTW-0002", "XML-0001", "XML-0002", "XML-0003", "XML-0005"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,9 @@ def parse(syntax: Syntax, received: Received, reading: Reading) -> Parsed:
     except Malformed as error:
         details = {"reason": error.reason, "reason_fr": error.reason_fr}
         fault = Fault(error.code, place=error.place, value=error.value, details=details)
+        if error.code in UNKNOWN_BEGINNING[syntax] and (look := lookalikes.named(received.body)):
+            fault = look if syntax is not Syntax.XML or look.code == lookalikes.HTML else fault
+            syntax = Syntax.UNKNOWN if fault.code == lookalikes.HTML else syntax
         return Parsed(received, syntax, (nothing(syntax, Envelope(), (fault,), received.body),))
 
 

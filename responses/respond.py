@@ -92,7 +92,8 @@ def _contrls(
             for one in judged
             if one.message.ordinal in ordinals
         }
-        faulty = bool(interchange.faults) or any(group.faults for group in interchange.groups)
+        around = (interchange.faults, *(group.faults for group in interchange.groups))
+        faulty = any(fault.syntax_error for found in around for fault in found)  # a warning alone asks for no CONTRL
         if not (faulty or any(faults.values()) or partner.contrl or interchange.acknowledge):
             continue
         own_id = stable_id(received.id, str(number), "contrl")

@@ -99,8 +99,8 @@ def in_words(notation: Format) -> Bilingual:
     if notation.kind == "number":
         if notation.decimals:
             return Bilingual(
-                f"a number of at most {notation.max} digits, {notation.decimals} of them decimals",
-                f"un nombre d'au plus {notation.max} chiffres, dont {notation.decimals} décimales",
+                f"a number of at most {notation.max} digits, at most {notation.decimals} of them decimals",
+                f"un nombre d'au plus {notation.max} chiffres, dont au plus {notation.decimals} décimales",
             )
         return Bilingual(
             f"a whole number of at most {notation.max} digits", f"un entier d'au plus {notation.max} chiffres"

@@ -117,10 +117,10 @@ def diff_command(former: str, later: str, form: str, lang: str) -> None:
     """Set two versions of a declaration side by side.
 
     A is the former, B the later one: files or recorded messages (an id, or the start of it); #2 behind either takes its
-    second message. Told are the elements that changed, lines that are missing, what the gateway says of B as the
+    second message. It tells the elements that changed, lines that are missing, what the gateway says of B as the
     version after A, the reason codes that a change calls for, and what the reference engine makes of both.
 
-    Exit code: 0 no difference, 1 different, 2 cannot.
+    Exit code: 0 no difference, 1 different, 2 it could not be done.
     """
     settings = from_environment()
     plans = prepare(settings.specs)

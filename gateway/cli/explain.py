@@ -55,7 +55,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
     the original before its correction. A recorded message (its ID, or the start of it) is judged on what was known when
     it came. A CODE is a finding's, such as CAD-0101.
 
-    Exit code: 0 accepted (or the finding explained), 1 something refused, 2 cannot.
+    Exit code: 0 accepted (or the finding explained), 1 something refused, 2 it could not be done.
     """
     settings = from_environment()
     plans = prepare(settings.specs)

@@ -87,7 +87,7 @@ def replay_command(
     Samples (--samples): files in order against a table of what to expect (columns file, partner, verdict, findings;
     also answers and total).
 
-    Exit code: 0 everything as before (samples: as expected; files: accepted), 1 not so, 2 cannot.
+    Exit code: 0 everything as before (samples: as expected; files: accepted), 1 not so, 2 it could not be done.
     """
     settings = from_environment()
     wanted = Selection(**filters)

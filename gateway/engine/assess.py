@@ -24,7 +24,7 @@ SAMPLE_RATES = Path(__file__).parent / "sample_rates"
 Json = dict[str, Any]
 CENT = Decimal("0.01")
 NOTHING = Decimal("0.00")
-TOO_LARGE = Decimal(10) ** 13  # amounts are n..16,3 in the WCO Data Model
+TOO_LARGE = Decimal(10) ** 13  # an answer's amounts have room for 13 digits before the decimal mark
 NIL = Amounts(*(NOTHING for _ in Amounts._fields))
 
 # Charges that a code of their own brings about: the element with the code, their kinds, and the element that tells

@@ -105,6 +105,11 @@ def canonical(result: Result) -> bytes:
     return msgspec.json.encode(result, order="sorted")
 
 
+def states_of(result: Result) -> dict[str, str]:
+    """Return the state of each line of the results, by its id."""
+    return {line.id: line.state for line in result.lines()}
+
+
 def digest(result: Result) -> str:
     """Return the SHA-256 of the results."""
     return digest_of(canonical(result))

@@ -23,7 +23,7 @@ from gateway.plans import Plans
 from gateway.queues import Broker, Intake, Letter
 from gateway.trade import smoke_score
 from gateway.trade.scenario import Scenario
-from gateway.trade.smoke import Result, Say, blank, words
+from gateway.trade.smoke import Result, Say, blank, states_of, words
 from gateway.trade.smoke_score import Arrived, Score
 from routing.assessment import read_request, write_result
 from routing.partners import inbound_queue
@@ -370,7 +370,7 @@ def attend(
         customs = Customs(scenario, broker, journal, partner, plans, result)
         en, fr = "waiting at {}; answers go to {}", "à l'écoute de {}; réponses dans {}"
         say(Bilingual(en.format(queue, partner.answer_queue), fr.format(queue, partner.answer_queue)))
-        told, stage, reminded = _states(result), -1, time.monotonic()
+        told, stage, reminded = states_of(result), -1, time.monotonic()
         while not customs.over and time.monotonic() - customs.active < (GONE_SECONDS if gone() else patience):
             if stopping():
                 say(Bilingual("stopped", "arrêté"))
@@ -382,7 +382,7 @@ def attend(
                 stage, reminded = customs.stage, time.monotonic()
             if not customs.turn(intake):
                 continue
-            states, reminded = _states(result), time.monotonic()
+            states, reminded = states_of(result), time.monotonic()
             for line in result.lines():
                 if line.state == "passed" != told[line.id]:
                     say(Bilingual(f"  {line.id:5} ok: {line.title.en}", f"  {line.id:5} ok : {line.title.fr}"))
@@ -394,7 +394,3 @@ def attend(
             told = states
             changed()
         customs.close()
-
-
-def _states(result: Result) -> dict[str, str]:
-    return {line.id: line.state for line in result.lines()}

@@ -223,7 +223,7 @@ def test_every_file_can_be_read_in_one_sitting() -> None:
     """The way in one file of under 250 lines, every other under 400, but for tables."""
     lines = {name: (HOME / name).read_text("utf-8").count("\n") for name in NAMES}
     assert lines["gateway/pipeline.py"] < 250
-    assert {name: count for name, count in lines.items() if count > 400} == {}
+    assert {name: count for name, count in lines.items() if count >= 400} == {}
 
 
 def test_no_two_types_have_one_name() -> None:

@@ -17,6 +17,14 @@ from tests.support.packs import BOTH, DAY, PARTNER, copy
 from tests.support.way import HOME
 from validators.rulebook import CHECKS
 
+
+def add(table: Path, row: str) -> None:
+    """Add a row, unless who follows the example has added it already."""
+    text = table.read_text("utf-8")
+    if row not in text.splitlines():
+        table.write_text(f"{text}{row}\n", encoding="utf-8")
+
+
 PAGE = (HOME / "CONTRIBUTING.md").read_text("utf-8")
 
 
@@ -26,10 +34,8 @@ def test_the_rule_of_the_worked_example_is_earned_alone_in_both_syntaxes(tmp_pat
     (broken,) = re.findall(r"```text\n\s*(CAD.*)\n\s*```", PAGE)
     code = row.partition(",")[0]
     folder = copy(tmp_path)
-    with (folder / "chapter24/rules.csv").open("a", encoding="utf-8") as table:
-        table.write(f"{row}\n")
-    with (folder / "chapter24/breaks.csv").open("a", encoding="utf-8") as table:
-        table.write(f"{broken}\n")
+    add(folder / "chapter24/rules.csv", row)
+    add(folder / "chapter24/breaks.csv", broken)
     plans = prepare(folder)
     passing, failing = faulty(code, Maker(random.Random(code), plans.specs, PARTNER, DAY))
     for sample, expected in ((passing, []), (failing, [code])):
@@ -42,11 +48,15 @@ def test_the_generic_checks_that_it_names_are_there() -> None:
     assert set(re.findall(r"`(\w+)`", named)) <= set(CHECKS)
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md", "README.md"])
+PAGES = [*HOME.glob("*.md"), *HOME.glob("docs/*.md"), *HOME.glob("benchmarks/*.md"), *HOME.glob("eccrd_specs/**/*.md")]
+
+
+@pytest.mark.parametrize("page", [path.relative_to(HOME).as_posix() for path in PAGES if path.name != "CHANGELOG.md"])
 def test_the_files_and_targets_that_it_names_are_there(page: str) -> None:
     text = (HOME / page).read_text("utf-8")
-    paths = re.findall(r"`((?:tests|gateway|core|validators|eccrd_specs|samples/hostile)/[\w./]*)`", text)
-    paths += [path.partition("#")[0] for path in re.findall(r"\]\((?!http)([^)]+)\)", text)]
-    assert [path for path in paths if not (HOME / path).exists()] == []
+    rooms = "tests|gateway|core|edifact|parsers|validators|routing|responses|eccrd_specs|samples|docs|benchmarks"
+    paths = [HOME / named for named in re.findall(rf"`((?:{rooms})/[\w./]*\w)`", text)]
+    paths += [(HOME / page).parent / link.partition("#")[0] for link in re.findall(r"\]\((?!http)([^)]+)\)", text)]
+    assert [str(path) for path in paths if not path.exists()] == []
     targets = re.findall(r"^([\w-]+):", (HOME / "Makefile").read_text("utf-8"), re.M)
     assert [name for name in re.findall(r"`make ([\w-]+)", text) if name not in targets] == []

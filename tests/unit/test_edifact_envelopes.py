@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
+from core.findings import Severity
 from core.partner import Agreement
 from core.register import Facts, Reference, Register
 from core.transmission import Outcome, Received, Verdict
@@ -169,6 +170,13 @@ ROWS = [
         ("UNH", 3, 1),
         UCM.replace("GOVCBR", "XYZABC") + "+14+UNH+3:1",
     ),
+    Row(
+        "D2 type, whatever its segments are",
+        f"{UNB}{UNH.replace('GOVCBR', 'XYZABC')}" + "LIN:1:2+1'UNS+Q+Q'" * 700 + f"UNT+1402+1'{UNZ}",
+        "14",
+        ("UNH", 3, 1),
+        UCM.replace("GOVCBR", "XYZABC") + "+14+UNH+3:1",
+    ),
     Row("D3 no UNT", unb("'UNT+49+1'", "'"), "13", ("UNT", None, None), f"{UCM}+13+UNT"),
     Row(
         "D3 no UNT before another",
@@ -184,6 +192,13 @@ ROWS = [
     Row("D6 reference twice", unb(UNZ, f"{ONE}UNZ+2+REF1'"), "26", ("UNH", 2, None), f"{UCM}+26+UNH+2"),
     Row("D7 transfer 0", unb("CAD+1.00'", "CAD+1.00+0'"), "12", ("UNH", 5, 1), f"{UCM}+12+UNH+5:1"),
     Row("D7 first and last", unb("CAD+1.00'", "CAD+1.00+1:X'"), "12", ("UNH", 5, 2), f"{UCM}+12+UNH+5:2"),
+    Row("D7 first of several", unb("CAD+1.00'", "CAD+1.00+1:C'"), "15", ("UNH", 5, 2), f"{UCM}+15+UNH+5:2"),
+    Row("D7 one in the middle", unb("CAD+1.00'", "CAD+1.00+2'"), "15", ("UNH", 5, 1), f"{UCM}+15+UNH+5:1"),
+    Row("D7 last of several", unb("CAD+1.00'", "CAD+1.00+3:F'"), "15", ("UNH", 5, 1), f"{UCM}+15+UNH+5:1"),
+    Row("D7 a part alone", f"{UNB}{UNH[:-1]}+2:F'CNT+5:2'UNT+3+1'{UNZ}", "15", ("UNH", 5, 1), f"{UCM}+15+UNH+5:1"),
+    Row("D7 in syntax 4", unb("CAD+1.00'", "CAD+1.00+1:C'", WHOLE4), "47", ("UNH", 5, 2), f"{UCM}+47+UNH+5:2"),
+    Row("D7 a part without reference", unb("UNH+1+GOVCBR:D:13A:UN:CAD+1.00'", "UNH++GOVCBR:D:13A:UN:CAD++2:C'"),
+        "13", ("UNH", 2, None), None),
     Row("D  component of UNH", unb("CAD+1.00'", "CAD:X+1.00'"), "16", ("UNH", 3, 6), None),
 ]  # fmt: skip
 OURS = Agreement(ids=("CARMGATEWAY",), days=30)
@@ -236,13 +251,41 @@ def codes(outcome: Outcome) -> list[list[str]]:
         WHOLE4,
         unb("UNT+49", "UNT+00049"),
         unb("UNZ+1", "UNZ+01"),
-        unb(UNH, "UNH+1+GOVCBR:D:13A:UN:CAD+1.00+1:C'"),
+        unb(UNH, "UNH+1+GOVCBR:D:13A:UN:CAD+1.00+1'"),
+        unb(UNH, "UNH+1+GOVCBR:D:13A:UN:CAD+1.00+01:F'"),
         "\ufeff".encode().decode("latin-1") + re.sub(r"(?<!\?)'", "'\r\n", WHOLE),
     ],
-    ids=["plain", "group", "syntax 4", "zeros in UNT", "zeros in UNZ", "first transfer", "BOM and lines"],
+    ids=["plain", "group", "syntax 4", "zeros in UNT", "zeros in UNZ", "only transfer", "last of one", "BOM and lines"],
 )
 def test_what_is_tolerated_has_no_finding(text: str) -> None:
     assert codes(sent(text)) == [[]]
+
+
+@pytest.mark.parametrize("whole", [WHOLE, WHOLE4, GROUPED], ids=["syntax 3", "syntax 4", "group"])
+@pytest.mark.parametrize(
+    ("said", "places"),
+    [("++++0", [10]), ("++++++0", [12]), ("++++0++0", [10, 12])],
+    ids=["0031", "0035", "both"],
+)
+def test_a_0_for_no_in_unb_is_warned_of_and_means_no(whole: str, said: str, places: list[int]) -> None:
+    """60 of 1,277 files from the field have one: each was refused, and one in 0031 taken for asking for a CONTRL."""
+    facts = Facts(replace(PARTNERS["maple"], contrl=False))
+    body = unb("REF1'", f"REF1{said}'", whole).encode("latin-1")
+    outcome = handle(Received("r", "maple", body, NOW), facts, PLANS)
+    (one,) = outcome.judged
+    assert one.verdict is Verdict.ACCEPTED
+    assert [(f.code, f.severity, f.value, f.place.element, f.syntax_error) for f in one.findings] == [
+        ("EDI-0117", Severity.WARN, "0", place, None) for place in places
+    ]
+    assert [each.kind for each in outcome.outgoing] == ["accepted", "request"]
+    assert not one.message.envelope.acknowledge
+    assert not one.message.envelope.test
+
+
+@pytest.mark.parametrize("said", ["++++00", "++++++00", "++++9", "++++++9", "++++0++++X"])
+def test_what_is_no_plain_0_in_unb_is_refused_as_before(said: str) -> None:
+    (found,) = codes(sent(unb("REF1'", f"REF1{said}'")))
+    assert [code for code in found if code != "EDI-0117"] in (["EDI-0508"], ["EDI-0504"], ["EDI-0510"], ["EDI-0503"])
 
 
 def test_one_reference_twice_in_a_transmission_is_a_duplicate() -> None:

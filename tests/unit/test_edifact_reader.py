@@ -166,6 +166,8 @@ def test_places_count_lines_and_columns_of_the_decoded_text() -> None:
         (b"UNA:+.? 'UNB;UNOC:3;S;R'", "EDI-0004"),
         (b"UNB+UNOC:3+S+R", "EDI-0005"),
         (b"UNB+UNOC:3+" + b"A" * 5_000_000, "EDI-0005"),
+        (b"UNB+UNOC:3+S+R+240301:1200+1\r\nUNH+1+GOVCBR:D:13A:UN\r\nFTX+AAA+++D'OR\r\n", "EDI-0005"),
+        (b"UNB+UNOC:3+S+R+240301:1200+1~UNH+1+GOVCBR:D:13A:UN~FTX+AAA+++D'OR~", "EDI-0005"),
         (b"UNB+UNOC:3+S+R+240301:1200+1'" + b"UNH+1'UNT+2+1'" * 100_000, "EDI-0006"),
     ],
 )
@@ -173,6 +175,11 @@ def test_what_cannot_be_read_is_malformed(body: bytes, code: str) -> None:
     with pytest.raises(Malformed) as raised:
         read(body)
     assert raised.value.code == code
+
+
+def test_a_name_that_is_a_tag_ends_no_header() -> None:
+    (envelope,) = read(b"UNA|~.? 'UNB~UNOC|3~UNH~UNG|UNH~240301|1200~1'UNZ~0~1'")[1]
+    assert (envelope.sender, envelope.recipient) == (("UNH",), ("UNG", "UNH"))
 
 
 def test_a_later_interchange_that_cannot_be_read_does_not_harm_the_first() -> None:
@@ -245,3 +252,38 @@ def test_pydifact_reads_the_same(segments: list[list[list[str]]]) -> None:
     (one,), _ = read(f"UNB+UNOC:3+S+R+240301:1200+R1'{text}UNZ+1+R1'".encode())
     theirs = [[[segment.tag], *segment.elements] for segment in Parser().parse(f"UNA:+.? '{text}")]
     assert one.segments[1:-1] == [segment for segment in theirs if segment[0] == ["XXX"]]
+
+
+# ------------------------------------------------------------------------------------------------ needless releases
+
+
+def warned(una: str, text: str, syntax: str = "UNOC:3") -> list[str]:
+    """Return the codes on a description that is written as given, under a UNA that may name other signs."""
+    plus, colon, end = (una[4], una[3], una[8]) if una else ("+", ":", "'")
+    body = interchange(message("GOVCBR", GOVCBR, "1")).decode().replace("UNOB:3", syntax)
+    body = body.replace("240301:1200", "20240301:1200") if syntax.endswith("4") else body
+    body = body.replace("STEEL WIDGETS", "\1").translate(str.maketrans({"+": plus, ":": colon, "'": end}))
+    faults, _ = judge((una + body.replace("\1", text)).encode("latin-1"))
+    return [fault.code for fault in faults[1]]
+
+
+@pytest.mark.parametrize(
+    ("una", "text", "syntax", "codes"),
+    [
+        ("", "A?+B?:C??D?'E", "UNOC:3", []),
+        ("", "A?BC", "UNOC:3", ["EDI-0519"]),
+        ("", "A?*C", "UNOC:3", ["EDI-0519"]),  # it separates nothing before syntax 4
+        ("", "A*C", "UNOC:3", []),
+        ("", "A?*C", "UNOC:4", []),
+        ("UNA;~.! ^", "A!;B!~C!!D!^E", "UNOC:3", []),  # these four were taken for needless
+        ("UNA;~.! ^", "A:B+C'D?E*F", "UNOC:3", []),
+        ("UNA;~.! ^", "A!:B", "UNOC:3", ["EDI-0519"]),  # and these for separators
+        ("UNA;~.! ^", "A!+B", "UNOC:3", ["EDI-0519"]),
+        ("UNA;~.! ^", "A!'B", "UNOC:3", ["EDI-0519"]),
+        ("UNA;~.! ^", "A!?B", "UNOC:3", ["EDI-0519"]),
+        ("UNA:+.?^'", "A?*C?^B", "UNOC:4", ["EDI-0519"]),
+        ("UNA:+.?^'", "A?^B", "UNOC:4", []),
+    ],
+)
+def test_a_release_is_needless_by_the_separators_in_force(una: str, text: str, syntax: str, codes: list[str]) -> None:
+    assert warned(una, text, syntax) == codes

@@ -81,7 +81,7 @@ BROKEN = {
     "a picture that says the day twice": Broken(
         DATES, "CCYYMM\n", "CCYYDDDD\n", 30, "the picture 'CCYYDDDD' is unknown"
     ),
-    "a period of unlike ends": Broken(DATES, "YYMMDD-YYMMDD\n718", "YYMMDD-YYMM\n718", 34, "'YYMMDD-YYMM' is unknown"),
+    "a period of unlike ends": Broken(DATES, "YYMMDD-YYMMDD\n718", "YYMMDD-YYMM\n718", 35, "'YYMMDD-YYMM' is unknown"),
     "a date format twice": Broken(DATES, "610,", "602,", 30, "the date format 602 is given twice"),
     "a total of a strange tag": Broken(TOTALS, "GOVCBR,2,LIN", "GOVCBR,2,CST", 2, "CST is not in GOVCBR"),
     "a total of a strange group": Broken(

@@ -148,11 +148,29 @@ def test_several_lines_are_counted_within_their_invoice() -> None:
         ("an..35", "at most 35 characters", "au plus 35 caractères"),
         ("a2", "exactly 2 letters", "exactement 2 lettres"),
         ("n..5", "a whole number of at most 5 digits", "un entier d'au plus 5 chiffres"),
+        (
+            "n..16,3",
+            "a number of at most 16 digits, at most 3 of them decimals",
+            "un nombre d'au plus 16 chiffres, dont au plus 3 décimales",
+        ),
         ("date", "a calendar date, CCYYMMDD", "une date du calendrier, SSAAMMJJ"),
     ],
 )
 def test_formats_in_words(notation: str, en: str, fr: str) -> None:
     assert in_words(parse_format(notation)) == Bilingual(en, fr)
+
+
+@pytest.mark.parametrize("notation", ["n..16,3", "n..16,2", "n..5,4", "n..2,2", "n..5"])
+def test_a_number_has_as_many_digits_as_its_format_says_wherever_the_mark_stands(notation: str) -> None:
+    """Of n..16,3 only 13 digits were taken where there are no decimals: 10,000,000,000,000 was too long."""
+    form = parse_format(notation)
+    for whole in range(20):
+        for places in range(7):
+            text = "9" * whole + ("." + "9" * places if places else "")
+            good = whole >= 1 and whole + places <= form.max and places <= form.decimals
+            assert (not isinstance(form.read(text), Unreadable)) is good, text
+    for text in ("1.", ".1", "1,5", "-1", "+1", "1e3", " 1", "1.2.3"):
+        assert isinstance(form.read(text), Unreadable), text
 
 
 VALUES = st.one_of(st.text(max_size=8), st.text(max_size=8).map(Unreadable), st.decimals(allow_nan=False), st.dates())

@@ -115,6 +115,7 @@ class KeepsReferences(Register):
         return {**super()._references_after(outcome), **self.references}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [IgnoresRefusals, CountsRefused, ForgetsWithdrawals, KeepsReferences])
 def test_a_register_that_is_wrong_on_purpose_is_caught(mutant: type[Register]) -> None:
     with pytest.raises(AssertionError):
@@ -133,6 +134,7 @@ JOURNALS = {
 _version_row = verdicts.version_row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", JOURNALS)
 def test_a_journal_that_is_wrong_on_purpose_is_caught(mutant: str) -> None:
     with mock.patch.object(*JOURNALS[mutant]), pytest.raises(AssertionError):

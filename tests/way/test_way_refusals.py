@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from core import limits
@@ -83,6 +85,27 @@ def test_a_contrl_keeps_to_the_syntax_that_it_declares(syntax: bytes) -> None:
     again = pipeline.parse(Received("1" * 32, MAPLE.id, answer.body, NOW), PLANS)
     assert [each.faults for each in again.interchanges] == [()]
     assert [each.faults for each in again.messages] == [()]
+
+
+@pytest.mark.parametrize(
+    ("amount", "good"),
+    [
+        ("9999999999999999", True),
+        ("99999999999999.99", True),
+        ("99999999999999999", False),
+        ("99999999999999.999", False),
+    ],
+)
+def test_a_number_of_16_digits_is_read_wherever_its_mark_stands(amount: str, good: bool) -> None:
+    """In either syntax 14 to 16 digits without decimals were refused, though the words said 16 digits at most."""
+    said = amount.encode()
+    edifact = re.sub(rb"MOA\+39:[0-9.]+", b"MOA+39:" + said, GOOD)
+    xml = re.sub(rb"(<InvoiceAmount[^>]*>)[0-9.]+", rb"\g<1>" + said, GOOD_XML)
+    assert (said in edifact, said in xml) == (True, True)
+    for body, partner in ((edifact, MAPLE), (xml, PARTNERS["erable"])):
+        found = [each for one in refused(body, partner).judged for each in one.findings]
+        # The sum of the lines is another matter (CAD-0194): it can be told once the amount is read.
+        assert [each.code for each in found] == (["CAD-0194"] if good else ["CAD-0002"])
 
 
 def test_a_fault_of_the_envelope_hides_none_of_the_syntax() -> None:

@@ -137,7 +137,7 @@ def test_gateway_serve_answers_on_both_servers(
         "GATEWAY_LOG": "json",
     }
     first = read_expectations(SAMPLES / "run.csv")[:6]
-    monkeypatch.setattr(demo, "steps", lambda _: first)
+    monkeypatch.setattr(demo, "read_expectations", lambda _: first)
     command = [sys.executable, "-m", "gateway", "serve", "--workers", "2", "--with-reference-engine"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=HOME, env=environment, stderr=log)
