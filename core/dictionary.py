@@ -57,7 +57,7 @@ def read_elements(
 
 def _check_named(element: Element, elements: Mapping[str, Element]) -> None:
     """Raise SpecError if an element names others that the dictionary has not, or has at another level."""
-    for name in (element.list_day or "").split():
+    for name in element.list_day:
         if name not in elements or elements[name].format.kind != "date":
             raise SpecError(*element.origin, f"list_day names {name}, which is no date element")
         if elements[name].level not in {element.level, "declaration"}:
@@ -97,7 +97,7 @@ def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: M
         title=read_both(row, "name", origin, row["element"]),
         format=form,
         code_list=row["code_list"] or None,
-        list_day=row["list_day"] or None,
+        list_day=tuple(row["list_day"].split()),
         direction=row["direction"],
         xml_path=row["xml_path"] or None,
         edifact_place=row["edifact_place"] or None,

@@ -72,6 +72,8 @@ class Register:
     def next_versions(self, number: str | None, refused: RefusedVersions, *, original: bool = False) -> range:
         """Return the version numbers that the next original or change of a declaration may carry, lowest first."""
         attempts = self.attempts(number)
+        if not attempts:
+            return range(1, 2)
         last = max((each.attempt for each in attempts if each.status != REFUSED), default=0)
         tried = [each.version for each in attempts if each.attempt > last and each.nature is not Nature.WITHDRAWAL]
         history = () if original else self.history(number)

@@ -60,7 +60,8 @@ class Element:
     `level` is declaration, invoice or commodity; `direction` in (the sender's), or out (an answer's). `about_change`
     tells that the element belongs to a change itself, not to what is declared: a difference in it changes nothing.
     `xml_path` and `edifact_place` are None where the element has no place in that syntax; `pointer` is the chain of
-    WCO class ids and the element's own id.
+    WCO class ids and the element's own id. `list_day` names the elements of which the first given is the day on which
+    a code of it must be valid.
     """
 
     name: str
@@ -69,7 +70,7 @@ class Element:
     title: Bilingual
     format: Format
     code_list: str | None
-    list_day: str | None
+    list_day: tuple[str, ...]
     direction: str
     xml_path: str | None
     edifact_place: str | None

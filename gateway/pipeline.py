@@ -45,10 +45,11 @@ def judge(parsed: Parsed, facts: Facts, plans: Plans) -> Outcome:
     judged: list[Judged] = []
     told = 0  # faults of syntax so far: their number is limited for a whole transmission
     for message in parsed.messages:
+        if judged and (before := judged[-1].effect):
+            facts = replace(facts, register=facts.register.with_effect(before))
         findings = validate(message, around.get(message.ordinal, ()), parsed.received, facts, plans.checks, told)
         told += counted(findings)
-        judged.append(one := record(message, findings, parsed.received, facts, plans))
-        facts = replace(facts, register=facts.register.with_effect(one.effect)) if one.effect else facts
+        judged.append(record(message, findings, parsed.received, facts, plans))
     requests = route(parsed.received, judged, facts.partner, plans.routes)
     return respond(parsed, judged, facts, requests, plans.specs.packs, parsed.received.received_at)
 

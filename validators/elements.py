@@ -74,7 +74,7 @@ def check_elements(declaration: Declaration, message_type: MessageType, dictiona
 
 def listed_on(element: Element, level: Level, declaration: Declaration) -> date | None:
     """Return the day on which the element's code must be valid: the first given of its `list_day` elements, or None."""
-    for name in (element.list_day or "").split():
+    for name in element.list_day:
         day = level.day(name) or declaration.day(name)
         if day:
             return day

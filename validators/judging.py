@@ -113,7 +113,7 @@ def _stopped(faults: Iterable[Fault], checks: Checks) -> bool:
 def _syntax(message: Message, own: PackChecks | None, checks: Checks, told: int) -> list[Fault]:
     """Return the faults of a message's syntax, and where it has none, what its dictionary has not."""
     faults = [*_structure(message, own, checks, told), *message.faults]
-    if not any(fault.syntax_error for fault in faults) and not _stopped(faults, checks):
+    if not any(fault.syntax_error or refuses(fault, checks.texts) for fault in faults):
         faults += message.unread()
     return faults
 

@@ -167,7 +167,7 @@ def _reads(
     every = [element.name, *(name for each in names.values() for name in each)]
     every += [term.name for term in terms if term.name != "type"]
     every += [str(parameter)] if isinstance(parameter, ElementName) else []
-    every += (element.list_day or "").split() if found.on_list_day else []
+    every += element.list_day if found.on_list_day else []
     return tuple(dict.fromkeys(every))
 
 

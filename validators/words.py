@@ -43,6 +43,8 @@ def to_findings(faults: Iterable[Fault], message: Message, pack: Pack | None, te
     Only as many as an answer lists are looked up in the sender's bytes, which is slow; the others have their pointer.
     """
     given = list(faults)
+    if not given:
+        return ()
     if len(given) > FINDINGS_LISTED:
         given.sort(key=lambda fault: refuses(fault, texts), reverse=True)
     listed = [to_finding(fault, message, texts) for fault in given[:FINDINGS_LISTED]]

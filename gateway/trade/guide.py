@@ -82,7 +82,7 @@ class Page(NamedTuple):
     levels: Mapping[str, tuple[Shown, ...]]
 
 
-class _SegmentRow(NamedTuple):
+class _SegmentLine(NamedTuple):
     """One segment of the EDIFACT profile, with the elements that it carries: (position with qualifiers, element)."""
 
     group: int
@@ -260,7 +260,7 @@ def _distinct(specs: Specs) -> list[Pack]:
     return list({pack.profile: pack for pack in specs.packs}.values())
 
 
-def _segments(pack: Pack) -> tuple[_SegmentRow, ...]:
+def _segments(pack: Pack) -> tuple[_SegmentLine, ...]:
     """Return the profile's segments in order, each with the elements that it carries."""
     carried: dict[tuple[int, str], list[tuple[str, Element]]] = {}
     for element in pack.elements.values():
@@ -279,7 +279,7 @@ def _segments(pack: Pack) -> tuple[_SegmentRow, ...]:
         key = (row.group, row.tag)
         carries = () if key in seen or row.constant else tuple(carried.get(key, ()))
         seen.add(key)
-        rows.append(_SegmentRow(row.group, depth, row.tag, row.status, row.max, row.constant, carries))
+        rows.append(_SegmentLine(row.group, depth, row.tag, row.status, row.max, row.constant, carries))
     return tuple(rows)
 
 
