@@ -1,4 +1,4 @@
-"""Holds a pack's XML paths against its schema when the pack is loaded: a path that leads nowhere is told at once."""
+"""Compares a pack's XML paths with its schema when the pack is loaded: a path that leads nowhere is told at once."""
 
 from __future__ import annotations
 

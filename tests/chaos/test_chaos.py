@@ -9,15 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-import kombu
 import pytest
 import sqlalchemy
 
@@ -25,7 +23,6 @@ from gateway import service
 from gateway.journal import Journal
 from gateway.journal.tables import inbox
 from gateway.queues import open_broker
-from tests.conftest import _absent
 from tests.support.chaos import Run, embedded, original, traffic
 from tests.support.servers import Postgres, Proxy, Rabbit
 
@@ -36,58 +33,6 @@ servers = [pytest.mark.broker, pytest.mark.chaos]
 
 def size(full: int, reduced: int) -> int:
     return full if FULL else reduced
-
-
-@contextmanager
-def _server(kind: type[Rabbit] | type[Postgres]) -> Iterator[Rabbit | Postgres]:
-    if kind.program is None:
-        _absent(f"{kind.name} is not installed")
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the run lets it clean up
-    with tempfile.TemporaryDirectory(prefix="gateway-") as folder, kind(Path(folder)) as one:
-        yield one
-    signal.signal(signal.SIGTERM, former)
-
-
-@pytest.fixture(scope="module")
-def _rabbit() -> Iterator[Rabbit]:
-    with _server(Rabbit) as one:
-        yield one  # type: ignore[misc]
-
-
-@pytest.fixture
-def rabbit(_rabbit: Rabbit) -> Iterator[Rabbit]:
-    """Give a RabbitMQ of our own, without a queue, whatever the test before did to it."""
-    if _rabbit.process is None or _rabbit.process.poll() is not None:
-        _rabbit.start()
-    yield _rabbit
-    if _rabbit.process is None or _rabbit.process.poll() is not None:
-        _rabbit.start()
-    with kombu.Connection(_rabbit.url()) as connection:
-        for queue in _rabbit.control("list_queues", "--no-table-headers", "name").split():
-            connection.default_channel.queue_delete(queue)
-
-
-@pytest.fixture(scope="module")
-def _postgres() -> Iterator[Postgres]:
-    with _server(Postgres) as one:
-        yield one  # type: ignore[misc]
-
-
-@pytest.fixture
-def postgres(_postgres: Postgres) -> Iterator[Postgres]:
-    """Give a PostgreSQL of our own, empty."""
-    yield _postgres
-    if _postgres.process is None or _postgres.process.poll() is not None:
-        _postgres.start()
-    engine = sqlalchemy.create_engine(_postgres.url(), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
-        )
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    engine.dispose()
 
 
 def check(run: Run, kills: int, patience: float = 600, parked: int = 0) -> None:
@@ -101,7 +46,7 @@ def check(run: Run, kills: int, patience: float = 600, parked: int = 0) -> None:
 
 
 def recovered(seconds: list[float], strikes: int, full: int) -> None:
-    """Hold against its target how long it took to answer again after each strike; a build's machine is not alone."""
+    """Compare with its target how long it took to answer again after each strike; a build's machine is not alone."""
     print(f"{len(seconds)} strikes, answers again after {seconds} s")
     assert len(seconds) == strikes
     assert max(seconds) < size(full, 2 * max(full, 30))

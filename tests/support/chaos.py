@@ -9,49 +9,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache, wraps
+from functools import cache
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import sqlalchemy
 
-from core import limits
 from core.errors import BrokerUnavailable, GatewayError
 from core.transmission import stable_id
-from gateway import journal, pipeline, plans, queues, service, supervisor
-from gateway.journal import Journal, outbox
+from gateway import journal, service, supervisor
+from gateway.journal import Journal
 from gateway.queues import Intake, Letter, open_broker
-from gateway.settings import HOME, Settings
+from gateway.settings import HOME
 from routing.partners import load_partners
+from tests.support.chaos_processes import Plan
 from validators.rules import check_digit_of
 
 SAMPLES = HOME / "samples"
-POINTS = (
-    (queues.Intake, "receive", "fetched"),
-    (journal.Journal, "receive", "recorded"),
-    (queues.Intake, "ack", "acknowledged"),
-    (journal.Journal, "claim", "claimed"),
-    (pipeline, "parse", "parsed"),
-    (pipeline, "judge", "judged"),
-    (journal.Journal, "finish", "finished"),
-    (journal.Journal, "settle", "settled"),
-    (journal.Journal, "due", "found due"),
-    (queues.Broker, "publish", "published"),
-    (journal.Journal, "mark_sent", "marked"),
-)
 
 
 # ------------------------------------------------------------------------------------------------ traffic
@@ -95,140 +79,6 @@ def traffic(count: int, first: int = 0) -> Iterator[Letter]:
             yield letter._replace(id=f"m{n}-again")
         if n % 10 == 8:
             yield letter._replace(id=f"m{n}-corrected", body=correction(n))
-
-
-# ------------------------------------------------------------------------------------------------ the processes
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a gateway is run, and how its processes die: `chance` at each point, `every` seconds from outside.
-
-    `file_bytes` is how large a file may become (0: any size), `failures` after how many a destination is parked,
-    `hang_seconds` how long one message may take; a body with POISON kills its worker, one with ENDLESS never ends.
-    """
-
-    folder: str
-    broker_url: str
-    database_url: str
-    workers: int = 1
-    chance: float = 0.0
-    every: float = 0.0
-    batch: int = 10
-    seed: int = 1
-    file_bytes: int = 0
-    failures: int = 55
-    hang_seconds: float = 30.0
-
-    @property
-    def settings(self) -> Settings:
-        return Settings(self.broker_url, self.database_url, Path(self.folder) / "partners.toml", SPECS, "json")
-
-
-SPECS = HOME / "eccrd_specs"
-
-
-def supervise(plan: Plan) -> None:
-    """Run a gateway until SIGTERM, forking each process that died anew; nothing here is opened before a fork."""
-    from tests.support import way
-
-    way.play()  # what is compiled at first use, the forks need not compile again
-    plans.prepare = lambda _root: way.PLANS
-    service.BATCH, service.LEASE_SECONDS = plan.batch, 10
-    outbox.FAILURES, limits.MESSAGE_SECONDS = plan.failures, plan.hang_seconds
-    pipeline.parse = _poisonous(pipeline.parse)
-    told: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
-    names = ["receive", *(f"work-{n}" for n in range(plan.workers)), "dispatch", "engine"]
-    running: dict[str, int] = {}
-    dead: dict[str, list[int]] = defaultdict(list)
-    dice = random.Random(plan.seed)
-    strike = time.monotonic() + 1
-    births = 0
-    while not told:
-        for name in names:
-            if name not in running:
-                births += 1
-                running[name] = os.fork()
-                if not running[name]:
-                    _live(plan, name, births, dead[name][-5:], os.getppid())
-        if plan.every and time.monotonic() > strike:
-            strike = time.monotonic() + dice.uniform(0, 2 * plan.every)
-            with suppress(ProcessLookupError):
-                os.kill(running[dice.choice(names)], signal.SIGKILL)
-                _note(plan, "anywhere")
-        _collect(running, dead)
-        time.sleep(0.005)
-    for pid in running.values():
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + 20
-    while running and time.monotonic() < deadline:
-        _collect(running, dead)
-        time.sleep(0.01)
-    for pid in running.values():
-        os.kill(pid, signal.SIGKILL)
-
-
-def _collect(running: dict[str, int], dead: dict[str, list[int]]) -> None:
-    while running:
-        pid, _ = os.waitpid(-1, os.WNOHANG)
-        if not pid:
-            return
-        name = next(name for name, one in running.items() if one == pid)
-        dead[name].append(running.pop(name))
-
-
-def _live(plan: Plan, name: str, birth: int, former: list[int], parent: int) -> None:
-    """Be one process of the gateway, mortal at every point."""
-    try:
-        random.seed(f"{plan.seed} {name} {birth}")
-        if plan.file_bytes:
-            import resource
-
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (plan.file_bytes, resource.RLIM_INFINITY))
-        for pid in former:  # one that died before it had come this far did not do it
-            supervisor._disown(plan.settings, SimpleNamespace(name=name, pid=pid))  # type: ignore[arg-type]
-        if plan.chance:
-            for owner, method, point in POINTS:
-                setattr(owner, method, _mortal(getattr(owner, method), point, plan))
-        supervisor.run(name, plan.settings, parent)
-        os._exit(0)
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-        os._exit(1)
-
-
-def _poisonous(parse: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(parse)
-    def wrapper(received: Any, specs: Any) -> Any:
-        if b"POISON" in received.body:
-            os.kill(os.getpid(), signal.SIGKILL)
-        while b"ENDLESS" in received.body:
-            pass
-        return parse(received, specs)
-
-    return wrapper
-
-
-def _mortal(act: Callable[..., Any], point: str, plan: Plan) -> Callable[..., Any]:
-    @wraps(act)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        done = act(*args, **kwargs)
-        if (done is None or done) and random.random() < plan.chance:
-            _note(plan, point)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return done
-
-    return wrapper
-
-
-def _note(plan: Plan, point: str) -> None:
-    handle = os.open(Path(plan.folder) / "kills", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-    os.write(handle, f"{point}\n".encode())
-    os.close(handle)
 
 
 # ------------------------------------------------------------------------------------------------ a run
@@ -309,7 +159,7 @@ class Run:
     def start(self) -> None:
         """Start the gateway's processes."""
         with (self.folder / "gateway.log").open("ab") as log:
-            command = [sys.executable, "-m", "tests.support.chaos", json.dumps(asdict(self.plan))]
+            command = [sys.executable, "-m", "tests.support.chaos_processes", json.dumps(asdict(self.plan))]
             self._process = subprocess.Popen(command, cwd=HOME, stdout=log, stderr=log)
 
     def stop(self) -> None:
@@ -460,7 +310,3 @@ def embedded(folder: Path) -> dict[str, str]:
 def scratch() -> tempfile.TemporaryDirectory[str]:
     """Return a folder that goes when it is done with."""
     return tempfile.TemporaryDirectory(prefix="chaos-")
-
-
-if __name__ == "__main__":
-    supervise(Plan(**json.loads(sys.argv[1])))

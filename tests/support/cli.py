@@ -1,0 +1,29 @@
+"""What the tests of the commands share: the messages that they are given, and how a failed command looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from click.testing import Result
+
+from tests.support.way import SAMPLES
+
+Run = Callable[..., Result]
+ORIGINAL = str(SAMPLES / "originals/v-voluntary.edi")
+CHANGE = str(SAMPLES / "changes/v-correction.edi")
+XML = str(SAMPLES / "originals/published-example.xml")
+FAULTY = {syntax: str(SAMPLES / f"refused/many-faults.{syntax}") for syntax in ("edi", "xml")}
+
+
+def one_line(result: Result) -> str:
+    """Check that a command failed with one line on stderr, and return it."""
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("gateway: ")
+    return line
+
+
+def kind_of(value: Any) -> str:
+    return type(value).__name__
