@@ -64,6 +64,7 @@ def search(browser: webdriver.Chrome, text: str) -> list[WebElement]:
     return browser.find_elements(By.CSS_SELECTOR, "#hits li a")
 
 
+@pytest.mark.slow
 def test_every_page_loads_without_an_error(browser: webdriver.Chrome, site: Path) -> None:
     pages = sorted(site.rglob("*.html"))
     assert len(pages) >= 19
@@ -126,6 +127,7 @@ def test_a_message_shows_its_last_column_on_a_small_desk(browser: webdriver.Chro
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.slow
 def test_tables_fit_the_window_and_the_printed_page(browser: webdriver.Chrome, site: Path) -> None:
     wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     for media, width in (("", 1440), ("", 390), ("print", 965)):  # a desk, a telephone, a landscape sheet of Letter

@@ -29,6 +29,7 @@ def next_commands(said: str) -> str:
     return "\n".join(line for line in said.partition("Next:\n")[2].splitlines() if "serve" not in line)
 
 
+@pytest.mark.slow
 def test_what_it_tells_to_run_next_works_from_any_folder(tmp_path: Path) -> None:
     folder = tmp_path / ODD
     told = init(folder)

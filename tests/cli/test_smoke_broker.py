@@ -134,6 +134,7 @@ def test_the_same_bytes_again_are_no_message_of_their_own(tmp_path: Path) -> Non
     assert (result.passed, result.messages) == (True, 1)
 
 
+@pytest.mark.slow
 def test_a_gateway_without_an_engine_is_told_by_the_answer_that_lacks(tmp_path: Path) -> None:
     plan = scenario(tmp_path, ACCEPTED.replace('"accepted"]', '"accepted", "assessed"]').replace("20", "8"), CHANGED)
     with house(tmp_path) as gateway, at_work(gateway):

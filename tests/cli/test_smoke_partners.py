@@ -170,6 +170,7 @@ def test_several_messages_in_one_interchange_each_count(tmp_path: Path) -> None:
     assert result.messages == 11
 
 
+@pytest.mark.slow
 def test_what_is_not_marked_as_a_test_does_not_count(tmp_path: Path) -> None:
     scenario = kit_of(1)
 

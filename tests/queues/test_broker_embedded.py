@@ -172,6 +172,7 @@ def test_nothing_overtakes_what_another_took_after_it_was_given_back(tmp_path: P
         assert [one.message_id for one in receive(first, 2)] == ["id-1", "id-2"]
 
 
+@pytest.mark.slow
 def test_a_killed_readers_messages_come_back_at_once_and_in_order(tmp_path: Path) -> None:
     """Long before its lease ends, to a reader that waits already; a living one keeps its own."""
     url = f"sqlite:///{tmp_path}/queue.db?lease=600"

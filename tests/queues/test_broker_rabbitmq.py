@@ -143,6 +143,7 @@ def hanging(shared_rabbitmq_url: str, queue: str) -> Iterator[str]:
     _rabbitmqctl("eval", f"ok = sys:resume({process}).")
 
 
+@pytest.mark.slow
 def test_a_queue_that_hangs_holds_up_no_other(
     shared_rabbitmq_url: str, hanging: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +260,7 @@ def distant(shared_rabbitmq_url: str, wire: Wire, monkeypatch: pytest.MonkeyPatc
         yield broker
 
 
+@pytest.mark.slow
 def test_a_late_confirmation_confirms_nothing_else(distant: Broker, broker: Broker, wire: Wire, queue: str) -> None:
     distant.publish([Letter("first", queue, "", b"")])
     wire.down.clear()  # `a` reaches the broker, its confirmation stays on the way
@@ -274,6 +276,7 @@ def test_a_late_confirmation_confirms_nothing_else(distant: Broker, broker: Brok
     assert distant.publish([Letter("b", queue, "", b"")]).confirmed == {"b"}
 
 
+@pytest.mark.slow
 def test_a_stalled_broker_does_not_hold_the_publisher_for_ever(distant: Broker, wire: Wire, queue: str) -> None:
     distant.publish([Letter("first", queue, "", b"")])
     wire.up.clear()
@@ -342,6 +345,7 @@ def test_an_idle_reader_keeps_its_connection(broker: Broker, queue: str, monkeyp
     assert broker.depth(queue) == 0
 
 
+@pytest.mark.slow
 def test_a_reader_notices_a_silent_broker(
     distant: Broker, wire: Wire, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_hostile_input_is_refused(name: str) -> None:
     assert count < 50_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_explaining_changes_no_message_a_third_call_says_the_same(name: str) -> None:
     """Each explanation once counted towards a limit that the transmission kept, so that a later one said less."""

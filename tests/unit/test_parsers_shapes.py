@@ -42,6 +42,7 @@ def test_a_sample_is_read_alike_twice(path: object) -> None:
     alike(path.read_bytes())  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(declarations(), declarations())
 def test_what_was_learned_of_one_does_not_mislead_about_another(

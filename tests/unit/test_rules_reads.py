@@ -130,6 +130,7 @@ def found(specs: Specs, old: str, new: str) -> list[set[str]]:
     return codes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_element_renamed_is_told_at_load_or_judged_as_before(tmp_path: Path, name: str) -> None:
     folder = copy(tmp_path)

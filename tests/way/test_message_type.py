@@ -73,6 +73,7 @@ def places() -> str:
     return row
 
 
+@pytest.mark.slow
 def test_a_new_message_type_takes_the_places_that_the_house_names(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     for room in (*ROOMS, "tests", "validators"):
