@@ -41,6 +41,7 @@ def check(browser: webdriver.Chrome, page: Path, language: str) -> None:  # noqa
     assert browser.title
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "fr"])
 @pytest.mark.parametrize(
     "file", ["many-faults.edi", "many-faults.xml", "syntax.edi", "missing-elements.xml", "noise.bin"]

@@ -43,6 +43,7 @@ def expected(ids: list[str], given: list[Template]) -> set[str]:
     return {id_ for n, id_ in enumerate(ids) if uses(given[n % len(given)].declaration, LIST, CODE)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 3])
 def test_exactly_the_messages_with_the_code_change_their_verdict(
     traffic: tuple[Path, list[str], list[Template]], processes: int

@@ -250,6 +250,7 @@ with open_broker(sys.argv[1]).consume([sys.argv[2]], prefetch=7) as intake:
 """
 
 
+@pytest.mark.slow
 def test_writers_and_readers_at_once(broker_url: str, broker: Broker, queue: str) -> None:
     start = [sys.executable, "-c"]
     writers = [subprocess.Popen([*start, WRITER, broker_url, queue, name]) for name in "ab"]

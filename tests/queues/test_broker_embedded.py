@@ -131,6 +131,7 @@ except BrokerUnavailable:
     assert open_broker(url).depth("in") == confirmed
 
 
+@pytest.mark.slow
 def test_an_idle_reader_sees_a_new_message_and_the_end_of_a_lease(tmp_path: Path) -> None:
     broker = open_broker(f"sqlite:///{tmp_path}/queue.db?lease=1.5")
     broker.declare(["in"])
@@ -142,6 +143,7 @@ def test_an_idle_reader_sees_a_new_message_and_the_end_of_a_lease(tmp_path: Path
         assert receive(holder, 1)[0].redelivered
 
 
+@pytest.mark.slow
 def test_nothing_overtakes_what_a_hanging_reader_holds(tmp_path: Path) -> None:
     """What stands behind it waits for the end of its lease; other queues do not, nor the reader's own next messages."""
     broker = open_broker(f"sqlite:///{tmp_path}/queue.db?lease=1.5")

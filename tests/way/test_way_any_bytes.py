@@ -157,6 +157,7 @@ def fingerprint() -> str:
     return total.hexdigest()
 
 
+@pytest.mark.slow
 def test_the_same_bytes_and_facts_give_the_same_outcome_in_another_process() -> None:
     language = {"LC_ALL": "fr_CA.UTF-8", "LANG": "fr_CA.UTF-8", "TZ": "Asia/Kathmandu"}
     environment = {**os.environ, "PYTHONHASHSEED": "4711", **language}

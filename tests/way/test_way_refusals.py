@@ -77,6 +77,7 @@ def test_a_contrl_with_a_warning_is_heard() -> None:
     assert not outcome.outgoing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", [b"UNOK:5", b"UNOW:X", b"UNOA:3"])
 def test_a_contrl_keeps_to_the_syntax_that_it_declares(syntax: bytes) -> None:
     """UNOK needs version 4, which a version that is not known became 3; UNOA has no small letters."""
