@@ -47,6 +47,17 @@ class Interchange:
     prepared: date | None = None
     locate: Callable[[int, int | None], Place] = field(default=lambda *_: Place(), compare=False)
 
+    @property
+    def headers(self) -> list[MessageHeader]:
+        """The headers of all messages inside, whatever group they are in."""
+        return [header for group in self.groups for header in group.messages]
+
+    @property
+    def only_contrl(self) -> bool:
+        """Whether there is nothing but CONTRL inside."""
+        headers = self.headers
+        return bool(headers) and all(header.is_contrl for header in headers)
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -67,6 +78,11 @@ class MessageHeader:
     identifier: tuple[str, ...]
     ordinal: int
 
+    @property
+    def is_contrl(self) -> bool:
+        """Whether the message is itself a CONTRL, of whatever version."""
+        return self.identifier[:1] == ("CONTRL",)
+
 
 def messages_inside(
     interchanges: Sequence[Interchange], ordinals: Sequence[int]
@@ -75,7 +91,7 @@ def messages_inside(
 
     `ordinals` are those of all messages of the transmission.
     """
-    inside = [(each, [header.ordinal for group in each.groups for header in group.messages]) for each in interchanges]
+    inside = [(each, [header.ordinal for header in each.headers]) for each in interchanges]
     held = {ordinal for _, given in inside for ordinal in given}
     others = (ordinal for ordinal in ordinals if ordinal not in held)
     return [(each, given or [next(others)]) for each, given in inside]

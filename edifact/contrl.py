@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.envelope import Group, Interchange, MessageHeader
+from core.envelope import Group, Interchange
 from core.findings import Fault, Finding
 from edifact.syntax import ENCODINGS, charset_known, serialised
 
@@ -39,8 +39,7 @@ def contrl(
         return None
     if unfit(interchange.faults, "UNB", 3, 4, 6):
         return None
-    headers = [header for group in interchange.groups for header in group.messages]
-    if headers and all(_is_contrl(header) for header in headers):
+    if interchange.only_contrl:
         return None
     known = charset_known(interchange.syntax_id, interchange.syntax_version)
     charset, declared = (interchange.syntax_id if known else "UNOC"), interchange.syntax_version
@@ -108,7 +107,7 @@ def _below(interchange: Interchange, faults: Mapping[int, Sequence[Wrong]], vers
 def _messages(group: Group, faults: Mapping[int, Sequence[Wrong]], version: str) -> Iterator[Written | None]:
     for header in group.messages:
         found = [fault for fault in faults.get(header.ordinal, ()) if fault.syntax_error]
-        if not found or _is_contrl(header):
+        if not found or header.is_contrl:
             continue
         if version == "3" and unfit(found, "UNH", 2, 3):
             yield None
@@ -180,10 +179,6 @@ def _code(error: Wrong, version: str) -> str:
 
 def _first(components: tuple[str, ...]) -> str:
     return components[0] if components else ""
-
-
-def _is_contrl(header: MessageHeader) -> bool:
-    return _first(header.identifier) == "CONTRL"
 
 
 # ------------------------------------------------------------------------------------------------ reading one

@@ -177,7 +177,7 @@ def _parse_edifact(received: Received, reading: Reading) -> Parsed:
         else:
             interchanges.append(check_interchange(found, reading.matchers))
     for interchange in interchanges:
-        if not any(group.messages for group in interchange.groups):
+        if not interchange.headers:
             said = Envelope(next(iter(interchange.sender), None), None, interchange.reference, test=interchange.test)
             messages.append(nothing(Syntax.EDIFACT, said, (), received.body, len(messages) + 1))
     return Parsed(received, Syntax.EDIFACT, tuple(messages), tuple(interchanges))

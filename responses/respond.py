@@ -63,11 +63,7 @@ def _outgoing(
         return
     # A CONTRL is never answered, not even a bad one: two machines could go on like that for ever.
     answered = {
-        header.ordinal
-        for interchange in parsed.interchanges
-        for group in interchange.groups
-        for header in group.messages
-        if header.identifier[:1] == ("CONTRL",)
+        header.ordinal for interchange in parsed.interchanges for header in interchange.headers if header.is_contrl
     }
     for item, ordinals in () if facts.unproven else _contrls(parsed, judged, partner, now):
         yield item
@@ -163,6 +159,6 @@ def _awaited(content_type: str, partner: Partner) -> bool:
 def _interchange_of(parsed: Parsed, ordinal: int) -> Interchange | None:
     """Return the interchange that a message came in, None for XML."""
     for interchange in parsed.interchanges:
-        if any(header.ordinal == ordinal for group in interchange.groups for header in group.messages):
+        if any(header.ordinal == ordinal for header in interchange.headers):
             return interchange
     return None

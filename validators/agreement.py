@@ -27,19 +27,13 @@ def agreed(parsed: Parsed, facts: Facts) -> Parsed:
     interchanges = []
     for interchange in parsed.interchanges:
         duplicate, reference = False, interchange.reference
-        if reference and not _only_contrl(interchange):
+        if reference and not interchange.only_contrl:
             taken = facts.register.taken(received.partner, reference, received.digest)
             duplicate = taken or reference in seen
             seen.add(reference)
         found = tuple(_check(interchange, partner, received.day, duplicate=duplicate))
         interchanges.append(replace(interchange, faults=(*interchange.faults, *found)) if found else interchange)
     return replace(parsed, interchanges=tuple(interchanges))
-
-
-def _only_contrl(interchange: Interchange) -> bool:
-    """Tell whether there is nothing but CONTRL in an interchange."""
-    headers = [header for group in interchange.groups for header in group.messages]
-    return bool(headers) and all(header.identifier[:1] == ("CONTRL",) for header in headers)
 
 
 def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate: bool) -> Iterator[Fault]:
