@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +20,7 @@ from rich.text import Text
 
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.cli.check import SUFFIXES
-from gateway.desk.trial import Expected, read_expectations
+from gateway.desk.trial import Expected, differences, read_expectations
 from gateway.journal import Journal
 from gateway.queues import Broker, Delivery, Letter, open_broker
 from gateway.settings import SAMPLES, Settings, from_environment
@@ -43,13 +42,8 @@ class Seen:
 
 
 def meets(step: Expected, seen: Seen) -> bool:
-    """Tell whether what came back is what the step expects; findings and answers as multisets."""
-    return (
-        step.verdict == seen.verdict
-        and Counter(step.findings) == Counter(seen.findings)
-        and Counter(step.answers or ()) == Counter(seen.answers)
-        and step.total in (None, seen.total)
-    )
+    """Tell whether what came back is what the step expects."""
+    return not differences(step, seen.verdict, seen.findings, seen.answers, seen.total)
 
 
 def play(

@@ -27,7 +27,7 @@ def samples(paths: tuple[Path, ...], settings: Settings, form: str, lang: str) -
     shown: list[dict[str, Any]] = []
     for path in paths:
         for expected, came in play(read_expectations(path), plans, partners, datetime.now(UTC)):
-            found = differences(expected, came)
+            found = differences(expected, came.verdict, came.findings, came.kinds, came.total)
             shown.append(
                 {
                     "file": str(expected.file),

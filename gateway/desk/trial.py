@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -149,19 +149,18 @@ def _expected(path: Path, origin: Origin, row: Row) -> Expected:
     return Expected(path.parent / row["file"], row["file"], row["partner"], row["verdict"], findings, answers, total)
 
 
-def differences(expected: Expected, came: Came) -> list[tuple[str, str, str]]:
-    """Return what is not as expected: (what, expected, came); findings and answers in any order."""
+def differences(
+    expected: Expected, verdict: str, findings: Sequence[str], answers: Sequence[str], total: Decimal | None
+) -> list[tuple[str, str, str]]:
+    """Return what is not as expected: (what, expected, came); findings and kinds of answers in any order."""
     found = []
-    if expected.verdict != came.verdict:
-        found.append(("verdict", expected.verdict, came.verdict))
-    for what, wanted, given in (
-        ("findings", expected.findings, came.findings),
-        ("answers", expected.answers, came.kinds),
-    ):
+    if expected.verdict != verdict:
+        found.append(("verdict", expected.verdict, verdict))
+    for what, wanted, given in (("findings", expected.findings, findings), ("answers", expected.answers, answers)):
         if wanted is not None and Counter(wanted) != Counter(given):
             found.append((what, " ".join(sorted(wanted)) or "none", " ".join(sorted(given)) or "none"))
-    if expected.total is not None and expected.total != came.total:
-        found.append(("total", f"{expected.total}", "none" if came.total is None else f"{came.total}"))
+    if expected.total is not None and expected.total != total:
+        found.append(("total", f"{expected.total}", "none" if total is None else f"{total}"))
     return found
 
 
