@@ -12,7 +12,8 @@ import pytest
 
 from gateway.cli.main import main
 from gateway.settings import Settings
-from tests.support.cli import CHANGE, FAULTY, ORIGINAL, XML, Run, kind_of, one_line
+from tests.support.cli import CHANGE, FAULTY, ORIGINAL, XML, kind_of, one_line
+from tests.support.desk import Run
 from tests.support.way import HOME, SAMPLES
 
 # ------------------------------------------------------------------------------------------------ help

@@ -8,10 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,8 @@ import pytest
 from core.errors import GatewayError
 from gateway.cli import demo
 from gateway.journal import Journal
-from tests.support.cli import FAULTY, ORIGINAL, XML, Run, one_line
+from tests.support.cli import FAULTY, ORIGINAL, XML, one_line
+from tests.support.desk import Run
 from tests.support.house import House, as_user, house, settings_in
 from tests.support.way import HOME, SAMPLES
 
@@ -121,25 +119,6 @@ def test_send_without_waiting_only_sends(run: Run, gateway: House) -> None:
     assert len(gateway.answers("maple")) == 4
 
 
-@contextmanager
-def working(gateway: House) -> Iterator[None]:
-    """Let the gateway work meanwhile."""
-    done = threading.Event()
-
-    def work() -> None:
-        while not done.is_set():
-            gateway.settle_down()
-            time.sleep(0.01)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
 @pytest.mark.parametrize(
     ("file", "partner", "code", "last"),
     [
@@ -152,7 +131,7 @@ def working(gateway: House) -> Iterator[None]:
 def test_send_and_wait_prints_the_answers(
     run: Run, gateway: House, file: str, partner: str, code: int, last: str
 ) -> None:
-    with working(gateway):
+    with gateway.at_work():
         result = run("send", file, "--as", partner, "--wait", "--seconds", "20")
     assert result.exit_code == code, result.output
     kinds = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("--- ")]
@@ -162,7 +141,7 @@ def test_send_and_wait_prints_the_answers(
 
 def test_send_and_wait_knows_the_refusal_of_an_unproven_sender_as_its_own(run: Run, gateway: House) -> None:
     as_user(gateway, "erable")
-    with working(gateway):
+    with gateway.at_work():
         result = run("send", ORIGINAL, "--as", "maple", "--wait", "--seconds", "20")
     assert result.exit_code == 1
     assert "GTW-0013" in result.stdout
@@ -170,7 +149,7 @@ def test_send_and_wait_knows_the_refusal_of_an_unproven_sender_as_its_own(run: R
 
 
 def test_send_and_wait_names_the_message_as_show_knows_it(run: Run, gateway: House) -> None:
-    with working(gateway):
+    with gateway.at_work():
         sent = run("send", ORIGINAL, "--as", "maple", "--wait", "--seconds", "20")
     (command,) = [line.partition(": gateway ")[2] for line in sent.stdout.splitlines() if ": gateway show" in line]
     assert "12345000000023" in run(*command.split()).stdout

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from core.calendar import eastern
-from tests.support.cli import FAULTY, ORIGINAL, Run, one_line
+from tests.support.cli import FAULTY, ORIGINAL, one_line
+from tests.support.desk import Run
 from tests.support.house import House, settings_in
 from tests.support.way import HOME
 

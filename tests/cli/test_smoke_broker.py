@@ -6,8 +6,6 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +25,7 @@ from gateway.trade.smoke import Result, process
 from gateway.trade.smoke_broker import play
 from gateway.trade.smoke_sender import Sender
 from routing.routes import for_tests, load_routes
-from tests.support.house import House, house, settings_in
+from tests.support.house import house, settings_in
 from tests.support.smoke_partners import MESSAGES, SCENARIO, blank_result
 from tests.support.way import PARTNERS, PLANS, RATES, SAMPLES, SPECS
 
@@ -49,25 +47,6 @@ REFUSED = (
     'id = "c"\nsend = "declaration"\ncad_type = "AB"\nwithin = 20\nwrong = { tariff_treatment = "30" }\n'
     'expect = ["receipt", "refused"]\ncodes = ["CAD-0150"]'
 )
-
-
-@contextmanager
-def at_work(gateway: House) -> Iterator[None]:
-    """Let the gateway's steps run beside the test, without an engine."""
-    over = threading.Event()
-
-    def work() -> None:
-        while not over.is_set():
-            if not (gateway.receive() + gateway.work() + gateway.dispatch()):
-                over.wait(0.02)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(30)
 
 
 def played(url: str, plan: Scenario) -> Result:
@@ -129,7 +108,7 @@ def test_a_gateway_that_is_not_there_is_told_after_one_step(tmp_path: Path) -> N
 
 def test_the_same_bytes_again_are_no_message_of_their_own(tmp_path: Path) -> None:
     again = 'id = "b"\nsend = "again"\nof = "a"\nexpect = ["receipt", "accepted"]'
-    with house(tmp_path) as gateway, at_work(gateway):
+    with house(tmp_path) as gateway, gateway.at_work(engine=False):
         result = played(f"sqlite:///{tmp_path}/queue.db", scenario(tmp_path, ACCEPTED, again))
     assert (result.passed, result.messages) == (True, 1)
 
@@ -137,7 +116,7 @@ def test_the_same_bytes_again_are_no_message_of_their_own(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_gateway_without_an_engine_is_told_by_the_answer_that_lacks(tmp_path: Path) -> None:
     plan = scenario(tmp_path, ACCEPTED.replace('"accepted"]', '"accepted", "assessed"]').replace("20", "8"), CHANGED)
-    with house(tmp_path) as gateway, at_work(gateway):
+    with house(tmp_path) as gateway, gateway.at_work(engine=False):
         first, second = played(f"sqlite:///{tmp_path}/queue.db", plan).lines()
     assert first.sentence
     assert first.sentence.en == "Did not come within 8 s: assessed."
@@ -149,7 +128,7 @@ def test_a_gateway_without_an_engine_is_told_by_the_answer_that_lacks(tmp_path: 
 def test_a_wrong_verdict_is_told_with_its_findings(tmp_path: Path) -> None:
     wrong = REFUSED.replace('"refused"', '"accepted"').replace('codes = ["CAD-0150"]', "")
     other = REFUSED.replace("CAD-0150", "CAD-0999").replace('"c"', '"d"')
-    with house(tmp_path) as gateway, at_work(gateway):
+    with house(tmp_path) as gateway, gateway.at_work(engine=False):
         first, second = played(f"sqlite:///{tmp_path}/queue.db", scenario(tmp_path, wrong, other)).lines()
     assert first.sentence
     assert first.sentence.en.startswith("Unexpected answer: refused. CAD-0150")
@@ -214,7 +193,7 @@ def test_what_an_earlier_run_left_is_cleared_away(tmp_path: Path) -> None:
         gateway.broker.publish([sent.letter])
         gateway.settle_down()
         assert gateway.broker.depth("out.maple") == 4
-        with at_work(gateway):
+        with gateway.at_work(engine=False):
             result = played(f"sqlite:///{tmp_path}/queue.db", scenario(tmp_path, ACCEPTED))
     assert result.passed
 
@@ -242,7 +221,7 @@ def test_answers_of_somebody_elses_that_come_meanwhile_are_given_back(
             return came
 
         monkeypatch.setattr(gateway, "receive", and_somebody_else)
-        with at_work(gateway):
+        with gateway.at_work(engine=False):
             result = played(f"sqlite:///{tmp_path}/queue.db", scenario(tmp_path, ACCEPTED, CHANGED))
         assert result.passed
         while gateway.receive() + gateway.work() + gateway.dispatch():
@@ -268,7 +247,7 @@ def test_a_file_of_ones_own_is_sent_with_fresh_number_and_reference(tmp_path: Pa
     (tmp_path / "noise.bin").write_bytes(b"neither the one nor the other")
     mine = 'id = "{}"\nsend = "file"\nfile = "mine.edi"\nexpect = ["receipt", "accepted"]'
     noise = 'id = "n"\nsend = "file"\nfile = "noise.bin"\nexpect = ["receipt", "refused"]\ncodes = ["GTW-0001"]'
-    with house(tmp_path) as gateway, at_work(gateway):
+    with house(tmp_path) as gateway, gateway.at_work(engine=False):
         plan = scenario(tmp_path, mine.format(1), mine.format(2), noise)
         result = played(f"sqlite:///{tmp_path}/queue.db", plan)
     assert result.passed, [line.sentence for line in result.lines()]

@@ -10,15 +10,14 @@ import subprocess
 import sys
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import kombu
 import pytest
 
 from core import limits
 from core.errors import GatewayError
-from gateway.queues import DELIVERY_LIMIT, Broker, Letter, open_broker
+from gateway.queues import DELIVERY_LIMIT, Broker, Letter
 from tests.support.queues import READER, letters, receive
 
 
@@ -27,22 +26,6 @@ def broker_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'queue.db'}"
     return str(request.getfixturevalue("shared_rabbitmq_url"))
-
-
-@pytest.fixture
-def broker(broker_url: str) -> Iterator[Broker]:
-    with open_broker(broker_url) as broker:
-        yield broker
-
-
-@pytest.fixture
-def queue(broker: Broker, broker_url: str) -> Iterator[str]:
-    name = f"in.{uuid.uuid4().hex}"
-    broker.declare([name])
-    yield name
-    if broker_url.startswith("amqp"):
-        with kombu.Connection(broker_url) as connection:
-            connection.channel().queue_delete(name)
 
 
 def test_what_is_published_arrives_in_order_with_all_it_carries(broker: Broker, queue: str) -> None:

@@ -27,18 +27,8 @@ pytestmark = pytest.mark.broker
 
 
 @pytest.fixture
-def broker(shared_rabbitmq_url: str) -> Iterator[Broker]:
-    with open_broker(shared_rabbitmq_url) as broker:
-        yield broker
-
-
-@pytest.fixture
-def queue(broker: Broker, shared_rabbitmq_url: str) -> Iterator[str]:
-    name = f"in.{uuid.uuid4().hex}"
-    broker.declare([name])
-    yield name
-    with kombu.Connection(shared_rabbitmq_url) as connection:
-        connection.channel().queue_delete(name)
+def broker_url(shared_rabbitmq_url: str) -> str:
+    return shared_rabbitmq_url
 
 
 def send_raw(url: str, queue: str, body: bytes, exchange: str = "", **properties: object) -> None:

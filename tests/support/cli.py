@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from click.testing import Result
 
 from tests.support.way import SAMPLES
 
-Run = Callable[..., Result]
 ORIGINAL = str(SAMPLES / "originals/v-voluntary.edi")
 CHANGE = str(SAMPLES / "changes/v-correction.edi")
 XML = str(SAMPLES / "originals/published-example.xml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -75,6 +76,24 @@ class House:
         """Run every step until none has anything to do."""
         while self.receive() + self.work() + self.dispatch() + self.engine():
             pass
+
+    @contextmanager
+    def at_work(self, *, engine: bool = True) -> Iterator[None]:
+        """Let the steps run beside the test, with the reference engine or without one."""
+        over = threading.Event()
+
+        def run() -> None:
+            while not over.is_set():
+                if not (self.receive() + self.work() + self.dispatch() + (self.engine() if engine else 0)):
+                    over.wait(0.01)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(30)
 
     def taken(self, queue: str) -> list[Delivery]:
         """Take everything out of a queue."""
