@@ -13,12 +13,7 @@ from core.findings import Address, Fault, Place
 from core.specs import Pack
 from edifact.directory import Occurrence, Structure
 from edifact.text import MessageText
-from parsers.edifact_plan import (
-    Binding,
-    edifact_plan,
-    function_code_place,
-    way_to,
-)
+from parsers.edifact_plan import Binding, edifact_plan, function_code_place, way_to
 from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers
 from parsers.shapes import SHAPES, Note, Shapes, of_notes, steps
 
@@ -52,7 +47,7 @@ class EdifactWalk:
         self.unread: list[int] = []  # the segments that the dictionary has not
 
     def through(self, here: Occurrence, binding: Binding, level: int) -> EdifactWalk:
-        """EdifactWalk through a segment group and those below it."""
+        """Walk through a segment group and those below it."""
         for index in here.segments:
             tag = self.segments[index][0][0]
             known = tag in binding.known

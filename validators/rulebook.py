@@ -34,7 +34,7 @@ from validators.checks import CHECKS, Bound, Check, Context, Term
 from validators.elements import LEVELS, details_of, known_type, usage_of
 from validators.parameters import ElementName, Setting, pairs
 
-__all__ = ["SUBJECTS", "Rulebook", "apply_rules", "check_rule", "check_rules"]
+__all__ = ["SUBJECTS", "Rulebook", "apply_rules"]
 
 SUBJECTS = (rules, rules_goods, rules_versions, rules_reasons)  # that all checks are registered
 
@@ -190,17 +190,6 @@ def _bound(rule: Rule, pack: Pack, specs: Specs) -> Bound:
         return bind(rule, pack, specs)
     except ValueError as error:
         raise SpecError(*rule.origin, f"rule {rule.id}: {error}") from error
-
-
-def check_rule(rule: Rule, pack: Pack, specs: Specs) -> None:
-    """Raise SpecError if the row cannot be run: unknown check, element, condition, parameter or list of codes."""
-    _bound(rule, pack, specs)
-
-
-def check_rules(pack: Pack, specs: Specs) -> None:
-    """Raise SpecError for the first rule of the pack that cannot be run."""
-    for rule in pack.rules:
-        check_rule(rule, pack, specs)
 
 
 def reads_of(rule: Rule, pack: Pack, specs: Specs) -> tuple[Element, ...]:

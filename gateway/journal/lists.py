@@ -192,7 +192,7 @@ def refuse_parked(
         return False
     detail: dict[str, object] = {"operator": storable(operator), "why": storable(why)}
     if outcome:
-        messages = [message_row(row, judged, outcome.syntax, specs, now) for judged in outcome.judged]
+        messages = [message_row(row, judged, specs, now) for judged in outcome.judged]
         insert_rows(connection, message, messages)
         items = [item for item in outcome.outgoing if item.kind != "request"]
         send(connection, [outgoing_row(item, row.sequence, now, item.ordinal) for item in items])

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from core import limits
 from core.declaration import Nature, VersionFact
-from core.transmission import Judged, Outcome, Outgoing, Syntax, digest_of, stable_id
+from core.transmission import Judged, Outcome, Outgoing, digest_of, stable_id
 from gateway.journal.codec import decode_declaration, encode_declaration, encode_envelope, encode_findings
 from gateway.journal.values import Claimed, Recorded, Unproven
 
@@ -91,7 +91,7 @@ def fact_of(row: AnyRow) -> VersionFact:
     )
 
 
-def message_row(row: Claimed | Recorded, judged: Judged, syntax: Syntax, specs: str, now: datetime) -> dict[str, Any]:
+def message_row(row: Claimed | Recorded, judged: Judged, specs: str, now: datetime) -> dict[str, Any]:
     """Return the row of one judged message."""
     subject = judged.message
     declaration, envelope = subject.declaration, subject.envelope
@@ -100,7 +100,7 @@ def message_row(row: Claimed | Recorded, judged: Judged, syntax: Syntax, specs: 
     return {
         "inbox": row.sequence,
         "ordinal": subject.ordinal,
-        "syntax": (subject.syntax or syntax).value,
+        "syntax": subject.syntax.value,
         "type": subject.type.value,
         "sender": storable(envelope.sender) if envelope.sender else None,
         "reference": storable(envelope.reference) if envelope.reference else None,

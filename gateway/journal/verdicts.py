@@ -145,7 +145,7 @@ def finish(connection: Connection, done: Sequence[tuple[Claimed, Outcome]], *, s
     messages, outgoing = [], []
     events: list[tuple[datetime, str, int | None, object]] = []
     for row, outcome in kept:
-        messages += [message_row(row, judged, outcome.syntax, specs, now) for judged in outcome.judged]
+        messages += [message_row(row, judged, specs, now) for judged in outcome.judged]
         outgoing += [outgoing_row(item, row.sequence, now, item.ordinal) for item in outcome.outgoing]
         events.append((now, "judged", row.sequence, judged_detail(outcome, specs)))
     insert_rows(connection, message, messages)

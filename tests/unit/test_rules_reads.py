@@ -31,7 +31,7 @@ from gateway.trade.samples import DRAWS, Sample
 from tests.support.packs import DAY, PARTNER, ROOT, copy, edit, original, rewrite, sent, set_field
 from validators.checks import CHECKS, Role
 from validators.elements import Dictionary, check_elements
-from validators.rulebook import SUBJECTS, Rulebook, apply_rules, check_rules
+from validators.rulebook import SUBJECTS, Rulebook, apply_rules
 
 PLANS = prepare(ROOT)
 SPECS = PLANS.specs
@@ -139,7 +139,7 @@ def test_an_element_renamed_is_told_at_load_or_judged_as_before(tmp_path: Path, 
     try:
         specs = load(folder)
         for pack in specs.packs:
-            check_rules(pack, specs)
+            Rulebook(pack, specs)
     except SpecError as error:
         told = str(error)
     if told:

@@ -32,7 +32,7 @@ from tests.support.builders import (
     withdraw_request,
 )
 from validators.elements import Dictionary, check_elements
-from validators.rulebook import check_rule, check_rules
+from validators.rulebook import Rulebook
 
 D, C, W = MessageType.DECLARATION, MessageType.CORRECTION, MessageType.WITHDRAW
 TYPES = ("AB", "C", "F", "TT", "V", "10", "13", "20", "21", "22", "30")
@@ -219,8 +219,8 @@ def test_dates_at_the_ends_of_the_calendar_do_not_break_a_rule() -> None:
 
 
 def test_the_tables_of_both_chapters_can_be_run() -> None:
-    check_rules(DECLARATION, SPECS)
-    check_rules(CORRECTION, SPECS)
+    Rulebook(DECLARATION, SPECS)
+    Rulebook(CORRECTION, SPECS)
     assert len(CORRECTION.rules) >= 60
 
 
@@ -278,7 +278,7 @@ def row(check: str, element: str = "importer_bn", when: str = "", parameter: str
 )
 def test_a_row_that_cannot_be_run_is_refused_with_file_row_and_reason(rule: Rule, reason: str) -> None:
     with pytest.raises(SpecError) as caught:
-        check_rule(rule, CORRECTION, SPECS)
+        Rulebook(replace(CORRECTION, rules=(rule,)), SPECS)
     assert (caught.value.file, caught.value.row) == ("rules.csv", 7)
     assert reason in str(caught.value)
 
