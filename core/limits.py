@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # A transmission's size. Customs administrations take 10 to 20 MB; checked by the broker and again on the body.
 TRANSMISSION_BYTES = 10_000_000
 
@@ -51,3 +53,14 @@ FAULTS = 1_000
 
 # Faults in all messages of one transmission; after these, each further message is told its first fault only.
 FAULTS_ALL = 20_000
+
+
+def in_one_go(sizes: Iterable[int], most: int = BATCH_BYTES) -> int:
+    """Return how many messages of these sizes (bytes), from the first on, may be handled together: one at least."""
+    count = total = 0
+    for size in sizes:
+        total += size
+        if count and total > most:
+            break
+        count += 1
+    return count

@@ -14,7 +14,7 @@ from gateway.journal.codec import dump
 from gateway.journal.database import RECEIVING, among, insert_rows, lock
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
-from gateway.journal.rows import AnyRow, claimed_of, in_one_go, key_of, outgoing_row, sent_detail, storable
+from gateway.journal.rows import AnyRow, claimed_of, key_of, outgoing_row, sent_detail, storable
 from gateway.journal.tables import inbox
 from gateway.journal.values import Arrival, Claimed, Claims
 
@@ -165,8 +165,8 @@ def lease(
     connection: Connection, chosen: list[int], worker: str, most: int, lease_seconds: float, now: datetime
 ) -> Claims:
     """Lease up to `most` of the chosen rows that nobody else took meanwhile, as many as may be handled in one go."""
-    free = connection.execute(STILL_FREE, {"chosen": chosen, "now": now, "most": most})
-    mine = in_one_go((row[0], row[1]) for row in free)
+    free = connection.execute(STILL_FREE, {"chosen": chosen, "now": now, "most": most}).all()
+    mine = [row[0] for row in free[: limits.in_one_go(row[1] for row in free)]]
     if not mine:
         return Claims()
     until = now + timedelta(seconds=lease_seconds)

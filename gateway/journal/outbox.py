@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core import limits
 from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
-from gateway.journal.rows import in_one_go, storable
+from gateway.journal.rows import storable
 from gateway.journal.tables import destination, inbox, outbox
 from gateway.journal.values import Due
 
@@ -96,8 +96,9 @@ def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
         share = -(-(limit - len(chosen)) // (len(waiting) - done))  # rounded up
         if not share:
             break
-        rows = connection.execute(NEXT, {"name": name, "share": share})
-        chosen += in_one_go(((row[0], row[1]) for row in rows), limits.BATCH_BYTES // len(waiting))
+        rows = connection.execute(NEXT, {"name": name, "share": share}).all()
+        together = limits.in_one_go((row[1] for row in rows), limits.BATCH_BYTES // len(waiting))
+        chosen += [row[0] for row in rows[:together]]
     if not chosen:
         return []
     items = {row.position: Due(*row[:-1]) for row in connection.execute(DUE, {"chosen": chosen})}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
-from core import limits
 from core.declaration import Nature, VersionFact
 from core.transmission import Judged, Outcome, Outgoing, digest_of, stable_id
 from gateway.journal.codec import decode_declaration, encode_declaration, encode_envelope, encode_findings
@@ -37,18 +35,6 @@ def key_of(value: str) -> str:
     if len(clean) <= KEY_CHARACTERS:
         return clean
     return f"{clean[: KEY_CHARACTERS - 65]}#{digest_of(clean.encode())}"
-
-
-def in_one_go(sizes: Iterable[tuple[int, int]], most: int = limits.BATCH_BYTES) -> list[int]:
-    """Return, of rows with their sizes in bytes, the first ones that may be handled together; always at least one."""
-    chosen: list[int] = []
-    total = 0
-    for row, size in sizes:
-        total += size
-        if chosen and total > most:
-            break
-        chosen.append(row)
-    return chosen
 
 
 def claimed_of(row: AnyRow) -> Claimed:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self
@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol, Self
 from kombu.connection import Connection
 
 from core.errors import BrokerUnavailable, GatewayError
-from core.limits import BATCH_BYTES
+from core.limits import in_one_go
 from gateway.queues import patches
 from gateway.queues.values import HEADERS, Delivery, Letter, Published, mask, uid_of, usable_text
 
@@ -324,7 +324,10 @@ class Intake(ABC):
             raise
 
     def receive(self, timeout: float) -> list[Delivery]:
-        """Wait at most `timeout` seconds for a message; return it and those that came with it, at most `prefetch`."""
+        """Wait at most `timeout` seconds for a message; return it and those that came with it.
+
+        They are at most `prefetch`, and as many as may be handled in one go.
+        """
         end = time.monotonic() + timeout
         with self._usable():
             while not self._arrived:
@@ -335,19 +338,9 @@ class Intake(ABC):
                     break
             while self._more():
                 pass
-        return [self._arrived.popleft() for _ in range(self._in_one_go())]
-
-    def _in_one_go(self) -> int:
-        """Return how many that came may be handled together: `prefetch` and BATCH_BYTES at most, or one that is larger.
-
-        While the library waits for an answer of the broker's, any number may come.
-        """
-        size = 0
-        for count, one in enumerate(self._arrived):
-            size += len(one.body)
-            if count == self._prefetch or (count and size > BATCH_BYTES):
-                return count
-        return len(self._arrived)
+        # While the library waits for an answer of the broker's, any number may come.
+        together = in_one_go(len(one.body) for one in islice(self._arrived, self._prefetch))
+        return [self._arrived.popleft() for _ in range(together)]
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Tell the broker, in one go, that these messages are safe here; what it did not hear of comes again."""
