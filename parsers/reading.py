@@ -79,8 +79,10 @@ def parse(syntax: Syntax, received: Received, reading: Reading) -> Parsed:
         details = {"reason": error.reason, "reason_fr": error.reason_fr}
         fault = Fault(error.code, place=error.place, value=error.value, details=details)
         if error.code in UNKNOWN_BEGINNING[syntax] and (look := lookalikes.named(received.body)):
-            fault = look if syntax is not Syntax.XML or look.code == lookalikes.HTML else fault
-            syntax = Syntax.UNKNOWN if fault.code == lookalikes.HTML else syntax
+            if look.code == lookalikes.HTML:
+                syntax = Syntax.UNKNOWN
+            if syntax is not Syntax.XML:
+                fault = look
         return Parsed(received, syntax, (nothing(syntax, Envelope(), (fault,), received.body),))
 
 

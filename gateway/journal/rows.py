@@ -105,8 +105,7 @@ def message_row(row: Claimed | Recorded, judged: Judged, specs: str, now: dateti
 
 def version_row(row: Claimed, judged: Judged, effect: VersionFact) -> dict[str, Any]:
     """Return the row of an accepted version."""
-    given = judged.message.declaration or effect.declaration
-    number = given.transaction_number or effect.declaration.transaction_number
+    number = effect.declaration.transaction_number
     if number is None:
         raise ValueError("an effect without a transaction number")
     return {
