@@ -191,6 +191,11 @@ class MessageText:
         return self.interchange.service
 
     @property
+    def is_contrl(self) -> bool:
+        """Whether the message is a CONTRL, of whatever version."""
+        return self.identifier[:1] == ("CONTRL",)
+
+    @property
     def envelope(self) -> Envelope:
         """What the envelopes around the message say."""
         of = self.interchange

@@ -233,7 +233,7 @@ def _not_ours(text: MessageText, ours: Iterable[Pack], code: str | None) -> tupl
     """Return the fault of a good UN message that no pack reads; none of a CONTRL."""
     if pack := next(iter(ours), None):
         return (Fault("GTW-0002", place=_place_of_function(text, pack), value=code),)
-    if text.identifier[:1] == ("CONTRL",):
+    if text.is_contrl:
         return ()
     # No agreement (0085 code 17) to receive it.
     value = ":".join(text.identifier)

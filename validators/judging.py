@@ -91,7 +91,7 @@ def validate(
 def acknowledgement(message: Message, checks: Checks) -> Acknowledgement | None:
     """Return what a good CONTRL says of an interchange of ours; one rejected message in it rejects the whole."""
     document = message.document
-    if not isinstance(document, EdifactDocument) or document.message.identifier[:1] != ("CONTRL",):
+    if not isinstance(document, EdifactDocument) or not document.message.is_contrl:
         return None
     if not document.fits and _stopped(_edifact(document, checks), checks):
         return None

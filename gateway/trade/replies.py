@@ -95,7 +95,7 @@ def _name(node: Any) -> str:
 def _edifact(body: bytes, directories: Directories) -> Reply:
     message = next(each for each in edifact.read(body, directories) if isinstance(each, MessageText))
     segments: Sequence[Sequence[Sequence[str]]] = message.segments
-    if message.identifier[:1] == ("CONTRL",):
+    if message.is_contrl:
         subject = acknowledged(segments)
         if subject is None:
             raise ValueError("CONTRL without UCI")
