@@ -12,13 +12,14 @@ from core.calendar import Period
 from core.declaration import NATURES, MessageType, RefusedVersions
 from core.dictionary import LEVELS, check_needed, read_elements
 from core.errors import SpecError
-from core.fields import WORDS, decode_toml, read_both, read_finding
+from core.fields import WORDS, decode_toml, read_both, read_confidence, read_finding
 from core.findings import Bilingual
-from core.specs import CodeList, Element, Pack, ProfileRow, Rule
+from core.specs import CodeList, Element, Ignorable, Pack, ProfileRow, Rule
 from core.tables import Origin, Row, read_rows
 
 RULE_COLUMNS = ("id", "check", "element", "when", "parameter", *WORDS)
 PROFILE_COLUMNS = ("group", "parent", "tag", "status", "max", "constant")
+IGNORABLE_COLUMNS = ("syntax", "place", "values", "source_en", "source_fr", "confidence")
 USAGE_COLUMNS = ("element", "withdraw", "*")
 
 # The parts of an XML envelope without which nothing can be read.
@@ -55,6 +56,7 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     profile: list[str]
     xml: _Xml
     edifact: _Edifact
+    ignorable: list[str] = []
     valid_from: date | None = None
     valid_to: date | None = None
     refused_versions: RefusedVersions = RefusedVersions.EITHER
@@ -102,6 +104,7 @@ def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: 
         edifact_message=manifest.edifact.message,
         edifact_levels=manifest.edifact.levels,
         profile=tuple(profile),
+        ignorable=_ignorable(manifest, folder, root),
         refused_versions=manifest.refused_versions,
     )
 
@@ -191,6 +194,21 @@ def _parameter_source(row: Row, origin: Origin) -> Bilingual | None:
         return None
     found = read_both(row, "parameter_source", origin, row["id"], needed=False)
     return found if all(found) else None
+
+
+def _ignorable(manifest: _Manifest, folder: Path, root: Path) -> tuple[Ignorable, ...]:
+    """Return the code metadata that may stand in a message unread."""
+    found = []
+    for file in manifest.ignorable:
+        for origin, row in read_rows(folder / file, IGNORABLE_COLUMNS, root=root):
+            if row["syntax"] not in ("edifact", "xml"):
+                raise SpecError(*origin, f"syntax is edifact or xml, not {row['syntax']!r}")
+            if not row["values"]:
+                raise SpecError(*origin, "values are given with blanks between, or * for any")
+            values = None if row["values"] == "*" else frozenset(row["values"].split())
+            source = read_both(row, "source", origin, row["place"])
+            found.append(Ignorable(row["syntax"], row["place"], values, source, read_confidence(row, origin), origin))
+    return tuple(found)
 
 
 def _profile_row(row: Row, origin: Origin) -> ProfileRow:

@@ -146,6 +146,21 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Ignorable:
+    """Code metadata that a message may carry though nothing reads it: where (`syntax` edifact or xml), which values.
+
+    `place` is written as in the dictionary; `values` None allows any.
+    """
+
+    syntax: str
+    place: str
+    values: frozenset[str] | None
+    source: Bilingual
+    confidence: str
+    origin: tuple[str, int]  # file and row, for messages about the data
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileRow:
     """One segment of the EDIFACT profile: its group (0: none), status, repeats, and its text if it is a constant."""
 
@@ -185,6 +200,7 @@ class Pack:
     edifact_message: tuple[str, ...]  # S009: type, version, release, agency, association
     edifact_levels: Mapping[str, int]  # level -> number of the segment group that repeats
     profile: tuple[ProfileRow, ...]
+    ignorable: tuple[Ignorable, ...]
     refused_versions: RefusedVersions
 
     @property

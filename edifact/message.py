@@ -10,9 +10,9 @@ from core.findings import Fault, Finding
 from edifact.directory import Structure
 from edifact.flaw import Flaw
 from edifact.match import Matchers, repertoire
-from edifact.segment import Notation, check_segment
+from edifact.segment import PADDED, Notation, check_segment
 from edifact.syntax import resolve, segment_end
-from edifact.text import MessageText
+from edifact.text import MessageText, padded
 from edifact.walk import walk
 
 # Separators from the tag of UNH to S009 or 0068: what comes behind, S010 and on, is left to the explaining checks.
@@ -64,6 +64,8 @@ def decide(message: MessageText, structure: Structure, matchers: Matchers) -> bo
     syntax = "4" if of.syntax_version == "4" else "3"
     bare = message.bare  # blanks between segments, which it may have, are left to the explaining checks
     plain = message.text if bare else message.plain
+    if padded(plain):
+        return False  # the patterns let most of it pass
     matcher = matchers.of(structure, syntax, repertoire(of.syntax_id, plain), of.service.decimal)
     return matcher.accepts(plain, message.reference) and (bare or _segments_fit(message))
 
@@ -135,6 +137,7 @@ class _Report:
         self.last = len(self.tags) - 1
         self.unsound: set[int] = set()
         self.missed: set[str] = set()
+        self.padded = False  # whether it has been told that values are padded with blanks
         self._found: list[tuple[int, int, int, Fault]] = []
 
     @property
@@ -191,10 +194,15 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
         if segment[0][0] != tag:
             error = "15" if report.syntax == "4" else "34"
             report.tell(Flaw("EDI-0406", error, index, value=segment[0][0], details={"segment": tag}))
-        if tag not in tables or (matcher and matcher.sound(tag, texts[index])):
+        if tag not in tables or (matcher and not padded(texts[index]) and matcher.sound(tag, texts[index])):
             continue
         for flaw in check_segment(tables[tag], segment[1:], notation):
-            report.unsound.add(index)
+            if flaw.code == PADDED:  # told once
+                if report.padded:
+                    continue
+                report.padded = True
+            else:
+                report.unsound.add(index)
             report.tell(flaw._replace(service_segment=tag) if tag in ("UNH", "UNT") else flaw, index)
 
 
@@ -206,7 +214,7 @@ def _explain_sections(report: _Report, structure: Structure) -> None:
     if len(places) != 2:
         return
     for index, expected in zip(places, "DS", strict=True):
-        if index not in report.unsound and (given := report.written[index][1][0]) != expected:
+        if index not in report.unsound and (given := report.written[index][1][0].rstrip(" ")) != expected:
             details = {"segment": "UNS", "data_element": "0081"}
             report.tell(Flaw("EDI-0510", "12", index, 2, 0, given, expected, details=details))
 
@@ -255,10 +263,10 @@ def _explain_ends(report: _Report) -> None:
 def _explain_trailer(report: _Report) -> None:
     """Compare the count and the reference in UNT with the message."""
     message, last = report.message, report.last
-    count, reference = (resolve(element[0]) for element in report.written[last][1:3])
+    count, reference = (resolve(element[0]).rstrip(" ") for element in report.written[last][1:3])
     if not count.isdecimal() or int(count) != last + 1:
         report.tell(Flaw("EDI-0303", "29", last, 2, 0, count, str(last + 1), "UNT"))
-    if message.reference is not None and reference != message.reference:
+    if message.reference is not None and reference != message.reference.rstrip(" "):
         report.tell(Flaw("EDI-0302", "28", last, 3, 0, reference, message.reference, "UNT"))
 
 
@@ -283,7 +291,7 @@ def _explain_totals(report: _Report, structure: Structure, rows: Sequence[int]) 
     for index, tag in enumerate(report.tags):
         if tag != "CNT" or index in report.unsound or rows[index] < 0 or structure.rows[rows[index]].group:
             continue  # those inside a group count something else
-        code, value = report.written[index][1][0].split(":")[:2]
+        code, value = (each.strip(" ") for each in report.written[index][1][0].split(":")[:2])
         for total in structure.totals:
             if total.control != code or total.tag in report.missed:
                 continue

@@ -264,9 +264,15 @@ def _header_of(text: str, service: Service) -> tuple[str | None, tuple[str, ...]
     cut = text.find(service.terminator)
     if 0 < cut < limits.SEGMENT_BYTES and not (service.release and service.release in text[:cut]):
         head = text[:cut].split(service.element)
-        return head[1] or None, tuple(head[2].split(service.component)) if len(head) > 2 else ()
+        return head[1] or None, tuple(map(_unpadded, head[2].split(service.component))) if len(head) > 2 else ()
     head = canonical(text[: segment_end(text, service, 0, limits.SEGMENT_BYTES)], service).split("+")
-    return resolve(head[1]) or None, tuple(map(resolve, head[2].split(":"))) if len(head) > 2 else ()
+    components = [resolve(each) for each in head[2].split(":")] if len(head) > 2 else []
+    return resolve(head[1]) or None, tuple(map(_unpadded, components))
+
+
+def _unpadded(text: str) -> str:
+    """Return a component without the blanks that pad it."""
+    return text.rstrip(" ")
 
 
 class _Open:

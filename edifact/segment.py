@@ -20,6 +20,7 @@ _FORBIDDEN = {
 _FORBIDDEN_ELSE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NUMBER = re.compile(r"-?([0-9]+)(?:([.,])([0-9]+))?(?:E-?[0-9]+)?")
 _UNFINISHED = re.compile(r"-?([0-9]*)[.,]([0-9]*)")
+PADDED = "EDI-0521"  # blanks around a value, which say nothing
 _CODE_LISTS = ("1131", "3055")  # they name whose list a composite's code is from: their own codes are always the UN's
 
 
@@ -55,7 +56,7 @@ def check_segment(segment: Segment, elements: Sequence[Sequence[str]], notation:
             flaws.append(_flaw(segment, "EDI-0503", "16", number, 0, resolve(element[0]), str(len(slots))))
             break
     flaws += _dependencies(segment, elements, notation.syntax)
-    if not flaws and _trailing(slots, elements):
+    if all(flaw.code == PADDED for flaw in flaws) and _trailing(slots, elements):
         code, error = ("EDI-0506", "45") if notation.syntax == "4" else ("EDI-0505", None)
         flaws.append(_flaw(segment, code, error, len(elements) + 1))
     return flaws
@@ -95,8 +96,9 @@ def _check_element(
 ) -> list[Flaw]:
     """Return what is wrong with the element at a position (the tag is 1)."""
     if not _used(repetitions):
-        missing = _flaw(segment, "EDI-0501", "13", number, data_element=slot.id)
-        return [missing] if slot.mandatory else []
+        if slot.mandatory:
+            return [_flaw(segment, "EDI-0501", "13", number, data_element=slot.id)]
+        return [_flaw(segment, PADDED, None, number, 1, " ")] if any(" " in each for each in repetitions) else []
     flaws: list[Flaw] = []
     if len(repetitions) > slot.repeats:
         expected = str(slot.repeats)
@@ -104,7 +106,7 @@ def _check_element(
     for repetition in repetitions[: slot.repeats]:
         parts = repetition.split(":")
         flaws += _check_parts(segment, slot, number, parts, notation)
-        if not flaws:
+        if not any(flaw.syntax_error for flaw in flaws):
             flaws += _check_date(segment, slot, number, parts, notation.dates)
     return flaws
 
@@ -117,7 +119,7 @@ def _check_parts(segment: Segment, slot: Slot, number: int, parts: Sequence[str]
     for index, part in enumerate(slot.parts):
         component = index + 1 if slot.composite else 0
         written = parts[index] if index < len(parts) else ""
-        text = resolve(written)
+        text = resolve(written).rstrip(" ")
         if not text.strip(" "):
             if part.mandatory:
                 code = "EDI-0502" if slot.composite else "EDI-0501"
@@ -127,6 +129,8 @@ def _check_parts(segment: Segment, slot: Slot, number: int, parts: Sequence[str]
             yield _flaw(segment, code, error, number, component, text, expected, part.item.id)
         elif any(_released_needlessly(character) for character in written):
             yield _flaw(segment, "EDI-0519", None, number, component, text)
+        elif written.strip(" ") != written:
+            yield _flaw(segment, PADDED, None, number, component, resolve(written))
     for index in range(len(slot.parts), len(parts)):
         if parts[index].strip(" "):
             most = str(len(slot.parts))
@@ -138,7 +142,7 @@ def _check_date(
     segment: Segment, slot: Slot, number: int, parts: Sequence[str], dates: Mapping[str, str]
 ) -> Iterator[Flaw]:
     """Yield a flaw if a date (2380) is not as its format (2379) says."""
-    values = {part.item.id: resolve(text) for part, text in zip(slot.parts, parts, strict=False)}
+    values = {part.item.id: resolve(text).rstrip(" ") for part, text in zip(slot.parts, parts, strict=False)}
     picture = dates.get(values.get("2379", ""))
     if picture and values.get("2380") and not is_date(values["2380"], picture):
         component = [part.item.id for part in slot.parts].index("2380") + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -25,7 +26,13 @@ from edifact.syntax import (
 )
 
 STEP = 1 << 16
+PADDING = re.compile(" +(?=[:+*]|$)")  # of a segment in canonical form
 CONTINUATION = bytes(range(0x80, 0xC0))  # in UTF-8 these begin no character
+
+
+def padded(plain: str) -> bool:
+    """Tell whether a component of a text in canonical form ends with a blank."""
+    return " +" in plain or " :" in plain or " '" in plain or " *" in plain or plain.endswith(" ")
 
 
 class ServiceSegment(NamedTuple):
@@ -254,11 +261,14 @@ class MessageText:
     def segments(self) -> list[list[list[str]]]:
         """The segments: lists of elements, each a list of components, the first being the tag; nothing is lifted.
 
-        In syntax 4 the repetitions of an element stand at consecutive positions.
+        In syntax 4 the repetitions of an element stand at consecutive positions. Blanks at the end of a component are
+        padding, which a sender may leave out, and are gone.
         """
         if self._segments is None:
             plain = self.plain
             texts = self.split()
+            if padded(plain):
+                texts = [PADDING.sub("", text) for text in texts]
             if self.repeats:
                 texts = [text.replace("*", "+") for text in texts]
             self._segments = segments = [[element.split(":") for element in text.split("+")] for text in texts]
@@ -287,7 +297,7 @@ class MessageText:
         end = plain.find("'", at)
         elements = plain[at : None if end < 0 else end].replace("*", "+" if self.repeats else "*").split("+")
         components = elements[element].split(":") if element < len(elements) else []
-        return resolve(components[component - 1]) if component <= len(components) else ""
+        return resolve(components[component - 1]).rstrip(" ") if component <= len(components) else ""
 
     def start_of(self, segment: int) -> int:
         """Return where a segment (from 1) begins in `text`, the last one if there are not so many."""

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import NamedTuple
 
 from core.declaration import Declaration
 from core.findings import Address, Fault, Place
@@ -14,10 +13,9 @@ from core.specs import Pack
 from edifact.directory import Occurrence, Structure
 from edifact.text import MessageText
 from parsers.edifact_plan import Binding, edifact_plan, function_code_place, way_to
+from parsers.edifact_walk import EdifactWalk, SegmentText, Unread, Where, key_of
 from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers
-from parsers.shapes import SHAPES, Note, Shapes, of_notes, steps
-
-Segment = Sequence[Sequence[str]]  # elements of components; element 0 is the tag
+from parsers.shapes import SHAPES, Known, Note, Shapes, of_notes, steps, taking
 
 # All that is not a separator in canonical form, and the separator that ends a segment.
 DATA, TERMINATOR = bytes(set(range(256)) - set(b"+:'")), ord("'")
@@ -27,63 +25,6 @@ SEPARATORS = 4_096
 
 
 # ------------------------------------------------------------------------------------------------ reading
-
-
-class Where(NamedTuple):
-    """A component of a message: the segment's index, and the position in it."""
-
-    segment: int
-    element: int
-    component: int
-
-
-class EdifactWalk:
-    """What a walk through a message meets, in the order of its segments."""
-
-    def __init__(self, segments: Sequence[Segment]) -> None:
-        self.segments = segments
-        self.notes: list[Note[Where]] = []
-        self.choosing: list[Where] = []  # the qualifiers that were looked at
-        self.unread: list[int] = []  # the segments that the dictionary has not
-
-    def through(self, here: Occurrence, binding: Binding, level: int) -> EdifactWalk:
-        """Walk through a segment group and those below it."""
-        for index in here.segments:
-            tag = self.segments[index][0][0]
-            known = tag in binding.known
-            for reading in binding.readings.get(tag, ()):
-                slots = reading.slots.get(self._chosen(index, reading.positions))
-                if slots is not None:
-                    known = True
-                    self.notes += [
-                        Note(level, Where(index, *position), name, readings)
-                        for position, name, readings in slots
-                        if _has(self.segments[index], position)
-                    ]
-            if not known:
-                self.unread.append(index)
-        for child in here.children:
-            trigger = child.segments[0]
-            group = binding.groups.get(child.number)
-            below = group and group.bindings.get(self._chosen(trigger, group.positions))
-            if not group or not below:
-                self.unread.append(trigger)
-                continue
-            if group.level:
-                self.notes.append(Note(group.level, Where(trigger, 0, 1), "", None))
-            self.through(child, below, group.level or level)
-        return self
-
-    def _chosen(self, index: int, positions: tuple[Position, ...]) -> tuple[str, ...]:
-        """Return the values of the qualifiers at the positions of a segment."""
-        self.choosing += [Where(index, *each) for each in positions if _has(self.segments[index], each)]
-        return _key(self.segments[index], positions)
-
-
-def _has(segment: Segment, position: Position) -> bool:
-    """Tell whether a segment goes as far as a position."""
-    element, component = position
-    return element < len(segment) and component <= len(segment[element])
 
 
 class Tags(dict[bytes, Callable[[Sequence[str]], object]]):
@@ -102,40 +43,57 @@ class Tags(dict[bytes, Callable[[Sequence[str]], object]]):
 
 
 class EdifactReading:
-    """What a pack's dictionary is compiled to for reading EDIFACT; `shapes` grows with the lines that are met, bounded.
+    """What a pack's dictionary is compiled to for reading EDIFACT; `shapes` grow with the lines that are met, bounded.
 
-    `tables` are the UN structures of its message and `profiles` its subset of them, by syntax version (3 or 4).
+    `tables` are the UN structures of its message and `profiles` its subset of them, by syntax version (3 or 4); there
+    is a plan, with its shapes, for each of the decimal marks that an interchange can have.
     """
 
-    __slots__ = ("function_code", "line_tags", "pack", "parents", "plan", "profiles", "shapes", "tables", "tags")
+    __slots__ = ("_plans", "function_code", "line_tags", "pack", "parents", "profiles", "shapes", "tables", "tags")
 
     def __init__(self, pack: Pack, tables: Mapping[str, Structure]) -> None:
         self.pack, self.tables = pack, tables
-        self.plan = edifact_plan(pack)
         self.function_code = function_code_place(pack)
         self.parents = group_parents(pack)
         self.profiles = {version: table.profile(pack.profile) for version, table in tables.items()}
         self.line_tags = {version: _line_tag(table, pack) for version, table in tables.items()}
-        self.shapes, self.tags = Shapes(), Tags()
+        self._plans: dict[str, Binding] = {}
+        self.plan(".")
+        self.shapes: dict[str, Shapes] = {}
+        self.tags = Tags()
+
+    def plan(self, marks: str) -> Binding:
+        """Return the plan for an interchange's decimal marks."""
+        found = self._plans.get(marks)
+        if found is None:
+            segments = next(iter(self.tables.values())).segments
+            found = self._plans[marks] = edifact_plan(self.pack, segments, marks)
+        return found
+
+    def known(self, marks: str) -> Shapes:
+        """Return the shapes met so far in interchanges with these decimal marks."""
+        found = self.shapes.get(marks)
+        if found is None:
+            found = self.shapes[marks] = Shapes()
+        return found
 
 
 def read_edifact(
     message: MessageText, version: str, reading: EdifactReading, *, sound: bool
-) -> tuple[Declaration, list[int]]:
-    """Return the declaration that a message holds, and the indices of the segments that the dictionary has not.
+) -> tuple[Declaration, list[Unread]]:
+    """Return the declaration that a message holds, and all content of it that no declaration has.
 
     `version` is that of the syntax. `sound` tells that nothing is wrong with it: then to know its shape is enough.
     """
-    shapes, runs = reading.shapes, _runs(message, reading.line_tags[version]) if sound else []
+    marks = message.service.decimal
+    shapes, runs = reading.known(marks), _runs(message, reading.line_tags[version]) if sound else []
     cut = [_shape(run, number > 0, reading.tags) for number, run in enumerate(runs)]
     if known := shapes.read(cut):
         return known, []
-    segments = message.segments
-    walk = EdifactWalk(segments).through(reading.tables[version].tree(message.tags), reading.plan, 0)
-    if runs and not walk.unread:
+    walk = EdifactWalk(message.segments).through(reading.tables[version].tree(message.tags), reading.plan(marks), 0)
+    if runs and walk.plainly and not walk.unread:
         _learn(shapes, runs, cut, walk)
-    texts = [segments[where.segment][where.element][where.component - 1] for _, where, *_ in walk.notes]
-    return of_notes(walk.notes, texts), walk.unread
+    return of_notes(walk.notes, walk.texts), walk.unread
 
 
 def _runs(message: MessageText, line_tag: str | None) -> list[str]:
@@ -162,8 +120,33 @@ def _shape(run: str, of_line: bool, tags: Tags) -> tuple[Hashable, list[str]]:
 
 
 def _learn(shapes: Shapes, runs: Sequence[str], cut: Sequence[tuple[Hashable, list[str]]], walk: EdifactWalk) -> None:
-    """Remember what a walk has found as the steps of each run."""
-    places: list[tuple[int, list[int]]] = []  # of each segment: its run, and where in it each element begins
+    """Remember what a walk has found as the steps of each run; what it has not looked at must be empty."""
+    places = _places(runs)
+
+    def at(where: Where) -> int:
+        return places[where.segment][1][where.element] + where.component - 1
+
+    def by_run(wheres: Iterable[Where]) -> list[list[int]]:
+        found: list[list[int]] = [[] for _ in runs]
+        for where in wheres:
+            found[places[where.segment][0]].append(at(where))
+        return found
+
+    notes: list[list[Note[int]]] = [[] for _ in runs]
+    for note in walk.notes:
+        notes[places[note.where.segment][0]].append(note.at(at(note.where)))
+    tags = by_run(Where(index, 0, 1) for index in range(len(places)))
+    choosing, free, filled = by_run(walk.choosing), by_run(walk.free), by_run(_alone(walk))
+    for number, (shape, components) in enumerate(cut):
+        looked = {*tags[number], *choosing[number], *free[number], *(note.where for note in notes[number])}
+        empty = [index for index in range(len(components)) if index not in looked]
+        known = Known(steps(notes[number]), taking(empty), taking(filled[number]))
+        shapes.keep(shape, choosing[number], components, known)
+
+
+def _places(runs: Sequence[str]) -> list[tuple[int, list[int]]]:
+    """Return of each segment of a message its run, and where among that run's components each element begins."""
+    places = []
     for number, run in enumerate(runs):
         at = -1 if number else 0  # of a line's first tag nothing is left
         for segment in (f"+{run}" if number else run).split("'"):
@@ -172,31 +155,26 @@ def _learn(shapes: Shapes, runs: Sequence[str], cut: Sequence[tuple[Hashable, li
                 begins.append(at)
                 at += 1 + element.count(":")
             places.append((number, begins))
-    notes: list[list[Note[int]]] = [[] for _ in runs]
-    choosing: list[list[int]] = [[] for _ in runs]
+    return places
+
+
+def _alone(walk: EdifactWalk) -> Iterable[Where]:
+    """Yield the values of segments that end with something else: without them the segment would say nothing.
+
+    A segment that ends with a value has one, since no separator stands at its end.
+    """
+    values: dict[int, list[Where]] = {}
     for note in walk.notes:
-        number, begins = places[note.where.segment]
-        notes[number].append(note.at(begins[note.where.element] + note.where.component - 1))
-    for where in walk.choosing:
-        number, begins = places[where.segment]
-        choosing[number].append(begins[where.element] + where.component - 1)
-    for (shape, components), found, at_choice in zip(cut, notes, choosing, strict=True):
-        shapes.keep(shape, at_choice, components, steps(found))
-
-
-def _key(segment: Segment, positions: tuple[Position, ...]) -> tuple[str, ...]:
-    """Return the values that stand at the positions, "" where nothing stands."""
-    try:
-        return tuple([segment[element][component - 1] for element, component in positions])
-    except IndexError:
-        return tuple(
-            segment[element][component - 1] if element < len(segment) and component <= len(segment[element]) else ""
-            for element, component in positions
-        )
+        if note.readings is not None:
+            values.setdefault(note.where.segment, []).append(note.where)
+    for index, found in values.items():
+        segment = walk.segments[index]
+        if Where(index, len(segment) - 1, len(segment[-1])) not in found:
+            yield from found
 
 
 def find_edifact(
-    segments: Sequence[Segment], top: Occurrence, reading: EdifactReading, address: Address
+    segments: Sequence[SegmentText], top: Occurrence, reading: EdifactReading, address: Address
 ) -> tuple[int, Position | None]:
     """Return where an address stands: the segment's index and the position in it.
 
@@ -217,7 +195,7 @@ def find_edifact(
         return _first(here), None
     place = edifact_place(element)
     groups = [here]
-    for number, conditions in way_to(place, reading.parents, element):
+    for number, conditions in way_to(place, reading.parents, element.origin):
         if wanted.get(number):
             continue
         below = [
@@ -240,9 +218,9 @@ def find_edifact(
     return found_at[min(address.occurrence, len(found_at)) - 1], place.position
 
 
-def _meets(segment: Segment, conditions: Iterable[Condition]) -> bool:
+def _meets(segment: SegmentText, conditions: Iterable[Condition]) -> bool:
     """Tell whether a segment has the qualifiers."""
-    return all(_key(segment, (position,)) == (value,) for position, value in conditions)
+    return all(key_of(segment, (position,)) == (value,) for position, value in conditions)
 
 
 def _first(group: Occurrence) -> int:
@@ -254,8 +232,8 @@ class EdifactDocument:
     """An EDIFACT message that was read; finds addresses of the declaration in it.
 
     `table` is its UN structure (None: not known here), `profile` the subset that is agreed on, `fits` whether it fits
-    that, which is sure, or may not, `unread` the indices of segments that the dictionary has not. Without a `reading`
-    its type is none of ours, and every address is at the start.
+    that, which is sure, or may not, `unread` the content that no declaration has. Without a `reading` its type is none
+    of ours, and every address is at the start.
     """
 
     def __init__(
@@ -264,7 +242,7 @@ class EdifactDocument:
         self._body, self.message, self.table, self._reading = body, message, table, reading
         self.profile: Structure | None = None
         self.fits = False
-        self.unread: Sequence[int] = ()
+        self.unread: Sequence[Unread] = ()
 
     @functools.cached_property
     def _top(self) -> Occurrence | None:
@@ -290,9 +268,14 @@ class EdifactDocument:
         return replace(place, pointer=self._reading.pack.pointer(address))
 
     def unread_faults(self) -> list[Fault]:
-        """Return the faults of the segments that the dictionary has not; what has none is not taken apart for it."""
-        message = self.message
+        """Return the faults of content that no declaration has."""
         return [
-            Fault("CAD-0007", place=message.place(i + 1), value="+".join(":".join(e) for e in message.segments[i]))
-            for i in self.unread
+            Fault(code, place=self._place(where), value=value, expected=expected)
+            for code, where, value, expected in self.unread
         ]
+
+    def _place(self, where: Where) -> Place:
+        """Return the place of a component; where elements repeat their positions are not those of the table."""
+        if not where.element or self.message.repeats:
+            return self.message.place(where.segment + 1)
+        return self.message.place(where.segment + 1, where.element + 1, where.component)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import NamedTuple, cast
 from xml.sax.saxutils import escape, unescape
 
 from lxml import etree
@@ -13,10 +13,10 @@ from lxml import etree
 from core.declaration import Declaration, Value
 from core.envelope import Envelope
 from core.errors import SpecError
-from core.specs import Element, Format, Pack
+from core.specs import Element, Format, Ignorable, Pack
 from parsers import xml
-from parsers.places import xml_path
-from parsers.shapes import LEVELS, Note, Readings, Shapes, of_notes, plain, steps
+from parsers.places import xml_path, xml_steps
+from parsers.shapes import AGAIN, EMPTY, LEVELS, UNKNOWN, Known, Note, Readings, Shapes, of_notes, plain, steps
 
 # How the serialiser writes what it must not write as it is, beside &amp; &lt; and &gt;.
 ESCAPED = {"&quot;": '"', "&#13;": "\r", "&#10;": "\n", "&#9;": "\t"}
@@ -24,15 +24,23 @@ ESCAPED = {"&quot;": '"', "&#13;": "\r", "&#10;": "\n", "&#9;": "\t"}
 # Characters of a Declaration's own tag, which is part of every shape: many namespaces, but not any number.
 HEAD = 4_096
 
+# The prefix that the notation of places has for what a document says of its own schema.
+INSTANCE = ("xsi:", "{http://www.w3.org/2001/XMLSchema-instance}")
+
 
 class XmlPlan:
-    """What to do with one class or element of the schema: read it, descend into it, or start a level."""
+    """What to do with one class or element of the schema: read it, descend into it, or start a level.
 
-    __slots__ = ("attributes", "children", "choice", "element", "level", "variants")
+    `constants` are the attributes that select it, `ignorable` those that it may carry unread (None: with any value).
+    """
+
+    __slots__ = ("attributes", "children", "choice", "constants", "element", "ignorable", "level", "variants")
 
     def __init__(self) -> None:
         self.element: tuple[str, Readings] | None = None
         self.attributes: list[tuple[str, str, Readings]] = []
+        self.constants: dict[str, str] = {}
+        self.ignorable: dict[str, frozenset[str] | None] = {}
         self.children: dict[str, XmlPlan] = {}
         self.choice: str | None = None  # the child whose text chooses the variant
         self.variants: dict[str, XmlPlan] = {}
@@ -46,6 +54,9 @@ def xml_plan(pack: Pack) -> XmlPlan:
     for element in pack.elements.values():
         if element.xml_path and element.direction == "in":
             _plan(top, element, pack.namespace, levels)
+    for ignorable in pack.ignorable:
+        if ignorable.syntax == "xml":
+            _plan_ignorable(top, ignorable, pack.namespace)
     return top
 
 
@@ -68,9 +79,23 @@ def _plan(top: XmlPlan, element: Element, namespace: str, levels: Mapping[str, i
             plan.choice = f"{{{namespace}}}{child}"
             plan = plan.variants.setdefault(value, XmlPlan())
             plan.children.setdefault(f"{{{namespace}}}{child}", XmlPlan())
+        plan.constants |= {child[1:]: value for child, value in step.conditions if child.startswith("@")}
     if plan.element:
         raise SpecError(*element.origin, f"{element.name} and {plan.element[0]} are in one place: {element.xml_path}")
     plan.element = (element.name, Readings(element.format, _read))
+
+
+def _plan_ignorable(top: XmlPlan, ignorable: Ignorable, namespace: str) -> None:
+    """Let a class or element carry an attribute unread; raises SpecError where nothing is read."""
+    *above, last = xml_steps(ignorable.place, ignorable.origin)
+    plan: XmlPlan | None = top
+    for step in above:
+        plan = plan.children.get(f"{{{namespace}}}{step.name}") if plan else None
+        for _, value in step.conditions:
+            plan = plan.variants.get(value) if plan else None
+    if plan is None or not last.name.startswith("@"):
+        raise SpecError(*ignorable.origin, f"the XML path {ignorable.place} is no attribute of what is read")
+    plan.ignorable[last.name[1:].replace(*INSTANCE)] = ignorable.values
 
 
 def _read(form: Format, text: str) -> Value | None:
@@ -88,16 +113,31 @@ def _read_attribute(name: str, form: Format, tag: str) -> Value | None:
 # ------------------------------------------------------------------------------------------------ reading
 
 
+class Unread(NamedTuple):
+    """Content that is not read: the code of its finding, the node, and the attribute of it if that is meant."""
+
+    code: str
+    node: etree._Element
+    attribute: str = ""
+
+
 class XmlWalk:
-    """What a walk through a Declaration meets, in document order."""
+    """What a walk through a Declaration meets, in document order.
+
+    Every element and attribute is a value, compared, allowed, or told as not read. Text between elements is not looked
+    for: the schema has none (`parsers.xml_paths`).
+    """
 
     def __init__(self) -> None:
         self.notes: list[Note[etree._Element]] = []
         self.choosing: list[etree._Element] = []  # the nodes whose text chose a variant
-        self.unread: list[etree._Element] = []  # the nodes that the dictionary has not; not looked into
+        self.unread: list[Unread] = []  # below an unknown node nothing is looked at
+        self._given: set[str] = set()  # the elements given so far at the level where the walk is
 
     def through(self, node: etree._Element, plan: XmlPlan, level: int) -> XmlWalk:
-        """XmlWalk through what stands inside a class; no deeper than the plan goes."""
+        """Walk through what stands inside a class; no deeper than the plan goes."""
+        self._attributes(node, plan)
+        met: set[int] = set()
         for each in node:
             step = plan.children.get(each.tag)
             if step is not None and step.choice:
@@ -106,21 +146,55 @@ class XmlWalk:
                     self.choosing.append(chosen)
                 step = step.variants.get("" if chosen is None else (chosen.text or "").strip())
             if step is None:
-                self.unread.append(each)
-            elif step.element:
-                if each.text:
-                    self.notes.append(Note(level, each, *step.element))
-                self.notes += [
-                    Note(level, each, name, readings, attribute)
-                    for attribute, name, readings in step.attributes
-                    if each.get(attribute)
-                ]
+                self.unread.append(Unread(UNKNOWN, each))
             elif step.level:
+                above, self._given = self._given, set()
                 self.notes.append(Note(step.level, each, "", None))
                 self.through(each, step, step.level)
-            elif step.children:
-                self.through(each, step, level)
+                self._given = above
+            elif step.element or not step.children:
+                self._element(each, step, level)
+            else:
+                self._class(each, step, level, again=id(step) in met)
+                met.add(id(step))
         return self
+
+    def _element(self, node: etree._Element, plan: XmlPlan, level: int) -> None:
+        """Read an element that has a text, or that chose a variant."""
+        self._attributes(node, plan)
+        self.unread += [Unread(UNKNOWN, child) for child in node]
+        if not plan.element:
+            return
+        if node.text:
+            self.notes.append(Note(level, node, *plan.element))
+            self._given.add(plan.element[0])
+        for attribute, name, readings in plan.attributes:
+            if node.get(attribute):
+                self.notes.append(Note(level, node, name, readings, attribute))
+                self._given.add(name)
+
+    def _class(self, node: etree._Element, plan: XmlPlan, level: int, *, again: bool) -> None:
+        """Walk through a class that is no level; tell if it says nothing, or goes on with a former one like it."""
+        before, told, given = len(self.notes), len(self.unread), set(self._given) if again else set()
+        self.through(node, plan, level)
+        said = {note.name for note in self.notes[before:]}
+        if len(self.unread) == told:
+            if not said:
+                self.unread.append(Unread(EMPTY, node))
+            elif again and not said & given:
+                self.unread.append(Unread(AGAIN, node))
+
+    def _attributes(self, node: etree._Element, plan: XmlPlan) -> None:
+        """Tell the attributes that have no meaning here."""
+        if not node.attrib:
+            return
+        read = [attribute for attribute, _, _ in plan.attributes]
+        for name, value in cast("dict[str, str]", node.attrib).items():
+            if name in read or plan.constants.get(name) == value.strip():
+                continue
+            allowed = plan.ignorable.get(name, frozenset())
+            if allowed is not None and value.strip() not in allowed:
+                self.unread.append(Unread(UNKNOWN, node, name))
 
 
 class XmlReading:
@@ -142,10 +216,8 @@ class XmlReading:
         self.reference = xml.finder("FunctionalReferenceID", pack.namespace)
 
 
-def read_xml(
-    node: etree._Element | None, reading: XmlReading, *, sound: bool
-) -> tuple[Declaration, list[etree._Element]]:
-    """Return the declaration that a Declaration node holds, and the nodes that the dictionary has not.
+def read_xml(node: etree._Element | None, reading: XmlReading, *, sound: bool) -> tuple[Declaration, list[Unread]]:
+    """Return the declaration that a Declaration node holds, and all content of it that no declaration has.
 
     What stands below an unknown node is not looked at: the node itself is told. `sound` tells that the document fits
     the schema: then to know its shape is enough. Of others nothing is learned, since lines may stand anywhere in them.
@@ -219,7 +291,7 @@ def _learn(shapes: Shapes, cut: list[tuple[tuple[str, str], list[str]]], node: e
         number, index = place[each]
         choosing[number].append(index + 1)
     for (shape, pieces), found, at in zip(cut, notes, choosing, strict=True):
-        shapes.keep(shape, at, pieces, steps(found))
+        shapes.keep(shape, at, pieces, Known(steps(found)))
 
 
 def _serialised(note: Note[etree._Element]) -> str:

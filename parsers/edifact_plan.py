@@ -1,24 +1,51 @@
-"""What a pack's dictionary says of EDIFACT, compiled: which segment under which qualifiers carries which element."""
+"""What a pack's dictionary says of EDIFACT, compiled: what each component means, under which qualifiers.
+
+Every component of a segment that a plan knows is one of: a value, a qualifier or constant, which is compared, code
+metadata that the pack's table allows, or of no meaning here. The last is what a walk tells (`parsers.edifact_walk`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from core.declaration import Unreadable, Value
 from core.errors import SpecError
-from core.specs import Element, Format, Pack
+from core.specs import Element, Format, Ignorable, Pack, ProfileRow
+from core.tables import Origin
+from edifact.directory import Segment
 from edifact.syntax import resolve
-from parsers.places import Condition, EdifactPlace, Position, edifact_place, group_parents, group_triggers
+from parsers.places import (
+    Condition,
+    EdifactPlace,
+    Position,
+    edifact_place,
+    edifact_steps,
+    group_parents,
+    group_triggers,
+)
 from parsers.shapes import LEVELS, Readings, plain
+
+# What the envelope reads of the segments around a message: 0062, S009 to its association code, 0068, S010; 0074, 0062.
+SERVICE = {
+    "UNH": {(1, 1), *((2, part) for part in range(1, 6)), (3, 1), (4, 1), (4, 2)},
+    "UNT": {(1, 1), (2, 1)},
+}
 
 
 class ElementSlot(NamedTuple):
-    """An element's position in a segment, and how to read it."""
+    """An element's position in a segment, and how to read it.
+
+    `rest` are the further positions of a text that may be written in several components, each of at most `full`
+    characters.
+    """
 
     position: Position
     name: str
     readings: Readings
+    rest: tuple[Position, ...]
+    full: int
 
 
 class SegmentReading(NamedTuple):
@@ -28,15 +55,50 @@ class SegmentReading(NamedTuple):
     slots: dict[tuple[str, ...], list[ElementSlot]]
 
 
+class SegmentPlan:
+    """A segment of a group: how it is read, and what else may stand in it.
+
+    `constants` are the values that a position may have, with placeholders where the profile counts. `free` positions
+    are looked at elsewhere: the qualifiers of a group, the service segments. `belongs` tells that it may stand there
+    without being read.
+    """
+
+    __slots__ = ("_meant", "belongs", "constants", "free", "ignorable", "readings")
+
+    def __init__(self) -> None:
+        self.readings: list[SegmentReading] = []
+        self.constants: dict[Position, tuple[str, ...]] = {}
+        self.free: set[Position] = set()
+        self.ignorable: dict[Position, frozenset[str] | None] = {}
+        self.belongs = False
+        self._meant: dict[tuple[tuple[str, ...] | None, ...], frozenset[Position]] = {}
+
+    def meant(self, chosen: tuple[tuple[str, ...] | None, ...]) -> frozenset[Position]:
+        """Return the positions that have a meaning; `chosen` are each reading's qualifiers (None: it does not fit)."""
+        found = self._meant.get(chosen)
+        if found is None:
+            positions = {*self.free, *self.constants}
+            for reading, key in zip(self.readings, chosen, strict=True):
+                if key is not None:
+                    positions.update(reading.positions)
+                    for slot in reading.slots[key]:
+                        positions |= {slot.position, *slot.rest}
+            found = self._meant[chosen] = frozenset(positions)
+        return found
+
+
 class Binding:
     """What a segment group means once its trigger's qualifiers are known."""
 
-    __slots__ = ("groups", "known", "readings")
+    __slots__ = ("groups", "segments")
 
     def __init__(self) -> None:
-        self.readings: dict[str, list[SegmentReading]] = {}
+        self.segments: dict[str, SegmentPlan] = {}
         self.groups: dict[int, GroupPlan] = {}
-        self.known: set[str] = set()  # segments that carry no element but belong: constants and triggers
+
+    def segment(self, tag: str) -> SegmentPlan:
+        """Return the plan of a segment, made if it is not there."""
+        return self.segments.setdefault(tag, SegmentPlan())
 
 
 class GroupPlan:
@@ -49,8 +111,11 @@ class GroupPlan:
         self.bindings: dict[tuple[str, ...], Binding] = {}
 
 
-def edifact_plan(pack: Pack) -> Binding:
-    """Compile the dictionary's EDIFACT places; raises SpecError for a place outside the pack's profile."""
+def edifact_plan(pack: Pack, segments: Mapping[str, Segment], marks: str) -> Binding:
+    """Compile the dictionary's EDIFACT places for interchanges with these decimal marks.
+
+    `segments` are those of its UN message. Raises SpecError for a place outside the pack's profile.
+    """
     parents, triggers = group_parents(pack), group_triggers(pack)
     levels = {number: LEVELS.index(level) for level, number in pack.edifact_levels.items()}
     held = {(row.group, row.tag) for row in pack.profile}
@@ -60,38 +125,43 @@ def edifact_plan(pack: Pack) -> Binding:
             continue
         place = edifact_place(element)
         binding = top
-        for number, conditions in way_to(place, parents, element):
+        for number, conditions in way_to(place, parents, element.origin):
             positions = tuple(condition.position for condition in conditions)
             group = binding.groups.setdefault(number, GroupPlan(positions, levels.get(number, 0)))
             if group.positions != positions:
                 raise SpecError(*element.origin, f"group {number} is told apart by different qualifiers elsewhere")
             binding = group.bindings.setdefault(tuple(c.value for c in conditions), Binding())
-            binding.known.add(triggers[number])
+            trigger = binding.segment(triggers[number])
+            trigger.belongs = True
+            trigger.free.update(positions)
         if (place.groups[-1].number, place.tag) not in held:
             raise SpecError(*element.origin, f"{place.tag} in group {place.groups[-1].number} is not in the profile")
-        _plan_slot(binding, place, element)
-    _know_constants(top, 0, pack)
+        _plan_slot(binding, place, element, segments[place.tag], marks)
+    _know_constants(top, 0, pack.profile)
+    for ignorable in pack.ignorable:
+        if ignorable.syntax == "edifact":
+            _plan_ignorable(top, ignorable, parents)
     return top
 
 
 def way_to(
-    place: EdifactPlace, parents: Mapping[int, int], element: Element
+    place: EdifactPlace, parents: Mapping[int, int], origin: Origin
 ) -> Iterator[tuple[int, tuple[Condition, ...]]]:
     """Yield (group, its trigger's conditions) from outside in, with the groups that the place leaves unsaid."""
     named = {step.number: step.conditions for step in place.groups}
     way, number = [], place.groups[-1].number
     while number:
         if number not in parents:
-            raise SpecError(*element.origin, f"the segment group {number} is not in the profile")
+            raise SpecError(*origin, f"the segment group {number} is not in the profile")
         way.append(number)
         number = parents[number]
     for number in reversed(way):
         yield number, named.get(number, ())
 
 
-def _plan_slot(binding: Binding, place: EdifactPlace, element: Element) -> None:
+def _plan_slot(binding: Binding, place: EdifactPlace, element: Element, segment: Segment, marks: str) -> None:
     """Add an element to the reading of its segment."""
-    readings = binding.readings.setdefault(place.tag, [])
+    readings = binding.segment(place.tag).readings
     positions = tuple(condition.position for condition in place.conditions)
     reading = next((r for r in readings if r.positions == positions), None)
     if reading is None:
@@ -99,17 +169,63 @@ def _plan_slot(binding: Binding, place: EdifactPlace, element: Element) -> None:
     slots = reading.slots.setdefault(tuple(condition.value for condition in place.conditions), [])
     if taken := next((slot for slot in slots if slot.position == place.position), None):
         raise SpecError(*element.origin, f"{element.name} and {taken.name} are in one place: {element.edifact_place}")
-    slots.append(ElementSlot(place.position, element.name, Readings(element.format, _read)))
+    rest, full = _rest(place.position, segment) if element.format.kind == "text" else ((), 0)
+    read = functools.partial(_read, marks)
+    slots.append(ElementSlot(place.position, element.name, Readings(element.format, read), rest, full))
 
 
-def _know_constants(binding: Binding, number: int, pack: Pack) -> None:
-    """Let every binding know the segments of its group that carry no element."""
-    binding.known |= {row.tag for row in pack.profile if row.group == number and row.constant}
+def _rest(position: Position, segment: Segment) -> tuple[tuple[Position, ...], int]:
+    """Return the components that go on with a text: those of the same data element right behind it; and their length.
+
+    Whether they are lines of one text or a text that was cut, a directory names them by one data element.
+    """
+    items = [part.item for part in segment.flat[position.element - 1].parts]
+    first = items[position.component - 1]
+    rest = []
+    for component in range(position.component + 1, len(items) + 1):
+        if items[component - 1].id != first.id:
+            break
+        rest.append(Position(position.element, component))
+    return tuple(rest), first.max
+
+
+def _know_constants(binding: Binding, number: int, profile: Iterable[ProfileRow]) -> None:
+    """Let every binding know the segments of its group that carry no element, and what stands in them."""
+    for row in profile:
+        if row.group == number and row.constant:
+            plan = binding.segment(row.tag)
+            plan.belongs = True
+            for position, value in constants_of(row.constant):
+                plan.constants[position] = (*plan.constants.get(position, ()), value)
     if not number:
-        binding.known |= {"UNH", "UNT"}
+        for tag, positions in SERVICE.items():
+            plan = binding.segment(tag)
+            plan.belongs = True
+            plan.free.update(Position(*each) for each in positions)
     for inner, group in binding.groups.items():
         for below in group.bindings.values():
-            _know_constants(below, inner, pack)
+            _know_constants(below, inner, profile)
+
+
+def constants_of(text: str) -> Iterator[tuple[Position, str]]:
+    """Yield what stands where in a segment that the profile spells, as in `SEQ++{invoice}`."""
+    for number, element in enumerate(text.split("+")[1:], 1):
+        for component, value in enumerate(element.split(":"), 1):
+            if value:
+                yield Position(number, component), value
+
+
+def _plan_ignorable(top: Binding, ignorable: Ignorable, parents: Mapping[int, int]) -> None:
+    """Let a segment carry code metadata; raises SpecError where no element is."""
+    place = edifact_steps(ignorable.place, ignorable.origin)
+    binding: Binding | None = top
+    for number, conditions in way_to(place, parents, ignorable.origin):
+        group = binding.groups.get(number) if binding else None
+        binding = group.bindings.get(tuple(c.value for c in conditions)) if group else None
+    plan = binding.segments.get(place.tag) if binding else None
+    if plan is None or place.conditions:
+        raise SpecError(*ignorable.origin, f"no element stands in the segment of {ignorable.place}")
+    plan.ignorable[place.position] = ignorable.values
 
 
 def function_code_place(pack: Pack) -> tuple[str, int, int]:
@@ -118,13 +234,17 @@ def function_code_place(pack: Pack) -> tuple[str, int, int]:
     return place.tag, *place.position
 
 
-def _read(form: Format, text: str) -> Value | None:
-    """Return the value of a component in canonical form, None for blanks."""
+def _read(marks: str, form: Format, text: str) -> Value | None:
+    """Return the value of a component in canonical form, None for blanks.
+
+    A number has one of the interchange's decimal marks, also where the UN element is alphanumeric.
+    """
     written = plain(resolve(text))
     if not written:
         return None
-    value = form.read(written)
-    if type(value) is Unreadable and form.kind == "number":
-        comma = form.read(written.replace(",", "."))  # EDIFACT's other decimal mark
-        return value if type(comma) is Unreadable else comma
-    return value
+    if form.kind != "number":
+        return form.read(written)
+    if any(mark in written and mark not in marks for mark in ".,"):
+        return Unreadable(written)
+    value = form.read(written.replace(",", "."))
+    return Unreadable(written) if type(value) is Unreadable else value

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from core.errors import SpecError
 from core.specs import Element, Pack
+from core.tables import Origin
 from edifact.directory import Directories
 
 # A slash outside brackets parts the steps of both notations.
 STEPS = re.compile(r"/(?![^\[]*\])")
-XML_STEP = re.compile(r"(?P<name>@?[\w.-]+)(?:\[(?P<conditions>[^\]]+)\])?")
+XML_STEP = re.compile(r"(?P<name>@?[\w.:-]+)(?:\[(?P<conditions>[^\]]+)\])?")
 EDIFACT_STEP = re.compile(r"(?P<name>[A-Z]{3}|\d+)(?:\[(?P<conditions>[^\]]+)\])?")
 POSITION = re.compile(r"(?P<element>\d+)(?:\.(?P<component>\d+))?")
 
@@ -56,23 +57,32 @@ class EdifactPlace(NamedTuple):
 
 def xml_path(element: Element) -> tuple[XmlStep, ...]:
     """Return the steps of an element's XML path from the Declaration down; raises SpecError for a bad notation."""
+    return xml_steps(element.xml_path or "", element.origin)
+
+
+def xml_steps(notation: str, origin: Origin) -> tuple[XmlStep, ...]:
+    """Return the steps of an XML path from the Declaration down; raises SpecError for a bad notation."""
     steps = []
-    for step in STEPS.split(element.xml_path or ""):
+    for step in STEPS.split(notation):
         found = XML_STEP.fullmatch(step)
         if not found:
-            raise SpecError(*element.origin, f"the XML path {element.xml_path!r} has the unreadable step {step!r}")
+            raise SpecError(*origin, f"the XML path {notation!r} has the unreadable step {step!r}")
         pairs = (pair.partition("=") for pair in (found["conditions"] or "").split(",") if pair)
         steps.append(XmlStep(found["name"], tuple((child, value) for child, _, value in pairs)))
     return tuple(steps)
 
 
 def edifact_place(element: Element) -> EdifactPlace:
-    """Return an element's EDIFACT place; raises SpecError for a bad notation.
+    """Return an element's EDIFACT place; raises SpecError for a bad notation."""
+    return edifact_steps(element.edifact_place or "", element.origin)
+
+
+def edifact_steps(notation: str, origin: Origin) -> EdifactPlace:
+    """Return the EDIFACT place that a notation stands for; raises SpecError for a bad one.
 
     `7[NAD/1=IM]/8[CTA/1=IC]/COM[1.2=TE]/1.1`: groups with their trigger's qualifiers, the segment, the position.
     """
-    notation = element.edifact_place or ""
-    problem = SpecError(*element.origin, f"the EDIFACT place {notation!r} is unreadable")
+    problem = SpecError(*origin, f"the EDIFACT place {notation!r} is unreadable")
     *steps, last = STEPS.split(notation)
     groups: list[GroupStep] = []
     tag = ""

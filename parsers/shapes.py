@@ -21,6 +21,7 @@ The next line with these tags and "SIM" at 28 is read by looking up three texts,
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from operator import itemgetter
 from typing import Generic, NamedTuple, TypeVar
 
 from core.declaration import Commodity, Declaration, Invoice, Value
@@ -30,6 +31,10 @@ Where = TypeVar("Where")
 
 LEVELS = ("declaration", "invoice", "commodity")
 
+# What is told of content that no declaration has: it is unknown, says nothing, is put together with other content of
+# its kind, or is not the constant that belongs there.
+UNKNOWN, EMPTY, AGAIN, OTHER = "CAD-0007", "CAD-0008", "CAD-0009", "CAD-0010"
+
 # How many shapes, and how many texts of an element, are remembered; they come from senders.
 SHAPES, TEXTS, TEXT = 512, 256, 64
 # How many bytes, about, the shapes of one memory may take, and what each piece of a run takes beside its characters.
@@ -37,11 +42,13 @@ MEMORY, PIECE = 32_000_000, 100
 
 
 def plain(text: str) -> str:
-    """Return a text as both syntaxes mean it: without blanks around it, and with plain ones for all others inside."""
+    """Return a text as both syntaxes mean it: without blanks around it, and with one plain one for any inside.
+
+    XML's schema calls it a token; a declaration is one value whichever way it was written (DECISIONS D60).
+    """
     if text.isalnum():
         return text
-    text = text.strip()
-    return text if text.isprintable() else " ".join(text.split())
+    return " ".join(text.split())
 
 
 class Readings(dict[str, "Value | None"]):
@@ -69,35 +76,55 @@ class Note(NamedTuple, Generic[Where]):
     name: str
     readings: Readings | None
     attribute: str = ""  # of XML: the value stands in this attribute
+    numbered: bool = False  # of a level's start: its number must stand there
 
     def at(self, index: int) -> Note[int]:
         """Return the note with the index of the text that it is about."""
-        return Note(self.level, index, self.name, self.readings)
+        return Note(self.level, index, self.name, self.readings, numbered=self.numbered)
 
 
 # What to do with the texts of a run: (level, whether it begins here, the elements as (text's index, name, readings)).
+# It begins at the index of the text that must be its number, or at UNNUMBERED; None: it goes on.
 Read = tuple[int, str, Readings]
-Step = tuple[int, bool, tuple[Read, ...]]
+Step = tuple[int, int | None, tuple[Read, ...]]
+UNNUMBERED = -1
 
 
 def steps(notes: Iterable[Note[int]]) -> tuple[Step, ...]:
     """Return the steps that notes ask for, in their order; `where` is the index of the text in its run."""
-    found: list[tuple[int, bool, list[Read]]] = []
-    for level, index, name, readings, _ in notes:
+    found: list[tuple[int, int | None, list[Read]]] = []
+    for level, index, name, readings, _, numbered in notes:
         if readings is None:
-            found.append((level, True, []))
+            found.append((level, index if numbered else UNNUMBERED, []))
         elif found and found[-1][0] == level:
             found[-1][2].append((index, name, readings))
         else:
-            found.append((level, False, [(index, name, readings)]))
+            found.append((level, None, [(index, name, readings)]))
     return tuple((level, begins, tuple(reads)) for level, begins, reads in found)
+
+
+class Known(NamedTuple):
+    """What is known of a run: its steps, and what takes the texts that must be empty, and those that must not be.
+
+    What stands in a run unread is so on the walk alone; `filled` are the values of segments that say nothing without.
+    """
+
+    steps: tuple[Step, ...]
+    empty: Callable[[Sequence[str]], Iterable[str]] | None = None
+    filled: Callable[[Sequence[str]], Iterable[str]] | None = None
+
+
+def taking(indices: Iterable[int]) -> Callable[[Sequence[str]], Iterable[str]] | None:
+    """Return what takes the texts at some indices, None if there are none."""
+    found = [*indices]
+    return itemgetter(*found, found[0]) if found else None  # of a single index it would take the text itself
 
 
 class Shapes:
     """The steps of the shapes met so far: by how a run is written, and by the texts in it that choose a meaning."""
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, tuple[tuple[int, ...], dict[tuple[str, ...], tuple[Step, ...]]]] = {}
+        self._known: dict[Hashable, tuple[tuple[int, ...], dict[tuple[str, ...], Known]]] = {}
         self._size = 0
 
     def find(self, shape: Hashable, texts: Sequence[str]) -> tuple[Step, ...] | None:
@@ -106,7 +133,13 @@ class Shapes:
         if known is None:
             return None
         choosing, meanings = known
-        return meanings.get(tuple([texts[index] for index in choosing]))
+        found = meanings.get(tuple([texts[index] for index in choosing]))
+        if found is None:
+            return None
+        run, empty, filled = found
+        if (empty is not None and any(empty(texts))) or (filled is not None and not all(filled(texts))):
+            return None
+        return run
 
     def read(self, cut: Iterable[tuple[Hashable, Sequence[str]]]) -> Declaration | None:
         """Return the declaration of a message cut into runs (shape, texts); None if it is not cut, or one is new."""
@@ -118,8 +151,8 @@ class Shapes:
             runs.append((run, texts))
         return follow(runs) if runs else None
 
-    def keep(self, shape: Hashable, choosing: Iterable[int], texts: Sequence[str], run: tuple[Step, ...]) -> None:
-        """Remember the steps of a run; `choosing` are the indices of the texts that its walk has looked at."""
+    def keep(self, shape: Hashable, choosing: Iterable[int], texts: Sequence[str], run: Known) -> None:
+        """Remember what is known of a run; `choosing` are the indices of the texts that its walk has looked at."""
         size = sum(map(len, texts)) + PIECE * len(texts)
         if len(self._known) >= SHAPES or self._size + size > MEMORY:
             self._known.clear()
@@ -139,19 +172,25 @@ class Shapes:
 
 def of_notes(notes: Sequence[Note[Where]], texts: Sequence[str]) -> Declaration:
     """Return the declaration that a walk has noted, with the text that each note is about."""
-    return follow([(steps(note.at(index) for index, note in enumerate(notes)), texts)])
+    numbered = (Note(note.level, index, note.name, note.readings) for index, note in enumerate(notes))
+    return follow([(steps(numbered), texts)]) or Declaration({})
 
 
-def follow(runs: Iterable[tuple[Sequence[Step], Sequence[str]]]) -> Declaration:
-    """Return the declaration that the runs of a message hold, each given by its steps and its texts."""
+def follow(runs: Iterable[tuple[Sequence[Step], Sequence[str]]]) -> Declaration | None:
+    """Return the declaration that the runs of a message hold, each given by its steps and its texts.
+
+    None if an invoice is not numbered as it should be.
+    """
     here: list[tuple[dict[str, Value], dict[str, tuple[Value, ...]]]] = [({}, {}), ({}, {}), ({}, {})]
     invoices: list[tuple[Invoice, list[Commodity]]] = []
     for run, texts in runs:
         for level, begins, reads in run:
-            if begins:
+            if begins is not None:
                 values, more = here[level] = {}, {}
                 if level == 1:
                     invoices.append((Invoice(values, more), []))
+                    if begins >= 0 and texts[begins] != str(len(invoices)):
+                        return None
                 else:
                     invoices[-1][1].append(Commodity(values, more))
             else:

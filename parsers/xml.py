@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -189,10 +190,17 @@ class XmlDocument:
             pointer=pointer,
         )
 
-    def unread_faults(self, nodes: Sequence[etree._Element]) -> list[Fault]:
-        """Return the faults of nodes that the dictionary has not."""
-        found = ((node, node.tag.rpartition("}")[2]) for node in nodes)
-        return [Fault("CAD-0007", place=self.place_of(node), value=name) for node, name in found]
+    def unread_faults(self, found: Sequence[tuple[str, etree._Element, str]]) -> list[Fault]:
+        """Return the faults of content that no declaration has: the code of each, its node, its attribute if any."""
+        return [self._unread(*each) for each in found]
+
+    def _unread(self, code: str, node: etree._Element, attribute: str) -> Fault:
+        place = self.place_of(node)
+        if not attribute:
+            return Fault(code, place=place, value=_local(node))
+        name = attribute.rpartition("}")[2]
+        place = replace(place, xpath=f"{place.xpath}/@{name}")
+        return Fault(code, place=place, value=f'{name}="{node.get(attribute)}"')
 
     def _depth(self, address: Address) -> int:
         """Return how many steps of an element's path lead to the level of the address."""

@@ -16,12 +16,13 @@ from tests.support.way import PLANS, SAMPLES
 from tests.way.test_way_both_syntaxes import SAID, declarations, written
 
 GOOD = sorted(path for path in SAMPLES.rglob("*") if path.suffix in {".edi", ".xml"} and path.stat().st_size < 100_000)
-READINGS = [*PLANS.reading.xml.values(), *PLANS.reading.edifact.values()]
 
 
 def forget() -> None:
-    for reading in READINGS:
-        reading.shapes = shapes.Shapes()
+    for by_xml in PLANS.reading.xml.values():
+        by_xml.shapes = shapes.Shapes()
+    for by_edifact in PLANS.reading.edifact.values():
+        by_edifact.shapes.clear()
 
 
 def read(body: bytes) -> list[Message]:
@@ -129,16 +130,16 @@ def test_what_is_not_written_plainly_is_walked(old: bytes, new: bytes) -> None:
 def test_the_memory_is_bounded() -> None:
     memory = shapes.Shapes()
     for number in range(3 * shapes.SHAPES):
-        memory.keep(number, [0], [str(number)], ())
-        memory.keep("one shape", [0], [str(number)], ())
+        memory.keep(number, [0], [str(number)], shapes.Known(()))
+        memory.keep("one shape", [0], [str(number)], shapes.Known(()))
     assert len(memory._known) <= shapes.SHAPES
     assert len(memory._known["one shape"][1]) <= shapes.SHAPES
     for number in range(100):
-        memory.keep(("x" * 1_000_000, number), [0], ["x" * 1_000_000, str(number)], ())
-        memory.keep("one shape", [0], [f"{number}" * 1_000_000], ())
+        memory.keep(("x" * 1_000_000, number), [0], ["x" * 1_000_000, str(number)], shapes.Known(()))
+        memory.keep("one shape", [0], [f"{number}" * 1_000_000], shapes.Known(()))
     kept = [key for _, meanings in memory._known.values() for key in meanings]
     assert sum(len(text) for key in kept for text in key) <= shapes.MEMORY
-    memory.keep("too long", [], ["x" * (shapes.MEMORY + 1)], ())
+    memory.keep("too long", [], ["x" * (shapes.MEMORY + 1)], shapes.Known(()))
     assert memory.find("too long", [""]) is None
     readings = shapes.Readings(DECLARATION.elements["vendor_name"].format, lambda form, text: form.read(text))
     for number in range(3 * shapes.TEXTS):
