@@ -132,6 +132,7 @@ class XmlWalk:
         self.notes: list[Note[etree._Element]] = []
         self.choosing: list[etree._Element] = []  # the nodes whose text chose a variant
         self.unread: list[Unread] = []  # below an unknown node nothing is looked at
+        self.plainly = True  # whether nothing stands in the way of reading such a document by shape
         self._given: set[str] = set()  # the elements given so far at the level where the walk is
 
     def through(self, node: etree._Element, plan: XmlPlan, level: int) -> XmlWalk:
@@ -176,6 +177,7 @@ class XmlWalk:
     def _class(self, node: etree._Element, plan: XmlPlan, level: int, *, again: bool) -> None:
         """Walk through a class that is no level; tell if it says nothing, or goes on with a former one like it."""
         before, told, given = len(self.notes), len(self.unread), set(self._given) if again else set()
+        self.plainly &= not again  # whether it goes on with a former one depends on what both hold
         self.through(node, plan, level)
         said = {note.name for note in self.notes[before:]}
         if len(self.unread) == told:
@@ -228,7 +230,7 @@ def read_xml(node: etree._Element | None, reading: XmlReading, *, sound: bool) -
     if known := shapes.read(cut):
         return known, []
     walk = XmlWalk().through(node, reading.plan, 0)
-    if cut and not walk.unread:
+    if cut and walk.plainly and not walk.unread:
         _learn(shapes, cut, node, walk)
     return of_notes(walk.notes, [_serialised(note) for note in walk.notes]), walk.unread
 

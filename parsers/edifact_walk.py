@@ -88,6 +88,7 @@ class EdifactWalk:
     def _group(self, child: Occurrence, binding: Binding, level: int, *, again: bool) -> None:
         """Walk through a group that is no level; tell if it says nothing, or goes on with a former one like it."""
         before, told, given = len(self.notes), len(self.unread), set(self._given) if again else set()
+        self.plainly &= not again  # whether it goes on with a former one depends on what both hold
         self.through(child, binding, level)
         trigger = child.segments[0]
         said = {n.name for n, text in zip(self.notes[before:], self.texts[before:], strict=True) if text.strip()}
@@ -115,6 +116,7 @@ class EdifactWalk:
         told = len(self.unread)
         self._account(index, plan, plan.meant(chosen))
         once = (segment[0][0], *chosen)
+        self.plainly &= once not in met
         if len(self.unread) == told and not plan.belongs:
             if not said:
                 self._tell(EMPTY, Where(index, 0, 0), _text_of(segment))
