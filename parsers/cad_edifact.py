@@ -15,7 +15,7 @@ from edifact.text import MessageText
 from parsers.edifact_plan import Binding, edifact_plan, function_code_place, way_to
 from parsers.edifact_walk import EdifactWalk, SegmentText, Unread, Where, key_of
 from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers
-from parsers.shapes import SHAPES, Known, Note, Shapes, of_notes, steps, taking
+from parsers.shapes import SHAPES, Known, Note, Shapes, echo_of, of_notes, steps, taking
 
 # All that is not a separator in canonical form, and the separator that ends a segment.
 DATA, TERMINATOR = bytes(set(range(256)) - set(b"+:'")), ord("'")
@@ -270,8 +270,8 @@ class EdifactDocument:
     def unread_faults(self) -> list[Fault]:
         """Return the faults of content that no declaration has."""
         return [
-            Fault(code, place=self._place(where), value=value, expected=expected)
-            for code, where, value, expected in self.unread
+            Fault(each.code, None, self._place(each.where), each.value, each.expected, echo_of(each.elements))
+            for each in self.unread
         ]
 
     def _place(self, where: Where) -> Place:

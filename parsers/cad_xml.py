@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import cast
 from xml.sax.saxutils import escape, unescape
 
 from lxml import etree
@@ -17,6 +17,8 @@ from core.specs import Element, Format, Ignorable, Pack
 from parsers import xml
 from parsers.places import xml_path, xml_steps
 from parsers.shapes import AGAIN, EMPTY, LEVELS, UNKNOWN, Known, Note, Readings, Shapes, of_notes, plain, steps
+from parsers.xml import Unread
+from parsers.xml_paths import is_closed
 
 # How the serialiser writes what it must not write as it is, beside &amp; &lt; and &gt;.
 ESCAPED = {"&quot;": '"', "&#13;": "\r", "&#10;": "\n", "&#9;": "\t"}
@@ -45,6 +47,13 @@ class XmlPlan:
         self.choice: str | None = None  # the child whose text chooses the variant
         self.variants: dict[str, XmlPlan] = {}
         self.level: int | None = None
+
+    def elements(self) -> Iterator[str]:
+        """Yield the elements that stand at or below it."""
+        if self.element:
+            yield self.element[0]
+        for below in (*self.children.values(), *self.variants.values()):
+            yield from below.elements()
 
 
 def xml_plan(pack: Pack) -> XmlPlan:
@@ -113,19 +122,10 @@ def _read_attribute(name: str, form: Format, tag: str) -> Value | None:
 # ------------------------------------------------------------------------------------------------ reading
 
 
-class Unread(NamedTuple):
-    """Content that is not read: the code of its finding, the node, and the attribute of it if that is meant."""
-
-    code: str
-    node: etree._Element
-    attribute: str = ""
-
-
 class XmlWalk:
     """What a walk through a Declaration meets, in document order.
 
-    Every element and attribute is a value, compared, allowed, or told as not read. Text between elements is not looked
-    for: the schema has none (`parsers.xml_paths`).
+    Every element, attribute and text is a value, compared, allowed, or told as not read.
     """
 
     def __init__(self) -> None:
@@ -138,6 +138,7 @@ class XmlWalk:
     def through(self, node: etree._Element, plan: XmlPlan, level: int) -> XmlWalk:
         """Walk through what stands inside a class; no deeper than the plan goes."""
         self._attributes(node, plan)
+        self._between(node)
         met: set[int] = set()
         for each in node:
             step = plan.children.get(each.tag)
@@ -182,9 +183,15 @@ class XmlWalk:
         said = {note.name for note in self.notes[before:]}
         if len(self.unread) == told:
             if not said:
-                self.unread.append(Unread(EMPTY, node))
+                self.unread.append(Unread(EMPTY, node, elements=tuple(plan.elements())))
             elif again and not said & given:
                 self.unread.append(Unread(AGAIN, node))
+
+    def _between(self, node: etree._Element) -> None:
+        """Tell text that stands between the elements of a class."""
+        for text in (node.text, *(child.tail for child in node)):
+            if text and (text := text.strip()):
+                self.unread.append(Unread(UNKNOWN, node, text=text))
 
     def _attributes(self, node: etree._Element, plan: XmlPlan) -> None:
         """Tell the attributes that have no meaning here."""
@@ -202,14 +209,16 @@ class XmlWalk:
 class XmlReading:
     """What a pack's dictionary is compiled to for reading XML; `shapes` grows with the lines that are met, bounded.
 
-    `envelope` finds what the metadata wrapper says: sender, recipient, reference, test, version.
+    `closed` tells that its schema has text nowhere but in elements of text: else a shape does not tell what stands in a
+    document. `envelope` finds what the metadata wrapper says: sender, recipient, reference, test, version.
     """
 
-    __slots__ = ("envelope", "function_code", "lines", "pack", "plan", "reference", "schema", "shapes")
+    __slots__ = ("closed", "envelope", "function_code", "lines", "pack", "plan", "reference", "schema", "shapes")
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
         self.schema = xml.schema(pack.schema)
+        self.closed = is_closed(pack)
         self.plan = xml_plan(pack)
         self.shapes = Shapes()
         self.lines = _lines(pack)
@@ -226,7 +235,7 @@ def read_xml(node: etree._Element | None, reading: XmlReading, *, sound: bool) -
     """
     if node is None:
         return Declaration({}), []
-    shapes, cut = reading.shapes, _cut(node, reading) if sound else []
+    shapes, cut = reading.shapes, _cut(node, reading) if sound and reading.closed else []
     if known := shapes.read(cut):
         return known, []
     walk = XmlWalk().through(node, reading.plan, 0)

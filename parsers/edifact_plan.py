@@ -100,6 +100,15 @@ class Binding:
         """Return the plan of a segment, made if it is not there."""
         return self.segments.setdefault(tag, SegmentPlan())
 
+    def elements(self) -> Iterator[str]:
+        """Yield the elements that the group can hold, with those inside it."""
+        for plan in self.segments.values():
+            for reading in plan.readings:
+                yield from (slot.name for slots in reading.slots.values() for slot in slots)
+        for group in self.groups.values():
+            for below in group.bindings.values():
+                yield from below.elements()
+
 
 class GroupPlan:
     """A segment group: the positions of its trigger's qualifiers and the binding for each combination of values."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from edifact.directory import Occurrence
@@ -22,12 +22,16 @@ class Where(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """Content that is not read: the code of its finding, where it stands, what it is, what belongs there."""
+    """Content that is not read: the code of its finding, where it stands, what it is, what belongs there.
+
+    Of what says nothing, `elements` are those that could stand there.
+    """
 
     code: str
     where: Where
     value: str
     expected: str | None = None
+    elements: tuple[str, ...] = ()
 
 
 class EdifactWalk:
@@ -95,7 +99,7 @@ class EdifactWalk:
         if len(self.unread) > told:
             return
         if not said and not binding.segments[self.segments[trigger][0][0]].constants:
-            self._tell(EMPTY, Where(trigger, 0, 0), _text_of(self.segments[trigger]))
+            self._empty(trigger, binding.elements())
         elif again and not said & given:
             self._tell(AGAIN, Where(trigger, 0, 0), _text_of(self.segments[trigger]))
 
@@ -116,10 +120,11 @@ class EdifactWalk:
         told = len(self.unread)
         self._account(index, plan, plan.meant(chosen))
         once = (segment[0][0], *chosen)
-        self.plainly &= once not in met
+        self.plainly &= plan.belongs or once not in met
         if len(self.unread) == told and not plan.belongs:
             if not said:
-                self._tell(EMPTY, Where(index, 0, 0), _text_of(segment))
+                fitting = ((r, key) for r, key in zip(plan.readings, chosen, strict=True) if key is not None)
+                self._empty(index, (slot.name for reading, key in fitting for slot in reading.slots[key]))
             elif once in met and not said & self._given:
                 self._tell(AGAIN, Where(index, 0, 0), _text_of(segment))
         met.add(once)
@@ -190,6 +195,10 @@ class EdifactWalk:
         segment = self.segments[index]
         self.choosing += [Where(index, *each) for each in positions if _has(segment, each)]
         return key_of(segment, positions)
+
+    def _empty(self, index: int, elements: Iterable[str]) -> None:
+        value = _text_of(self.segments[index])
+        self.unread.append(Unread(EMPTY, Where(index, 0, 0), value, elements=tuple(elements)))
 
     def _tell(self, code: str, where: Where, value: str, expected: str | None = None) -> None:
         self.unread.append(Unread(code, where, value, expected))

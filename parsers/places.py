@@ -144,6 +144,10 @@ def check_edifact_places(pack: Pack, directories: Directories) -> None:
             slots = profile.segments[tag].flat
             if number > len(slots) or component > len(slots[number - 1].parts):
                 raise SpecError(*element.origin, f"{tag} has no position {number}.{component}")
+        item = profile.segments[place.tag].flat[place.position.element - 1].parts[place.position.component - 1].item
+        if element.format.kind == "text" and element.format.max > item.max:
+            reason = f"{element.name} is longer than {place.tag} has room for at one position: {item.id} has {item.max}"
+            raise SpecError(*element.origin, reason)
 
 
 def group_parents(pack: Pack) -> dict[int, int]:

@@ -41,6 +41,11 @@ SHAPES, TEXTS, TEXT = 512, 256, 64
 MEMORY, PIECE = 32_000_000, 100
 
 
+def echo_of(elements: Sequence[str]) -> dict[str, str]:
+    """Return the details of what says nothing: it is the echo of a fault that tells one of the elements as missing."""
+    return {"elements": " ".join(elements)} if elements else {}
+
+
 def plain(text: str) -> str:
     """Return a text as both syntaxes mean it: without blanks around it, and with one plain one for any inside.
 

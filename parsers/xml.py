@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from xml.parsers import expat
 
 from lxml import etree
@@ -20,6 +20,7 @@ from core.findings import Address, Fault, Place
 from core.specs import Pack
 from core.transmission import XML_SPACE
 from parsers.places import XmlStep, xml_path
+from parsers.shapes import echo_of
 
 # UTF-16 is declared with or without its byte order; libxml2 reports what it used.
 ENCODINGS = {"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII"}
@@ -149,6 +150,19 @@ def place_in_envelope(root: etree._Element, path: str, document: XmlDocument) ->
     return document.place_of(node)
 
 
+class Unread(NamedTuple):
+    """Content that is not read: the code of its finding, the node, and the attribute or text of it if that is meant.
+
+    Of what says nothing, `elements` are those that could stand there.
+    """
+
+    code: str
+    node: etree._Element
+    attribute: str = ""
+    text: str = ""
+    elements: tuple[str, ...] = ()
+
+
 class XmlDocument:
     """An XML document that was read; finds addresses of the declaration in it."""
 
@@ -190,17 +204,15 @@ class XmlDocument:
             pointer=pointer,
         )
 
-    def unread_faults(self, found: Sequence[tuple[str, etree._Element, str]]) -> list[Fault]:
-        """Return the faults of content that no declaration has: the code of each, its node, its attribute if any."""
+    def unread_faults(self, found: Sequence[Unread]) -> list[Fault]:
+        """Return the faults of content that no declaration has."""
         return [self._unread(*each) for each in found]
 
-    def _unread(self, code: str, node: etree._Element, attribute: str) -> Fault:
-        place = self.place_of(node)
-        if not attribute:
-            return Fault(code, place=place, value=_local(node))
-        name = attribute.rpartition("}")[2]
-        place = replace(place, xpath=f"{place.xpath}/@{name}")
-        return Fault(code, place=place, value=f'{name}="{node.get(attribute)}"')
+    def _unread(self, code: str, node: etree._Element, attribute: str, text: str, elements: Sequence[str]) -> Fault:
+        place, name = self.place_of(node), attribute.rpartition("}")[2]
+        if attribute:
+            place, text = replace(place, xpath=f"{place.xpath}/@{name}"), f'{name}="{node.get(attribute)}"'
+        return Fault(code, place=place, value=text or _local(node), details=echo_of(elements))
 
     def _depth(self, address: Address) -> int:
         """Return how many steps of an element's path lead to the level of the address."""

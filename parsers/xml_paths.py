@@ -19,6 +19,7 @@ class _Schema:
 
     def __init__(self, path: Path) -> None:
         self.named: dict[tuple[str, str], etree._Element] = {}
+        self.roots: list[etree._Element] = []
         self._read(path, set())
 
     def _read(self, path: Path, seen: set[Path]) -> None:
@@ -26,6 +27,7 @@ class _Schema:
             return
         seen.add(path)
         root = etree.parse(path, etree.XMLParser(no_network=True, resolve_entities=False, load_dtd=False)).getroot()
+        self.roots.append(root)
         for node in root:
             if node.tag in (f"{XS}include", f"{XS}import") and (there := node.get("schemaLocation")):
                 self._read((path.parent / there).resolve(), seen)
@@ -84,6 +86,20 @@ def check_xml_paths(pack: Pack) -> None:
     for element in pack.elements.values():
         if element.xml_path and element.direction == "in":
             _check(element, top, schema)
+
+
+def is_closed(pack: Pack) -> bool:
+    """Tell whether the pack's schema has text in elements of text alone: no mixed content, nothing of any kind."""
+    return not any(_is_open(node) for root in _Schema(pack.schema).roots for node in root.iter(f"{XS}*"))
+
+
+def _is_open(node: etree._Element) -> bool:
+    """Tell whether a part of a schema lets text stand between elements, or lets anything stand there."""
+    if _kind(node) == "element":
+        inline = any(_kind(child) in ("complexType", "simpleType") for child in node)
+        named = node.get("type") or node.get("ref")
+        return not (inline or named) or (node.get("type") or "").rpartition(":")[2] == "anyType"
+    return _kind(node) in ("any", "anyAttribute") or node.get("mixed") in ("true", "1")
 
 
 def _check(element: Element, top: etree._Element, schema: _Schema) -> None:

@@ -13,6 +13,8 @@ from core.specs import FORMAT, CodeList, Element, Format, Pack, Specs
 
 MISSING, UNREADABLE, NOT_LISTED, DOUBTFUL, NOT_USED, REPEATED = (f"CAD-000{n}" for n in range(1, 7))
 
+EMPTY = "CAD-0008"  # told on reading: a segment or class that has no value
+
 # What a withdraw request must name, where the usage table has no column of its own for it: the declaration itself.
 NAMED_BY_WITHDRAW = frozenset({"function_code", "transaction_number", "version"})
 LEVELS = ("declaration", "invoice", "commodity")
@@ -70,6 +72,16 @@ def check_elements(declaration: Declaration, message_type: MessageType, dictiona
     if not declaration.invoices and message_type is not MessageType.WITHDRAW:
         faults.append(_absent("invoice", Address("", 1, 0)))
     return faults
+
+
+def without_echo(faults: list[Fault]) -> list[Fault]:
+    """Return faults without those of what says nothing where its element is told as missing: that is one mistake."""
+    missing = {fault.address.element for fault in faults if fault.code == MISSING and fault.address}
+    return [
+        fault
+        for fault in faults
+        if fault.code != EMPTY or missing.isdisjoint(fault.details.get("elements", "").split())
+    ]
 
 
 def listed_on(element: Element, level: Level, declaration: Declaration) -> date | None:

@@ -20,7 +20,7 @@ from edifact.message import explain as explain_edifact
 from parsers import xml
 from parsers.cad_edifact import EdifactDocument
 from validators import schema
-from validators.elements import Dictionary, check_elements
+from validators.elements import Dictionary, check_elements, without_echo
 from validators.rulebook import Rulebook, apply_rules
 from validators.sender import check_sender
 from validators.words import Texts, refuses, texts_of, to_findings
@@ -85,6 +85,7 @@ def validate(
         faults = [*around, *syntax]
         if own and message.declaration and not _stopped(faults, checks):
             faults += _content(message, message.declaration, own, facts, received)
+            faults = without_echo(faults)
     return to_findings(faults, message, own.pack if own else None, own.texts if own else checks.texts)
 
 
