@@ -66,7 +66,7 @@ def account(body: bytes, partner: str, facts: Facts) -> str:
 
 
 def mutants(body: bytes, only: int | None = None) -> Iterator[accounting.Mutant]:
-    if body.lstrip().startswith(b"<"):
+    if not body.startswith(b"UN"):
         return accounting.xml_mutants(body, only)
     return accounting.edifact_mutants(body, only)
 
