@@ -34,6 +34,7 @@ class _Xml(msgspec.Struct, forbid_unknown_fields=True):
     response_schema: str
     levels: dict[str, str]
     envelope: dict[str, str]
+    constants: dict[str, str] = {}
 
 
 class _Edifact(msgspec.Struct, forbid_unknown_fields=True):
@@ -100,6 +101,7 @@ def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: 
         response_schema=response_schema,
         xml_levels=manifest.xml.levels,
         xml_envelope=manifest.xml.envelope,
+        xml_constants=manifest.xml.constants,
         level_pointers=_level_pointers(manifest, classes, where),
         edifact_message=manifest.edifact.message,
         edifact_levels=manifest.edifact.levels,

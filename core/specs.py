@@ -196,6 +196,7 @@ class Pack:
     response_schema: Path
     xml_levels: Mapping[str, str]  # level -> path of the class that repeats
     xml_envelope: Mapping[str, str]  # sender, recipient, reference, test, version -> path in the metadata
+    xml_constants: Mapping[str, str]  # what stands in the metadata's other elements, by name
     level_pointers: Mapping[str, tuple[str, ...]]  # level -> WCO class ids down to it
     edifact_message: tuple[str, ...]  # S009: type, version, release, agency, association
     edifact_levels: Mapping[str, int]  # level -> number of the segment group that repeats

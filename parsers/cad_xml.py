@@ -16,7 +16,20 @@ from core.errors import SpecError
 from core.specs import Element, Format, Ignorable, Pack
 from parsers import xml
 from parsers.places import xml_path, xml_steps
-from parsers.shapes import AGAIN, EMPTY, LEVELS, UNKNOWN, Known, Note, Readings, Shapes, of_notes, plain, steps
+from parsers.shapes import (
+    AGAIN,
+    EMPTY,
+    LEVELS,
+    OTHER_METADATA,
+    UNKNOWN,
+    Known,
+    Note,
+    Readings,
+    Shapes,
+    of_notes,
+    plain,
+    steps,
+)
 from parsers.xml import Unread
 from parsers.xml_paths import is_closed
 
@@ -213,12 +226,24 @@ class XmlReading:
     document. `envelope` finds what the metadata wrapper says: sender, recipient, reference, test, version.
     """
 
-    __slots__ = ("closed", "envelope", "function_code", "lines", "pack", "plan", "reference", "schema", "shapes")
+    __slots__ = (
+        "closed",
+        "constants",
+        "envelope",
+        "function_code",
+        "lines",
+        "pack",
+        "plan",
+        "reference",
+        "schema",
+        "shapes",
+    )
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
         self.schema = xml.schema(pack.schema)
         self.closed = is_closed(pack)
+        self.constants = {f"{{{pack.metadata_namespace}}}{name}": text for name, text in pack.xml_constants.items()}
         self.plan = xml_plan(pack)
         self.shapes = Shapes()
         self.lines = _lines(pack)
@@ -235,13 +260,22 @@ def read_xml(node: etree._Element | None, reading: XmlReading, *, sound: bool) -
     """
     if node is None:
         return Declaration({}), []
+    other = [*_other_metadata(node, reading)]
     shapes, cut = reading.shapes, _cut(node, reading) if sound and reading.closed else []
     if known := shapes.read(cut):
-        return known, []
+        return known, other
     walk = XmlWalk().through(node, reading.plan, 0)
     if cut and walk.plainly and not walk.unread:
         _learn(shapes, cut, node, walk)
-    return of_notes(walk.notes, [_serialised(note) for note in walk.notes]), walk.unread
+    return of_notes(walk.notes, [_serialised(note) for note in walk.notes]), [*other, *walk.unread]
+
+
+def _other_metadata(node: etree._Element, reading: XmlReading) -> Iterator[Unread]:
+    """Yield what the wrapper around a Declaration says otherwise than the pack."""
+    for child in node.itersiblings(preceding=True):
+        wanted = reading.constants.get(child.tag)
+        if wanted is not None and child.text != wanted and (text := (child.text or "").strip()) != wanted:
+            yield Unread(OTHER_METADATA, child, text=text, expected=wanted)
 
 
 def envelope_of(root: etree._Element, reading: XmlReading) -> Envelope:

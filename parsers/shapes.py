@@ -34,6 +34,7 @@ LEVELS = ("declaration", "invoice", "commodity")
 # What is told of content that no declaration has: it is unknown, says nothing, is put together with other content of
 # its kind, or is not the constant that belongs there.
 UNKNOWN, EMPTY, AGAIN, OTHER = "CAD-0007", "CAD-0008", "CAD-0009", "CAD-0010"
+OTHER_METADATA = "CAD-0011"  # as OTHER, in the wrapper of XML
 
 # How many shapes, and how many texts of an element, are remembered; they come from senders.
 SHAPES, TEXTS, TEXT = 512, 256, 64

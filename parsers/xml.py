@@ -160,6 +160,7 @@ class Unread(NamedTuple):
     node: etree._Element
     attribute: str = ""
     text: str = ""
+    expected: str | None = None
     elements: tuple[str, ...] = ()
 
 
@@ -206,13 +207,14 @@ class XmlDocument:
 
     def unread_faults(self, found: Sequence[Unread]) -> list[Fault]:
         """Return the faults of content that no declaration has."""
-        return [self._unread(*each) for each in found]
+        return [self._unread(each) for each in found]
 
-    def _unread(self, code: str, node: etree._Element, attribute: str, text: str, elements: Sequence[str]) -> Fault:
-        place, name = self.place_of(node), attribute.rpartition("}")[2]
-        if attribute:
-            place, text = replace(place, xpath=f"{place.xpath}/@{name}"), f'{name}="{node.get(attribute)}"'
-        return Fault(code, place=place, value=text or _local(node), details=echo_of(elements))
+    def _unread(self, found: Unread) -> Fault:
+        place, text = self.place_of(found.node), found.text or _local(found.node)
+        if found.attribute:
+            name = found.attribute.rpartition("}")[2]
+            place, text = replace(place, xpath=f"{place.xpath}/@{name}"), f'{name}="{found.node.get(found.attribute)}"'
+        return Fault(found.code, None, place, text, found.expected, echo_of(found.elements))
 
     def _depth(self, address: Address) -> int:
         """Return how many steps of an element's path lead to the level of the address."""

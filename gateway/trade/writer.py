@@ -40,14 +40,7 @@ def _given(level: Level, pack: Pack, kind: str) -> Iterator[tuple[Element, int, 
 def write_xml(declaration: Declaration, pack: Pack, envelope: Envelope, *, encoding: str = "UTF-8") -> bytes:
     """Return the declaration in its metadata wrapper, children in the schema's order."""
     wrapper = etree.Element(f"{{{pack.metadata_namespace}}}MetaData", nsmap=_default(pack.metadata_namespace))
-    fixed = {
-        "WCODataModelVersionCode": "3.10",
-        "WCOTypeName": "DEC",
-        "ResponsibleCountryCode": "CA",
-        "ResponsibleAgencyName": "CBSA",
-        "AgencyAssignedCustomizationCode": "CAD",
-        pack.xml_envelope["version"]: pack.version,
-    }
+    fixed = {**pack.xml_constants, pack.xml_envelope["version"]: pack.version}
     said = {
         "reference": envelope.reference,
         "test": "true" if envelope.test else "false",
