@@ -26,13 +26,14 @@ from edifact.syntax import (
 )
 
 STEP = 1 << 16
+PADDED = re.compile(r" (?:[+:*']|$)")
 PADDING = re.compile(" +(?=[:+*]|$)")  # of a segment in canonical form
 CONTINUATION = bytes(range(0x80, 0xC0))  # in UTF-8 these begin no character
 
 
 def padded(plain: str) -> bool:
     """Tell whether a component of a text in canonical form ends with a blank."""
-    return " +" in plain or " :" in plain or " '" in plain or " *" in plain or plain.endswith(" ")
+    return PADDED.search(plain) is not None
 
 
 class ServiceSegment(NamedTuple):

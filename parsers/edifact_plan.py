@@ -253,7 +253,7 @@ def _read(marks: str, form: Format, text: str) -> Value | None:
         return None
     if form.kind != "number":
         return form.read(written)
-    if any(mark in written and mark not in marks for mark in ".,"):
+    if ("." in written and "." not in marks) or ("," in written and "," not in marks):
         return Unreadable(written)
     value = form.read(written.replace(",", "."))
     return Unreadable(written) if type(value) is Unreadable else value

@@ -54,7 +54,8 @@ def plain(text: str) -> str:
     """
     if text.isalnum():
         return text
-    return " ".join(text.split())
+    text = text.strip()
+    return text if text.isprintable() and "  " not in text else " ".join(text.split())
 
 
 class Readings(dict[str, "Value | None"]):
