@@ -27,7 +27,6 @@ from edifact.syntax import (
 
 STEP = 1 << 16
 PADDED = re.compile(r" (?:[+:*']|$)")
-PADDING = re.compile(" +(?=[:+*]|$)")  # of a segment in canonical form
 CONTINUATION = bytes(range(0x80, 0xC0))  # in UTF-8 these begin no character
 
 
@@ -190,6 +189,7 @@ class MessageText:
     flaws: tuple[Flaw, ...] = ()
     _plain: str | None = field(default=None, repr=False)
     _segments: list[list[list[str]]] | None = field(default=None, repr=False)
+    _meant: list[list[list[str]]] | None = field(default=None, repr=False)
     _starts: list[int] = field(default_factory=lambda: [0], repr=False)  # where the first segments begin
     _mark: tuple[int, int, int] = field(default=(1 << 62, 1, 1), repr=False)  # a character, its line and column
 
@@ -262,14 +262,11 @@ class MessageText:
     def segments(self) -> list[list[list[str]]]:
         """The segments: lists of elements, each a list of components, the first being the tag; nothing is lifted.
 
-        In syntax 4 the repetitions of an element stand at consecutive positions. Blanks at the end of a component are
-        padding, which a sender may leave out, and are gone.
+        In syntax 4 the repetitions of an element stand at consecutive positions.
         """
         if self._segments is None:
             plain = self.plain
             texts = self.split()
-            if padded(plain):
-                texts = [PADDING.sub("", text) for text in texts]
             if self.repeats:
                 texts = [text.replace("*", "+") for text in texts]
             self._segments = segments = [[element.split(":") for element in text.split("+")] for text in texts]
@@ -278,6 +275,15 @@ class MessageText:
                     if not text.isascii():
                         segments[index] = [[resolve(c) for c in element] for element in segments[index]]
         return self._segments
+
+    @property
+    def meant(self) -> list[list[list[str]]]:
+        """The segments without the blanks at the end of a component: they are padding, which may be left out."""
+        if self._meant is None:
+            self._meant = self.segments
+            if padded(self.plain):
+                self._meant = [[[c.rstrip(" ") for c in element] for element in each] for each in self.segments]
+        return self._meant
 
     def value(self, index: int, element: int = 1, component: int = 1) -> str:
         """Return a component of the segment at `index` (from 0), by position from 1; "" if it is not there."""

@@ -13,7 +13,7 @@ from core.specs import Pack
 from edifact.directory import Occurrence, Structure
 from edifact.text import MessageText
 from parsers.edifact_plan import Binding, edifact_plan, function_code_place, way_to
-from parsers.edifact_walk import EdifactWalk, SegmentText, Unread, Where, key_of
+from parsers.edifact_walk import EdifactWalk, SegmentText, UnreadComponent, Where, key_of
 from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers
 from parsers.shapes import SHAPES, Known, Note, Shapes, echo_of, of_notes, steps, taking
 
@@ -80,7 +80,7 @@ class EdifactReading:
 
 def read_edifact(
     message: MessageText, version: str, reading: EdifactReading, *, sound: bool
-) -> tuple[Declaration, list[Unread]]:
+) -> tuple[Declaration, list[UnreadComponent]]:
     """Return the declaration that a message holds, and all content of it that no declaration has.
 
     `version` is that of the syntax. `sound` tells that nothing is wrong with it: then to know its shape is enough.
@@ -90,7 +90,7 @@ def read_edifact(
     cut = [_shape(run, number > 0, reading.tags) for number, run in enumerate(runs)]
     if known := shapes.read(cut):
         return known, []
-    walk = EdifactWalk(message.segments).through(reading.tables[version].tree(message.tags), reading.plan(marks), 0)
+    walk = EdifactWalk(message.meant).through(reading.tables[version].tree(message.tags), reading.plan(marks), 0)
     if runs and walk.plainly and not walk.unread:
         _learn(shapes, runs, cut, walk)
     return of_notes(walk.notes, walk.texts), walk.unread
@@ -242,7 +242,7 @@ class EdifactDocument:
         self._body, self.message, self.table, self._reading = body, message, table, reading
         self.profile: Structure | None = None
         self.fits = False
-        self.unread: Sequence[Unread] = ()
+        self.unread: Sequence[UnreadComponent] = ()
 
     @functools.cached_property
     def _top(self) -> Occurrence | None:
@@ -259,7 +259,7 @@ class EdifactDocument:
         """Return the place of an address, or of the nearest segment above it that is present."""
         if self._reading is None or self._top is None:
             return Place(line=1, column=1)
-        index, position = find_edifact(self.message.segments, self._top, self._reading, address)
+        index, position = find_edifact(self.message.meant, self._top, self._reading, address)
         place = (
             self.message.place(index + 1, position.element + 1, position.component)
             if position

@@ -30,7 +30,7 @@ from parsers.shapes import (
     plain,
     steps,
 )
-from parsers.xml import Unread
+from parsers.xml import UnreadNode
 from parsers.xml_paths import is_closed
 
 # How the serialiser writes what it must not write as it is, beside &amp; &lt; and &gt;.
@@ -144,7 +144,7 @@ class XmlWalk:
     def __init__(self) -> None:
         self.notes: list[Note[etree._Element]] = []
         self.choosing: list[etree._Element] = []  # the nodes whose text chose a variant
-        self.unread: list[Unread] = []  # below an unknown node nothing is looked at
+        self.unread: list[UnreadNode] = []  # below an unknown node nothing is looked at
         self.plainly = True  # whether nothing stands in the way of reading such a document by shape
         self._given: set[str] = set()  # the elements given so far at the level where the walk is
 
@@ -161,7 +161,7 @@ class XmlWalk:
                     self.choosing.append(chosen)
                 step = step.variants.get("" if chosen is None else (chosen.text or "").strip())
             if step is None:
-                self.unread.append(Unread(UNKNOWN, each))
+                self.unread.append(UnreadNode(UNKNOWN, each))
             elif step.level:
                 above, self._given = self._given, set()
                 self.notes.append(Note(step.level, each, "", None))
@@ -177,7 +177,7 @@ class XmlWalk:
     def _element(self, node: etree._Element, plan: XmlPlan, level: int) -> None:
         """Read an element that has a text, or that chose a variant."""
         self._attributes(node, plan)
-        self.unread += [Unread(UNKNOWN, child) for child in node]
+        self.unread += [UnreadNode(UNKNOWN, child) for child in node]
         if not plan.element:
             return
         if node.text:
@@ -196,15 +196,15 @@ class XmlWalk:
         said = {note.name for note in self.notes[before:]}
         if len(self.unread) == told:
             if not said:
-                self.unread.append(Unread(EMPTY, node, elements=tuple(plan.elements())))
+                self.unread.append(UnreadNode(EMPTY, node, elements=tuple(plan.elements())))
             elif again and not said & given:
-                self.unread.append(Unread(AGAIN, node))
+                self.unread.append(UnreadNode(AGAIN, node))
 
     def _between(self, node: etree._Element) -> None:
         """Tell text that stands between the elements of a class."""
         for text in (node.text, *(child.tail for child in node)):
             if text and (text := text.strip()):
-                self.unread.append(Unread(UNKNOWN, node, text=text))
+                self.unread.append(UnreadNode(UNKNOWN, node, text=text))
 
     def _attributes(self, node: etree._Element, plan: XmlPlan) -> None:
         """Tell the attributes that have no meaning here."""
@@ -216,7 +216,7 @@ class XmlWalk:
                 continue
             allowed = plan.ignorable.get(name, frozenset())
             if allowed is not None and value.strip() not in allowed:
-                self.unread.append(Unread(UNKNOWN, node, name))
+                self.unread.append(UnreadNode(UNKNOWN, node, name))
 
 
 class XmlReading:
@@ -252,7 +252,7 @@ class XmlReading:
         self.reference = xml.finder("FunctionalReferenceID", pack.namespace)
 
 
-def read_xml(node: etree._Element | None, reading: XmlReading, *, sound: bool) -> tuple[Declaration, list[Unread]]:
+def read_xml(node: etree._Element | None, reading: XmlReading, *, sound: bool) -> tuple[Declaration, list[UnreadNode]]:
     """Return the declaration that a Declaration node holds, and all content of it that no declaration has.
 
     What stands below an unknown node is not looked at: the node itself is told. `sound` tells that the document fits
@@ -270,12 +270,12 @@ def read_xml(node: etree._Element | None, reading: XmlReading, *, sound: bool) -
     return of_notes(walk.notes, [_serialised(note) for note in walk.notes]), [*other, *walk.unread]
 
 
-def _other_metadata(node: etree._Element, reading: XmlReading) -> Iterator[Unread]:
+def _other_metadata(node: etree._Element, reading: XmlReading) -> Iterator[UnreadNode]:
     """Yield what the wrapper around a Declaration says otherwise than the pack."""
     for child in node.itersiblings(preceding=True):
         wanted = reading.constants.get(child.tag)
         if wanted is not None and child.text != wanted and (text := (child.text or "").strip()) != wanted:
-            yield Unread(OTHER_METADATA, child, text=text, expected=wanted)
+            yield UnreadNode(OTHER_METADATA, child, text=text, expected=wanted)
 
 
 def envelope_of(root: etree._Element, reading: XmlReading) -> Envelope:

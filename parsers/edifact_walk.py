@@ -21,7 +21,7 @@ class Where(NamedTuple):
     component: int
 
 
-class Unread(NamedTuple):
+class UnreadComponent(NamedTuple):
     """Content that is not read: the code of its finding, where it stands, what it is, what belongs there.
 
     Of what says nothing, `elements` are those that could stand there.
@@ -47,7 +47,7 @@ class EdifactWalk:
         self.texts: list[str] = []
         self.choosing: list[Where] = []
         self.free: list[Where] = []
-        self.unread: list[Unread] = []
+        self.unread: list[UnreadComponent] = []
         self.plainly = True
         self._given: set[str] = set()  # the elements given so far at the level where the walk is
         self._numbered: Where | None = None  # where the invoice says its number
@@ -198,10 +198,10 @@ class EdifactWalk:
 
     def _empty(self, index: int, elements: Iterable[str]) -> None:
         value = _text_of(self.segments[index])
-        self.unread.append(Unread(EMPTY, Where(index, 0, 0), value, elements=tuple(elements)))
+        self.unread.append(UnreadComponent(EMPTY, Where(index, 0, 0), value, elements=tuple(elements)))
 
     def _tell(self, code: str, where: Where, value: str, expected: str | None = None) -> None:
-        self.unread.append(Unread(code, where, value, expected))
+        self.unread.append(UnreadComponent(code, where, value, expected))
 
 
 def _has(segment: SegmentText, position: Position) -> bool:

@@ -150,7 +150,7 @@ def place_in_envelope(root: etree._Element, path: str, document: XmlDocument) ->
     return document.place_of(node)
 
 
-class Unread(NamedTuple):
+class UnreadNode(NamedTuple):
     """Content that is not read: the code of its finding, the node, and the attribute or text of it if that is meant.
 
     Of what says nothing, `elements` are those that could stand there.
@@ -205,11 +205,11 @@ class XmlDocument:
             pointer=pointer,
         )
 
-    def unread_faults(self, found: Sequence[Unread]) -> list[Fault]:
+    def unread_faults(self, found: Sequence[UnreadNode]) -> list[Fault]:
         """Return the faults of content that no declaration has."""
         return [self._unread(each) for each in found]
 
-    def _unread(self, found: Unread) -> Fault:
+    def _unread(self, found: UnreadNode) -> Fault:
         place, text = self.place_of(found.node), found.text or _local(found.node)
         if found.attribute:
             name = found.attribute.rpartition("}")[2]

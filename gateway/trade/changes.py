@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -185,6 +186,27 @@ def _unknown_statement(body: bytes, syntax: Syntax) -> bytes:
     return body.replace(old, new)
 
 
+def _without_value(body: bytes, syntax: Syntax) -> bytes:
+    if syntax is Syntax.EDIFACT:
+        return body.replace(b"RFF+ON:PO1'", b"RFF+ON'")
+    return body.replace(b"<StatementDescription>Known</StatementDescription>", b"")
+
+
+def _two_halves(body: bytes, syntax: Syntax) -> bytes:
+    """Part the first reason from its remark."""
+    if syntax is Syntax.EDIFACT:
+        parted = body.replace(b"+Known'", b"'RCS+11+RS1:CAD'FTX+ACD+++Known'")
+        return re.sub(rb"UNT\+(\d+)", lambda found: b"UNT+%d" % (int(found[1]) + 2), parted)
+    end = b"<StatementTypeCode>RS1</StatementTypeCode></AdditionalInformation><AdditionalInformation>"
+    return body.replace(b"<StatementDescription>Known<", end + b"<StatementDescription>Known<")
+
+
+def _another_constant(body: bytes, syntax: Syntax) -> bytes:
+    if syntax is Syntax.EDIFACT:
+        return body.replace(b"HYN+3'", b"HYN+4'")
+    return body.replace(b"<WCOTypeName>DEC<", b"<WCOTypeName>REC<")
+
+
 def _too_large(body: bytes, _syntax: Syntax) -> bytes:
     return body + b"\n" * (10_000_001 - len(body))
 
@@ -206,6 +228,9 @@ SAMPLE_CHANGES: Mapping[str, SampleChange] = {
     "no_tests": _no_tests,
     "ended_pack": _ended_pack,
     "unknown_statement": _spoilt(_unknown_statement),
+    "without_value": _spoilt(_without_value),
+    "two_halves": _spoilt(_two_halves),
+    "another_constant": _spoilt(_another_constant),
     "noise": _spoilt(lambda _body, _syntax: b"This is neither the one nor the other."),
     "nothing": _spoilt(lambda _body, _syntax: b""),
     "too_large": _spoilt(_too_large),

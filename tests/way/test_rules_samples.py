@@ -30,6 +30,7 @@ PARTNER = load_partners(HOME / "samples/partners.toml")["maple"]
 DAY = date(2026, 11, 23)
 TYPES = sorted(SPECS.code_lists["cad_type"].codes)
 BOTH = [Syntax.XML, Syntax.EDIFACT]
+UNREAD = ("CAD-0007", "CAD-0008", "CAD-0009", "CAD-0010", "CAD-0011")
 LISTED = [each.finding.code for each in listed_rules(SPECS)]
 
 
@@ -72,7 +73,7 @@ def test_both_syntaxes_find_the_same_at_the_same_pointer_with_the_same_words() -
             continue
         xml, edifact = (play(failing, write(failing, syntax, DAY, "S"), DAY, PLANS)[-1].findings for syntax in BOTH)
         seen = [sorted((f.code, f.place.pointer or "", f.text) for f in findings) for findings in (xml, edifact)]
-        if code != "CAD-0007":  # what is not known has no name that both syntaxes share
+        if code not in UNREAD:  # what is not known has no name that both syntaxes share
             assert seen[0] == seen[1], code
 
 
