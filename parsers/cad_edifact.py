@@ -14,7 +14,7 @@ from core.specs import Pack
 from edifact.directory import Occurrence, Structure
 from edifact.text import MessageText
 from parsers.edifact_plan import Binding, edifact_plan, function_code_place, way_to
-from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers
+from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers, marks_of
 from parsers.shapes import SHAPES, Note, Shapes, of_notes, steps
 
 Segment = Sequence[Sequence[str]]  # elements of components; element 0 is the tag
@@ -114,7 +114,7 @@ class EdifactReading:
         self.plan = edifact_plan(pack)
         self.function_code = function_code_place(pack)
         self.parents = group_parents(pack)
-        self.profiles = {version: table.profile(pack.profile) for version, table in tables.items()}
+        self.profiles = {version: table.profile(pack.profile, marks_of(pack)) for version, table in tables.items()}
         self.line_tags = {version: _line_tag(table, pack) for version, table in tables.items()}
         self.shapes, self.tags = Shapes(), Tags()
 
