@@ -1,9 +1,9 @@
 """Compares explanations of segments that do not fit their structure table: the fewest faults win, within bounds.
 
-A segment may be strange where it stands, alone or with its group; something mandatory may be missing before it, also the
-trigger of its group; or it stands there once too often. What is strange here and missing there was moved, and what is
-strange right where something is missing stands in its place: each is one fault. Qualifiers that are not those of a row
-speak against it, less than a fault does.
+A segment may be strange where it stands, alone or with its group; something mandatory may be missing before it, also
+the trigger of its group; or it stands there once too often. What is strange here and missing there was moved, and what
+is strange right where something is missing stands in its place: each is one fault. Qualifiers that are not those of a
+row speak against it, less than a fault does; the count in UNT speaks for segments lost or added.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from edifact.position import Position, Step, enter, find, further, late, taken, 
 # What an explanation costs: a fault; each further segment missing in the same place; a segment missing here that is
 # strange elsewhere, or the other way round; one missing where a strange one stands; qualifiers of another row.
 FAULT, MORE, MOVED, INSTEAD, ODD = 100, 30, 5, 20, 60
-# Of equal ones, a group without its trigger is likelier than a strange segment, unless the segment only came late.
-NO_TRIGGER, STRANGE, LATE = 2, 3, 4
+# Of equal ones, a group without its trigger is likelier than a strange segment, unless the segment only came late; and
+# what the count in UNT does not bear out is less likely than anything else.
+NO_TRIGGER, STRANGE, LATE, COUNTED = 2, 3, 4, 10
 
 KEPT = 3  # explanations at a time that lead to the same row
 SLACK = 250  # how much more than the best an explanation may cost to be followed
@@ -39,18 +40,25 @@ class Counterpart(NamedTuple):
 class Event(NamedTuple):
     """What does not fit at an index: so many strange segments, rows missing before it, or a row taken too often."""
 
-    index: int
+    at: int
     strange: int = 0
     missing: tuple[int, ...] = ()
     over: int = -1
     counterparts: tuple[Counterpart, ...] = ()
 
 
+class Taken(NamedTuple):
+    """A segment taken at a row, and where the walk stands behind it."""
+
+    row: int
+    position: Position
+
+
 class Explanation(NamedTuple):
     """An explanation of the segments up to one: what it costs, where the walk stands, and how it came there.
 
     `strange` (indices) and `missing` (row, index before which) have no counterpart yet; `quiet` is the index behind
-    the last event; `trail` links (row or event, the trail before), the latest first.
+    the last event; `trail` links (segment taken or event, the trail before), the latest first.
     """
 
     cost: int
@@ -58,7 +66,7 @@ class Explanation(NamedTuple):
     strange: tuple[int, ...] = ()
     missing: tuple[tuple[int, int], ...] = ()
     quiet: int = 0
-    trail: tuple[int | Event, Any] | None = None
+    trail: tuple[Taken | Event, Any] | None = None
 
 
 class Bounds(NamedTuple):
@@ -69,10 +77,15 @@ class Bounds(NamedTuple):
 
 
 class Search:
-    """Explains the segments of one message; `tags` are theirs."""
+    """Explains the segments of one message.
 
-    def __init__(self, structure: Structure, tags: Sequence[str], suits: Suits) -> None:
+    `tags` are theirs, `lost` how many more there were by the count in UNT (fewer: how many were added).
+    """
+
+    def __init__(self, structure: Structure, tags: Sequence[str], suits: Suits, lost: int) -> None:
         self.structure, self.tags, self.suits = structure, tags, suits
+        self.missing = FAULT + (COUNTED if lost < 0 else 0)
+        self.added = FAULT + (COUNTED if lost > 0 else 0)
 
     def best(self, first: Explanation, start: int, failing: int, bounds: Bounds) -> tuple[Explanation, int]:
         """Return the cheapest explanation of the segments from `start` on, and the index to go on from.
@@ -95,11 +108,11 @@ class Search:
         step = find(self.structure, here.position, tag)
         if step:
             yield index + 1, self._taken(here, index, step)
+        if opened := without_trigger(self.structure, here.position, tag):
+            yield index + 1, self._taken(here, index, opened)
         if step is None or step.missing or step.over or not self.suits(index, step.row):
             for other in further(self.structure, here.position, tag):
                 yield index + 1, self._taken(here, index, other)
-            if opened := without_trigger(self.structure, here.position, tag):
-                yield index + 1, self._taken(here, index, opened)
             if (length := together(self.structure, self.tags, index)) > 1:
                 yield index + length, self._strange(here, index, length)
         if not step or tag != "UNT":
@@ -116,9 +129,9 @@ class Search:
         if step.missing:
             here = self._lacking(here, index, step.missing)
         if step.over and taken(structure, position, step.row) == structure.steps[step.row].max:  # told once for a run
-            here = _with(here, Event(index, over=step.row), FAULT)
+            here = _with(here, Event(index, over=step.row), self.added)
         position = enter(structure, position, step.row)
-        return here._replace(cost=here.cost + cost, position=position, trail=(step.row, here.trail))
+        return here._replace(cost=here.cost + cost, position=position, trail=(Taken(step.row, position), here.trail))
 
     def _lacking(self, here: Explanation, index: int, rows: tuple[int, ...]) -> Explanation:
         """Return the explanation that rows are missing before a segment."""
@@ -132,12 +145,12 @@ class Search:
                 cost += MOVED
                 found.append(Counterpart(moved, row, index))
         if lacking:
-            cost += FAULT + MORE * (len(lacking) - 1)
+            cost += self.missing + MORE * (len(lacking) - 1)
             before = here.trail[0] if here.trail else None
-            if isinstance(before, Event) and before.index + before.strange == index and before.index in strange:
-                strange.remove(before.index)
-                cost += INSTEAD - FAULT
-                found.append(Counterpart(before.index, lacking.pop(0), index))
+            if isinstance(before, Event) and before.at + before.strange == index and before.at in strange:
+                strange.remove(before.at)
+                cost += INSTEAD - self.missing
+                found.append(Counterpart(before.at, lacking.pop(0), index))
         event = Event(index, missing=rows, counterparts=tuple(found))
         missing = (*here.missing, *((row, index) for row in lacking))[-LEDGER:]
         return _with(here._replace(strange=tuple(strange), missing=missing), event, cost)
@@ -147,7 +160,7 @@ class Search:
         moved = next((each for each in here.missing if self.is_of(index, each[0])), None)
         if moved is None:
             here = here._replace(strange=(*here.strange, index)[-LEDGER:])
-            return _with(here, Event(index, strange=length), FAULT + STRANGE)
+            return _with(here, Event(index, strange=length), self.added + STRANGE)
         here = here._replace(missing=tuple(each for each in here.missing if each != moved))
         return _with(here, Event(index, strange=length, counterparts=(Counterpart(index, *moved),)), MOVED)
 
@@ -158,7 +171,7 @@ class Search:
 
 def _with(here: Explanation, event: Event, cost: int) -> Explanation:
     """Return an explanation with an event."""
-    quiet = event.index + event.strange
+    quiet = event.at + event.strange
     return here._replace(cost=here.cost + cost, quiet=quiet, trail=(event, here.trail))
 
 

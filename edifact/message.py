@@ -97,7 +97,8 @@ def explain(
         if not part:
             _explain_ends(report)
         return report.faults()
-    walked = walk(structure, report.tags[: report.whole], report.most, partial(_suits, structure, report.written))
+    tags, suits = report.tags[: report.whole], partial(_suits, structure, report.written)
+    walked = walk(structure, tags, report.most, suits, _told_count(message))
     report.uncertain = walked.uncertain
     for flaw in walked.flaws:
         report.tell(flaw)
@@ -106,6 +107,12 @@ def explain(
     _explain_sections(report, structure)
     _explain_totals(report, structure, walked.rows)
     return report.faults()
+
+
+def _told_count(message: MessageText) -> int | None:
+    """Return how many segments UNT says that the message has, None if it does not say."""
+    given = message.value(-1, 1)
+    return int(given) if message.tags[-1] == "UNT" and given.isdecimal() and len(given) < 9 else None
 
 
 def _suits(structure: Structure, written: Sequence[Sequence[Sequence[str]]], index: int, row: int) -> bool:
@@ -302,8 +309,8 @@ def _group_differences(message: MessageText) -> Iterator[tuple[str, int, str, st
 
 def _explain_totals(report: _Report, structure: Structure, rows: Sequence[int]) -> None:
     """Compare the control totals with what they count."""
-    for index, tag in enumerate(report.tags):
-        if tag != "CNT" or index in report.unsound or index >= len(rows) or rows[index] < 0 or structure.rows[rows[index]].group:
+    for index, (tag, at) in enumerate(zip(report.tags, rows, strict=False)):
+        if tag != "CNT" or index in report.unsound or at < 0 or structure.rows[at].group:
             continue  # those inside a group count something else
         code, value = report.written[index][1][0].split(":")[:2]
         for total in structure.totals:

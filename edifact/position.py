@@ -9,7 +9,7 @@ from edifact.directory import Structure
 
 
 class Frame(NamedTuple):
-    """An open group occurrence: its number, its trigger's row, how often each row was taken in it, what is around it."""
+    """An open group occurrence: its number, its trigger's row, how often each row was taken, what is around it."""
 
     group: int
     opened: int
@@ -75,8 +75,8 @@ def find(structure: Structure, position: Position, tag: str) -> Step | None:
 
 def further(structure: Structure, position: Position, tag: str) -> Iterator[Step]:
     """Yield the rows behind the nearest one where a tag may go too, if something mandatory were missing before it."""
-    free = [row for row in structure.ahead(position.at, tag) if taken(structure, position, row) < structure.steps[row].max]
-    for row in free[1:]:
+    rows = structure.ahead(position.at, tag)
+    for row in [row for row in rows if taken(structure, position, row) < structure.steps[row].max][1:]:
         if gaps := missing(structure, position, row):
             yield Step(row, gaps)
 

@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from edifact.directory import Structure
-from edifact.explanation import Bounds, Event, Explanation, Search, Suits
+from edifact.explanation import Bounds, Event, Explanation, Search, Suits, Taken
 from edifact.flaw import Flaw
 from edifact.position import START, Position, enter, find, missing
 
@@ -37,14 +37,20 @@ class Walked(NamedTuple):
     awaited: str
 
 
-def walk(structure: Structure, tags: Sequence[str], limit: int, suits: Suits = lambda _index, _row: True) -> Walked:
+def walk(
+    structure: Structure,
+    tags: Sequence[str],
+    limit: int,
+    suits: Suits = lambda _index, _row: True,
+    count: int | None = None,
+) -> Walked:
     """Walk a message's segments through a structure, up to about `limit` flaws.
 
     `tags` begin with UNH; a UNT that is missing, with all before it, is not told here. Each flaw names the tag that it
     concerns as its detail `segment`; what is missing is told at the segment behind which it should stand. `suits` tells
-    whether the qualifiers of the segment at an index are those of a row.
+    whether the qualifiers of the segment at an index are those of a row, `count` how many segments UNT says there are.
     """
-    search = Search(structure, tags, suits)
+    search = Search(structure, tags, suits, 0 if count is None else count - len(tags))
     rows, events = [0, *[-1] * (len(tags) - 1)], list[Event]()
     here = Explanation(0, START)
     before: deque[tuple[int, Position]] = deque(maxlen=BACK)
@@ -59,19 +65,21 @@ def walk(structure: Structure, tags: Sequence[str], limit: int, suits: Suits = l
         bounds = FAR if len(events) < THOROUGH else SHORT
         start, position = before[0] if before and bounds is FAR else (index, here.position)
         here, index = search.best(Explanation(0, position, here.strange, here.missing), start, index, bounds)
-        before.clear()
         for found in _unwound(here.trail):
-            if isinstance(found, int):
-                rows[start], start = found, start + 1
-            else:
+            if isinstance(found, Event):
                 events.append(found)
+                before.clear()
                 rows[start : start + found.strange], start = [-1] * found.strange, start + found.strange
-    awaited = missing(structure, here.position, len(structure.rows))
+                continue
+            if start > here.quiet:  # what stands behind the last fault may yet be to blame for the next one
+                before.append((start, position))
+            rows[start], position, start = found.row, found.position, start + 1
+    (awaited, *_) = *missing(structure, here.position, len(structure.rows)), -1
     told = _Told(structure, tags, suits, rows, events)
-    return Walked(rows, told.flaws(), told.uncertain(), told.counts(), structure.rows[awaited[0] if awaited else -1].tag)
+    return Walked(rows, told.flaws(), told.uncertain(), told.counts(), structure.rows[awaited].tag)
 
 
-def _unwound(trail: Any) -> list[int | Event]:
+def _unwound(trail: Any) -> list[Taken | Event]:
     """Return what a trail links, the earliest first."""
     found = []
     while trail:
@@ -97,16 +105,16 @@ class _Told:
         found = []
         for event in self.events:
             if event.strange:
-                found.append(self._strange(event.index))
+                found.append(self._strange(event.at))
             elif event.over >= 0:
-                found.append(self._over(event.index, event.over))
+                found.append(self._over(event.at, event.over))
             elif lacking := self._lacking(event):
-                found.append(self._missing(event.index, lacking))
+                found.append(self._missing(event.at, lacking))
         return found
 
     def uncertain(self) -> set[str]:
         """Return the tags that the flaws concern, and those that open the groups in which something is missing."""
-        found = {self.tags[event.index] for event in self.events if event.strange or event.over >= 0}
+        found = {self.tags[event.at] for event in self.events if event.strange or event.over >= 0}
         for row in (row for event in self.events for row in event.missing):
             found.add(self.structure.rows[row].tag)
             group = self.structure.steps[row].level
@@ -121,14 +129,14 @@ class _Told:
         whole, least = len(self.tags), len(self.tags)
         for event in self.events:
             if event.over >= 0:
-                least -= sum(1 for _ in takewhile(lambda row, of=event.over: row == of, self.rows[event.index :]))
-            elif event.index not in self.of:
+                least -= len(list(takewhile(event.over.__eq__, self.rows[event.at :])))
+            elif event.at not in self.of:
                 least -= event.strange
         return least, whole + sum(len(self._lacking(event)) for event in self.events)
 
     def _lacking(self, event: Event) -> list[int]:
         """Return the rows that are missing before a segment and stand nowhere else."""
-        return [row for row in event.missing if (row, event.index) not in self.elsewhere]
+        return [row for row in event.missing if (row, event.at) not in self.elsewhere]
 
     def _strange(self, index: int) -> Flaw:
         """Return the flaw of a segment that has no place where it stands: unknown, not used, or moved."""
