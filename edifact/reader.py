@@ -249,6 +249,12 @@ class _Scan:
         stop = _segment_end(self.body, begin, self.service, self.size)
         return (self.size, (NO_END,)) if stop is None else (stop + 1, ())
 
+    def stands_twice(self, start: int, after: int) -> bool:
+        """Tell whether a message without end is a UNH alone that stands there a second time: then it begins once."""
+        header = self.body[start:after]
+        one = header.count(self.service.terminator.encode("latin-1")) == 1
+        return one and self.body.startswith(header, _skip(self.body, after))
+
     def envelope(self, start: int, boundary: re.Pattern[bytes]) -> int:
         """Return the offset of the next envelope segment that the boundary finds, the size if there is none."""
         at = start
@@ -289,9 +295,14 @@ def _messages(of: InterchangeText, position: int, ordinal: int, envelopes: int) 
     """
     body, scan, open_ = of.body, _Scan(of), _Open()
     unh = b"UNH" + of.service.element.encode("latin-1")
+    again = tuple({body[of.header.offset : position], body[of.offset : position]})  # the header, without and with UNA
     while of.trailer is None:
         position = _skip(body, position)
-        if body.startswith(unh, position):
+        if body.startswith(again, position):
+            of.flaws.append(Flaw("EDI-0108", "33", position, value="UNB"))
+            while repeated := next((each for each in again if body.startswith(each, position)), b""):
+                position = _skip(body, position + len(repeated))
+        elif body.startswith(unh, position):
             ordinal += 1
             message, position = _message(of, scan, open_, position, ordinal)
             yield message
@@ -308,6 +319,10 @@ def _messages(of: InterchangeText, position: int, ordinal: int, envelopes: int) 
 def _message(of: InterchangeText, scan: _Scan, open_: _Open, position: int, ordinal: int) -> tuple[MessageText, int]:
     """Return the message at a position, and the offset behind it."""
     after, flaws = scan.message(position)
+    begin = position
+    while flaws == (NO_UNT,) and scan.stands_twice(begin, after):
+        begin = _skip(scan.body, after)
+        after, flaws = scan.message(begin)
     text = of.decode(of.body[position:after])
     reference, identifier = _header_of(text, of.service)
     if reference in open_.references:
@@ -361,7 +376,7 @@ def _open_group(of: InterchangeText, open_: _Open, segment: ServiceSegment) -> N
 def _stray(of: InterchangeText, position: int, tag: str) -> Flaw:
     """Return the flaw of segments between messages that belong to no envelope."""
     if not UNSUPPORTED.fullmatch(tag):
-        return Flaw("EDI-0108", "33", position, value=tag)
+        return Flaw("EDI-0108", "33", position, value=tag, expected=None if tag[:2] == "UN" else "UNH")
     return Flaw("EDI-0114", "47" if of.syntax_version == "4" else "15", position, value=tag)
 
 

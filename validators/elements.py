@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
-from core.declaration import Declaration, Level, MessageType, Unreadable
+from core.declaration import Declaration, Level, MessageType, Unreadable, Value
 from core.findings import Address, Bilingual, Fault
 from core.specs import FORMAT, CodeList, Element, Format, Pack, Specs
 
@@ -62,7 +62,8 @@ def check_elements(declaration: Declaration, message_type: MessageType, dictiona
     faults: list[Fault] = []
     _check(declaration, levels.declaration, declaration, pack, specs, 0, 0, faults)
     for i, invoice in enumerate(declaration.invoices, 1):
-        _check(invoice, levels.invoice, declaration, pack, specs, i, 0, faults)
+        if invoice.values or invoice.commodities:  # of an empty invoice one thing is told, below
+            _check(invoice, levels.invoice, declaration, pack, specs, i, 0, faults)
         for j, line in enumerate(invoice.commodities, 1):
             _check(line, levels.line, declaration, pack, specs, i, j, faults)
         if not invoice.commodities and message_type is not MessageType.WITHDRAW:
@@ -158,11 +159,25 @@ def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_
     @lru_cache(maxsize=256)
     def answer(present: tuple[str, ...]) -> tuple[Misplaced, Coded]:
         given = frozenset(present)
-        missing = tuple((MISSING, name) for name in required if name not in given)
+        absent: dict[tuple[str, str], str] = {}
+        for name in required:
+            if name not in given:  # what shares its place in both syntaxes, an amount and its currency, is missing once
+                absent.setdefault((_node(elements[name]), _segment(elements[name])), name)
+        missing = tuple((MISSING, name) for name in absent.values())
         not_used = tuple((NOT_USED, name) for name in present if name in unwanted)
         return missing + not_used, tuple((name, codes[name]) for name in present if name in codes)
 
     return answer
+
+
+def _segment(element: Element) -> str:
+    """Return the segment in which an element stands, as its place names it; its own name if it stands in none."""
+    return (element.edifact_place or "").rpartition("/")[0] or element.name
+
+
+def _node(element: Element) -> str:
+    """Return the XML element in which, or in whose attribute, an element stands; its own name if it stands in none."""
+    return (element.xml_path or element.name).partition("/@")[0]
 
 
 def usage_of(name: str, pack: Pack, message_type: MessageType, cad_type: str | None) -> str:
@@ -216,6 +231,10 @@ def _misplaced(code: str, name: str, level: Level, pack: Pack, invoice: int, lin
 def _repetitions(level: Level, pack: Pack, invoice: int, line: int) -> list[Fault]:
     """Return the faults of elements given more than once, unless a rule of the pack counts that element itself."""
     counted = {rule.element for rule in pack.rules if rule.check == "at_most_one"}
+    more: dict[str, tuple[str, Sequence[Value]]] = {}
+    for name, further in level.more.items():
+        if further and name in pack.elements and name not in counted:
+            more.setdefault(_segment(pack.elements[name]), (name, further))  # a segment given twice is one mistake
     return [
         Fault(
             REPEATED,
@@ -224,8 +243,7 @@ def _repetitions(level: Level, pack: Pack, invoice: int, line: int) -> list[Faul
             expected="1",
             details={**details_of(pack.elements[name]), "count": str(1 + len(further))},
         )
-        for name, further in level.more.items()
-        if further and name in pack.elements and name not in counted
+        for name, further in more.values()
     ]
 
 

@@ -25,6 +25,9 @@ from validators.rulebook import Rulebook, apply_rules
 from validators.sender import check_sender
 from validators.words import Texts, refuses, texts_of, to_findings
 
+# A message that ends without UNT, or within it: what is around it then has no end for the same reason.
+CUT_OFF, ENDLESS = ("EDI-0301", "EDI-0309"), ("EDI-0103", "EDI-0201")
+
 
 @dataclass(frozen=True, eq=False)
 class PackChecks:
@@ -82,7 +85,8 @@ def validate(
         faults = [Fault(facts.unproven, address=Address(""))]
     else:
         syntax = _syntax(message, own, checks, told)
-        faults = [*around, *syntax]
+        cut_off = any(fault.code in CUT_OFF for fault in syntax)
+        faults = [*(fault for fault in around if not cut_off or fault.code not in ENDLESS), *syntax]
         if own and message.declaration and not _stopped(faults, checks):
             faults += _content(message, message.declaration, own, facts, received)
     return to_findings(faults, message, own.pack if own else None, own.texts if own else checks.texts)
