@@ -9,10 +9,10 @@ row speak against it, less than a fault does; the count in UNT speaks for segmen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from edifact.directory import Structure
-from edifact.position import Position, Step, enter, find, further, late, taken, together, without_trigger
+from edifact.walking import Fit, WalkState, enter, find, further, is_told, late, together, without_trigger
 
 # What an explanation costs: a fault; each further segment missing in the same place; a segment missing here that is
 # strange elsewhere, or the other way round; one missing where a strange one stands; qualifiers of another row.
@@ -37,7 +37,7 @@ class Counterpart(NamedTuple):
     before: int
 
 
-class Event(NamedTuple):
+class Misfit(NamedTuple):
     """What does not fit at an index: so many strange segments, rows missing before it, or a row taken too often."""
 
     at: int
@@ -51,29 +51,37 @@ class Taken(NamedTuple):
     """A segment taken at a row, and where the walk stands behind it."""
 
     row: int
-    position: Position
+    state: WalkState
 
 
 class Explanation(NamedTuple):
-    """An explanation of the segments up to one: what it costs, where the walk stands, and how it came there.
+    """An explanation of the segments before `behind`: what it costs, where the walk stands, and how it came there.
 
     `strange` (indices) and `missing` (row, index before which) have no counterpart yet; `quiet` is the index behind
-    the last event; `trail` links (segment taken or event, the trail before), the latest first.
+    the last misfit, `misfits` how many there are; `found` is the last segment taken or misfit, `before` the
+    explanation without it.
     """
 
+    behind: int
     cost: int
-    position: Position
+    state: WalkState
     strange: tuple[int, ...] = ()
     missing: tuple[tuple[int, int], ...] = ()
     quiet: int = 0
-    trail: tuple[Taken | Event, Any] | None = None
+    misfits: int = 0
+    found: Taken | Misfit | None = None
+    before: Explanation | None = None
 
 
 class Bounds(NamedTuple):
-    """How many explanations are followed at a time, and behind how many segments without fault the best is taken."""
+    """How many explanations are followed at a time; when the best is taken.
+
+    That is behind `quiet` segments without fault, at the latest `far` segments behind the one that does not fit.
+    """
 
     width: int
     quiet: int
+    far: int
 
 
 class Search:
@@ -84,54 +92,65 @@ class Search:
 
     def __init__(self, structure: Structure, tags: Sequence[str], suits: Suits, lost: int) -> None:
         self.structure, self.tags, self.suits = structure, tags, suits
+        self.spent = 0  # explanations of a segment that were followed, all in all
+        self._together: dict[int, int] = {}
         self.missing = FAULT + (COUNTED if lost < 0 else 0)
         self.added = FAULT + (COUNTED if lost > 0 else 0)
 
-    def best(self, first: Explanation, start: int, failing: int, bounds: Bounds) -> tuple[Explanation, int]:
-        """Return the cheapest explanation of the segments from `start` on, and the index to go on from.
+    def best(self, first: Explanation, failing: int, bounds: Bounds) -> Explanation:
+        """Return the cheapest way to go on from an explanation, behind the segment at `failing` at least.
 
-        The segment at `failing` does not fit if all before it are what they seem to be.
+        That does not fit if all before it are what they seem to be. Where there is no end to what does not fit, the
+        last segments of the cheapest are left open.
         """
-        reached, index = {start: [first]}, start
+        reached, index = {first.behind: [first]}, first.behind
         while True:
             here = _likely(reached.pop(index, []), bounds.width)
-            if here and index > failing and (index == len(self.tags) or index - here[0].quiet >= bounds.quiet):
-                return here[0], index
+            if here and index > failing:
+                if index == len(self.tags) or index - here[0].quiet >= bounds.quiet:
+                    return here[0]
+                if index >= failing + bounds.far:
+                    return _until(here[0], index - bounds.quiet, failing)
+            self.spent += len(here)
             for each in here:
-                for after, way in self._ways(each, index):
-                    reached.setdefault(after, []).append(way)
+                for way in self._ways(each, index):
+                    reached.setdefault(way.behind, []).append(way)
             index += 1
 
-    def _ways(self, here: Explanation, index: int) -> Iterator[tuple[int, Explanation]]:
-        """Yield each way to explain the segment at an index, with the index behind what it explains."""
+    def _ways(self, here: Explanation, index: int) -> Iterator[Explanation]:
+        """Yield each way to explain the segment at an index."""
         tag = self.tags[index]
-        step = find(self.structure, here.position, tag)
+        step = find(self.structure, here.state, tag)
         if step:
-            yield index + 1, self._taken(here, index, step)
-        if opened := without_trigger(self.structure, here.position, tag):
-            yield index + 1, self._taken(here, index, opened)
+            yield self.taken(here, index, step)
+        if opened := without_trigger(self.structure, here.state, tag):
+            yield self.taken(here, index, opened)
         if step is None or step.missing or step.over or not self.suits(index, step.row):
-            for other in further(self.structure, here.position, tag):
-                yield index + 1, self._taken(here, index, other)
-            if (length := together(self.structure, self.tags, index)) > 1:
-                yield index + length, self._strange(here, index, length)
+            for other in further(self.structure, here.state, tag):
+                yield self.taken(here, index, other)
+            if index not in self._together:
+                self._together[index] = together(self.structure, self.tags, index)
+            if (length := self._together[index]) > 1:
+                yield self._strange(here, index, length)
         if not step or tag != "UNT":
-            yield index + 1, self._strange(here, index, 1)
+            yield self._strange(here, index, 1)
 
-    def _taken(self, here: Explanation, index: int, step: Step) -> Explanation:
+    def taken(self, here: Explanation, index: int, step: Fit) -> Explanation:
         """Return the explanation that a segment goes to a row."""
-        structure, position = self.structure, here.position
+        structure, state = self.structure, here.state
         cost = 0 if self.suits(index, step.row) else ODD
         if step.through >= 0:
             after = self.tags[index + 1] if index + 1 < len(self.tags) else None
-            cost += LATE if late(structure, position, step, self.tags[index], after) else NO_TRIGGER
-            position = enter(structure, position, step.through)
+            cost += LATE if late(structure, state, step, self.tags[index], after) else NO_TRIGGER
+            state = enter(structure, state, step.through)
         if step.missing:
             here = self._lacking(here, index, step.missing)
-        if step.over and taken(structure, position, step.row) == structure.steps[step.row].max:  # told once for a run
-            here = _with(here, Event(index, over=step.row), self.added)
-        position = enter(structure, position, step.row)
-        return here._replace(cost=here.cost + cost, position=position, trail=(Taken(step.row, position), here.trail))
+        if step.over and not is_told(structure, state, step.row):
+            here = _with(here, Misfit(index, over=step.row), self.added)
+        state = enter(structure, state, step.row)
+        cost += here.cost
+        found = Taken(step.row, state)
+        return here._replace(behind=index + 1, cost=cost, state=state, found=found, before=here)
 
     def _lacking(self, here: Explanation, index: int, rows: tuple[int, ...]) -> Explanation:
         """Return the explanation that rows are missing before a segment."""
@@ -146,33 +165,44 @@ class Search:
                 found.append(Counterpart(moved, row, index))
         if lacking:
             cost += self.missing + MORE * (len(lacking) - 1)
-            before = here.trail[0] if here.trail else None
-            if isinstance(before, Event) and before.at + before.strange == index and before.at in strange:
+            before = here.found
+            if isinstance(before, Misfit) and before.at + before.strange == index and before.at in strange:
                 strange.remove(before.at)
                 cost += INSTEAD - self.missing
                 found.append(Counterpart(before.at, lacking.pop(0), index))
-        event = Event(index, missing=rows, counterparts=tuple(found))
+        misfit = Misfit(index, missing=rows, counterparts=tuple(found))
         missing = (*here.missing, *((row, index) for row in lacking))[-LEDGER:]
-        return _with(here._replace(strange=tuple(strange), missing=missing), event, cost)
+        return _with(here._replace(strange=tuple(strange), missing=missing), misfit, cost)
 
     def _strange(self, here: Explanation, index: int, length: int) -> Explanation:
         """Return the explanation that segments have no place where they stand."""
         moved = next((each for each in here.missing if self.is_of(index, each[0])), None)
         if moved is None:
             here = here._replace(strange=(*here.strange, index)[-LEDGER:])
-            return _with(here, Event(index, strange=length), self.added + STRANGE)
+            return _with(here, Misfit(index, strange=length), self.added + STRANGE)
         here = here._replace(missing=tuple(each for each in here.missing if each != moved))
-        return _with(here, Event(index, strange=length, counterparts=(Counterpart(index, *moved),)), MOVED)
+        return _with(here, Misfit(index, strange=length, counterparts=(Counterpart(index, *moved),)), MOVED)
 
     def is_of(self, index: int, row: int) -> bool:
         """Tell whether a segment is, by tag and qualifiers, one of a row."""
         return self.tags[index] == self.structure.rows[row].tag and self.suits(index, row)
 
 
-def _with(here: Explanation, event: Event, cost: int) -> Explanation:
-    """Return an explanation with an event."""
-    quiet = event.at + event.strange
-    return here._replace(cost=here.cost + cost, quiet=quiet, trail=(event, here.trail))
+def _with(here: Explanation, misfit: Misfit, cost: int) -> Explanation:
+    """Return an explanation with a misfit."""
+    after = misfit.at + misfit.strange
+    cost, misfits = here.cost + cost, here.misfits + 1
+    return here._replace(behind=after, cost=cost, quiet=after, misfits=misfits, found=misfit, before=here)
+
+
+def _until(here: Explanation, upto: int, failing: int) -> Explanation:
+    """Return the part of an explanation that explains the segments before an index, and that at `failing` at least."""
+    part: Explanation | None = here
+    while part and part.behind > failing:
+        if part.behind <= upto and isinstance(part.found, Taken):
+            return part
+        part = part.before
+    return here
 
 
 def _likely(reached: list[Explanation], width: int) -> list[Explanation]:
@@ -184,7 +214,7 @@ def _likely(reached: list[Explanation], width: int) -> list[Explanation]:
     for each in sorted(reached, key=lambda way: way.cost):
         if each.cost > (kept or [each])[0].cost + SLACK or len(kept) == width:
             break
-        alike = [other for other in kept if other.position.at == each.position.at]
+        alike = [other for other in kept if other.state.at == each.state.at]
         if len(alike) < KEPT and not any(_saves(each, other) <= each.cost - other.cost for other in alike):
             kept.append(each)
     return kept

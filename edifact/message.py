@@ -228,7 +228,7 @@ def _explain_sections(report: _Report, structure: Structure) -> None:
     """Tell when of two UNS the first does not say D, or the second S."""
     if len(structure.sections) != 2 or "UNS" in report.uncertain:
         return
-    places = [index for index, tag in enumerate(report.tags) if tag == "UNS"]
+    places = [index for index, tag in enumerate(report.tags[: report.whole]) if tag == "UNS"]
     if len(places) != 2:
         return
     for index, expected in zip(places, "DS", strict=True):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from edifact.directory import Structure
-from edifact.explanation import Bounds, Event, Explanation, Search, Suits, Taken
+from edifact.explanation import Bounds, Explanation, Misfit, Search, Suits
 from edifact.flaw import Flaw
-from edifact.position import START, Position, enter, find, missing
+from edifact.walking import START, find, is_told, missing
 
-# How far explanations are compared: the segments before one that does not fit which may be to blame for it, and then
-# on. As many faults as an answer lists are looked into so far; further ones shortly.
-BACK, FAR, SHORT = 16, Bounds(width=10, quiet=10), Bounds(width=2, quiet=3)
-THOROUGH = 50
+# How far explanations are compared: from the segments before one that does not fit, which may be to blame for it, on.
+# Where so many have been followed that a message seems to be wrong everywhere, only shortly.
+BACK, FAR, SHORT = 16, Bounds(width=10, quiet=10, far=60), Bounds(width=2, quiet=3, far=5)
+THOROUGH = 20_000
 NEAR = 40  # segments between a strange one and the place where it is said to belong
 
 MISSING, SEVERAL = "EDI-0403", "EDI-0410"
@@ -51,51 +50,44 @@ def walk(
     whether the qualifiers of the segment at an index are those of a row, `count` how many segments UNT says there are.
     """
     search = Search(structure, tags, suits, 0 if count is None else count - len(tags))
-    rows, events = [0, *[-1] * (len(tags) - 1)], list[Event]()
-    here = Explanation(0, START)
-    before: deque[tuple[int, Position]] = deque(maxlen=BACK)
-    index = 1
-    while index < len(tags) and len(events) < limit:
-        step = find(structure, here.position, tags[index])
-        if step and not step.missing and not step.over:
-            before.append((index, here.position))
-            rows[index] = step.row
-            here, index = here._replace(position=enter(structure, here.position, step.row)), index + 1
-            continue
-        bounds = FAR if len(events) < THOROUGH else SHORT
-        start, position = before[0] if before and bounds is FAR else (index, here.position)
-        here, index = search.best(Explanation(0, position, here.strange, here.missing), start, index, bounds)
-        for found in _unwound(here.trail):
-            if isinstance(found, Event):
-                events.append(found)
-                before.clear()
-                rows[start : start + found.strange], start = [-1] * found.strange, start + found.strange
-                continue
-            if start > here.quiet:  # what stands behind the last fault may yet be to blame for the next one
-                before.append((start, position))
-            rows[start], position, start = found.row, found.position, start + 1
-    (awaited, *_) = *missing(structure, here.position, len(structure.rows)), -1
-    told = _Told(structure, tags, suits, rows, events)
-    return Walked(rows, told.flaws(), told.uncertain(), told.counts(), structure.rows[awaited].tag)
+    here = Explanation(1, 0, START)
+    while here.behind < len(tags) and here.misfits < limit:
+        step = find(structure, here.state, tags[here.behind])
+        if step and not step.missing and (not step.over or is_told(structure, here.state, step.row)):
+            here = search.taken(here, here.behind, step)
+        elif search.spent < THOROUGH:
+            here = search.best(_back(here), here.behind, FAR)
+        else:
+            here = search.best(here, here.behind, SHORT)
+    (awaited, *_) = *missing(structure, here.state, len(structure.rows)), -1
+    told = _Told(structure, tags, suits, here)
+    return Walked(told.rows, told.flaws(), told.uncertain(), told.counts(), structure.rows[awaited].tag)
 
 
-def _unwound(trail: Any) -> list[Taken | Event]:
-    """Return what a trail links, the earliest first."""
-    found = []
-    while trail:
-        item, trail = trail
-        found.append(item)
-    return found[::-1]
+def _back(here: Explanation) -> Explanation:
+    """Return the explanation before its last segments, down to the last one that does not fit."""
+    for _ in range(BACK):
+        if here.before is None or isinstance(here.found, Misfit):
+            break
+        here = here.before
+    return here
 
 
 class _Told:
-    """The events of a walk as flaws, each with its counterpart one."""
+    """What an explanation of all segments says: their rows, and the misfits as flaws, each with its counterpart one."""
 
-    def __init__(
-        self, structure: Structure, tags: Sequence[str], suits: Suits, rows: Sequence[int], events: Sequence[Event]
-    ) -> None:
-        self.structure, self.tags, self.suits, self.rows, self.events = structure, tags, suits, rows, events
-        pairs = [pair for event in events for pair in event.counterparts]
+    def __init__(self, structure: Structure, tags: Sequence[str], suits: Suits, all_: Explanation) -> None:
+        self.structure, self.tags, self.suits = structure, tags, suits
+        self.rows, self.misfits = [0, *[-1] * (len(tags) - 1)], list[Misfit]()
+        here: Explanation | None = all_
+        while here:
+            if isinstance(here.found, Misfit):
+                self.misfits.append(here.found)
+            elif here.found:
+                self.rows[here.behind - 1] = here.found.row
+            here = here.before
+        self.misfits.reverse()
+        pairs = [pair for misfit in self.misfits for pair in misfit.counterparts]
         self.of = {pair.strange: pair for pair in pairs}
         self.elsewhere = {(pair.row, pair.before) for pair in pairs}
         self.used = {row.tag for row in structure.rows}
@@ -103,19 +95,19 @@ class _Told:
     def flaws(self) -> list[Flaw]:
         """Return what does not fit."""
         found = []
-        for event in self.events:
-            if event.strange:
-                found.append(self._strange(event.at))
-            elif event.over >= 0:
-                found.append(self._over(event.at, event.over))
-            elif lacking := self._lacking(event):
-                found.append(self._missing(event.at, lacking))
+        for misfit in self.misfits:
+            if misfit.strange:
+                found.append(self._strange(misfit.at))
+            elif misfit.over >= 0:
+                found.append(self._over(misfit.at, misfit.over))
+            elif lacking := self._lacking(misfit):
+                found.append(self._missing(misfit.at, lacking))
         return found
 
     def uncertain(self) -> set[str]:
         """Return the tags that the flaws concern, and those that open the groups in which something is missing."""
-        found = {self.tags[event.at] for event in self.events if event.strange or event.over >= 0}
-        for row in (row for event in self.events for row in event.missing):
+        found = {self.tags[misfit.at] for misfit in self.misfits if misfit.strange or misfit.over >= 0}
+        for row in (row for misfit in self.misfits for row in misfit.missing):
             found.add(self.structure.rows[row].tag)
             group = self.structure.steps[row].level
             while group:
@@ -127,16 +119,16 @@ class _Told:
     def counts(self) -> tuple[int, int]:
         """Return the least and the most segments that the message had without what does not fit."""
         whole, least = len(self.tags), len(self.tags)
-        for event in self.events:
-            if event.over >= 0:
-                least -= len(list(takewhile(event.over.__eq__, self.rows[event.at :])))
-            elif event.at not in self.of:
-                least -= event.strange
-        return least, whole + sum(len(self._lacking(event)) for event in self.events)
+        for misfit in self.misfits:
+            if misfit.over >= 0:
+                least -= len(list(takewhile(misfit.over.__eq__, self.rows[misfit.at :])))
+            elif misfit.at not in self.of:
+                least -= misfit.strange
+        return least, whole + sum(len(self._lacking(misfit)) for misfit in self.misfits)
 
-    def _lacking(self, event: Event) -> list[int]:
+    def _lacking(self, misfit: Misfit) -> list[int]:
         """Return the rows that are missing before a segment and stand nowhere else."""
-        return [row for row in event.missing if (row, event.at) not in self.elsewhere]
+        return [row for row in misfit.missing if (row, misfit.at) not in self.elsewhere]
 
     def _strange(self, index: int) -> Flaw:
         """Return the flaw of a segment that has no place where it stands: unknown, not used, or moved."""

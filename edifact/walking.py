@@ -17,14 +17,14 @@ class Frame(NamedTuple):
     around: Frame | None
 
 
-class Position(NamedTuple):
+class WalkState(NamedTuple):
     """The row of the last segment, and the innermost open group."""
 
     at: int
     frame: Frame
 
 
-class Step(NamedTuple):
+class Fit(NamedTuple):
     """A row where a segment may go: the mandatory rows passed over, and whether it stands there once too often.
 
     `through` is the trigger, among those missing, of the group that it is in; -1 if the group is open.
@@ -37,56 +37,61 @@ class Step(NamedTuple):
 
 
 TOGETHER = 1_000  # segments of one misplaced group that are passed over as one
-START = Position(0, Frame(0, 0, {0: 1}, None))  # behind UNH
+START = WalkState(0, Frame(0, 0, {0: 1}, None))  # behind UNH
 
 
-def _frame(position: Position, level: int) -> Frame:
+def _frame(state: WalkState, level: int) -> Frame:
     """Return the open occurrence of a group."""
-    frame = position.frame
+    frame = state.frame
     while frame.group != level and frame.around:
         frame = frame.around
     return frame
 
 
-def enter(structure: Structure, position: Position, row: int) -> Position:
-    """Return the position behind a segment that is taken at a row."""
+def enter(structure: Structure, state: WalkState, row: int) -> WalkState:
+    """Return the state behind a segment that is taken at a row."""
     level, _, opens = structure.steps[row]
-    frame = _frame(position, level)
+    frame = _frame(state, level)
     counts = {**frame.counts, row: frame.counts.get(row, 0) + 1}
     frame = Frame(frame.group, frame.opened, counts, frame.around)
-    return Position(row, Frame(opens, row, {}, frame) if opens else frame)
+    return WalkState(row, Frame(opens, row, {}, frame) if opens else frame)
 
 
-def taken(structure: Structure, position: Position, row: int) -> int:
+def taken(structure: Structure, state: WalkState, row: int) -> int:
     """Return how often a row was taken in the open occurrence of its group."""
-    return _frame(position, structure.steps[row].level).counts.get(row, 0)
+    return _frame(state, structure.steps[row].level).counts.get(row, 0)
 
 
-def find(structure: Structure, position: Position, tag: str) -> Step | None:
+def is_told(structure: Structure, state: WalkState, row: int) -> bool:
+    """Tell whether a row was taken too often before: of a run that is told once."""
+    return taken(structure, state, row) > structure.steps[row].max
+
+
+def find(structure: Structure, state: WalkState, tag: str) -> Fit | None:
     """Return the nearest row where a tag may go, one that is full only if there is no other; None if there is none."""
     full = None
-    for row in structure.ahead(position.at, tag):
-        over = taken(structure, position, row) >= structure.steps[row].max
+    for row in structure.ahead(state.at, tag):
+        over = taken(structure, state, row) >= structure.steps[row].max
         if not over:
-            return Step(row, missing(structure, position, row))
+            return Fit(row, missing(structure, state, row))
         full = row if full is None else full
-    return None if full is None else Step(full, missing(structure, position, full), over=True)
+    return None if full is None else Fit(full, missing(structure, state, full), over=True)
 
 
-def further(structure: Structure, position: Position, tag: str) -> Iterator[Step]:
+def further(structure: Structure, state: WalkState, tag: str) -> Iterator[Fit]:
     """Yield the rows behind the nearest one where a tag may go too, if something mandatory were missing before it."""
-    rows = structure.ahead(position.at, tag)
-    for row in [row for row in rows if taken(structure, position, row) < structure.steps[row].max][1:]:
-        if gaps := missing(structure, position, row):
-            yield Step(row, gaps)
+    rows = structure.ahead(state.at, tag)
+    for row in [row for row in rows if taken(structure, state, row) < structure.steps[row].max][1:]:
+        if gaps := missing(structure, state, row):
+            yield Fit(row, gaps)
 
 
-def missing(structure: Structure, position: Position, row: int) -> tuple[int, ...]:
+def missing(structure: Structure, state: WalkState, row: int) -> tuple[int, ...]:
     """Return the mandatory rows that are passed over on the way to a row, or to the end (as many as there are rows)."""
     required = structure.required
     level = structure.steps[row].level if row < len(structure.rows) else 0
     found: list[int] = []
-    at, frame = position
+    at, frame = state
     while frame.group != level and frame.around:
         found += [each for each in required.get(frame.group, ()) if each > at and each not in frame.counts]
         at, frame = frame.opened, frame.around
@@ -94,22 +99,22 @@ def missing(structure: Structure, position: Position, row: int) -> tuple[int, ..
     return tuple(found)
 
 
-def without_trigger(structure: Structure, position: Position, tag: str) -> Step | None:
+def without_trigger(structure: Structure, state: WalkState, tag: str) -> Fit | None:
     """Return a row inside a group that could be open here had its trigger, the last that is missing, not been left out.
 
     The fewest gaps, then the group that is most deeply open, then the nearest.
     """
-    best: tuple[tuple[int, int, int], Step] | None = None
+    best: tuple[tuple[int, int, int], Fit] | None = None
     for row in structure.inner.get(tag, ()):
         group = structure.steps[row].level
         trigger = structure.triggers[group]
-        found = find(structure, position, structure.rows[trigger].tag)
+        found = find(structure, state, structure.rows[trigger].tag)
         if found and found.row == trigger and not found.over:
             between = [each for each in structure.required.get(group, ()) if trigger < each < row]
             gaps = (*found.missing, trigger, *between)
             rank = len(gaps), -_depth(structure, trigger), row
             if best is None or rank < best[0]:
-                best = rank, Step(row, gaps, through=trigger)
+                best = rank, Fit(row, gaps, through=trigger)
     return best[1] if best else None
 
 
@@ -121,18 +126,18 @@ def _depth(structure: Structure, row: int) -> int:
     return depth
 
 
-def late(structure: Structure, position: Position, step: Step, tag: str, after: str | None) -> bool:
+def late(structure: Structure, state: WalkState, step: Fit, tag: str, after: str | None) -> bool:
     """Tell whether a segment is rather late than the first of a group whose trigger was left out.
 
     It is if it could have stood earlier where that group would begin, and nothing after it belongs to the group.
     """
     group = structure.steps[step.through].level
     around: set[int] = set()
-    frame: Frame | None = position.frame
+    frame: Frame | None = state.frame
     while frame:
         around.add(frame.group)
         frame = None if frame.group == group else frame.around
-    rows = structure.rows[: position.at]
+    rows = structure.rows[: state.at]
     earlier = any(row.tag == tag and structure.steps[at].level in around for at, row in enumerate(rows))
     if not earlier or after is None:
         return earlier
