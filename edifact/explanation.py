@@ -9,6 +9,7 @@ row speak against it, less than a fault does; the count in UNT speaks for segmen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from edifact.directory import Structure
@@ -123,7 +124,7 @@ class Search:
         step = find(self.structure, here.state, tag)
         if step:
             yield self.taken(here, index, step)
-        if opened := without_trigger(self.structure, here.state, tag):
+        if opened := without_trigger(self.structure, here.state, tag, partial(self.suits, index)):
             yield self.taken(here, index, opened)
         if step is None or step.missing or step.over or not self.suits(index, step.row):
             for other in further(self.structure, here.state, tag):

@@ -92,7 +92,7 @@ def explain(
     part = _partial(message) if structure else None
     if structure is None or part:  # what stands between UNH and UNT has no table, or is not all there
         _explain_segments(report, None, matchers)
-        if 0 not in report.unsound:
+        if 0 not in report.unsound and report.whole:
             report.tell(part or _unh("EDI-0305", "14", 3, 1, ":".join(message.identifier)))
         if not part:
             _explain_ends(report)

@@ -67,7 +67,7 @@ def walk(
 def _back(here: Explanation) -> Explanation:
     """Return the explanation before its last segments, down to the last one that does not fit."""
     for _ in range(BACK):
-        if here.before is None or isinstance(here.found, Misfit):
+        if here.before is None or isinstance(here.before.found, Misfit):
             break
         here = here.before
     return here

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from edifact.directory import Structure
@@ -99,12 +99,12 @@ def missing(structure: Structure, state: WalkState, row: int) -> tuple[int, ...]
     return tuple(found)
 
 
-def without_trigger(structure: Structure, state: WalkState, tag: str) -> Fit | None:
+def without_trigger(structure: Structure, state: WalkState, tag: str, suits: Callable[[int], bool]) -> Fit | None:
     """Return a row inside a group that could be open here had its trigger, the last that is missing, not been left out.
 
-    The fewest gaps, then the group that is most deeply open, then the nearest.
+    One that the segment's qualifiers suit, the fewest gaps, the group that is most deeply open, the nearest.
     """
-    best: tuple[tuple[int, int, int], Fit] | None = None
+    best: tuple[tuple[bool, int, int, int], Fit] | None = None
     for row in structure.inner.get(tag, ()):
         group = structure.steps[row].level
         trigger = structure.triggers[group]
@@ -112,7 +112,7 @@ def without_trigger(structure: Structure, state: WalkState, tag: str) -> Fit | N
         if found and found.row == trigger and not found.over:
             between = [each for each in structure.required.get(group, ()) if trigger < each < row]
             gaps = (*found.missing, trigger, *between)
-            rank = len(gaps), -_depth(structure, trigger), row
+            rank = not suits(row), len(gaps), -_depth(structure, trigger), row
             if best is None or rank < best[0]:
                 best = rank, Fit(row, gaps, through=trigger)
     return best[1] if best else None
