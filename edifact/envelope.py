@@ -17,6 +17,8 @@ from edifact.text import GroupText, InterchangeText, ServiceSegment
 
 # Segments where only messages may stand: a message may have lost its UNH.
 STRAY, STRAY_IN_GROUP = "EDI-0108", "EDI-0206"
+# Behind these nothing of an interchange without UNZ could be read to its end.
+LOST = (STRAY, "EDI-0411")
 
 # The positions of UNB at which many write 0 for "no", which no code list has: 0031 and 0035.
 NOES = {9: "0031", 11: "0035"}
@@ -126,9 +128,9 @@ def _envelope(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]:
         yield _fault(written, written.header, "EDI-0106", "32")
     if written.trailer:
         actual = len(grouped) if grouped else sum(len(group.messages) for group in written.groups)
-        headless = sum(flaw.code == STRAY for flaw in written.flaws)  # each may be a message that lost its UNH
+        headless = sum(flaw.code in LOST for flaw in written.flaws)  # each may be a message that lost its UNH
         yield from _trailer_faults(written, written.trailer, None if mixed else actual, headless, matchers)
-    elif not any(flaw.service_segment == "UNZ" for flaw in written.flaws):
+    elif not any(flaw.service_segment == "UNZ" or flaw.code in LOST for flaw in written.flaws[-1:]):
         yield Fault("EDI-0103", place=written.place(None, at=written.end), syntax_error="13", service_segment="UNZ")
 
 

@@ -12,7 +12,7 @@ from edifact.directory import Mark, Structure
 from edifact.flaw import Flaw
 from edifact.match import Matchers, repertoire
 from edifact.segment import Notation, check_segment
-from edifact.syntax import resolve, segment_end
+from edifact.syntax import plain_letters, resolve, segment_end
 from edifact.text import MessageText
 from edifact.walk import Walked, walk
 
@@ -97,9 +97,10 @@ def explain(
         if not part:
             _explain_ends(report)
         return report.faults()
+    _explain_letters(report, structure)
     tags, suits = report.tags[: report.whole], partial(_suits, structure, report.written)
     walked = walk(structure, tags, report.most, suits, _told_count(message))
-    report.uncertain = walked.uncertain
+    report.uncertain, report.structure, report.rows = walked.uncertain, structure, walked.rows
     for flaw in walked.flaws:
         report.tell(flaw)
     _explain_segments(report, structure, matchers)
@@ -107,6 +108,17 @@ def explain(
     _explain_sections(report, structure)
     _explain_totals(report, structure, walked.rows)
     return report.faults()
+
+
+def _explain_letters(report: _Report, structure: Structure) -> None:
+    """Tell once that tags are in other letters than capitals, and take them for what they seem to be."""
+    told = False
+    for index, tag in enumerate(report.tags):
+        if tag in structure.segments or (meant := plain_letters(tag)) not in structure.segments:
+            continue
+        if not told:
+            report.tell(Flaw("EDI-0411", "15", index, value=tag, expected=meant, details={"segment": tag}))
+        report.tags[index], told = meant, True
 
 
 def _told_count(message: MessageText) -> int | None:
@@ -159,6 +171,8 @@ class _Report:
         self.last = len(self.tags) - 1
         # The segments that are all there: of a message that was cut off the last is not.
         self.whole = len(self.tags) - (not message.text.rstrip(" \r\n").endswith(message.service.terminator))
+        self.structure: Structure | None = None
+        self.rows: Sequence[int] = ()
         self.unsound: set[int] = set()
         self.uncertain: set[str] = set()
         self._found: list[tuple[int, int, int, Fault]] = []
@@ -176,8 +190,19 @@ class _Report:
         index = self.last if index < 0 else index
         place = self.message.place(index + 1, flaw.element or None, flaw.component or None)
         code, error, envelope = flaw.code, flaw.syntax_error, flaw.service_segment
-        fault = Fault(code, None, place, flaw.value, flaw.expected, dict(flaw.details), error, envelope)
+        details = dict(flaw.details)
+        if flaw.element and (name := self._name(index, flaw.element - 1, max(1, flaw.component))):
+            details["element"] = name
+        fault = Fault(code, None, place, flaw.value, flaw.expected, details, error, envelope)
         self._found.append((index, flaw.element, flaw.component, fault))
+
+    def _name(self, index: int, element: int, component: int) -> str | None:
+        """Return what partners call an element of a segment, if its qualifiers say so."""
+        row = self.rows[index] if index < len(self.rows) else -1
+        for use in self.structure.marks.get(row, ()) if self.structure else ():
+            if (element, component) in use.names and _has(self.written[index], use):
+                return use.names[element, component]
+        return None
 
     def faults(self) -> list[Fault]:
         """Return the faults in the order of the message."""
@@ -214,7 +239,7 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
         tag = report.tags[index]
         if (not structure and tag not in ("UNH", "UNT")) or index >= report.whole:
             continue
-        if segment[0][0] != tag:
+        if segment[0][0].partition(":")[2]:
             error = "15" if report.syntax == "4" else "34"
             report.tell(Flaw("EDI-0406", error, index, value=segment[0][0], details={"segment": tag}))
         if tag not in tables or (matcher and matcher.sound(tag, texts[index])):
@@ -270,6 +295,8 @@ def _explain_ends(report: _Report, walked: Walked | None = None) -> None:
     if transfer.isdecimal() and not int(transfer) and 0 not in report.unsound:
         report.tell(_unh("EDI-0313", "12", 5, 1, transfer))
     for flaw in sorted(message.flaws, key=lambda flaw: flaw.at, reverse=True):
+        if flaw.code == NO_UNT and report.tags[-1] == "UNT":  # in other letters, which is told
+            continue
         report.tell(flaw._replace(expected=walked.awaited if walked else "UNT") if flaw.code == NO_UNT else flaw)
     if last not in report.unsound and all(flaw.at >= 0 for flaw in message.flaws):
         _explain_trailer(report, walked.counts if walked else (last + 1, last + 1))

@@ -94,10 +94,12 @@ class _Told:
 
     def flaws(self) -> list[Flaw]:
         """Return what does not fit."""
-        found = []
+        found: list[Flaw] = []
         for misfit in self.misfits:
-            if misfit.strange:
+            if misfit.strange and (self.tags[misfit.at] or all(flaw.code != NOTHING for flaw in found)):
                 found.append(self._strange(misfit.at))
+            elif misfit.strange:
+                continue  # that segments are empty is told once
             elif misfit.over >= 0:
                 found.append(self._over(misfit.at, misfit.over))
             elif lacking := self._lacking(misfit):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
+from core.calendar import Period
 from core.declaration import Declaration, Level, MessageType, Unreadable, Value
 from core.findings import Address, Bilingual, Fault
 from core.specs import FORMAT, CodeList, Element, Format, Pack, Specs
@@ -75,11 +76,14 @@ def check_elements(declaration: Declaration, message_type: MessageType, dictiona
 
 def listed_on(element: Element, level: Level, declaration: Declaration) -> date | None:
     """Return the day on which the element's code must be valid: the first given of its `list_day` elements, or None."""
+    return next((day for _, day in _days(element, level, declaration)), None)
+
+
+def _days(element: Element, level: Level, declaration: Declaration) -> Iterator[tuple[str, date]]:
+    """Yield the elements that say on which day the element's code must be valid, with their days."""
     for name in element.list_day:
-        day = level.day(name) or declaration.day(name)
-        if day:
-            return day
-    return None
+        if day := level.day(name) or declaration.day(name):
+            yield name, day
 
 
 def details_of(element: Element) -> dict[str, str]:
@@ -279,7 +283,7 @@ def _unlisted(
         NOT_LISTED if is_firm(codes, value) else DOUBTFUL,
         Address(name, invoice, line),
         value=value,
-        details=details_of(element) | unlisted_details(codes, value, day),
+        details=details_of(element) | unlisted_details(codes, value, element, level, declaration, pack),
     )
 
 
@@ -288,7 +292,29 @@ def is_firm(codes: CodeList, value: str) -> bool:
     return codes.confidence == "high" and all(entry.confidence == "high" for entry in codes.codes.get(value, ()))
 
 
-def unlisted_details(codes: CodeList, value: str, day: date | None) -> dict[str, str]:
-    """Return what a finding about a code may say: the list and the day looked at."""
+def unlisted_details(
+    codes: CodeList, value: str, element: Element, level: Level, declaration: Declaration, pack: Pack
+) -> dict[str, str]:
+    """Return what a finding about a code may say: the list, and of a code that it has when that is valid.
+
+    `day` is the day looked at, `when_en` and `when_fr` are its name and the code's periods in words; else empty.
+    """
     listed = {"list_en": codes.name.en, "list_fr": codes.name.fr}
-    return listed | {"day": day.isoformat() if day and value in codes.codes else "—"}
+    name, day = next(_days(element, level, declaration), ("", None))
+    if day is None or value not in codes.codes:
+        return listed | {"day": "—", "when_en": "", "when_fr": ""}
+    title = pack.elements[name].title
+    periods = [entry.valid for entry in codes.codes[value]]
+    when_en = f" on {day} ({title.en}); it is valid {' and '.join(_in_words(each).en for each in periods)}"
+    when_fr = f" le {day} ({title.fr}); il est valide {' et '.join(_in_words(each).fr for each in periods)}"
+    return listed | {"day": day.isoformat(), "when_en": when_en, "when_fr": when_fr}
+
+
+def _in_words(period: Period) -> Bilingual:
+    """Return a code's period in words; both days are included."""
+    start, end = period.start, period.end
+    if start and end:
+        return Bilingual(f"from {start} until {end}", f"du {start} au {end}")
+    if start:
+        return Bilingual(f"from {start}", f"à partir du {start}")
+    return Bilingual(f"until {end}", f"jusqu'au {end}") if end else Bilingual("always", "toujours")
