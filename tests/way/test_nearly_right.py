@@ -124,3 +124,19 @@ def test_a_fault_of_syntax_names_the_dictionarys_element() -> None:
     assert found.code == "EDI-0511"
     assert found.text.en.startswith("Direct shipment date: 20261305 is not a real date")
     assert found.text.fr.startswith("Date d'expédition directe : 20261305 n'est pas")
+
+
+def test_a_code_outside_its_period_says_until_when_it_was_valid_and_on_which_date() -> None:
+    found = [each for each in findings(EDI.replace(b":EUR", b":ANG")) if each.code == "CAD-0003"]
+    assert found
+    for each in found:
+        assert each.text.en.endswith('"Currency" on 2026-01-12 (Release date); it is valid until 2025-06-30.'), (
+            each.text
+        )
+        assert "le 2026-01-12 (Date de mainlevée); il est valide jusqu'au 2025-06-30." in each.text.fr
+
+
+def test_a_code_that_no_list_has_says_nothing_of_dates() -> None:
+    found = [each for each in findings(EDI.replace(b":EUR", b":QQQ")) if each.code == "CAD-0003"]
+    assert found
+    assert all("valid" not in each.text.en for each in found)
