@@ -130,7 +130,7 @@ def test_a_code_outside_its_period_says_until_when_it_was_valid_and_on_which_dat
     found = [each for each in findings(EDI.replace(b":EUR", b":ANG")) if each.code == "CAD-0003"]
     assert found
     for each in found:
-        assert each.text.en.endswith('"Currency" on 2026-01-12 (Release date); it is valid until 2025-06-30.'), (
+        assert each.text.en.endswith('"Currencies" on 2026-01-12 (Release date); it is valid until 2025-06-30.'), (
             each.text
         )
         assert "le 2026-01-12 (Date de mainlevée); il est valide jusqu'au 2025-06-30." in each.text.fr
