@@ -32,9 +32,10 @@ class Malformed(GatewayError):
         value: str | None = None,
         syntax_error: str | None = None,
         reason_fr: str | None = None,
+        expected: str | None = None,
     ) -> None:
         super().__init__(reason)
-        self.reason_fr = reason_fr or reason
+        self.reason_fr, self.expected = reason_fr or reason, expected
         self.code, self.reason, self.place, self.value, self.syntax_error = (
             code,
             reason,

@@ -82,6 +82,16 @@ class Row(NamedTuple):
     max: int
 
 
+class Mark(NamedTuple):
+    """One use of a row that partners agreed on: its qualifiers, and what they call what stands in it.
+
+    Positions are data elements (from 1, without the tag) and components (from 1).
+    """
+
+    qualifiers: tuple[tuple[int, int, str], ...]
+    names: Mapping[tuple[int, int], str]
+
+
 class WalkStep(NamedTuple):
     """A row as a walk takes it: the group it counts in, how often it may stand there, the group it opens (0: none)."""
 
@@ -147,6 +157,7 @@ class Structure:
     segments: Mapping[str, Segment]
     totals: tuple[Total, ...] = ()
     dates: Mapping[str, str] = field(default_factory=dict)  # 2379 -> how 2380 is written: CCYYMMDD ...
+    marks: Mapping[int, tuple[Mark, ...]] = field(default_factory=dict)  # row -> what it is used for, if that is known
     triggers: Mapping[int, int] = field(init=False, repr=False)  # group -> the row of its trigger
     ends: Mapping[int, int] = field(init=False, repr=False)  # group -> the row after its last one
     steps: tuple[WalkStep, ...] = field(init=False, repr=False)  # what a walk needs to know of each row
@@ -177,12 +188,21 @@ class Structure:
             if level:
                 inner[row.tag] = (*inner.get(row.tag, ()), index)
         sections = tuple(index for index, row in enumerate(self.rows) if row.tag == "UNS")
-        derived = {"triggers": triggers, "ends": ends, "steps": tuple(steps), "sections": sections}
+        marks = dict(self.marks)
+        if len(sections) == 2:
+            for index, section in zip(sections, "DS", strict=True):
+                marks.setdefault(index, (Mark(((1, 1, section),), {}),))
+        derived = {"marks": marks, "triggers": triggers, "ends": ends, "steps": tuple(steps), "sections": sections}
         for name, value in {**derived, "required": required, "inner": inner}.items():
             object.__setattr__(self, name, value)
 
-    def profile(self, rows: Iterable[SubsetRow]) -> Structure:
-        """Return the subset of this structure that partners agreed on; raises SpecError if it is none."""
+    def profile(
+        self, rows: Iterable[SubsetRow], marks: Mapping[tuple[int, str], tuple[Mark, ...]] | None = None
+    ) -> Structure:
+        """Return the subset of this structure that partners agreed on; raises SpecError if it is none.
+
+        `marks` are the uses that they agreed on, by group and tag; of two UNS outside groups each keeps its own.
+        """
         given, subset = tuple(rows), []
         parents = {row.group: row.parent for row in self.rows}
         allowed = {(row.group, row.tag): row for row in self.rows}
@@ -198,7 +218,12 @@ class Structure:
         origins = [row.origin for row in given]
         check_rows(subset, origins, self.name)
         self._check_order(subset, origins)
-        return Structure(self.name, tuple(subset), self.segments, self.totals, self.dates)
+        of = {
+            index: marks[row.group, row.tag]
+            for index, row in enumerate(subset)
+            if marks and row.tag != "UNS" and (row.group, row.tag) in marks
+        }
+        return Structure(self.name, tuple(subset), self.segments, self.totals, self.dates, of)
 
     def _check_order(self, subset: Sequence[Row], origins: Sequence[Origin]) -> None:
         """Raise SpecError where a subset's rows are not in this structure's order, or a group lacks its trigger."""

@@ -15,6 +15,11 @@ from edifact.segment import Notation, check_segment, is_date
 from edifact.syntax import RELEASED
 from edifact.text import GroupText, InterchangeText, ServiceSegment
 
+# Segments where only messages may stand: a message may have lost its UNH.
+STRAY, STRAY_IN_GROUP = "EDI-0108", "EDI-0206"
+# Behind these nothing of an interchange without UNZ could be read to its end.
+LOST = (STRAY, "EDI-0411")
+
 # The positions of UNB at which many write 0 for "no", which no code list has: 0031 and 0035.
 NOES = {9: "0031", 11: "0035"}
 
@@ -119,12 +124,13 @@ def _envelope(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]:
     mixed = bool(grouped) and len(grouped) < len(written.groups)
     if mixed:
         yield _fault(written, written.header, "EDI-0107", "30")
-    if not written.groups and not written.flaws:
+    if not written.groups and not written.flaws and written.trailer:
         yield _fault(written, written.header, "EDI-0106", "32")
     if written.trailer:
         actual = len(grouped) if grouped else sum(len(group.messages) for group in written.groups)
-        yield from _trailer_faults(written, written.trailer, None if mixed else actual, matchers)
-    elif not any(flaw.service_segment == "UNZ" for flaw in written.flaws):
+        headless = sum(flaw.code in LOST for flaw in written.flaws)  # each may be a message that lost its UNH
+        yield from _trailer_faults(written, written.trailer, None if mixed else actual, headless, matchers)
+    elif not any(flaw.service_segment == "UNZ" or flaw.code in LOST for flaw in written.flaws[-1:]):
         yield Fault("EDI-0103", place=written.place(None, at=written.end), syntax_error="13", service_segment="UNZ")
 
 
@@ -159,13 +165,16 @@ def _unb_faults(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]
 
 
 def _trailer_faults(
-    written: InterchangeText, trailer: ServiceSegment, actual: int | None, matchers: Matchers
+    written: InterchangeText, trailer: ServiceSegment, actual: int | None, headless: int, matchers: Matchers
 ) -> Iterator[Fault]:
-    """Yield what is wrong with UNZ; `actual` is what it should count, None if that cannot be told."""
+    """Yield what is wrong with UNZ.
+
+    `actual` is what it should count, None if that cannot be told; the `headless` it may count too.
+    """
     inside = _service_faults(written, trailer, matchers)
     yield from inside
     wrong = _elements(inside)
-    if 2 not in wrong and actual is not None and _count(trailer.value(1)) != actual:
+    if 2 not in wrong and actual is not None and not actual <= _count(trailer.value(1)) <= actual + headless:
         yield _fault(written, trailer, "EDI-0105", "29", 2, None, trailer.value(1), str(actual))
     if 3 not in wrong and written.reference and trailer.value(2) != written.reference:
         yield _fault(written, trailer, "EDI-0104", "28", 3, None, trailer.value(2), written.reference)
@@ -217,7 +226,8 @@ def _group_faults(written: InterchangeText, group: GroupText, matchers: Matchers
     inside = _service_faults(written, trailer, matchers)
     yield from inside
     wrong = _elements(inside)
-    if 2 not in wrong and _count(trailer.value(1)) != len(group.messages):
-        yield _fault(written, trailer, "EDI-0203", "29", 2, None, trailer.value(1), str(len(group.messages)))
+    headless, actual = sum(flaw.code == STRAY_IN_GROUP for flaw in group.flaws), len(group.messages)
+    if 2 not in wrong and not actual <= _count(trailer.value(1)) <= actual + headless:
+        yield _fault(written, trailer, "EDI-0203", "29", 2, None, trailer.value(1), str(actual))
     if 3 not in wrong and header.value(5) and trailer.value(2) != header.value(5):
         yield _fault(written, trailer, "EDI-0202", "28", 3, None, trailer.value(2), header.value(5))

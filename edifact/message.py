@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 
 from core import limits
 from core.findings import Fault, Finding
-from edifact.directory import Structure
+from edifact.directory import Mark, Structure
 from edifact.flaw import Flaw
 from edifact.match import Matchers, repertoire
 from edifact.segment import PADDED, Notation, check_segment
-from edifact.syntax import resolve, segment_end
+from edifact.syntax import plain_letters, resolve, segment_end
 from edifact.text import MessageText, padded
-from edifact.walk import walk
+from edifact.walk import Walked, walk
 
 # Separators from the tag of UNH to S009 or 0068: what comes behind, S010 and on, is left to the explaining checks.
 TO_S009 = 3
 # Faults that tell of a limit: they do not count for the limit on all faults of a transmission.
 OF_LIMITS = ("EDI-0307", "EDI-0308", "EDI-0312")
+NO_UNT = "EDI-0301"
 
 
 def check(
@@ -92,20 +94,54 @@ def explain(
     part = _partial(message) if structure else None
     if structure is None or part:  # what stands between UNH and UNT has no table, or is not all there
         _explain_segments(report, None, matchers)
-        if 0 not in report.unsound:
+        if 0 not in report.unsound and report.whole:
             report.tell(part or _unh("EDI-0305", "14", 3, 1, ":".join(message.identifier)))
         if not part:
             _explain_ends(report)
         return report.faults()
-    rows, flaws = walk(structure, report.tags, report.most)
-    for flaw in flaws:
-        report.missed.add(flaw.details["segment"])
+    _explain_letters(report, structure)
+    tags, suits = report.tags[: report.whole], partial(_suits, structure, report.written)
+    walked = walk(structure, tags, report.most, suits, _told_count(message))
+    report.uncertain, report.structure, report.rows = walked.uncertain, structure, walked.rows
+    for flaw in walked.flaws:
         report.tell(flaw)
     _explain_segments(report, structure, matchers)
-    _explain_ends(report)
+    _explain_ends(report, walked)
     _explain_sections(report, structure)
-    _explain_totals(report, structure, rows)
+    _explain_totals(report, structure, walked.rows)
     return report.faults()
+
+
+def _explain_letters(report: _Report, structure: Structure) -> None:
+    """Tell once that tags are in other letters than capitals, and take them for what they seem to be."""
+    told = False
+    for index, tag in enumerate(report.tags):
+        if tag in structure.segments or (meant := plain_letters(tag)) not in structure.segments:
+            continue
+        if not told:
+            report.tell(Flaw("EDI-0411", "15", index, value=tag, expected=meant, details={"segment": tag}))
+        report.tags[index], told = meant, True
+
+
+def _told_count(message: MessageText) -> int | None:
+    """Return how many segments UNT says that the message has, None if it does not say."""
+    given = message.value(-1, 1)
+    return int(given) if message.tags[-1] == "UNT" and given.isdecimal() and len(given) < 9 else None
+
+
+def _suits(structure: Structure, written: Sequence[Sequence[Sequence[str]]], index: int, row: int) -> bool:
+    """Tell whether the qualifiers of a segment are those of one use of a row, as far as these are known."""
+    uses = structure.marks.get(row)
+    return not uses or any(_has(written[index], use) for use in uses)
+
+
+def _has(segment: Sequence[Sequence[str]], use: Mark) -> bool:
+    """Tell whether a segment has the qualifiers of a use."""
+    for element, component, value in use.qualifiers:
+        parts = segment[element][0].split(":") if element < len(segment) else []
+        if parts[component - 1 : component] != [value]:
+            return False
+    return True
 
 
 def _partial(message: MessageText) -> Flaw | None:
@@ -125,8 +161,8 @@ def _partial(message: MessageText) -> Flaw | None:
 class _Report:
     """The faults of one message as they come in, at most so many.
 
-    `unsound` are the indices of segments that are wrong inside; `missed` the tags that the flaws of the structure
-    concern: their number says nothing any more.
+    `unsound` are the indices of segments that are wrong inside; `uncertain` the tags whose number says nothing any
+    more, for the flaws of the structure.
     """
 
     def __init__(self, message: MessageText, most: int) -> None:
@@ -135,8 +171,12 @@ class _Report:
         self.written = message.written
         self.tags = [segment[0][0].partition(":")[0] for segment in self.written]
         self.last = len(self.tags) - 1
+        # The segments that are all there: of a message that was cut off the last is not.
+        self.whole = len(self.tags) - (not message.text.rstrip(" \r\n").endswith(message.service.terminator))
+        self.structure: Structure | None = None
+        self.rows: Sequence[int] = ()
         self.unsound: set[int] = set()
-        self.missed: set[str] = set()
+        self.uncertain: set[str] = set()
         self.padded = False  # whether it has been told that values are padded with blanks
         self._found: list[tuple[int, int, int, Fault]] = []
 
@@ -153,8 +193,19 @@ class _Report:
         index = self.last if index < 0 else index
         place = self.message.place(index + 1, flaw.element or None, flaw.component or None)
         code, error, envelope = flaw.code, flaw.syntax_error, flaw.service_segment
-        fault = Fault(code, None, place, flaw.value, flaw.expected, dict(flaw.details), error, envelope)
+        details = dict(flaw.details)
+        if flaw.element and (name := self._name(index, flaw.element - 1, max(1, flaw.component))):
+            details["element"] = name
+        fault = Fault(code, None, place, flaw.value, flaw.expected, details, error, envelope)
         self._found.append((index, flaw.element, flaw.component, fault))
+
+    def _name(self, index: int, element: int, component: int) -> str | None:
+        """Return what partners call an element of a segment, if its qualifiers say so."""
+        row = self.rows[index] if index < len(self.rows) else -1
+        for use in self.structure.marks.get(row, ()) if self.structure else ():
+            if (element, component) in use.names and _has(self.written[index], use):
+                return use.names[element, component]
+        return None
 
     def faults(self) -> list[Fault]:
         """Return the faults in the order of the message."""
@@ -189,9 +240,9 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
         if report.full:
             return
         tag = report.tags[index]
-        if not structure and tag not in ("UNH", "UNT"):
+        if (not structure and tag not in ("UNH", "UNT")) or index >= report.whole:
             continue
-        if segment[0][0] != tag:
+        if segment[0][0].partition(":")[2]:
             error = "15" if report.syntax == "4" else "34"
             report.tell(Flaw("EDI-0406", error, index, value=segment[0][0], details={"segment": tag}))
         if tag not in tables or (matcher and not padded(texts[index]) and matcher.sound(tag, texts[index])):
@@ -208,9 +259,9 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
 
 def _explain_sections(report: _Report, structure: Structure) -> None:
     """Tell when of two UNS the first does not say D, or the second S."""
-    if len(structure.sections) != 2 or "UNS" in report.missed:
+    if len(structure.sections) != 2 or "UNS" in report.uncertain:
         return
-    places = [index for index, tag in enumerate(report.tags) if tag == "UNS"]
+    places = [index for index, tag in enumerate(report.tags[: report.whole]) if tag == "UNS"]
     if len(places) != 2:
         return
     for index, expected in zip(places, "DS", strict=True):
@@ -245,26 +296,31 @@ def too_large(message: MessageText) -> Fault | None:
     return None
 
 
-def _explain_ends(report: _Report) -> None:
+def _explain_ends(report: _Report, walked: Walked | None = None) -> None:
     """Check UNH and UNT against each other, the group and the other messages of the interchange."""
     message, last = report.message, report.last
     transfer = message.value(0, 4)
     if transfer.isdecimal() and not int(transfer) and 0 not in report.unsound:
         report.tell(_unh("EDI-0313", "12", 5, 1, transfer))
     for flaw in sorted(message.flaws, key=lambda flaw: flaw.at, reverse=True):
-        report.tell(flaw)
+        if flaw.code == NO_UNT and report.tags[-1] == "UNT":  # in other letters, which is told
+            continue
+        report.tell(flaw._replace(expected=walked.awaited if walked else "UNT") if flaw.code == NO_UNT else flaw)
     if last not in report.unsound and all(flaw.at >= 0 for flaw in message.flaws):
-        _explain_trailer(report)
+        _explain_trailer(report, walked.counts if walked else (last + 1, last + 1))
     for code, component, given, expected in _group_differences(message):
         error = "31" if code == "EDI-0310" and report.syntax == "3" else "12"
         report.tell(_unh(code, error, 3, component, given, expected))
 
 
-def _explain_trailer(report: _Report) -> None:
-    """Compare the count and the reference in UNT with the message."""
+def _explain_trailer(report: _Report, likely: tuple[int, int]) -> None:
+    """Compare the count and the reference in UNT with the message.
+
+    A count is not told that is right for the message as it was before segments were lost or added (`likely`).
+    """
     message, last = report.message, report.last
     count, reference = (resolve(element[0]).rstrip(" ") for element in report.written[last][1:3])
-    if not count.isdecimal() or int(count) != last + 1:
+    if not count.isdecimal() or not likely[0] <= int(count) <= likely[1]:
         report.tell(Flaw("EDI-0303", "29", last, 2, 0, count, str(last + 1), "UNT"))
     if message.reference is not None and reference != message.reference.rstrip(" "):
         report.tell(Flaw("EDI-0302", "28", last, 3, 0, reference, message.reference, "UNT"))
@@ -288,16 +344,16 @@ def _group_differences(message: MessageText) -> Iterator[tuple[str, int, str, st
 
 def _explain_totals(report: _Report, structure: Structure, rows: Sequence[int]) -> None:
     """Compare the control totals with what they count."""
-    for index, tag in enumerate(report.tags):
-        if tag != "CNT" or index in report.unsound or rows[index] < 0 or structure.rows[rows[index]].group:
+    for index, (tag, at) in enumerate(zip(report.tags, rows, strict=False)):
+        if tag != "CNT" or index in report.unsound or at < 0 or structure.rows[at].group:
             continue  # those inside a group count something else
         code, value = (each.strip(" ") for each in report.written[index][1][0].split(":")[:2])
         for total in structure.totals:
-            if total.control != code or total.tag in report.missed:
+            if total.control != code or total.tag in report.uncertain:
                 continue
             count = sum(
                 each == total.tag and (not total.group or structure.rows[row].group == total.group)
-                for each, row in zip(report.tags, rows, strict=True)
+                for each, row in zip(report.tags, rows, strict=False)
             )
             if Decimal(value.replace(",", ".")) != count:
                 details = {"segment": tag, "counted": total.tag}

@@ -12,7 +12,7 @@ from core.errors import Malformed
 from core.findings import Place
 from edifact.directory import Directories
 from edifact.flaw import Flaw
-from edifact.syntax import Service, advance, canonical, resolve, segment_end
+from edifact.syntax import Service, advance, canonical, plain_letters, resolve, segment_end
 from edifact.text import GroupText, InterchangeText, MessageText, ServiceSegment
 
 __all__ = ["InterchangeText", "MessageText", "read"]
@@ -21,6 +21,8 @@ BLANK = b" \r\n"
 NEXT = re.compile(rb"UNA.{6}[ \r\n]*UNB", re.DOTALL)
 # A UNB without terminator: a message or group begins before what was taken for its end, which stands in some text.
 LOST_END = re.compile(rb"[\r\n][ \r\n]*UN[HG][^\w\s]|[~|^\\\x1c\x85`]\s*UN[HG][^\w\s]")
+# A UNB that seemed to end with an apostrophe in some text, where in truth segments end with the line.
+LINES = re.compile(rb"[^'\r\n]{1,200}[\r\n][ \r\n]*UN[HG][^\w\s'][^'\r\n]{0,200}[\r\n]")
 # Interactive transfers, packages, security: not supported.
 UNSUPPORTED = re.compile("U(?:I[BHTZ]|N[OP]|S[ABCDEFHLRTUXY])")
 
@@ -109,9 +111,10 @@ def _header(body: bytes, position: int, directories: Directories) -> tuple[Inter
             place=_place(body, position),
             value=_peek(body, position),
             syntax_error="22",
+            expected=service.element,
         )
     end = _segment_end(body, position, service, position + limits.SEGMENT_BYTES)
-    if end is None or _lost_end(body, position, end, service):
+    if end is None or _lost_end(body, position, end, service) or LINES.match(body, end + 1):
         raise Malformed(
             "EDI-0005", "the UNB segment has no end", place=_place(body, position), value=_peek(body, position)
         )
@@ -249,6 +252,12 @@ class _Scan:
         stop = _segment_end(self.body, begin, self.service, self.size)
         return (self.size, (NO_END,)) if stop is None else (stop + 1, ())
 
+    def stands_twice(self, start: int, after: int) -> bool:
+        """Tell whether a message without end is a UNH alone that stands there a second time: then it begins once."""
+        header = self.body[start:after]
+        one = header.count(self.service.terminator.encode("latin-1")) == 1
+        return one and self.body.startswith(header, _skip(self.body, after))
+
     def envelope(self, start: int, boundary: re.Pattern[bytes]) -> int:
         """Return the offset of the next envelope segment that the boundary finds, the size if there is none."""
         at = start
@@ -295,9 +304,14 @@ def _messages(of: InterchangeText, position: int, ordinal: int, envelopes: int) 
     """
     body, scan, open_ = of.body, _Scan(of), _Open()
     unh = b"UNH" + of.service.element.encode("latin-1")
+    again = tuple({body[of.header.offset : position], body[of.offset : position]})  # the header, without and with UNA
     while of.trailer is None:
         position = _skip(body, position)
-        if body.startswith(unh, position):
+        if body.startswith(again, position):
+            of.flaws.append(Flaw("EDI-0108", "33", position, value="UNB"))
+            while repeated := next((each for each in again if body.startswith(each, position)), b""):
+                position = _skip(body, position + len(repeated))
+        elif body.startswith(unh, position):
             ordinal += 1
             message, position = _message(of, scan, open_, position, ordinal)
             yield message
@@ -314,6 +328,10 @@ def _messages(of: InterchangeText, position: int, ordinal: int, envelopes: int) 
 def _message(of: InterchangeText, scan: _Scan, open_: _Open, position: int, ordinal: int) -> tuple[MessageText, int]:
     """Return the message at a position, and the offset behind it."""
     after, flaws = scan.message(position)
+    begin = position
+    while flaws == (NO_UNT,) and scan.stands_twice(begin, after):
+        begin = _skip(scan.body, after)
+        after, flaws = scan.message(begin)
     text = of.decode(of.body[position:after])
     reference, identifier = _header_of(text, of.service)
     if reference in open_.references:
@@ -366,8 +384,10 @@ def _open_group(of: InterchangeText, open_: _Open, segment: ServiceSegment) -> N
 
 def _stray(of: InterchangeText, position: int, tag: str) -> Flaw:
     """Return the flaw of segments between messages that belong to no envelope."""
+    if (meant := plain_letters(tag)) != tag and meant in ("UNH", "UNT", "UNG", "UNE", "UNZ"):
+        return Flaw("EDI-0411", "33", position, value=tag, expected=meant)
     if not UNSUPPORTED.fullmatch(tag):
-        return Flaw("EDI-0108", "33", position, value=tag)
+        return Flaw("EDI-0108", "33", position, value=tag, expected=None if tag[:2] == "UN" else "UNH")
     return Flaw("EDI-0114", "47" if of.syntax_version == "4" else "15", position, value=tag)
 
 

@@ -116,15 +116,19 @@ def _check_parts(segment: Segment, slot: Slot, number: int, parts: Sequence[str]
     user_list = slot.composite and any(
         part.item.id == "1131" and written.strip() for part, written in zip(slot.parts, parts, strict=False)
     )
+    lacking = False  # of several components in a row the first is told
     for index, part in enumerate(slot.parts):
         component = index + 1 if slot.composite else 0
         written = parts[index] if index < len(parts) else ""
         text = resolve(written).rstrip(" ")
         if not text.strip(" "):
-            if part.mandatory:
+            if part.mandatory and not lacking:
                 code = "EDI-0502" if slot.composite else "EDI-0501"
                 yield _flaw(segment, code, "13", number, component, data_element=part.item.id)
-        elif wrong := _wrong(part, text, notation, user_list):
+            lacking = lacking or part.mandatory
+            continue
+        lacking = False
+        if wrong := _wrong(part, text, notation, user_list):
             code, error, expected = wrong
             yield _flaw(segment, code, error, number, component, text, expected, part.item.id)
         elif any(_released_needlessly(character) for character in written):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 # Character sets by UNB 0001; UNOA and UNOB are read as Latin-1 so that a stray byte stays visible as itself.
@@ -180,3 +182,22 @@ def _with_default_separators(text: str, service: Service) -> str:
     for _, meaning in moved:
         text = text.replace(chr(0xD900 + ord(meaning)), meaning)
     return text
+
+
+# Cyrillic and Greek capitals that look like Latin ones.
+_ALIKE = str.maketrans(
+    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425"
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a7",
+    "ABEKMHOPCTXABEZHIKMNOPTX",
+)
+
+
+def plain_letters(text: str) -> str:
+    """Return a text with the letters and signs of EDIFACT that it seems to be in: capitals, Latin, of usual width.
+
+    Text of UTF-8 that was read as Latin-1 is taken for what it was.
+    """
+    if not text.isascii():
+        with suppress(UnicodeError):
+            text = text.encode("latin-1").decode("utf-8")
+    return unicodedata.normalize("NFKC", text).translate(_ALIKE).upper()

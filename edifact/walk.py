@@ -3,276 +3,185 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from edifact.directory import Structure
+from edifact.explanation import Bounds, Explanation, Misfit, Search, Suits
 from edifact.flaw import Flaw
+from edifact.walking import START, find, is_told, missing
 
-LOOKAHEAD = 10  # segments that are tried ahead to find the likeliest explanation of what does not fit
-TOGETHER = 1_000  # segments of one misplaced group that are passed over as one
+# How far explanations are compared: from the segments before one that does not fit, which may be to blame for it, on.
+# Where so many have been followed that a message seems to be wrong everywhere, only shortly.
+BACK, FAR, SHORT = 16, Bounds(width=10, quiet=10, far=60), Bounds(width=2, quiet=3, far=5)
+THOROUGH = 20_000
+NEAR = 40  # segments between a strange one and the place where it is said to belong
 
-
-MISPLACED = ("EDI-0402", "EDI-0408")  # a segment of the structure, of the directory alone, that has no place here
-MISSING = "EDI-0403"
-
-
-class _State:
-    """Where the walk stands: the row, and for every open group occurrence its number, own row and counts."""
-
-    __slots__ = ("at", "counts", "groups", "opened")
-
-    def __init__(self, at: int, groups: list[int], opened: list[int], counts: list[dict[int, int]]) -> None:
-        self.at, self.groups, self.opened, self.counts = at, groups, opened, counts
-
-    def become(self, other: _State) -> None:
-        """Go on from where another stands."""
-        self.at, self.groups, self.opened, self.counts = other.at, other.groups, other.opened, other.counts
-
-    def copy(self) -> _State:
-        return _State(self.at, self.groups[:], self.opened[:], [dict(c) for c in self.counts])
+MISSING, SEVERAL = "EDI-0403", "EDI-0410"
+UNKNOWN, NOTHING, STRANGE, UNUSED, MOVED = "EDI-0401", "EDI-0407", "EDI-0402", "EDI-0408", "EDI-0409"
 
 
-def walk(structure: Structure, tags: Sequence[str], limit: int) -> tuple[list[int], list[Flaw]]:
-    """Return each segment's row (-1: it has none), and what does not fit, at most about `limit` flaws.
+class Walked(NamedTuple):
+    """What came of a walk.
 
-    `tags` begin with UNH; a UNT that is missing is not told here. Each flaw names the tag that it concerns as its
-    detail `segment`; what is missing is told at the segment behind which it should stand.
-    """
-    return _Walker(structure, tags, limit).run()
-
-
-class _Way(NamedTuple):
-    """One explanation of a segment that does not fit: what it says, and where the walk goes on if it is taken.
-
-    `rank` decides between equals; `rows` are those of the segments explained (-1: none).
+    `rows` are each segment's row (-1: it has none), `uncertain` the tags whose number says nothing any more, `counts`
+    the least and the most segments that the message had, if what does not fit came in on the way. `awaited` is the tag
+    that should come next at the end.
     """
 
-    cost: int
-    rank: int
-    state: _State
-    flaws: list[Flaw]
     rows: list[int]
+    flaws: list[Flaw]
+    uncertain: set[str]
+    counts: tuple[int, int]
+    awaited: str
 
 
-class _Walker:
-    def __init__(self, structure: Structure, tags: Sequence[str], limit: int) -> None:
-        self.structure, self.tags, self.limit = structure, tags, limit
+def walk(
+    structure: Structure,
+    tags: Sequence[str],
+    limit: int,
+    suits: Suits = lambda _index, _row: True,
+    count: int | None = None,
+) -> Walked:
+    """Walk a message's segments through a structure, up to about `limit` flaws.
+
+    `tags` begin with UNH; a UNT that is missing, with all before it, is not told here. Each flaw names the tag that it
+    concerns as its detail `segment`; what is missing is told at the segment behind which it should stand. `suits` tells
+    whether the qualifiers of the segment at an index are those of a row, `count` how many segments UNT says there are.
+    """
+    search = Search(structure, tags, suits, 0 if count is None else count - len(tags))
+    here = Explanation(1, 0, START)
+    while here.behind < len(tags) and here.misfits < limit:
+        step = find(structure, here.state, tags[here.behind])
+        if step and not step.missing and (not step.over or is_told(structure, here.state, step.row)):
+            here = search.taken(here, here.behind, step)
+        elif search.spent < THOROUGH:
+            here = search.best(_back(here), here.behind, FAR)
+        else:
+            here = search.best(here, here.behind, SHORT)
+    (awaited, *_) = *missing(structure, here.state, len(structure.rows)), -1
+    told = _Told(structure, tags, suits, here)
+    return Walked(told.rows, told.flaws(), told.uncertain(), told.counts(), structure.rows[awaited].tag)
+
+
+def _back(here: Explanation) -> Explanation:
+    """Return the explanation before its last segments, down to the last one that does not fit."""
+    for _ in range(BACK):
+        if here.before is None or isinstance(here.before.found, Misfit):
+            break
+        here = here.before
+    return here
+
+
+class _Told:
+    """What an explanation of all segments says: their rows, and the misfits as flaws, each with its counterpart one."""
+
+    def __init__(self, structure: Structure, tags: Sequence[str], suits: Suits, all_: Explanation) -> None:
+        self.structure, self.tags, self.suits = structure, tags, suits
+        self.rows, self.misfits = [0, *[-1] * (len(tags) - 1)], list[Misfit]()
+        here: Explanation | None = all_
+        while here:
+            if isinstance(here.found, Misfit):
+                self.misfits.append(here.found)
+            elif here.found:
+                self.rows[here.behind - 1] = here.found.row
+            here = here.before
+        self.misfits.reverse()
+        pairs = [pair for misfit in self.misfits for pair in misfit.counterparts]
+        self.of = {pair.strange: pair for pair in pairs}
+        self.elsewhere = {(pair.row, pair.before) for pair in pairs}
         self.used = {row.tag for row in structure.rows}
-        self.flaws: list[Flaw] = []
 
-    def run(self) -> tuple[list[int], list[Flaw]]:
-        tags, rows = self.tags, [-1] * len(self.tags)
-        state = _State(0, [0], [0], [{0: 1}])
-        if tags:
-            rows[0] = 0
-        index = 1
-        while index < len(tags) and len(self.flaws) < self.limit:
-            tag = tags[index]
-            if tag not in self.structure.segments:
-                self.flaws.append(self.unknown(index))
-                index += 1
-                continue
-            found = self.find(state, tag)
-            if found and not found[1] and not found[2]:
-                self.enter(state, found[0])
-                rows[index] = found[0]
-                index += 1
-                continue
-            index = self.recover(state, index, rows, found)
-        if tags and tags[-1] != "UNT" and len(self.flaws) < self.limit:
-            for row in self.closing(state):
-                self.flaws.append(self.missing(len(tags), row))
-        return rows, self.settled()
+    def flaws(self) -> list[Flaw]:
+        """Return what does not fit."""
+        found: list[Flaw] = []
+        for misfit in self.misfits:
+            if misfit.strange and (self.tags[misfit.at] or all(flaw.code != NOTHING for flaw in found)):
+                found.append(self._strange(misfit.at))
+            elif misfit.strange:
+                continue  # that segments are empty is told once
+            elif misfit.over >= 0:
+                found.append(self._over(misfit.at, misfit.over))
+            elif lacking := self._lacking(misfit):
+                found.append(self._missing(misfit.at, lacking))
+        return found
 
-    def settled(self) -> list[Flaw]:
-        """Return the flaws without a missing segment that stands elsewhere: that is told as misplaced."""
-        misplaced = [flaw.details["segment"] for flaw in self.flaws if flaw.code in MISPLACED]
-        kept = []
-        for flaw in self.flaws:
-            tag = flaw.details["segment"]
-            if flaw.code == MISSING and tag in misplaced:
-                misplaced.remove(tag)
-            else:
-                kept.append(flaw)
-        return kept
+    def uncertain(self) -> set[str]:
+        """Return the tags that the flaws concern, and those that open the groups in which something is missing."""
+        found = {self.tags[misfit.at] for misfit in self.misfits if misfit.strange or misfit.over >= 0}
+        for row in (row for misfit in self.misfits for row in misfit.missing):
+            found.add(self.structure.rows[row].tag)
+            group = self.structure.steps[row].level
+            while group:
+                trigger = self.structure.rows[self.structure.triggers[group]]
+                found.add(trigger.tag)
+                group = trigger.parent
+        return found
 
-    def unknown(self, index: int) -> Flaw:
-        """Return the flaw of a segment that no table knows, or that has no tag."""
-        tag = self.tags[index]
-        return Flaw("EDI-0401" if tag else "EDI-0407", "15", index, value=tag, details={"segment": tag})
+    def counts(self) -> tuple[int, int]:
+        """Return the least and the most segments that the message had without what does not fit."""
+        whole, least = len(self.tags), len(self.tags)
+        for misfit in self.misfits:
+            if misfit.over >= 0:
+                least -= len(list(takewhile(misfit.over.__eq__, self.rows[misfit.at :])))
+            elif misfit.at not in self.of:
+                least -= misfit.strange
+        return least, whole + sum(len(self._lacking(misfit)) for misfit in self.misfits)
 
-    def misplaced(self, index: int) -> Flaw:
-        """Return the flaw of a segment that has no place where it stands."""
-        tag = self.tags[index]
-        return Flaw(MISPLACED[tag not in self.used], "15", index, value=tag, details={"segment": tag})
+    def _lacking(self, misfit: Misfit) -> list[int]:
+        """Return the rows that are missing before a segment and stand nowhere else."""
+        return [row for row in misfit.missing if (row, misfit.at) not in self.elsewhere]
 
-    def missing(self, index: int, row: int) -> Flaw:
-        """Return the flaw of a segment, or group, that is missing before the segment at `index`."""
-        expected = self.structure.rows[row]
-        details = {"segment": expected.tag, "group": str(expected.group)}
-        return Flaw(MISSING, "13", index - 1, details=details)
+    def _strange(self, index: int) -> Flaw:
+        """Return the flaw of a segment that has no place where it stands: unknown, not used, or moved."""
+        tag, pair = self.tags[index], self.of.get(index)
+        details = {"segment": tag}
+        if tag not in self.structure.segments:
+            expected = self.structure.rows[pair.row].tag if pair else None
+            return Flaw(UNKNOWN if tag else NOTHING, "15", index, value=tag, expected=expected, details=details)
+        if pair and self.structure.rows[pair.row].tag != tag:
+            return Flaw(STRANGE, "15", index, value=tag, expected=self.structure.rows[pair.row].tag, details=details)
+        before = pair.before if pair else self._home(index)
+        if before is None:
+            return Flaw(STRANGE if tag in self.used else UNUSED, "15", index, value=tag, details=details)
+        details |= {"after": str(before), "after_segment": self.tags[before - 1]}
+        return Flaw(MOVED, "15", index, value=tag, details=details)
 
-    def repeats(self, index: int, row: int) -> Flaw:
+    def _home(self, index: int) -> int | None:
+        """Return the nearest index before which a strange segment would fit, if its qualifiers say to which row."""
+        of = [row for row, each in enumerate(self.structure.rows) if each.tag == self.tags[index]]
+        of = [row for row in of if self.suits(index, row)]
+        if len(of) != 1:
+            return None
+        (row,) = of
+        more = self.structure.steps[row].max > 1
+        near = range(max(1, index - NEAR), min(len(self.rows), index + NEAR))
+        for at in sorted(near, key=lambda each: abs(each - index)):
+            left, right = self.rows[at - 1], self.rows[at]
+            ahead = self.structure.ahead
+            if (
+                at not in (index, index + 1)
+                and left >= 0
+                and right >= 0
+                and (more or row not in (left, right))
+                and row in ahead(left, self.tags[index])
+                and right in ahead(row, self.tags[at])
+            ):
+                return at
+        return None
+
+    def _over(self, index: int, row: int) -> Flaw:
         """Return the flaw of a segment, or group, that stands there once more than it may."""
         expected = self.structure.rows[row]
         code, error = ("EDI-0405", "36") if self.structure.is_trigger(row) else ("EDI-0404", "35")
         details = {"segment": expected.tag, "group": str(expected.group)}
         return Flaw(code, error, index, expected=str(expected.max), details=details)
 
-    def find(self, state: _State, tag: str) -> tuple[int, list[int], bool] | None:
-        """Return the row where the tag goes, the mandatory rows skipped on the way, and whether it is one too many."""
-        over = None
-        for row in self.structure.ahead(state.at, tag):
-            level = self.structure.level(row)
-            depth = len(state.groups) - 1
-            while state.groups[depth] != level:
-                depth -= 1
-            if state.counts[depth].get(row, 0) < self.structure.rows[row].max:
-                return row, self.skipped(state, row, depth), False
-            if over is None:
-                over = row, self.skipped(state, row, depth), True
-        return over
-
-    def skipped(self, state: _State, row: int, depth: int) -> list[int]:
-        missing: list[int] = []
-        at = state.at
-        for d in range(len(state.groups) - 1, depth, -1):
-            counts = state.counts[d]
-            missing += [m for m in self.structure.required.get(state.groups[d], ()) if m > at and m not in counts]
-            at = state.opened[d]
-        counts = state.counts[depth]
-        missing += [m for m in self.structure.required.get(state.groups[depth], ()) if at < m < row and m not in counts]
-        return missing
-
-    def closing(self, state: _State) -> list[int]:
-        return self.skipped(state, len(self.structure.rows), 0)
-
-    def enter(self, state: _State, row: int) -> None:
-        level = self.structure.level(row)
-        depth = len(state.groups) - 1
-        while state.groups[depth] != level:
-            depth -= 1
-        del state.groups[depth + 1 :], state.opened[depth + 1 :], state.counts[depth + 1 :]
-        state.counts[depth][row] = state.counts[depth].get(row, 0) + 1
-        if self.structure.is_trigger(row):
-            state.groups.append(self.structure.rows[row].group)
-            state.opened.append(row)
-            state.counts.append({})
-        state.at = row
-
-    def recover(self, state: _State, index: int, rows: list[int], found: tuple[int, list[int], bool] | None) -> int:
-        """Take the cheapest explanation of a segment that does not fit; return the index to go on with."""
-        tag = self.tags[index]
-        if found and found[2] and not found[1]:  # one too many: told once for a run
-            row = found[0]
-            depth = len(state.groups) - 1
-            while state.groups[depth] != self.structure.level(row):
-                depth -= 1
-            if state.counts[depth][row] == self.structure.rows[row].max:
-                self.flaws.append(self.repeats(index, row))
-            self.enter(state, row)
-            rows[index] = row
-            return index + 1
-        ways: list[_Way] = []
-        if found and not found[2]:
-            after = state.copy()
-            self.enter(after, found[0])
-            told = [self.missing(index, m) for m in found[1]]
-            ways.append(_Way(len(told), 0, after, told, [found[0]]))
-        opened = self.without_trigger(state, tag)
-        if opened is not None:
-            row, trigger, missing = opened
-            after = state.copy()
-            self.enter(after, trigger)
-            self.enter(after, row)
-            told = [self.missing(index, m) for m in (*missing, trigger)]
-            ways.append(_Way(len(told), 2, after, told, [row]))
-        for length in sorted({self.together(index), 1} if tag != "UNT" or not ways else (), reverse=True):
-            order = 1 if opened is not None and self.late(state, index, opened) else 3
-            ways.append(_Way(1, order, state.copy(), [self.misplaced(index)], [-1] * length))
-        best = min(ways, key=lambda way: (way.cost + self.ahead_cost(way, index + len(way.rows)), way.rank))
-        self.flaws += best.flaws
-        for offset, row in enumerate(best.rows):
-            rows[index + offset] = row
-        state.become(best.state)
-        return index + len(best.rows)
-
-    def without_trigger(self, state: _State, tag: str) -> tuple[int, int, list[int]] | None:
-        """Return a row inside a group that could be open here had its trigger not been left out."""
-        best: tuple[tuple[int, int, int], tuple[int, int, list[int]]] | None = None
-        for row in self.structure.inner.get(tag, ()):
-            group = self.structure.level(row)
-            trigger = self.structure.triggers[group]
-            found = self.find(state, self.structure.rows[trigger].tag)
-            if found and found[0] == trigger and not found[2]:
-                between = [m for m in self.structure.required.get(group, ()) if trigger < m < row]
-                # The fewest gaps, then the group that is most deeply open, then the nearest.
-                depth = state.groups.index(self.structure.level(trigger))
-                rank = (len(found[1]) + len(between), -depth, row)
-                if best is None or rank < best[0]:
-                    best = rank, (row, trigger, found[1] + between)
-        return best[1] if best else None
-
-    def late(self, state: _State, index: int, opened: tuple[int, int, list[int]]) -> bool:
-        """Tell whether a segment is rather late than the first of a group whose trigger was left out.
-
-        It is if it could have stood earlier where that group would begin, and nothing after it belongs to the group.
-        """
-        row, trigger, _ = opened
-        structure = self.structure
-        open_groups = state.groups[state.groups.index(structure.level(trigger)) :]
-        earlier = any(
-            found.tag == self.tags[index] and at < state.at and structure.level(at) in open_groups
-            for at, found in enumerate(structure.rows)
-        )
-        if not earlier or index + 1 >= len(self.tags):
-            return earlier
-        after = structure.ahead(row, self.tags[index + 1])
-        return not (after and trigger < after[0] < structure.ends[structure.rows[trigger].group])
-
-    def together(self, index: int) -> int:
-        """Return how many segments are misplaced together: a group's trigger takes along what belongs to its group."""
-        tag = self.tags[index]
-        longest = 1
-        for group, trigger in self.structure.triggers.items():
-            if group and self.structure.rows[trigger].tag == tag:
-                inner = _State(trigger, [group], [trigger], [{}])
-                length = 1
-                while length < TOGETHER and index + length < len(self.tags):
-                    ahead = [
-                        row
-                        for row in self.structure.ahead(inner.at, self.tags[index + length])
-                        if trigger < row < self.structure.ends[group]
-                    ]
-                    if not ahead:
-                        break
-                    self.enter(inner, ahead[0])
-                    length += 1
-                longest = max(longest, length)
-        return longest
-
-    def ahead_cost(self, way: _Way, index: int) -> int:
-        """Return how many further flaws a way leads to; a segment that it called misplaced is not also missing."""
-        state, cost = way.state.copy(), 0
-        spare = [flaw.details["segment"] for flaw in way.flaws if flaw.code in MISPLACED]
-        for tag in self.tags[index : index + LOOKAHEAD]:
-            found = self.find(state, tag)
-            gaps: list[int] = []
-            if found is None:
-                opened = self.without_trigger(state, tag)
-                if opened is None:
-                    cost += 1
-                    continue
-                self.enter(state, opened[1])
-                self.enter(state, opened[0])
-                gaps = [*opened[2], opened[1]]
-            else:
-                cost += found[2]
-                self.enter(state, found[0])
-                gaps = found[1]
-            for gap in gaps:
-                if self.structure.rows[gap].tag in spare:
-                    spare.remove(self.structure.rows[gap].tag)
-                else:
-                    cost += 1
-        return cost
+    def _missing(self, index: int, rows: Sequence[int]) -> Flaw:
+        """Return the flaw of segments, or groups, that are missing before the segment at an index."""
+        expected = [self.structure.rows[row] for row in rows]
+        details = {
+            "segment": ", ".join(row.tag for row in expected),
+            "group": ", ".join(str(row.group) for row in expected),
+        }
+        return Flaw(SEVERAL if len(rows) > 1 else MISSING, "13", index - 1, details=details)

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from core import limits
 from core.findings import Fault, Place
+from edifact.syntax import plain_letters
 from parsers.sniff import LEAD
 
 HEAD, TAIL = 4_096, 64
 
 PACKED, SEALED, CODED, FILE, DATA, EDI = (f"GTW-01{n:02}" for n in range(1, 7))
-EBCDIC, HEADERS, HTML, WIDE, NO_UNB, LINES, LOWER, UNA, ENDING, IN_FRONT, STATUS = (
-    f"GTW-01{n:02}" for n in range(7, 18)
+EBCDIC, HEADERS, HTML, WIDE, NO_UNB, LINES, LOWER, UNA, ENDING, IN_FRONT, STATUS, ALIKE = (
+    f"GTW-01{n:02}" for n in range(7, 19)
 )
 
 
@@ -141,6 +142,7 @@ SEGMENT = re.compile(rb"UN[HGTEZ][+:\x1d]|UI[BH][+:]|[A-Z][A-Z0-9]{2}\+[^'\r\n]{
 UNUSABLE = re.compile(rb"\w|([^ ]).*\1", re.DOTALL)  # what the reader tells of by itself: letters, or a sign twice
 AFTER_UNA = re.compile(rb"(?i)UN[BHG](?=[^\w\s])")
 LAST = re.compile(rb"(?:[\xc2-\xf4][\x80-\xbf]{1,3}|.)\Z", re.DOTALL)  # the last character, in UTF-8 or of one byte
+BEGINNING = re.compile(r"UN[ABHG][^\w\s]|<\?XM|<MET")
 FIRST_MESSAGE = re.compile(rb"UN[HG](?=[^\w\s])")
 # An interchange, or a document, that begins behind something else.
 BEHIND = re.compile(
@@ -248,6 +250,8 @@ def _ebcdic(raw: bytes) -> Look | None:
 
 def _text(text: bytes, tail: bytes) -> Look | None:
     """Return what text looks like that begins with no blank."""
+    if look := _alike(text):
+        return look
     if text.startswith((b"UNA", b"UNB")):
         return _other(text) or _near(text)
     kinds: tuple[Callable[[bytes], Look | None], ...] = (_page, _mail, _near, _other, _behind, _table)
@@ -329,6 +333,14 @@ def _near(text: bytes) -> Look | None:
         return _ends(text, 0, b"'")
     found = SEGMENT.match(text)
     return Look(NO_UNB, "", found[0][:3]) if found else None
+
+
+def _alike(text: bytes) -> Look | None:
+    """Return whether it begins like EDIFACT, but in letters or signs of another script or width."""
+    first = text[:48].decode("utf-8", "ignore")[:4]
+    if first.isascii() or not BEGINNING.match(plain_letters(first)):
+        return None
+    return Look(ALIKE, "EDIFACT", first.encode(), 0, plain_letters(first))
 
 
 def _una(text: bytes) -> Look | None:

@@ -6,7 +6,7 @@ is wrong where it does not is for the validators to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -77,7 +77,7 @@ def parse(syntax: Syntax, received: Received, reading: Reading) -> Parsed:
         raise Malformed("GTW-0001", "neither EDIFACT nor XML", place=Place(line=1, column=1))
     except Malformed as error:
         details = {"reason": error.reason, "reason_fr": error.reason_fr}
-        fault = Fault(error.code, place=error.place, value=error.value, details=details)
+        fault = Fault(error.code, place=error.place, value=error.value, expected=error.expected, details=details)
         if error.code in UNKNOWN_BEGINNING[syntax] and (look := lookalikes.named(received.body)):
             if look.code == lookalikes.HTML:
                 syntax = Syntax.UNKNOWN
@@ -134,7 +134,7 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
         and node.tag == f"{{{pack.namespace}}}Declaration"
     ]
     if node is None or not known:
-        raise Malformed("GTW-0002", root.tag if node is None else node.tag, place=xml.start_of(root), value=root.tag)
+        raise xml.not_ours(root, node, received.body, reading.packs)
     plans = [reading.xml[pack.key] for pack in known]
     code = next(filter(None, (plan.function_code(node) for plan in plans)), None)
     version = next(filter(None, (plan.envelope["version"](root) for plan in plans)), None)
@@ -142,7 +142,7 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
     plan = reading.xml[(pack or known[0]).key]
     envelope = envelope_of(root, plan)
     if pack is None:
-        fault = Fault("GTW-0002", address=Address("function_code"), value=code)
+        fault = Fault("GTW-0002", address=Address("function_code"), value=code, expected=_function_codes(known))
         whole = xml.XmlDocument(received.body, root, plan.pack, envelope)
         return Message(1, Syntax.XML, MessageType.UNKNOWN, envelope, None, None, (fault,), whole)
     other_version = version not in (None, pack.version)
@@ -164,6 +164,11 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
         document=document,
         unread=partial(document.unread_faults, unread) if fits else tuple,
     )
+
+
+def _function_codes(packs: Iterable[Pack]) -> str:
+    """Return the function codes that packs take."""
+    return ", ".join(dict.fromkeys(code for pack in packs for code in pack.types))
 
 
 # ------------------------------------------------------------------------------------------------ EDIFACT
@@ -205,7 +210,7 @@ def _edifact_message(text: MessageText, received: Received, reading: Reading) ->
     checked = document.profile or table
     document.fits = text.interchange.supported and checked is not None and decide(text, checked, reading.matchers)
     if pack is None or plan is None:
-        return _edifact_alone(text, (), document, unread=partial(_not_ours, text, ours, code))
+        return _edifact_alone(text, (), document, unread=partial(_not_ours, text, ours, reading.packs, code))
     # What is refused for its syntax is read as far as it goes: the sender's number belongs into the journal.
     declaration, document.unread = read_edifact(text, syntax_version, plan, sound=document.fits)
     unread = document.unread_faults if text.interchange.supported and not other_version else tuple
@@ -229,15 +234,18 @@ def _edifact_alone(text: MessageText, faults: tuple[Fault, ...], document: Docum
     return Message(text.ordinal, Syntax.EDIFACT, unknown, text.envelope, None, None, faults, document, unread)
 
 
-def _not_ours(text: MessageText, ours: Iterable[Pack], code: str | None) -> tuple[Fault, ...]:
+def _not_ours(text: MessageText, ours: Sequence[Pack], packs: Iterable[Pack], code: str | None) -> tuple[Fault, ...]:
     """Return the fault of a good UN message that no pack reads; none of a CONTRL."""
-    if pack := next(iter(ours), None):
-        return (Fault("GTW-0002", place=_place_of_function(text, pack), value=code),)
+    if ours:
+        place = _place_of_function(text, ours[0])
+        return (Fault("GTW-0002", place=place, value=code, expected=_function_codes(ours)),)
     if text.is_contrl:
         return ()
     # No agreement (0085 code 17) to receive it.
     value = ":".join(text.identifier)
-    return (Fault("GTW-0002", place=text.place(1, 3, 1), value=value, syntax_error="17", service_segment="UNH"),)
+    expected = ", ".join(dict.fromkeys(":".join(pack.edifact_message) for pack in packs))
+    place = text.place(1, 3, 1)
+    return (Fault("GTW-0002", None, place, value, expected, syntax_error="17", service_segment="UNH"),)
 
 
 def _place_of_function(text: MessageText, pack: Pack) -> Place:

@@ -33,18 +33,56 @@ NAMED_STEP, ATTRIBUTE_STEP = re.compile(r"/([^/*\[]+)"), re.compile(r"/@[^/]*$")
 NOT_WELL_FORMED = {
     5: ("something follows the end of the document", "quelque chose suit la fin du document"),
     9: ("a character that XML forbids", "un caractère que XML interdit"),
+    23: ("an entity without its semicolon", "une entité sans son point-virgule"),
     26: ("an entity that XML does not define", "une entité que XML ne définit pas"),
     32: ("an encoding that is not known", "un codage inconnu"),
+    33: ("a value without its quotes", "une valeur sans ses guillemets"),
+    38: ("a sign < in the value of an attribute", "un signe < dans la valeur d'un attribut"),
+    39: ("the value of an attribute without quotes", "la valeur d'un attribut sans guillemets"),
+    40: ("the value of an attribute without end", "la valeur d'un attribut sans fin"),
+    41: ("an attribute without a value", "un attribut sans valeur"),
     42: ("an attribute given twice", "un attribut donné deux fois"),
+    45: ("a comment without end", "un commentaire sans fin"),
+    47: ("a processing instruction without end", "une instruction de traitement sans fin"),
+    57: ("an XML declaration without its end ?>", "une déclaration XML sans sa fin ?>"),
+    62: ("the signs ]]> outside a CDATA section", "les signes ]]> hors d'une section CDATA"),
+    63: ("a CDATA section without end", "une section CDATA sans fin"),
+    64: (
+        "an XML declaration that is not at the very beginning, or in capitals",
+        "une déclaration XML ailleurs qu'au tout début, ou en majuscules",
+    ),
+    65: ("a blank is missing here", "un espace manque ici"),
     68: ("a sign < or & that begins nothing", "un signe < ou & qui ne commence rien"),
     73: ("a tag without end", "une balise sans fin"),
+    75: ("a sign = is missing here", "un signe = manque ici"),
     76: ("an end tag of another name than the start tag", "une balise de fin d'un autre nom que celle de début"),
     77: ("the document ends before its elements do", "le document finit avant ses éléments"),
+    78: ("standalone says neither yes nor no", "standalone ne dit ni yes ni no"),
+    79: ("an encoding that has no name", "un codage sans nom"),
+    80: ("two hyphens inside a comment", "deux traits d'union dans un commentaire"),
     81: ("bytes that are not of the declared encoding", "des octets étrangers au codage déclaré"),
+    96: ("an XML declaration without its version first", "une déclaration XML sans la version en tête"),
+    108: ("a version of XML that is not supported", "une version de XML non prise en charge"),
     114: ("nested too deeply, or a text too long", "une imbrication trop profonde ou un texte trop long"),
+    200: ("a prefix that XML keeps for itself", "un préfixe que XML se réserve"),
     201: ("a prefix without namespace", "un préfixe sans espace de noms"),
     0: ("something that XML does not allow here", "quelque chose que XML n'admet pas ici"),
 }
+# Blanks before the XML declaration; a declaration of UTF-16 in single bytes: libxml2 stumbles over what follows.
+BLANK_FIRST = re.compile(rb"(?:\xef\xbb\xbf)?\s+<\?xml")
+WIDE_IN_NAME = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml\s[^>]{0,200}encoding\s*=\s*['"]UTF-(?:16|32)""", re.IGNORECASE)
+
+
+def _not_well_formed(code: int, body: bytes) -> tuple[str, str]:
+    """Return why a document is not well-formed, by libxml2's number of the error and how it begins."""
+    if code in (64, 65):
+        if BLANK_FIRST.match(body):
+            return "blanks before the XML declaration", "des espaces avant la déclaration XML"
+        if WIDE_IN_NAME.match(body):
+            return "the encoding that it declares is not its own", "le codage qu'il déclare n'est pas le sien"
+    if code == 64 and body.startswith(b"<?xml") and body.count(b"<?xml ") > 1:
+        return "a second document behind the first", "un deuxième document derrière le premier"
+    return NOT_WELL_FORMED.get(code, NOT_WELL_FORMED[0])
 
 
 def parse(body: bytes) -> etree._Element:
@@ -72,7 +110,7 @@ def parse(body: bytes) -> etree._Element:
     except etree.XMLSyntaxError as error:
         line, column = error.position
         place = Place(line=max(line, 1), column=max(column, 1))
-        reason, reason_fr = NOT_WELL_FORMED.get(getattr(error, "code", 0), NOT_WELL_FORMED[0])
+        reason, reason_fr = _not_well_formed(getattr(error, "code", 0), body)
         raise Malformed("XML-0001", reason, place=place, reason_fr=reason_fr) from None
     except ValueError:
         reason, reason_fr = NOT_WELL_FORMED[0]
@@ -255,9 +293,24 @@ class XmlDocument:
         return tuple((line, column - (marked and line == 1)) for line, column in found)
 
 
-def start_of(root: etree._Element) -> Place:
-    """Return the place of the document's root."""
-    return Place(line=cast("int", root.sourceline), column=1, xpath=f"/{_local(root)}")
+def not_ours(root: etree._Element, node: etree._Element | None, body: bytes, packs: Sequence[Pack]) -> Malformed:
+    """Return the refusal of a document that no pack reads: which name or namespace is another one, and where."""
+    at, value, expected = root, etree.QName(root).localname, "MetaData"
+    if value == expected and all(pack.metadata_namespace != etree.QName(root).namespace for pack in packs):
+        value, expected = _namespace(root), ", ".join(dict.fromkeys(pack.metadata_namespace for pack in packs))
+    elif value == expected and node is None:
+        expected = "MetaData/Declaration"
+    elif value == expected and node is not None:
+        at, value = node, _namespace(node)
+        expected = ", ".join(dict.fromkeys(pack.namespace for pack in packs))
+    place = XmlDocument(body, root, packs[0], Envelope()).place_of(at)
+    return Malformed("GTW-0002", value, place=place, value=value, expected=expected)
+
+
+def _namespace(node: etree._Element) -> str:
+    """Return an element's namespace, of a long one its end, where others of its kind differ."""
+    found = etree.QName(node).namespace or f'{etree.QName(node).localname} xmlns=""'
+    return found if len(found) <= limits.ECHO_CHARACTERS else f"…{found[1 - limits.ECHO_CHARACTERS :]}"
 
 
 def _local(node: etree._Element) -> str:

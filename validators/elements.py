@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
-from core.declaration import Declaration, Level, MessageType, Unreadable
+from core.calendar import Period
+from core.declaration import Declaration, Level, MessageType, Unreadable, Value
 from core.findings import Address, Bilingual, Fault
 from core.specs import FORMAT, CodeList, Element, Format, Pack, Specs
 
@@ -64,7 +65,8 @@ def check_elements(declaration: Declaration, message_type: MessageType, dictiona
     faults: list[Fault] = []
     _check(declaration, levels.declaration, declaration, pack, specs, 0, 0, faults)
     for i, invoice in enumerate(declaration.invoices, 1):
-        _check(invoice, levels.invoice, declaration, pack, specs, i, 0, faults)
+        if invoice.values or invoice.commodities:  # of an empty invoice one thing is told, below
+            _check(invoice, levels.invoice, declaration, pack, specs, i, 0, faults)
         for j, line in enumerate(invoice.commodities, 1):
             _check(line, levels.line, declaration, pack, specs, i, j, faults)
         if not invoice.commodities and message_type is not MessageType.WITHDRAW:
@@ -86,11 +88,14 @@ def without_echo(faults: list[Fault]) -> list[Fault]:
 
 def listed_on(element: Element, level: Level, declaration: Declaration) -> date | None:
     """Return the day on which the element's code must be valid: the first given of its `list_day` elements, or None."""
+    return next((day for _, day in _days(element, level, declaration)), None)
+
+
+def _days(element: Element, level: Level, declaration: Declaration) -> Iterator[tuple[str, date]]:
+    """Yield the elements that say on which day the element's code must be valid, with their days."""
     for name in element.list_day:
-        day = level.day(name) or declaration.day(name)
-        if day:
-            return day
-    return None
+        if day := level.day(name) or declaration.day(name):
+            yield name, day
 
 
 def details_of(element: Element) -> dict[str, str]:
@@ -170,11 +175,25 @@ def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_
     @lru_cache(maxsize=256)
     def answer(present: tuple[str, ...]) -> tuple[Misplaced, Coded]:
         given = frozenset(present)
-        missing = tuple((MISSING, name) for name in required if name not in given)
+        absent: dict[tuple[str, str], str] = {}
+        for name in required:
+            if name not in given:  # what shares its place in both syntaxes, an amount and its currency, is missing once
+                absent.setdefault((_node(elements[name]), _segment(elements[name])), name)
+        missing = tuple((MISSING, name) for name in absent.values())
         not_used = tuple((NOT_USED, name) for name in present if name in unwanted)
         return missing + not_used, tuple((name, codes[name]) for name in present if name in codes)
 
     return answer
+
+
+def _segment(element: Element) -> str:
+    """Return the segment in which an element stands, as its place names it; its own name if it stands in none."""
+    return (element.edifact_place or "").rpartition("/")[0] or element.name
+
+
+def _node(element: Element) -> str:
+    """Return the XML element in which, or in whose attribute, an element stands; its own name if it stands in none."""
+    return (element.xml_path or element.name).partition("/@")[0]
 
 
 def usage_of(name: str, pack: Pack, message_type: MessageType, cad_type: str | None) -> str:
@@ -228,6 +247,10 @@ def _misplaced(code: str, name: str, level: Level, pack: Pack, invoice: int, lin
 def _repetitions(level: Level, pack: Pack, invoice: int, line: int) -> list[Fault]:
     """Return the faults of elements given more than once, unless a rule of the pack counts that element itself."""
     counted = {rule.element for rule in pack.rules if rule.check == "at_most_one"}
+    more: dict[str, tuple[str, Sequence[Value]]] = {}
+    for name, further in level.more.items():
+        if further and name in pack.elements and name not in counted:
+            more.setdefault(_segment(pack.elements[name]), (name, further))  # a segment given twice is one mistake
     return [
         Fault(
             REPEATED,
@@ -236,8 +259,7 @@ def _repetitions(level: Level, pack: Pack, invoice: int, line: int) -> list[Faul
             expected="1",
             details={**details_of(pack.elements[name]), "count": str(1 + len(further))},
         )
-        for name, further in level.more.items()
-        if further and name in pack.elements and name not in counted
+        for name, further in more.values()
     ]
 
 
@@ -273,7 +295,7 @@ def _unlisted(
         NOT_LISTED if is_firm(codes, value) else DOUBTFUL,
         Address(name, invoice, line),
         value=value,
-        details=details_of(element) | unlisted_details(codes, value, day),
+        details=details_of(element) | unlisted_details(codes, value, element, level, declaration, pack),
     )
 
 
@@ -282,7 +304,29 @@ def is_firm(codes: CodeList, value: str) -> bool:
     return codes.confidence == "high" and all(entry.confidence == "high" for entry in codes.codes.get(value, ()))
 
 
-def unlisted_details(codes: CodeList, value: str, day: date | None) -> dict[str, str]:
-    """Return what a finding about a code may say: the list and the day looked at."""
+def unlisted_details(
+    codes: CodeList, value: str, element: Element, level: Level, declaration: Declaration, pack: Pack
+) -> dict[str, str]:
+    """Return what a finding about a code may say: the list, and of a code that it has when that is valid.
+
+    `day` is the day looked at, `when_en` and `when_fr` are its name and the code's periods in words; else empty.
+    """
     listed = {"list_en": codes.name.en, "list_fr": codes.name.fr}
-    return listed | {"day": day.isoformat() if day and value in codes.codes else "—"}
+    name, day = next(_days(element, level, declaration), ("", None))
+    if day is None or value not in codes.codes:
+        return listed | {"day": "—", "when_en": "", "when_fr": ""}
+    title = pack.elements[name].title
+    periods = [entry.valid for entry in codes.codes[value]]
+    when_en = f" on {day} ({title.en}); it is valid {' and '.join(_in_words(each).en for each in periods)}"
+    when_fr = f" le {day} ({title.fr}); il est valide {' et '.join(_in_words(each).fr for each in periods)}"
+    return listed | {"day": day.isoformat(), "when_en": when_en, "when_fr": when_fr}
+
+
+def _in_words(period: Period) -> Bilingual:
+    """Return a code's period in words; both days are included."""
+    start, end = period.start, period.end
+    if start and end:
+        return Bilingual(f"from {start} until {end}", f"du {start} au {end}")
+    if start:
+        return Bilingual(f"from {start}", f"à partir du {start}")
+    return Bilingual(f"until {end}", f"jusqu'au {end}") if end else Bilingual("always", "toujours")

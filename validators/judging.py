@@ -6,7 +6,7 @@ One cause gives one finding: where a fault makes what follows its echo, what fol
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core import limits
 from core.declaration import Declaration
@@ -22,8 +22,14 @@ from parsers.cad_edifact import EdifactDocument
 from validators import schema
 from validators.elements import Dictionary, check_elements, without_echo
 from validators.rulebook import Rulebook, apply_rules
-from validators.sender import check_sender
+from validators.sender import NO_TESTS, OTHER_ENVELOPE, OTHER_RECIPIENT, check_sender
 from validators.words import Texts, refuses, texts_of, to_findings
+
+NO_SUCH_TYPE = "EDI-0305"
+# What the envelope says of sender, recipient and test, by the finding that it is not what was agreed.
+IN_ENVELOPE = {OTHER_ENVELOPE: "sender", OTHER_RECIPIENT: "recipient", NO_TESTS: "test"}
+# A message that ends without UNT, or within it: what is around it then has no end for the same reason.
+CUT_OFF, ENDLESS = ("EDI-0301", "EDI-0309"), ("EDI-0103", "EDI-0201")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +88,8 @@ def validate(
         faults = [Fault(facts.unproven, address=Address(""))]
     else:
         syntax = _syntax(message, own, checks, told)
-        faults = [*around, *syntax]
+        cut_off = any(fault.code in CUT_OFF for fault in syntax)
+        faults = [*(fault for fault in around if not cut_off or fault.code not in ENDLESS), *syntax]
         if own and message.declaration and not _stopped(faults, checks):
             faults += _content(message, message.declaration, own, facts, received)
             faults = without_echo(faults)
@@ -123,7 +130,7 @@ def _structure(message: Message, own: PackChecks | None, checks: Checks, told: i
     """Return what is wrong with a message's structure; nothing is looked for in one that fits."""
     document = message.document
     if isinstance(document, EdifactDocument):
-        return _edifact(document, checks, told)
+        return _edifact(document, checks, told) if own or not _others(document, checks) else ()
     if own and isinstance(document, xml.XmlDocument) and not document.fits and not message.faults:
         return _xml(message, document, own)
     return ()
@@ -134,7 +141,16 @@ def _edifact(document: EdifactDocument, checks: Checks, told: int = 0) -> Iterab
     text = document.message
     if document.fits or not text.interchange.supported:
         return ()
-    return explain_edifact(text, document.profile or document.table, checks.matchers, told=told)
+    faults = explain_edifact(text, document.profile or document.table, checks.matchers, told=told)
+    accepted = ", ".join(dict.fromkeys(":".join(each.pack.edifact_message) for each in checks.packs.values()))
+    return [replace(fault, expected=accepted) if fault.code == NO_SUCH_TYPE else fault for fault in faults]
+
+
+def _others(document: EdifactDocument, checks: Checks) -> bool:
+    """Tell whether a message is one of the UN's that no pack reads: it is refused for that, whatever is in it."""
+    text = document.message
+    known = (each.pack.edifact_message[:5] for each in checks.packs.values())
+    return document.table is not None and not text.is_contrl and text.identifier[:5] not in known
 
 
 def _xml(message: Message, document: xml.XmlDocument, own: PackChecks) -> list[Fault]:
@@ -171,5 +187,8 @@ def _content(
     # A number that is no business number has no authority either: that is one mistake, not two.
     wrong = {fault.address for fault in content if fault.address}
     for fault in check_sender(message.envelope, declaration, facts.partner, received.day):
-        if fault.address is None or not fault.address.element or fault.address not in wrong:
+        said, document = own.pack.xml_envelope.get(IN_ENVELOPE.get(fault.code, "")), message.document
+        if said and isinstance(document, xml.XmlDocument):
+            yield replace(fault, place=xml.place_in_envelope(document.root, said, document))
+        elif fault.address is None or not fault.address.element or fault.address not in wrong:
             yield fault

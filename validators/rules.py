@@ -68,8 +68,10 @@ def listed(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     text = level.text(bound.element)
     if text is None or is_always_valid(codes, text):
         return OK
-    day = listed_on(context.pack.elements[bound.element], level, context.declaration)
-    return OK if codes.find(text, day) else (bound.fault(details=unlisted_details(codes, text, day)),)
+    element = context.pack.elements[bound.element]
+    if codes.find(text, listed_on(element, level, context.declaration)):
+        return OK
+    return (bound.fault(details=unlisted_details(codes, text, element, level, context.declaration, context.pack)),)
 
 
 @check(of="text", prepare=optional_code_list)

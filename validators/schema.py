@@ -30,6 +30,9 @@ ERRORS_EXPLAINED = 2 * FINDINGS_LISTED
 # of one name stay in an excerpt beside those at fault.
 EXPLAINED_NODES, LIKE = 3_000, 5
 
+# By these an element says itself of what type it is, or that it is empty.
+XSI = {f"{{http://www.w3.org/2001/XMLSchema-instance}}{name}" for name in ("type", "nil")}
+
 STEP = re.compile(r"(?P<name>[^\[]+)(?:\[(?P<attribute>@)?(?P<key>\w+)=(?P<value>[^\]]+)\])?")
 # How xmlschema speaks of an attribute that is wrong, missing or not allowed.
 ATTRIBUTE = re.compile(
@@ -76,7 +79,8 @@ def explain(
     blanks = [_blank(node, pack) for node in misfits if node not in told and _odd_blank(node)]
     if found and not blanks and all(fault.address for _, fault in found):
         return []
-    return [_placed(*each, pack, place_of) for each in ([*found, *blanks] or [_stray(root)])]
+    typed = [] if found else [_typed(node, name) for node in root.iter() for name, _ in node.items() if name in XSI]
+    return [_placed(*each, pack, place_of) for each in ([*found, *blanks, *typed[:1]] or [_stray(root)])]
 
 
 def unexplained(node: Any, place_of: Callable[[Any], Place]) -> Fault:
@@ -158,6 +162,13 @@ def _stray(root: Any) -> AtNode:
 
 def _unlike(name: str) -> Bilingual:
     return Bilingual(f"{name} is not what it allows", f"{name} n'est pas ce qu'il admet")
+
+
+def _typed(node: Any, name: str) -> AtNode:
+    """Return the fault of an element that says itself of what type it is, or that it is empty."""
+    said = f"xsi:{_local(name)}"
+    reason = Bilingual(f"{_local(node.tag)} may not have {said}", f"{_local(node.tag)} ne peut porter {said}")
+    return _of_structure(node, reason, node.get(name))
 
 
 def _between(node: Any) -> Bilingual:

@@ -47,7 +47,7 @@ def to_findings(faults: Iterable[Fault], message: Message, pack: Pack | None, te
         return ()
     if len(given) > FINDINGS_LISTED:
         given.sort(key=lambda fault: refuses(fault, texts), reverse=True)
-    listed = [to_finding(fault, message, texts) for fault in given[:FINDINGS_LISTED]]
+    listed = [to_finding(_with_name(fault, pack), message, texts) for fault in given[:FINDINGS_LISTED]]
     listed.sort(key=lambda finding: (finding.place.line or 0, finding.place.column or 0))
     rest = [
         replace(
@@ -56,6 +56,14 @@ def to_findings(faults: Iterable[Fault], message: Message, pack: Pack | None, te
         for fault in given[FINDINGS_LISTED:]
     ]
     return (*listed, *(to_finding(fault, message, texts) for fault in rest))
+
+
+def _with_name(fault: Fault, pack: Pack | None) -> Fault:
+    """Return a fault of EDIFACT with the dictionary's name of the element at which it is, if that is known."""
+    element = pack.elements.get(fault.details.get("element", "")) if pack and not fault.address else None
+    if element is None or "name_en" in fault.details:
+        return fault
+    return replace(fault, details={**fault.details, "name_en": element.title.en, "name_fr": element.title.fr})
 
 
 def to_finding(fault: Fault, message: Message, texts: Texts) -> Finding:
@@ -74,7 +82,11 @@ def to_finding(fault: Fault, message: Message, texts: Texts) -> Finding:
 
     def fill(text: str, language: str) -> str:
         spoken = words | {"expected": picture_in(words["expected"], language)}
-        return PLACEHOLDER.sub(lambda found: spoken.get(found[1], found[0]), text)
+        said = PLACEHOLDER.sub(lambda found: spoken.get(found[1], found[0]), text)
+        name = spoken.get(f"name_{language}") if fault.address is None else None
+        if not name or f"{{name_{language}}}" in text:
+            return said
+        return f"{name}{' :' if language == 'fr' else ':'} {said}"
 
     place = fault.place or (message.document.locate(fault.address) if fault.address else Place())
     text = row.text if row else Bilingual(fault.code, fault.code)

@@ -53,6 +53,10 @@ def tarred() -> bytes:
     return file.getvalue()
 
 
+def full_width(text: str) -> bytes:
+    return "".join(chr(ord(each) + 0xFEE0) if "!" <= each <= "~" else each for each in text).encode()
+
+
 DER = b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80\x30\x80\x02\x01\x01"
 S_MIME = b"MIME-Version: 1.0\r\nContent-Type: application/pkcs7-mime; smime-type=signed-data\r\n\r\nMIAGCSqGSIb3DQEH"
 HTML = b"<!DOCTYPE html>\n<html><head><title>502</title></head><body><h1>Bad Gateway</h1><hr>nginx</body></html>"
@@ -132,6 +136,14 @@ KINDS: dict[str, tuple[bytes, str, tuple[int, int], str]] = {
     "another terminator than UNA's": (b"UNA:+.? ~" + UNB_ON, "GTW-0115", (1, 0), "~"),
     "another terminator of two bytes": (UNB_ON.replace(b"'", b"\xc2\xb4"), "GTW-0115", (1, END), "\xb4"),
     "another terminator that is no UTF-8": (UNB_ON.replace(b"'", b"\x92"), "GTW-0115", (1, END), "\\u0092"),
+    "line ends, an apostrophe in UNB": (
+        LINES[9:].replace(b"MAPLEBROKER", b"D'OR", 1).replace(b"D\nOR", b"D'OR"), "GTW-0112", (1, 0), "'"
+    ),
+    "full width": (full_width(FLAT.decode("latin-1")[9:]), "GTW-0118", (1, 1), "UNB+"),
+    "full width, UNA": (full_width(FLAT.decode("latin-1")), "GTW-0118", (1, 1), "UNA"),
+    "one sign of full width": (UNB_ON.replace(b"+", "\uff0b".encode()), "GTW-0118", (1, 1), "UNB+"),
+    "a Cyrillic letter": (UNB_ON.replace(b"UNB", "UN\u0412".encode()), "GTW-0118", (1, 1), "UNB+"),
+    "a Greek letter, blanks": (b" \n" + UNB_ON.replace(b"UNB", "U\u039dB".encode()), "GTW-0118", (2, 1), "UNB+"),
     "a proxy's text": (b"502 Bad Gateway\n", "GTW-0117", (1, 1), "502 Bad Gateway"),
     "a proxy's text without number": (b"upstream connect error or disconnect", "GTW-0117", (1, 1), "upstream"),
     "EBCDIC cut off": ("UNB+".encode("cp037"), "GTW-0107", (1, 1), "EBCDIC"),
