@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from core.assessment import Amounts, AssessmentResult, Reason
 from core.calendar import EASTERN
+from core.declaration import Declaration
 from core.errors import GatewayError
 from core.findings import Bilingual, Finding, Place, Severity
 from core.limits import FINDINGS_LISTED
@@ -75,7 +76,7 @@ class Duty(NamedTuple):
 
 
 class Remark(NamedTuple):
-    """What the engine remarks on one line."""
+    """What the engine remarks on one line, by its position."""
 
     invoice: int
     line: int
@@ -85,7 +86,8 @@ class Remark(NamedTuple):
 class Business(NamedTuple):
     """A business answer in neutral terms, every text printable; `total` counts all items, `items` those listed.
 
-    Texts that the subject lacks are empty.
+    Texts that the subject lacks are empty. `called` is what its sender calls the lines that the result is about, by
+    invoice and position.
     """
 
     id: str
@@ -105,6 +107,7 @@ class Business(NamedTuple):
     total: int
     remarks: tuple[Remark, ...]
     result: AssessmentResult | None
+    called: Mapping[tuple[int, int], int]
 
 
 def business(
@@ -122,9 +125,12 @@ def business(
         raise GatewayError(f"answer {answer_id}: cannot be written as {kind!r}{' without a result' * (kind in KINDS)}")
     language = partner.language if partner else "en"
     declaration, envelope = judged.message.declaration, judged.message.envelope
+    about = assessed_of(judged)
     items = [_of_finding(finding, language) for finding in judged.findings]
     if result is not None:
         items = [_of_reason(reason, kind == "engine-refused", language) for reason in result.reasons]
+    places = [each[:2] for each in result.lines] if result else []
+    places += [(each.invoice, each.line) for each in result.reasons] if result else []
     return Business(
         id=answer_id,
         kind=KINDS[kind],
@@ -147,7 +153,14 @@ def business(
             if reason.line
         ),
         result=result and replace(result, lines=tuple(sorted(result.lines, key=itemgetter(0, 1)))),
+        called={place: about.line_number(*place) if about else place[1] for place in places},
     )
+
+
+def assessed_of(judged: Judged) -> Declaration | None:
+    """Return the declaration whose lines an assessment is about: the message's own, or the one that it withdraws."""
+    own, effect = judged.message.declaration, judged.effect
+    return effect.declaration if effect and not (own and own.invoices) else own
 
 
 def duties(amounts: Amounts, sima_code: str | None = None) -> Iterator[Duty]:

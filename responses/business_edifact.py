@@ -140,7 +140,7 @@ def _lines(answer: Business) -> Iterator[Elements]:
         yield "SEQ", "", str(invoice)
         for place in places:
             line = assessed.get(place)
-            yield "LIN", str(place[1])
+            yield "LIN", str(answer.called[place])
             if line:
                 yield "MOA", ("40", str(line.amounts.value_for_duty), "CAD")
             yield "GID", "1"

@@ -16,6 +16,7 @@ from core.specs import Pack
 from core.transmission import Judged, Outcome, Outgoing, Parsed, Received, Verdict, stable_id
 from edifact.contrl import contrl
 from responses.answers import answer
+from responses.business import assessed_of
 
 # The packs whose answers are written; the first one's form serves where no pack has read the subject.
 Packs = Sequence[Pack]
@@ -135,10 +136,14 @@ def respond_assessed(
     now: datetime,
     packs: Packs,
 ) -> Outgoing:
-    """Return the answer that tells the sender of a message what the assessment engine said of it."""
+    """Return the answer that tells the sender of a message what the assessment engine said of it.
+
+    Raises GatewayError, one line, for a result about a line that the request did not have.
+    """
     message = next(message for message in parsed.messages if message.ordinal == ordinal)
     one = Judged(message, Verdict.ACCEPTED, (), fact.nature, fact)
-    return _answer(ANSWER_TO[result.outcome], one, parsed, partner, packs, now, result)
+    placed = result.by_position(assessed_of(one))
+    return _answer(ANSWER_TO[result.outcome], one, parsed, partner, packs, now, placed)
 
 
 def respond_technical(received: Received, refused: Judged, partner: Partner, packs: Packs) -> Outgoing:
