@@ -9,13 +9,13 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
+from core.blanks import BLANK
 from core.calendar import eastern_day
 from core.declaration import Declaration, MessageType, Nature, VersionFact
 from core.envelope import Envelope, Interchange
 from core.findings import Address, Fault, Finding, Place
 
-# What XML 1.0 counts as white space; Unicode knows more.
-XML_SPACE = " \t\r\n"
+XML_SPACE = BLANK
 
 
 class Syntax(StrEnum):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from core.blanks import BLANK
+
 # Character sets by UNB 0001; UNOA and UNOB are read as Latin-1 so that a stray byte stays visible as itself.
 ENCODINGS: Mapping[str, str] = {
     "UNOA": "latin-1",
@@ -142,13 +144,17 @@ def _lift(found: re.Match[str]) -> str:
     return chr(NEEDLESS + ord(found[1]))
 
 
+# The blanks between two segments, in canonical form.
+BETWEEN = re.compile(f"'[{BLANK}]+")
+
+
 def canonical(text: str, service: Service) -> str:
     """Return the text with the default separators; data characters that look like them are lifted by `RELEASED`."""
     if service.release and service.release in text:
         text = _without_release(text, service)
     text = _with_default_separators(text, service)
-    if "\n" in text or "\r" in text or "' " in text:
-        text = re.sub(r"'[ \r\n]+", "'", text)
+    if "\n" in text or "\r" in text or "' " in text or "'\t" in text:
+        text = BETWEEN.sub("'", text)
     return text
 
 

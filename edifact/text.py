@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from core import limits
+from core.blanks import BLANK
 from core.envelope import Envelope, MessageHeader
 from core.findings import Place
 from edifact.directory import Segment
@@ -294,7 +295,7 @@ class MessageText:
         text, starts = self.text, self._starts
         while len(starts) < segment:
             position = segment_end(text, self.service, starts[-1]) + 1
-            while position < len(text) and text[position] in " \r\n":
+            while position < len(text) and text[position] in BLANK:
                 position += 1
             if position >= len(text):
                 break
