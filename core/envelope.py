@@ -32,7 +32,9 @@ class Interchange:
 
     The three composites (sender, recipient, and for messages S009) are kept as the components that were written.
     `messages` are the ordinals of the messages inside, by functional group (None: no group). `prepared` is the day in
-    UNB 0017, `locate` finds an element of UNB, by its number and component as CONTRL counts.
+    UNB 0017, `locate` finds an element of UNB, by its number and component as CONTRL counts. `unrepeatable` are the
+    elements of UNB that no answer can repeat though no fault is told of them: nothing is said of what is in a syntax
+    that is not supported.
     """
 
     syntax_id: str
@@ -46,6 +48,7 @@ class Interchange:
     faults: tuple[Fault, ...] = ()
     prepared: date | None = None
     locate: Callable[[int, int | None], Place] = field(default=lambda *_: Place(), compare=False)
+    unrepeatable: frozenset[int] = frozenset()
 
     @property
     def headers(self) -> list[MessageHeader]:

@@ -44,7 +44,16 @@ def check_interchange(written: InterchangeText, matchers: Matchers) -> Interchan
         faults,
         _prepared(written.header.value(4, 1)),
         partial(written.place, written.header),
+        frozenset() if written.supported else _unrepeatable(written, matchers),
     )
+
+
+def _unrepeatable(written: InterchangeText, matchers: Matchers) -> frozenset[int]:
+    """Return the elements of UNB in which something is wrong, of which nothing is told."""
+    if "UNB" not in written.service_segments:
+        return frozenset()
+    found = _service_faults(written, written.header, matchers)
+    return frozenset(fault.place.element for fault in found if fault.place and fault.place.element)
 
 
 def _fault(

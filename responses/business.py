@@ -20,9 +20,6 @@ from core.partner import Partner
 from core.specs import Pack
 from core.transmission import Judged
 
-OWN_ID = "CAD-GATEWAY"  # who answers when the subject does not say whom it was for
-
-
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -95,8 +92,6 @@ class Business(NamedTuple):
     language: str
     pack: Pack
     issued: datetime  # Eastern Time
-    sender: str  # the subject's sender, whom we answer
-    recipient: str
     transmission: str  # the subject's references: its transmission's, its message's, its declaration's
     message: str
     reference: str
@@ -136,8 +131,6 @@ def business(
         kind=KINDS[kind],
         language=language,
         pack=next((pack for pack in packs if pack.key == judged.message.pack), packs[0]),
-        sender=printable(envelope.sender),
-        recipient=printable(envelope.recipient),
         transmission=printable(envelope.reference),
         message=printable(envelope.message),
         test=envelope.test,

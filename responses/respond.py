@@ -9,12 +9,13 @@ from datetime import datetime
 from core.assessment import AssessmentResult
 from core.calendar import EASTERN
 from core.declaration import VersionFact
-from core.envelope import Interchange, messages_inside
+from core.envelope import Envelope, Interchange, messages_inside
 from core.partner import Partner
 from core.register import Facts
 from core.specs import Pack
 from core.transmission import Judged, Outcome, Outgoing, Parsed, Received, Verdict, stable_id
 from edifact.contrl import contrl
+from responses.addresses import addresses
 from responses.answers import answer
 from responses.business import assessed_of
 
@@ -95,7 +96,8 @@ def _contrls(
             continue
         own_id = stable_id(received.id, str(number), "contrl")
         eastern = now.astimezone(EASTERN)  # as in every answer
-        body = contrl(interchange, faults, own_id=own_id, reference=own_id[:14], now=eastern)
+        to = addresses(partner, Envelope(), interchange)
+        body = contrl(interchange, faults, own_id=own_id, reference=own_id[:14], now=eastern, addresses=to)
         if body is not None:
             item = Outgoing(own_id, "contrl", partner.answer_queue, "application/edifact", body)
             yield item, {ordinal for ordinal, found in faults.items() if found}
