@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from core.findings import Fault, Place
+
+
+def numbered(syntax: str, sender: str | None, recipient: str | None, reference: str | None) -> str | None:
+    """Return a sender's reference in its number space, as one text; None if there is no reference.
+
+    A reference is unique per sender id, recipient id and syntax: each mailbox of a partner counts for itself, and an
+    XML id is no UNB 0020 (DECISIONS D63).
+    """
+    return json.dumps([syntax, sender or "", recipient or "", reference]) if reference else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,7 @@ class Interchange:
     `messages` are the ordinals of the messages inside, by functional group (None: no group). `prepared` is the day in
     UNB 0017, `locate` finds an element of UNB, by its number and component as CONTRL counts. `unrepeatable` are the
     elements of UNB that no answer can repeat though no fault is told of them: nothing is said of what is in a syntax
-    that is not supported.
+    that is not supported. `content` gives its bytes.
     """
 
     syntax_id: str
@@ -49,6 +59,13 @@ class Interchange:
     prepared: date | None = None
     locate: Callable[[int, int | None], Place] = field(default=lambda *_: Place(), compare=False)
     unrepeatable: frozenset[int] = frozenset()
+    content: Callable[[], bytes] = field(default=bytes, compare=False)
+
+    @property
+    def number(self) -> str | None:
+        """Its control reference in its number space, None without one."""
+        sender, recipient = next(iter(self.sender), None), next(iter(self.recipient), None)
+        return numbered("edifact", sender, recipient, self.reference)
 
     @property
     def headers(self) -> list[MessageHeader]:

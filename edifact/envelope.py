@@ -45,6 +45,7 @@ def check_interchange(written: InterchangeText, matchers: Matchers) -> Interchan
         _prepared(written.header.value(4, 1)),
         partial(written.place, written.header),
         frozenset() if written.supported else _unrepeatable(written, matchers),
+        written.content,
     )
 
 

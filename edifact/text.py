@@ -128,6 +128,10 @@ class InterchangeText:
         """Return the text of bytes; what the character set cannot read stays as surrogate escapes."""
         return data.decode(self.encoding, "surrogateescape")
 
+    def content(self) -> bytes:
+        """Return its bytes, from UNA or UNB to UNZ."""
+        return self.body[self.offset : self.end]
+
     def line_column(self, offset: int) -> tuple[int, int]:
         """Return line and column (from 1, in characters) of a byte offset within the interchange."""
         marks, base = self._marks, self.offset

@@ -224,9 +224,9 @@ def _look_up(
 
 
 def _questions(row: Claimed, parsed: Parsed) -> tuple[str | None, list[str], list[str]]:
-    """Return what must be known for judging: whose transaction numbers and references."""
+    """Return what must be known for judging: whose transaction numbers and references in their number spaces."""
     numbers = {message.declaration.transaction_number for message in parsed.messages if message.declaration}
-    references = {message.envelope.reference for message in parsed.messages}
+    references = {message.number for message in parsed.messages}
     return row.partner, list(filter(None, numbers)), list(filter(None, references))
 
 

@@ -25,8 +25,8 @@ COMPONENTS = 5
 
 # Typographic characters that French texts use, for the sets that lack them.
 PLAIN = str.maketrans(
-    {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u00ab": '"', "\u00bb": '"', "\u2013": "-", "\u2014": "-",
-     "\u2026": "...", "\u202f": "\u00a0", "\u0153": "oe", "\u0152": "OE", "\u20ac": "EUR"}
+    {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u00ab": '"', "\u00bb": '"', "\u2013": "-",
+     "\u2014": "-", "\u2026": "...", "\u202f": "\u00a0", "\u0153": "oe", "\u0152": "OE", "\u20ac": "EUR"}
 )  # fmt: skip
 
 
