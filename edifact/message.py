@@ -11,7 +11,7 @@ from edifact.directory import Structure
 from edifact.flaw import Flaw
 from edifact.match import Matchers, repertoire
 from edifact.segment import Notation, check_segment
-from edifact.syntax import resolve, segment_end
+from edifact.syntax import behind_blanks, resolve, segment_end
 from edifact.text import MessageText
 from edifact.walk import walk
 
@@ -220,6 +220,7 @@ def too_large(message: MessageText) -> Fault | None:
         return None  # every segment is too short to have too many elements
     position, number = 0, 1
     while position < len(text):
+        position = behind_blanks(text, position)
         end = segment_end(text, service, position, position + limits.SEGMENT_BYTES + 1)
         elements = text.count(service.element, position, end)
         if end - position > limits.SEGMENT_BYTES or elements > limits.SEGMENT_ELEMENTS:
@@ -272,6 +273,7 @@ def _group_differences(message: MessageText) -> Iterator[tuple[str, int, str, st
         ("EDI-0311", header.value(7, 1)),
         ("EDI-0311", header.value(7, 2)),
         ("EDI-0311", header.value(6)),
+        ("EDI-0311", header.value(7, 3)),
     )
     for component, ((code, expected), given) in enumerate(zip(pairs, message.identifier, strict=False), 1):
         if expected and given and expected != given:

@@ -59,6 +59,15 @@ def advance(text: str, line: int, column: int) -> tuple[int, int]:
     return (line + newlines, len(text) - text.rfind("\n")) if newlines else (line, column + len(text))
 
 
+_BLANKS = re.compile(f"[{BLANK}]*")
+
+
+def behind_blanks(text: str, position: int) -> int:
+    """Return where the blanks at a position of a text end."""
+    found = _BLANKS.match(text, position)
+    return found.end() if found else position
+
+
 def segment_end(text: str, service: Service, start: int = 0, limit: int | None = None) -> int:
     """Return where the segment that begins at `start` ends (its terminator), else `limit` or the text's end."""
     position = start

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from core import limits
-from core.blanks import BLANK
 from core.envelope import Envelope, MessageHeader
 from core.findings import Place
 from edifact.directory import Segment
@@ -18,6 +17,7 @@ from edifact.syntax import (
     VERSIONS,
     Service,
     advance,
+    behind_blanks,
     canonical,
     charset_known,
     resolve,
@@ -298,9 +298,7 @@ class MessageText:
         """Return where a segment (from 1) begins in `text`, the last one if there are not so many."""
         text, starts = self.text, self._starts
         while len(starts) < segment:
-            position = segment_end(text, self.service, starts[-1]) + 1
-            while position < len(text) and text[position] in BLANK:
-                position += 1
+            position = behind_blanks(text, segment_end(text, self.service, starts[-1]) + 1)
             if position >= len(text):
                 break
             starts.append(position)
