@@ -44,7 +44,8 @@ class Interchange:
     `messages` are the ordinals of the messages inside, by functional group (None: no group). `prepared` is the day in
     UNB 0017, `locate` finds an element of UNB, by its number and component as CONTRL counts. `unrepeatable` are the
     elements of UNB that no answer can repeat though no fault is told of them: nothing is said of what is in a syntax
-    that is not supported. `content` gives its bytes.
+    that is not supported. `content` gives its bytes. `stand_in` is the ordinal of the message that stands for an
+    interchange without any, to tell its faults.
     """
 
     syntax_id: str
@@ -60,6 +61,7 @@ class Interchange:
     locate: Callable[[int, int | None], Place] = field(default=lambda *_: Place(), compare=False)
     unrepeatable: frozenset[int] = frozenset()
     content: Callable[[], bytes] = field(default=bytes, compare=False)
+    stand_in: int | None = None
 
     @property
     def number(self) -> str | None:
@@ -81,13 +83,22 @@ class Interchange:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One functional group of an interchange, or (reference None) the run of messages outside any group."""
+    """One functional group of an interchange, or (reference None) the run of messages outside any group.
+
+    `stand_in` is the ordinal of the message that stands for an empty group among others, to tell its faults.
+    """
 
     reference: str | None
     sender: tuple[str, ...]
     recipient: tuple[str, ...]
     messages: tuple[MessageHeader, ...]
     faults: tuple[Fault, ...] = ()
+    stand_in: int | None = None
+
+    @property
+    def ordinals(self) -> list[int]:
+        """The ordinals of its messages, or of the one that stands for it."""
+        return [header.ordinal for header in self.messages] + ([] if self.stand_in is None else [self.stand_in])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +115,13 @@ class MessageHeader:
         return self.identifier[:1] == ("CONTRL",)
 
 
-def messages_inside(
-    interchanges: Sequence[Interchange], ordinals: Sequence[int]
-) -> list[tuple[Interchange, list[int]]]:
-    """Return each interchange with the ordinals of its messages; of an empty one that of the message in its stead.
-
-    `ordinals` are those of all messages of the transmission.
-    """
-    inside = [(each, [header.ordinal for header in each.headers]) for each in interchanges]
-    held = {ordinal for _, given in inside for ordinal in given}
-    others = (ordinal for ordinal in ordinals if ordinal not in held)
-    return [(each, given or [next(others)]) for each, given in inside]
+def messages_inside(interchanges: Sequence[Interchange]) -> list[tuple[Interchange, list[int]]]:
+    """Return each interchange with the ordinals of its messages, stand-ins for what holds none included."""
+    return [
+        (
+            each,
+            [number for group in each.groups for number in group.ordinals]
+            + ([] if each.stand_in is None else [each.stand_in]),
+        )
+        for each in interchanges
+    ]

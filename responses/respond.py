@@ -83,8 +83,7 @@ def _contrls(
 ) -> Iterator[tuple[Outgoing, set[int]]]:
     """Yield the CONTRL of each interchange where one is due, with the ordinals of the messages that it answers."""
     received = parsed.received
-    inside = messages_inside(parsed.interchanges, [message.ordinal for message in parsed.messages])
-    for number, (interchange, ordinals) in enumerate(inside, 1):
+    for number, (interchange, ordinals) in enumerate(messages_inside(parsed.interchanges), 1):
         faults = {
             one.message.ordinal: [finding for finding in one.findings if finding.syntax_error]
             for one in judged

@@ -71,9 +71,9 @@ def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate
 def envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:
     """Return the faults of interchange and group that each message inside shares, by ordinal."""
     found: dict[int, tuple[Fault, ...]] = {}
-    for interchange, ordinals in messages_inside(parsed.interchanges, [message.ordinal for message in parsed.messages]):
+    for interchange, ordinals in messages_inside(parsed.interchanges):
         every = tuple(fault for group in interchange.groups for fault in group.faults)
         found |= dict.fromkeys(ordinals, (*interchange.faults, *every))
         for group in interchange.groups:
-            found |= {header.ordinal: (*interchange.faults, *group.faults) for header in group.messages}
+            found |= dict.fromkeys(group.ordinals, (*interchange.faults, *group.faults))
     return found
