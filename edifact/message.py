@@ -11,7 +11,7 @@ from edifact.directory import Structure
 from edifact.flaw import Flaw
 from edifact.match import Matchers, repertoire
 from edifact.segment import Notation, check_segment
-from edifact.syntax import behind_blanks, resolve, segment_end
+from edifact.syntax import behind_blanks, resolve, segment_end, told
 from edifact.text import MessageText
 from edifact.walk import walk
 
@@ -150,7 +150,9 @@ class _Report:
         index = self.last if index < 0 else index
         place = self.message.place(index + 1, flaw.element or None, flaw.component or None)
         code, error, envelope = flaw.code, flaw.syntax_error, flaw.service_segment
-        fault = Fault(code, None, place, flaw.value, flaw.expected, dict(flaw.details), error, envelope)
+        value, expected = (each and told(each) for each in (flaw.value, flaw.expected))
+        details = {name: told(each) for name, each in flaw.details.items()}
+        fault = Fault(code, None, place, value, expected, details, error, envelope)
         self._found.append((index, flaw.element, flaw.component, fault))
 
     def faults(self) -> list[Fault]:
@@ -227,7 +229,7 @@ def too_large(message: MessageText) -> Fault | None:
             return Fault(
                 "EDI-0308",
                 place=message.place_at(position, number),
-                value=text[position : position + limits.ECHO_CHARACTERS],
+                value=told(text[position : position + limits.ECHO_CHARACTERS]),
                 expected=str(limits.SEGMENT_BYTES),
                 syntax_error="18",
             )

@@ -13,7 +13,7 @@ from core.findings import Place
 from edifact.around import ANY_BLANK, another, begins_interchange, lead, resumes, skip, skip_filler
 from edifact.directory import Directories
 from edifact.flaw import Flaw
-from edifact.syntax import Service, advance, canonical, resolve, segment_end
+from edifact.syntax import Service, advance, canonical, resolve, segment_end, told
 from edifact.text import GroupText, InterchangeText, MessageText, ServiceSegment
 
 __all__ = ["InterchangeText", "MessageText", "read"]
@@ -318,6 +318,11 @@ def _messages(of: InterchangeText, position: int, ordinal: int, envelopes: int) 
     yield position
 
 
+def _shown_header(reference: str | None, identifier: tuple[str, ...], ordinal: int) -> MessageHeader:
+    """Return what UCM repeats of a message."""
+    return MessageHeader(told(reference or "") or None, tuple(map(told, identifier)), ordinal)
+
+
 def _message(of: InterchangeText, scan: _Scan, open_: _Open, position: int, ordinal: int) -> tuple[MessageText, int]:
     """Return the message at a position, and the offset behind it."""
     after, flaws = scan.message(position)
@@ -330,7 +335,7 @@ def _message(of: InterchangeText, scan: _Scan, open_: _Open, position: int, ordi
     if open_.group is None and open_.outside is None:
         open_.outside = GroupText(None)
         of.groups.append(open_.outside)
-    (open_.group or open_.outside or GroupText(None)).messages.append(MessageHeader(reference, identifier, ordinal))
+    (open_.group or open_.outside or GroupText(None)).messages.append(_shown_header(reference, identifier, ordinal))
     return MessageText(of, open_.group, ordinal, position, text, reference, identifier, flaws), after
 
 

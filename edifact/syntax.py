@@ -149,6 +149,14 @@ def resolve(text: str) -> str:
     return text if text.isascii() else text.translate(_RESOLVED)
 
 
+_TOLD = _RESOLVED | {code: f"\\x{code - 0xDC00:02x}" for code in range(0xDC80, 0xDD00)}
+
+
+def told(text: str) -> str:
+    """Return a canonical value as it leaves the reader: as the sender means it, what could not be read escaped."""
+    return text if text.isascii() else text.translate(_TOLD)
+
+
 def _lift(found: re.Match[str]) -> str:
     return chr(NEEDLESS + ord(found[1]))
 

@@ -20,8 +20,8 @@ from edifact.syntax import (
     behind_blanks,
     canonical,
     charset_known,
-    resolve,
     segment_end,
+    told,
     within,
 )
 
@@ -159,7 +159,7 @@ class InterchangeText:
         if found and element:
             offset += self._within(found.offset, element, component or 1)
         line, column = self.line_column(offset)
-        return Place(self.reference, None, None, element, component, line, column)
+        return Place(told(self.reference or "") or None, None, None, element, component, line, column)
 
     def _within(self, offset: int, element: int, component: int) -> int:
         text = self.decode(self.body[offset : offset + 4 * limits.SEGMENT_BYTES])
@@ -204,13 +204,13 @@ class MessageText:
     def envelope(self) -> Envelope:
         """What the envelopes around the message say."""
         of = self.interchange
-        group = self.group.header.value(5) or None if self.group and self.group.header else None
+        group = self.group.header.value(5) if self.group and self.group.header else ""
         return Envelope(
-            (of.sender[0] if of.sender else "") or None,
-            (of.recipient[0] if of.recipient else "") or None,
-            of.reference,
-            group,
-            self.reference,
+            told(of.header.value(2)) or None,
+            told(of.header.value(3)) or None,
+            told(of.reference or "") or None,
+            told(group) or None,
+            told(self.reference or "") or None,
             of.test,
             of.acknowledge is not None,
         )
@@ -270,7 +270,7 @@ class MessageText:
             if not plain.isascii():
                 for index, text in enumerate(texts):
                     if not text.isascii():
-                        segments[index] = [[resolve(c) for c in element] for element in segments[index]]
+                        segments[index] = [[told(c) for c in element] for element in segments[index]]
         return self._segments
 
     def value(self, index: int, element: int = 1, component: int = 1) -> str:
@@ -292,7 +292,7 @@ class MessageText:
         end = plain.find("'", at)
         elements = plain[at : None if end < 0 else end].replace("*", "+" if self.repeats else "*").split("+")
         components = elements[element].split(":") if element < len(elements) else []
-        return resolve(components[component - 1]) if component <= len(components) else ""
+        return told(components[component - 1]) if component <= len(components) else ""
 
     def start_of(self, segment: int) -> int:
         """Return where a segment (from 1) begins in `text`, the last one if there are not so many."""
@@ -319,4 +319,5 @@ class MessageText:
         at, line, column = self._mark
         line, column = advance(self.text[at:index], line, column)
         self._mark = (index, line, column)
-        return Place(self.interchange.reference, self.reference, segment, element, component, line, column)
+        interchange, message = (told(each or "") or None for each in (self.interchange.reference, self.reference))
+        return Place(interchange, message, segment, element, component, line, column)
