@@ -12,6 +12,7 @@ from core.errors import Malformed
 from core.findings import Place
 from edifact.around import ANY_BLANK, another, begins_interchange, lead, resumes, skip, skip_filler
 from edifact.directory import Directories
+from edifact.encoding import contradictions
 from edifact.flaw import Flaw
 from edifact.syntax import Service, advance, canonical, resolve, segment_end, told
 from edifact.text import GroupText, InterchangeText, MessageText, ServiceSegment
@@ -37,7 +38,7 @@ def read(body: bytes, directories: Directories) -> Iterator[MessageText | Interc
     messages. Raises it too, if need be half-way, when there are more messages, groups or interchanges than the limits
     allow.
     """
-    start = lead(body)
+    start, plain = lead(body), body.isascii()
     ordinal = envelopes = 0
     previous: InterchangeText | None = None
     if body.count(b"UNH") > limits.MESSAGES:
@@ -57,6 +58,8 @@ def read(body: bytes, directories: Directories) -> Iterator[MessageText | Interc
         interchange.start, interchange.end = place, position
         if previous is None and filler:
             interchange.flaws.append(filler._replace(at=interchange.offset))
+        if not plain:
+            interchange.flaws.extend(contradictions(interchange))
         position, filler = skip_filler(body, position)
         if filler:
             interchange.flaws.append(filler)
