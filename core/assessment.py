@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
+from core.declaration import Declaration
+from core.errors import GatewayError
 from core.findings import Bilingual
 
 
@@ -27,7 +29,7 @@ class Amounts(NamedTuple):
 
 
 class AssessedLine(NamedTuple):
-    """One line's duties and taxes; `invoice` and `line` count from 1 as in an Address."""
+    """One line's duties and taxes; `invoice` and `line` are as in an Address, or as the request calls them."""
 
     invoice: int
     line: int
@@ -46,7 +48,10 @@ class Reason(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AssessmentResult:
-    """The assessment engine's word on one request; `outcome` is approved, pending or refused."""
+    """The assessment engine's word on one request; `outcome` is approved, pending or refused.
+
+    `named` tells that it calls lines by the numbers of the request (contract 1.1), not by their positions.
+    """
 
     message_id: str
     transaction_number: str
@@ -56,3 +61,31 @@ class AssessmentResult:
     totals: Amounts
     payment_due: date | None
     reasons: tuple[Reason, ...]
+    named: bool = False
+
+    def by_position(self, declaration: Declaration | None) -> AssessmentResult:
+        """Return the result with each line by its position in the declaration that the request was about.
+
+        Raises GatewayError, one line, for a line that the request did not have.
+        """
+        if not self.named:
+            return self
+        invoices = declaration.invoices if declaration else ()
+        places = {
+            (i, number): (i, j)
+            for i, invoice in enumerate(invoices, 1)
+            for j, number in enumerate(invoice.line_numbers, 1)
+        }
+        places |= {(i, 0): (i, 0) for i in range(len(invoices) + 1)}
+
+        def place(invoice: int, line: int) -> tuple[int, int]:
+            if (invoice, line) not in places:
+                raise GatewayError(f"assessment result: invoice {invoice} of the request has no line {line}")
+            return places[invoice, line]
+
+        return replace(
+            self,
+            lines=tuple(AssessedLine(*place(each.invoice, each.line), *each[2:]) for each in self.lines),
+            reasons=tuple(Reason(*each[:2], *place(each.invoice, each.line)) for each in self.reasons),
+            named=False,
+        )

@@ -95,6 +95,18 @@ class Invoice(Level):
 
     commodities: tuple[Commodity, ...] = ()
 
+    @property
+    def line_numbers(self) -> tuple[int, ...]:
+        """What its lines are called in requests and answers: by the sender's own numbers (DECISIONS D61).
+
+        By their positions, from 1, where one of the numbers is missing, is no number above 0, or stands twice.
+        """
+        own = [line.values.get("line_number") for line in self.commodities]
+        numbers = tuple(int(number) for number in own if type(number) is Decimal and number >= 1)
+        if len(set(numbers)) == len(own):
+            return numbers
+        return tuple(range(1, len(own) + 1))
+
 
 @dataclass(frozen=True, slots=True)
 class Declaration(Level):
@@ -115,6 +127,11 @@ class Declaration(Level):
         for i, invoice in enumerate(self.invoices, 1):
             for j, commodity in enumerate(invoice.commodities, 1):
                 yield i, j, commodity
+
+    def line_number(self, invoice: int, line: int) -> int:
+        """Return what the line at a position is called (see `Invoice.line_numbers`), its position if it is not here."""
+        numbers = self.invoices[invoice - 1].line_numbers if 0 < invoice <= len(self.invoices) else ()
+        return numbers[line - 1] if 0 < line <= len(numbers) else line
 
     @property
     def transaction_number(self) -> str | None:

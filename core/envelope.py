@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from core.findings import Fault, Place
+
+
+def numbered(syntax: str, sender: str | None, recipient: str | None, reference: str | None) -> str | None:
+    """Return a sender's reference in its number space, as one text; None if there is no reference.
+
+    A reference is unique per sender id, recipient id and syntax: each mailbox of a partner counts for itself, and an
+    XML id is no UNB 0020 (DECISIONS D63).
+    """
+    return json.dumps([syntax, sender or "", recipient or "", reference]) if reference else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +42,10 @@ class Interchange:
 
     The three composites (sender, recipient, and for messages S009) are kept as the components that were written.
     `messages` are the ordinals of the messages inside, by functional group (None: no group). `prepared` is the day in
-    UNB 0017, `locate` finds an element of UNB, by its number and component as CONTRL counts.
+    UNB 0017, `locate` finds an element of UNB, by its number and component as CONTRL counts. `unrepeatable` are the
+    elements of UNB that no answer can repeat though no fault is told of them: nothing is said of what is in a syntax
+    that is not supported. `content` gives its bytes. `stand_in` is the ordinal of the message that stands for an
+    interchange without any, to tell its faults.
     """
 
     syntax_id: str
@@ -46,6 +59,15 @@ class Interchange:
     faults: tuple[Fault, ...] = ()
     prepared: date | None = None
     locate: Callable[[int, int | None], Place] = field(default=lambda *_: Place(), compare=False)
+    unrepeatable: frozenset[int] = frozenset()
+    content: Callable[[], bytes] = field(default=bytes, compare=False)
+    stand_in: int | None = None
+
+    @property
+    def number(self) -> str | None:
+        """Its control reference in its number space, None without one."""
+        sender, recipient = next(iter(self.sender), None), next(iter(self.recipient), None)
+        return numbered("edifact", sender, recipient, self.reference)
 
     @property
     def headers(self) -> list[MessageHeader]:
@@ -61,13 +83,22 @@ class Interchange:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One functional group of an interchange, or (reference None) the run of messages outside any group."""
+    """One functional group of an interchange, or (reference None) the run of messages outside any group.
+
+    `stand_in` is the ordinal of the message that stands for an empty group among others, to tell its faults.
+    """
 
     reference: str | None
     sender: tuple[str, ...]
     recipient: tuple[str, ...]
     messages: tuple[MessageHeader, ...]
     faults: tuple[Fault, ...] = ()
+    stand_in: int | None = None
+
+    @property
+    def ordinals(self) -> list[int]:
+        """The ordinals of its messages, or of the one that stands for it."""
+        return [header.ordinal for header in self.messages] + ([] if self.stand_in is None else [self.stand_in])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +115,13 @@ class MessageHeader:
         return self.identifier[:1] == ("CONTRL",)
 
 
-def messages_inside(
-    interchanges: Sequence[Interchange], ordinals: Sequence[int]
-) -> list[tuple[Interchange, list[int]]]:
-    """Return each interchange with the ordinals of its messages; of an empty one that of the message in its stead.
-
-    `ordinals` are those of all messages of the transmission.
-    """
-    inside = [(each, [header.ordinal for header in each.headers]) for each in interchanges]
-    held = {ordinal for _, given in inside for ordinal in given}
-    others = (ordinal for ordinal in ordinals if ordinal not in held)
-    return [(each, given or [next(others)]) for each, given in inside]
+def messages_inside(interchanges: Sequence[Interchange]) -> list[tuple[Interchange, list[int]]]:
+    """Return each interchange with the ordinals of its messages, stand-ins for what holds none included."""
+    return [
+        (
+            each,
+            [number for group in each.groups for number in group.ordinals]
+            + ([] if each.stand_in is None else [each.stand_in]),
+        )
+        for each in interchanges
+    ]

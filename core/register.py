@@ -25,7 +25,7 @@ UNDECIDED = frozenset({ACCEPTED, PENDING})
 
 
 class Reference(NamedTuple):
-    """The transmission that a sender's interchange reference belongs to: digest of its bytes, and its id.
+    """The transmission that a sender's reference belongs to: digest of its bytes, and its id.
 
     Until a message of it is `accepted`, the reference is free for other bytes.
     """
@@ -47,7 +47,7 @@ class Request(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Register:
     """What is on file: versions by transaction number in the order of their acceptance, references by (partner id,
-    reference), requests by id. Immutable: every change gives another register.
+    reference in its number space), requests by id. Immutable: every change gives another register.
     """
 
     versions: Mapping[str, tuple[VersionFact, ...]] = field(default_factory=dict)
@@ -89,18 +89,18 @@ class Register:
         Such a resend gets the stored answers again: it is never judged twice.
         """
         for message in parsed.messages:
-            used = self._use_of(partner, message.envelope.reference)
+            used = self._use_of(partner, message.number)
             if used and used.digest == parsed.received.digest:
                 return used.transmission
         return None
 
-    def taken(self, partner: str | None, reference: str | None, digest: str) -> bool:
-        """Tell whether a sender's reference is used up by other bytes, of which something was accepted."""
-        used = self._use_of(partner, reference)
+    def taken(self, partner: str | None, number: str | None, digest: str) -> bool:
+        """Tell whether a sender's reference, in its number space, is used up by other bytes that were accepted."""
+        used = self._use_of(partner, number)
         return used is not None and used.accepted and used.digest != digest
 
-    def _use_of(self, partner: str | None, reference: str | None) -> Reference | None:
-        return self.references.get((partner or "", reference)) if reference else None
+    def _use_of(self, partner: str | None, number: str | None) -> Reference | None:
+        return self.references.get((partner or "", number)) if number else None
 
     # ------------------------------------------------------------------------------------ what changes it
 
@@ -142,12 +142,12 @@ class Register:
         accepted = any(judged.verdict is Verdict.ACCEPTED for judged in outcome.judged)
         references = dict(self.references)
         for judged in outcome.judged:
-            reference = judged.message.envelope.reference
-            if not reference or judged.acknowledges:
+            number = judged.message.number
+            if not number or judged.acknowledges:
                 continue  # a CONTRL may be repeated: it uses up nothing
-            used = references.get((received.partner or "", reference))
+            used = references.get((received.partner or "", number))
             if used is None or not used.accepted:
-                references[received.partner or "", reference] = Reference(received.digest, received.id, accepted)
+                references[received.partner or "", number] = Reference(received.digest, received.id, accepted)
         return references
 
     def settled(self, request_id: str, status: str, payment_due: date | None = None) -> Register:

@@ -9,13 +9,13 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
+from core.blanks import BLANK
 from core.calendar import eastern_day
 from core.declaration import Declaration, MessageType, Nature, VersionFact
-from core.envelope import Envelope, Interchange
+from core.envelope import Envelope, Interchange, numbered
 from core.findings import Address, Fault, Finding, Place
 
-# What XML 1.0 counts as white space; Unicode knows more.
-XML_SPACE = " \t\r\n"
+XML_SPACE = BLANK
 
 
 class Syntax(StrEnum):
@@ -104,6 +104,11 @@ class Message:
     faults: tuple[Fault, ...]
     document: Document
     unread: Unread = tuple
+
+    @property
+    def number(self) -> str | None:
+        """Its transmission's or interchange's reference in its number space, None without one."""
+        return numbered(self.syntax, self.envelope.sender, self.envelope.recipient, self.envelope.reference)
 
 
 @dataclass(frozen=True, slots=True)

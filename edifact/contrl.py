@@ -16,8 +16,9 @@ REJECTED, ACKNOWLEDGED, RECEIVED = "4", "7", "8"
 ONLY_3 = frozenset(("19", "27", "31", "34", "38", "41", "42", "43"))
 ONLY_4 = frozenset(("45", "46", "47", "48"))
 UCS_MAX, UCD_MAX = 999, 99
-# The codes of 0085 that make what CONTRL would have to repeat of its subject unfit to stand in a valid CONTRL.
-UNFIT = frozenset(("13", "16", "21", "37", "39", "40"))
+# Findings inside of a segment make what CONTRL would have to repeat of its subject unfit to stand in a valid CONTRL,
+# but for those of separators and release characters, which are not repeated.
+INSIDE, NOT_REPEATED = "EDI-05", frozenset(("EDI-0505", "EDI-0506", "EDI-0519"))
 
 
 def contrl(
@@ -27,17 +28,19 @@ def contrl(
     own_id: str,
     reference: str,
     now: datetime,
+    addresses: tuple[tuple[str, ...], tuple[str, ...]] | None = None,
 ) -> bytes | None:
     """Return the CONTRL that answers an interchange, in the interchange's own syntax and character set.
 
     `faults` are those of each message by its ordinal; only those with a `syntax_error` count. `own_id` (at most 35
     characters) becomes the common access reference, `reference` (at most 14) the control reference, `now` the date and
-    the time of preparation as it stands, in whatever zone. None where none may be sent (the subject is a CONTRL) or
+    the time of preparation as it stands, in whatever zone. `addresses` are the components of its sender and recipient,
+    if they are not those of the interchange, swapped. None where none may be sent (the subject is a CONTRL) or
     none can be built (what it must repeat is missing or unfit).
     """
     if not interchange.reference or not _first(interchange.sender) or not _first(interchange.recipient):
         return None
-    if unfit(interchange.faults, "UNB", 3, 4, 6):
+    if any(unrepeatable(interchange, element) for element in (3, 4, 6)):
         return None
     if interchange.only_contrl:
         return None
@@ -52,12 +55,13 @@ def contrl(
     if any(segment is None for segment in body):
         return None
     segments = [segment for segment in body if segment is not None]
+    sender, recipient = addresses or (interchange.recipient, interchange.sender)
     day = f"{now:%Y%m%d}" if version == "4" else f"{now:%y%m%d}"
     unb: Written = [
         "UNB",
         [charset, declared],
-        list(interchange.recipient),
-        list(interchange.sender),
+        list(sender),
+        list(recipient),
         [day, f"{now:%H%M}"],
     ]
     unb.append(reference)
@@ -145,9 +149,19 @@ def _segments(found: Sequence[Wrong], version: str) -> Iterator[Written]:
 def unfit(faults: Sequence[Wrong], tag: str, *elements: int) -> bool:
     """Tell whether what stands at some elements of a service segment cannot be repeated in a valid CONTRL."""
     return any(
-        fault.service_segment == tag and fault.syntax_error in UNFIT and fault.place and fault.place.element in elements
+        fault.service_segment == tag
+        and fault.syntax_error
+        and fault.code.startswith(INSIDE)
+        and fault.code not in NOT_REPEATED
+        and fault.place
+        and fault.place.element in elements
         for fault in faults
     )
+
+
+def unrepeatable(interchange: Interchange, element: int) -> bool:
+    """Tell whether an element of UNB, counted as CONTRL does, cannot be repeated in an answer."""
+    return element in interchange.unrepeatable or unfit(interchange.faults, "UNB", element)
 
 
 def _refusing(faults: Sequence[Wrong]) -> Wrong | None:

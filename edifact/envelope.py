@@ -12,7 +12,7 @@ from edifact.flaw import Flaw
 from edifact.match import Matchers, repertoire
 from edifact.reader import UNREADABLE
 from edifact.segment import Notation, check_segment, is_date
-from edifact.syntax import RELEASED
+from edifact.syntax import RELEASED, told
 from edifact.text import GroupText, InterchangeText, ServiceSegment
 
 # Segments where only messages may stand: a message may have lost its UNH.
@@ -29,9 +29,9 @@ def check_interchange(written: InterchangeText, matchers: Matchers) -> Interchan
     faults = tuple(_envelope(written, matchers))
     groups = tuple(
         Group(
-            group.header.value(5) or None if group.header else None,
-            group.header.components(2) if group.header else (),
-            group.header.components(3) if group.header else (),
+            told(group.header.value(5)) or None if group.header else None,
+            _told(group.header.components(2)) if group.header else (),
+            _told(group.header.components(3)) if group.header else (),
             tuple(group.messages),
             tuple(_group_faults(written, group, matchers)),
         )
@@ -40,16 +40,31 @@ def check_interchange(written: InterchangeText, matchers: Matchers) -> Interchan
     return Interchange(
         written.syntax_id,
         written.syntax_version,
-        written.sender,
-        written.recipient,
-        written.reference,
+        _told(written.sender),
+        _told(written.recipient),
+        told(written.reference or "") or None,
         written.test,
         written.acknowledge,
         groups,
         faults,
         _prepared(written.header.value(4, 1)),
         partial(written.place, written.header),
+        frozenset() if written.supported else _unrepeatable(written, matchers),
+        written.content,
     )
+
+
+def _told(components: tuple[str, ...]) -> tuple[str, ...]:
+    """Return components as they leave the reader."""
+    return tuple(map(told, components))
+
+
+def _unrepeatable(written: InterchangeText, matchers: Matchers) -> frozenset[int]:
+    """Return the elements of UNB in which something is wrong, of which nothing is told."""
+    if "UNB" not in written.service_segments:
+        return frozenset()
+    found = _service_faults(written, written.header, matchers)
+    return frozenset(fault.place.element for fault in found if fault.place and fault.place.element)
 
 
 def _fault(
@@ -64,13 +79,15 @@ def _fault(
 ) -> Fault:
     """Return a fault at a service segment, or at an element and component of it (the tag is element 1)."""
     place = written.place(segment, element, component)
+    value, expected = (each and told(each) for each in (value, expected))
     return Fault(code, None, place, value, expected, {}, syntax_error, segment.elements[0][0])
 
 
 def _located(written: InterchangeText, flaw: Flaw) -> Fault:
     """Return a flaw that the reader found as a fault with its place."""
-    place = written.place(None, at=flaw.at)
-    return Fault(flaw.code, None, place, flaw.value, flaw.expected, {}, flaw.syntax_error, flaw.service_segment)
+    place = written.place(written.header if flaw.element else None, flaw.element, flaw.component, at=flaw.at)
+    value, expected = (each and told(each) for each in (flaw.value, flaw.expected))
+    return Fault(flaw.code, None, place, value, expected, flaw.details, flaw.syntax_error, flaw.service_segment)
 
 
 def _service_faults(written: InterchangeText, segment: ServiceSegment, matchers: Matchers) -> list[Fault]:
@@ -88,7 +105,7 @@ def _service_faults(written: InterchangeText, segment: ServiceSegment, matchers:
         Fault(
             flaw.code,
             place=written.place(segment, flaw.element or None, flaw.component or None),
-            value=flaw.value,
+            value=flaw.value and told(flaw.value),
             expected=flaw.expected,
             details=flaw.details,
             syntax_error=flaw.syntax_error,

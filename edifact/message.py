@@ -12,7 +12,7 @@ from edifact.directory import Mark, Structure
 from edifact.flaw import Flaw
 from edifact.match import Matchers, repertoire
 from edifact.segment import PADDED, Notation, check_segment
-from edifact.syntax import plain_letters, resolve, segment_end
+from edifact.syntax import behind_blanks, plain_letters, resolve, segment_end, told
 from edifact.text import MessageText, padded
 from edifact.walk import Walked, walk
 
@@ -193,10 +193,11 @@ class _Report:
         index = self.last if index < 0 else index
         place = self.message.place(index + 1, flaw.element or None, flaw.component or None)
         code, error, envelope = flaw.code, flaw.syntax_error, flaw.service_segment
-        details = dict(flaw.details)
+        value, expected = (each and told(each) for each in (flaw.value, flaw.expected))
+        details = {name: told(each) for name, each in flaw.details.items()}
         if flaw.element and (name := self._name(index, flaw.element - 1, max(1, flaw.component))):
             details["element"] = name
-        fault = Fault(code, None, place, flaw.value, flaw.expected, details, error, envelope)
+        fault = Fault(code, None, place, value, expected, details, error, envelope)
         self._found.append((index, flaw.element, flaw.component, fault))
 
     def _name(self, index: int, element: int, component: int) -> str | None:
@@ -279,13 +280,14 @@ def too_large(message: MessageText) -> Fault | None:
         return None  # every segment is too short to have too many elements
     position, number = 0, 1
     while position < len(text):
+        position = behind_blanks(text, position)
         end = segment_end(text, service, position, position + limits.SEGMENT_BYTES + 1)
         elements = text.count(service.element, position, end)
         if end - position > limits.SEGMENT_BYTES or elements > limits.SEGMENT_ELEMENTS:
             return Fault(
                 "EDI-0308",
                 place=message.place_at(position, number),
-                value=text[position : position + limits.ECHO_CHARACTERS],
+                value=told(text[position : position + limits.ECHO_CHARACTERS]),
                 expected=str(limits.SEGMENT_BYTES),
                 syntax_error="18",
             )
@@ -336,6 +338,7 @@ def _group_differences(message: MessageText) -> Iterator[tuple[str, int, str, st
         ("EDI-0311", header.value(7, 1)),
         ("EDI-0311", header.value(7, 2)),
         ("EDI-0311", header.value(6)),
+        ("EDI-0311", header.value(7, 3)),
     )
     for component, ((code, expected), given) in enumerate(zip(pairs, message.identifier, strict=False), 1):
         if expected and given and expected != given:

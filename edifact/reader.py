@@ -10,19 +10,19 @@ from core import limits
 from core.envelope import MessageHeader
 from core.errors import Malformed
 from core.findings import Place
+from edifact.around import ANY_BLANK, another, begins_interchange, lead, resumes, skip, skip_filler
 from edifact.directory import Directories
+from edifact.encoding import contradictions
 from edifact.flaw import Flaw
-from edifact.syntax import Service, advance, canonical, plain_letters, resolve, segment_end
+from edifact.syntax import Service, advance, canonical, plain_letters, resolve, segment_end, told
 from edifact.text import GroupText, InterchangeText, MessageText, ServiceSegment
 
 __all__ = ["InterchangeText", "MessageText", "read"]
 
-BLANK = b" \r\n"
-NEXT = re.compile(rb"UNA.{6}[ \r\n]*UNB", re.DOTALL)
 # A UNB without terminator: a message or group begins before what was taken for its end, which stands in some text.
-LOST_END = re.compile(rb"[\r\n][ \r\n]*UN[HG][^\w\s]|[~|^\\\x1c\x85`]\s*UN[HG][^\w\s]")
+LOST_END = re.compile(rb"[\r\n]" + ANY_BLANK + rb"UN[HG][^\w\s]|[~|^\\\x1c\x85`]" + ANY_BLANK + rb"UN[HG][^\w\s]")
 # A UNB that seemed to end with an apostrophe in some text, where in truth segments end with the line.
-LINES = re.compile(rb"[^'\r\n]{1,200}[\r\n][ \r\n]*UN[HG][^\w\s'][^'\r\n]{0,200}[\r\n]")
+LINES = re.compile(rb"[^'\r\n]{1,200}[\r\n]" + ANY_BLANK + rb"UN[HG][^\w\s'][^'\r\n]{0,200}[\r\n]")
 # Interactive transfers, packages, security: not supported.
 UNSUPPORTED = re.compile("U(?:I[BHTZ]|N[OP]|S[ABCDEFHLRTUXY])")
 
@@ -34,53 +34,59 @@ NO_END = Flaw("EDI-0309", "13", -1, service_segment="UNT")
 def read(body: bytes, directories: Directories) -> Iterator[MessageText | InterchangeText]:
     """Yield the messages of each interchange, and after its last message the interchange itself.
 
-    Raises Malformed when not even the first interchange's header can be read; a later one that cannot be read comes
-    as an interchange without reference and messages. Raises it too, if need be half-way, when there are more messages,
-    groups or interchanges than the limits allow.
+    Filler around interchanges is skipped, with a warning where it is more than blanks and a byte order mark in front;
+    behind what is no interchange reading resumes at the next that begins. Raises Malformed when not even the first
+    interchange's header can be read; a later one that cannot be read comes as an interchange without reference and
+    messages. Raises it too, if need be half-way, when there are more messages, groups or interchanges than the limits
+    allow.
     """
-    position = 3 if body.startswith(b"\xef\xbb\xbf") else 0
-    ordinal = 0
+    start, plain = lead(body), body.isascii()
+    ordinal = envelopes = 0
     previous: InterchangeText | None = None
-    envelopes = 0
-    start = position
     if body.count(b"UNH") > limits.MESSAGES:
         raise Malformed("EDI-0006", f"more than {limits.MESSAGES} messages in one transmission")
-    while True:
-        position = _skip(body, position)
-        if position >= len(body):
-            if previous is None:
-                raise Malformed("EDI-0001", "the transmission is empty")
-            return
+    position, filler = skip_filler(body, start)
+    while position < len(body):
         place = previous.line_column(position) if previous else advance(body[start:position].decode("latin-1"), 1, 1)
-        try:
-            interchange, position = _header(body, position, directories)
-        except Malformed as error:
-            if previous is None:
-                raise
-            lost = InterchangeText(body, position, Service(), "", "3", ServiceSegment([["UNB"]], position), {})
-            lost.start = place
-            lost.flaws.append(Flaw(UNREADABLE, "33", position, value=error.value or ""))
-            yield lost
-            return
-        interchange.start = place
         envelopes += 1
         _bound(envelopes)
+        interchange, position = _opened(body, position, directories, previous)
         for item in _messages(interchange, position, ordinal, envelopes):
             if isinstance(item, int):
                 position = item
             else:
                 ordinal = item.ordinal
                 yield item
-        interchange.end = position
+        interchange.start, interchange.end = place, position
+        if previous is None and filler:
+            interchange.flaws.append(filler._replace(at=interchange.offset))
+        if not plain:
+            interchange.flaws.extend(contradictions(interchange))
+        position, filler = skip_filler(body, position)
+        if filler:
+            interchange.flaws.append(filler)
         envelopes += sum(group.header is not None for group in interchange.groups)
         previous = interchange
         yield interchange
+    if previous is None:
+        raise Malformed("EDI-0001", "the transmission is empty")
 
 
-def _skip(body: bytes, position: int) -> int:
-    while position < len(body) and body[position] in BLANK:
-        position += 1
-    return position
+def _opened(
+    body: bytes, position: int, directories: Directories, previous: InterchangeText | None
+) -> tuple[InterchangeText, int]:
+    """Return the interchange that begins at a position, and where its content does.
+
+    Behind another, what is no interchange is one without reference and content, up to the next that begins.
+    """
+    try:
+        return _header(body, position, directories)
+    except Malformed as error:
+        if previous is None:
+            raise
+        lost = InterchangeText(body, position, Service(), "", "3", ServiceSegment([["UNB"]], position), {})
+        lost.flaws.append(Flaw(UNREADABLE, "33", position, value=error.value or ""))
+        return lost, resumes(body, position)
 
 
 def _header(body: bytes, position: int, directories: Directories) -> tuple[InterchangeText, int]:
@@ -89,7 +95,7 @@ def _header(body: bytes, position: int, directories: Directories) -> tuple[Inter
     signs = ""
     if una:
         signs = body[position + 3 : position + 9].decode("latin-1")
-        position = _skip(body, position + 9)
+        position = skip(body, position + 9)
     if body[position : position + 3] != b"UNB":
         raise Malformed(
             "EDI-0002",
@@ -213,14 +219,24 @@ def _boundaries(service: Service) -> tuple[re.Pattern[bytes], re.Pattern[bytes],
     terminator = re.escape(service.terminator.encode("latin-1"))
     separators = re.escape((service.element + service.component + service.terminator).encode("latin-1"))
     ends = re.escape((service.terminator + service.release).encode("latin-1"))
-    una = rb"|(?=UNA.{6}[ \r\n]*UNB)"
+    apart = another(separators)
     unt = rb"(UNT(?=[" + separators + rb"])[^" + ends + rb"]*" + terminator + rb")|"
     any_envelope, in_group, outside_group = (
         re.compile(
-            terminator + rb"[ \r\n]*(?:" + whole + rb"(?=UN[" + tags + rb"][" + separators + rb"])" + una + rb")",
+            terminator
+            + ANY_BLANK
+            + rb"(?:"
+            + whole
+            + rb"(?=UN["
+            + tags
+            + rb"]["
+            + separators
+            + rb"])|"
+            + apart
+            + rb")",
             re.DOTALL,
         )
-        for tags, whole in ((b"HTZEGB", unt), (b"HZEGB", b""), (b"HZGB", b""))
+        for tags, whole in ((b"HTZEG", unt), (b"HZEG", b""), (b"HZG", b""))
     )
     return any_envelope, in_group, outside_group
 
@@ -256,7 +272,7 @@ class _Scan:
         """Tell whether a message without end is a UNH alone that stands there a second time: then it begins once."""
         header = self.body[start:after]
         one = header.count(self.service.terminator.encode("latin-1")) == 1
-        return one and self.body.startswith(header, _skip(self.body, after))
+        return one and self.body.startswith(header, skip(self.body, after))
 
     def envelope(self, start: int, boundary: re.Pattern[bytes]) -> int:
         """Return the offset of the next envelope segment that the boundary finds, the size if there is none."""
@@ -306,16 +322,16 @@ def _messages(of: InterchangeText, position: int, ordinal: int, envelopes: int) 
     unh = b"UNH" + of.service.element.encode("latin-1")
     again = tuple({body[of.header.offset : position], body[of.offset : position]})  # the header, without and with UNA
     while of.trailer is None:
-        position = _skip(body, position)
+        position = skip(body, position)
         if body.startswith(again, position):
             of.flaws.append(Flaw("EDI-0108", "33", position, value="UNB"))
             while repeated := next((each for each in again if body.startswith(each, position)), b""):
-                position = _skip(body, position + len(repeated))
+                position = skip(body, position + len(repeated))
         elif body.startswith(unh, position):
             ordinal += 1
             message, position = _message(of, scan, open_, position, ordinal)
             yield message
-        elif position >= scan.size or _begins_interchange(body, position):
+        elif position >= scan.size or begins_interchange(body, position):
             break  # UNZ is missing
         else:
             position = _envelope_segment(of, scan, open_, position)
@@ -325,12 +341,17 @@ def _messages(of: InterchangeText, position: int, ordinal: int, envelopes: int) 
     yield position
 
 
+def _shown_header(reference: str | None, identifier: tuple[str, ...], ordinal: int) -> MessageHeader:
+    """Return what UCM repeats of a message."""
+    return MessageHeader(told(reference or "") or None, tuple(map(told, identifier)), ordinal)
+
+
 def _message(of: InterchangeText, scan: _Scan, open_: _Open, position: int, ordinal: int) -> tuple[MessageText, int]:
     """Return the message at a position, and the offset behind it."""
     after, flaws = scan.message(position)
     begin = position
     while flaws == (NO_UNT,) and scan.stands_twice(begin, after):
-        begin = _skip(scan.body, after)
+        begin = skip(scan.body, after)
         after, flaws = scan.message(begin)
     text = of.decode(of.body[position:after])
     reference, identifier = _header_of(text, of.service)
@@ -341,7 +362,7 @@ def _message(of: InterchangeText, scan: _Scan, open_: _Open, position: int, ordi
     if open_.group is None and open_.outside is None:
         open_.outside = GroupText(None)
         of.groups.append(open_.outside)
-    (open_.group or open_.outside or GroupText(None)).messages.append(MessageHeader(reference, identifier, ordinal))
+    (open_.group or open_.outside or GroupText(None)).messages.append(_shown_header(reference, identifier, ordinal))
     return MessageText(of, open_.group, ordinal, position, text, reference, identifier, flaws), after
 
 
@@ -395,7 +416,3 @@ def _bound(envelopes: int) -> None:
     """Raise Malformed for more interchanges and groups than one transmission may have."""
     if envelopes > limits.ENVELOPES:
         raise Malformed("EDI-0006", f"more than {limits.ENVELOPES} interchanges and groups in one transmission")
-
-
-def _begins_interchange(body: bytes, position: int) -> bool:
-    return body.startswith(b"UNB", position) or bool(NEXT.match(body, position))

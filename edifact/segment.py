@@ -19,6 +19,7 @@ _FORBIDDEN = {
 }
 _FORBIDDEN_ELSE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NUMBER = re.compile(r"-?([0-9]+)(?:([.,])([0-9]+))?(?:E-?[0-9]+)?")
+_ZONE = re.compile(r"[A-Za-z]{1,5}|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?")
 _UNFINISHED = re.compile(r"-?([0-9]*)[.,]([0-9]*)")
 PADDED = "EDI-0521"  # blanks around a value, which say nothing
 _CODE_LISTS = ("1131", "3055")  # they name whose list a composite's code is from: their own codes are always the UN's
@@ -83,10 +84,9 @@ def _used(repetitions: Sequence[str]) -> bool:
 
 def _trailing(slots: Sequence[Slot], elements: Sequence[Sequence[str]]) -> bool:
     """Tell whether a separator stands at the end of the segment or of a composite."""
-    return not any(elements[-1]) or any(
+    return not any(repetition.strip(":") for repetition in elements[-1]) or any(
         repetition.endswith(":")
         for slot, repetitions in zip(slots, elements, strict=False)
-        if _used(repetitions)
         for repetition in repetitions[: slot.repeats]
     )
 
@@ -212,20 +212,23 @@ def _dependencies(segment: Segment, elements: Sequence[Sequence[str]], syntax: s
 def is_date(text: str, picture: str) -> bool:
     """Tell whether a text is written as the picture says and is a real date, time or period.
 
-    The picture's letters: C, Y, M, D as usual; J day of the year, W week, h m s time, Z zone; `-` joins two ends.
+    The picture's letters: C, Y, M, D as usual; J day of the year, W week, h m s time; `-` joins two ends. ZZZ at its
+    end is the time zone as the field writes it: letters (EST, Z) or the difference from UTC (-05, +0530, -05:30).
     """
     halves = picture.split("-")
     if len(halves) == 2:
         size = len(halves[0])
         rest = text[size:].removeprefix("-")
         return is_date(text[:size], halves[0]) and is_date(rest, halves[1]) and text[:size] <= rest
+    if picture.endswith("ZZZ"):
+        picture, text, zone = picture[:-3], text[: len(picture) - 3], text[len(picture) - 3 :]
+        if not _ZONE.fullmatch(zone):
+            return False
     if len(text) != len(picture):
         return False
     parts: dict[str, str] = {}
     for letter, character in zip(picture, text, strict=True):
         parts[letter] = parts.get(letter, "") + character
-    if not parts.pop("Z", "X").isalpha():
-        return False
     if not all(value.isdecimal() and value.isascii() for value in parts.values()):
         return False
     number = {letter: int(value) for letter, value in parts.items()}

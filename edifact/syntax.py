@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from core.blanks import BLANK
+
 # Character sets by UNB 0001; UNOA and UNOB are read as Latin-1 so that a stray byte stays visible as itself.
 ENCODINGS: Mapping[str, str] = {
     "UNOA": "latin-1",
@@ -57,6 +59,15 @@ def advance(text: str, line: int, column: int) -> tuple[int, int]:
     """Return line and column behind a text that begins at the given ones."""
     newlines = text.count("\n")
     return (line + newlines, len(text) - text.rfind("\n")) if newlines else (line, column + len(text))
+
+
+_BLANKS = re.compile(f"[{BLANK}]*")
+
+
+def behind_blanks(text: str, position: int) -> int:
+    """Return where the blanks at a position of a text end."""
+    found = _BLANKS.match(text, position)
+    return found.end() if found else position
 
 
 def segment_end(text: str, service: Service, start: int = 0, limit: int | None = None) -> int:
@@ -140,8 +151,20 @@ def resolve(text: str) -> str:
     return text if text.isascii() else text.translate(_RESOLVED)
 
 
+_TOLD = _RESOLVED | {code: f"\\x{code - 0xDC00:02x}" for code in range(0xDC80, 0xDD00)}
+
+
+def told(text: str) -> str:
+    """Return a canonical value as it leaves the reader: as the sender means it, what could not be read escaped."""
+    return text if text.isascii() else text.translate(_TOLD)
+
+
 def _lift(found: re.Match[str]) -> str:
     return chr(NEEDLESS + ord(found[1]))
+
+
+# The blanks between two segments, in canonical form.
+BETWEEN = re.compile(f"'[{BLANK}]+")
 
 
 def canonical(text: str, service: Service) -> str:
@@ -149,8 +172,8 @@ def canonical(text: str, service: Service) -> str:
     if service.release and service.release in text:
         text = _without_release(text, service)
     text = _with_default_separators(text, service)
-    if "\n" in text or "\r" in text or "' " in text:
-        text = re.sub(r"'[ \r\n]+", "'", text)
+    if "\n" in text or "\r" in text or "' " in text or "'\t" in text:
+        text = BETWEEN.sub("'", text)
     return text
 
 

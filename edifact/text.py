@@ -18,10 +18,11 @@ from edifact.syntax import (
     VERSIONS,
     Service,
     advance,
+    behind_blanks,
     canonical,
     charset_known,
-    resolve,
     segment_end,
+    told,
     within,
 )
 
@@ -134,6 +135,10 @@ class InterchangeText:
         """Return the text of bytes; what the character set cannot read stays as surrogate escapes."""
         return data.decode(self.encoding, "surrogateescape")
 
+    def content(self) -> bytes:
+        """Return its bytes, from UNA or UNB to UNZ."""
+        return self.body[self.offset : self.end]
+
     def line_column(self, offset: int) -> tuple[int, int]:
         """Return line and column (from 1, in characters) of a byte offset within the interchange."""
         marks, base = self._marks, self.offset
@@ -161,7 +166,7 @@ class InterchangeText:
         if found and element:
             offset += self._within(found.offset, element, component or 1)
         line, column = self.line_column(offset)
-        return Place(self.reference, None, None, element, component, line, column)
+        return Place(told(self.reference or "") or None, None, None, element, component, line, column)
 
     def _within(self, offset: int, element: int, component: int) -> int:
         text = self.decode(self.body[offset : offset + 4 * limits.SEGMENT_BYTES])
@@ -207,13 +212,13 @@ class MessageText:
     def envelope(self) -> Envelope:
         """What the envelopes around the message say."""
         of = self.interchange
-        group = self.group.header.value(5) or None if self.group and self.group.header else None
+        group = self.group.header.value(5) if self.group and self.group.header else ""
         return Envelope(
-            (of.sender[0] if of.sender else "") or None,
-            (of.recipient[0] if of.recipient else "") or None,
-            of.reference,
-            group,
-            self.reference,
+            told(of.header.value(2)) or None,
+            told(of.header.value(3)) or None,
+            told(of.reference or "") or None,
+            told(group) or None,
+            told(self.reference or "") or None,
             of.test,
             of.acknowledge is not None,
         )
@@ -273,7 +278,7 @@ class MessageText:
             if not plain.isascii():
                 for index, text in enumerate(texts):
                     if not text.isascii():
-                        segments[index] = [[resolve(c) for c in element] for element in segments[index]]
+                        segments[index] = [[told(c) for c in element] for element in segments[index]]
         return self._segments
 
     @property
@@ -304,15 +309,13 @@ class MessageText:
         end = plain.find("'", at)
         elements = plain[at : None if end < 0 else end].replace("*", "+" if self.repeats else "*").split("+")
         components = elements[element].split(":") if element < len(elements) else []
-        return resolve(components[component - 1]).rstrip(" ") if component <= len(components) else ""
+        return told(components[component - 1]).rstrip(" ") if component <= len(components) else ""
 
     def start_of(self, segment: int) -> int:
         """Return where a segment (from 1) begins in `text`, the last one if there are not so many."""
         text, starts = self.text, self._starts
         while len(starts) < segment:
-            position = segment_end(text, self.service, starts[-1]) + 1
-            while position < len(text) and text[position] in " \r\n":
-                position += 1
+            position = behind_blanks(text, segment_end(text, self.service, starts[-1]) + 1)
             if position >= len(text):
                 break
             starts.append(position)
@@ -333,4 +336,5 @@ class MessageText:
         at, line, column = self._mark
         line, column = advance(self.text[at:index], line, column)
         self._mark = (index, line, column)
-        return Place(self.interchange.reference, self.reference, segment, element, component, line, column)
+        interchange, message = (told(each or "") or None for each in (self.interchange.reference, self.reference))
+        return Place(interchange, message, segment, element, component, line, column)

@@ -224,9 +224,9 @@ def _look_up(
 
 
 def _questions(row: Claimed, parsed: Parsed) -> tuple[str | None, list[str], list[str]]:
-    """Return what must be known for judging: whose transaction numbers and references."""
+    """Return what must be known for judging: whose transaction numbers and references in their number spaces."""
     numbers = {message.declaration.transaction_number for message in parsed.messages if message.declaration}
-    references = {message.envelope.reference for message in parsed.messages}
+    references = {message.number for message in parsed.messages}
     return row.partner, list(filter(None, numbers)), list(filter(None, references))
 
 
@@ -251,21 +251,22 @@ def _outcome(
 
 
 def _settlement(row: Claimed, journal: Journal, plans: Plans, partners: Partners) -> Settlement | None:
-    """Return what an assessment result changes; None when it cannot be read, which parks it for the operator."""
+    """Return what an assessment result changes; None when it cannot be used, which parks it for the operator."""
+    answers: tuple[Outgoing, ...] = ()
     try:
         result = read_result(row.body)
+        asked = journal.asked(result.message_id)
+        if asked is None:
+            return Settlement(result.message_id, "assessed")
+        if partner := partners.get(asked.fact.partner):
+            parsed, packs = pipeline.parse(asked.received, plans), plans.specs.packs
+            answers = (respond_assessed(parsed, asked.ordinal, asked.fact, result, partner, row.received_at, packs),)
+    except JournalUnavailable:
+        raise
     except GatewayError as error:
         journal.park([(row, str(error), ())], now=now())
         logger().error("parked", error=str(error))
         return None
-    asked = journal.asked(result.message_id)
-    if asked is None:
-        return Settlement(result.message_id, "assessed")
-    partner = partners.get(asked.fact.partner)
-    answers: tuple[Outgoing, ...] = ()
-    if partner:
-        parsed, packs = pipeline.parse(asked.received, plans), plans.specs.packs
-        answers = (respond_assessed(parsed, asked.ordinal, asked.fact, result, partner, row.received_at, packs),)
     status = status_after(asked.fact.nature, result.outcome)
     return Settlement(result.message_id, status, answers, result.payment_due)
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from core import limits
 from core.declaration import MessageType
-from core.envelope import Envelope, Interchange
+from core.envelope import Envelope, Group, Interchange
 from core.errors import Malformed
 from core.findings import Address, Fault, Place
 from core.specs import Pack, choose_pack
@@ -183,11 +183,26 @@ def _parse_edifact(received: Received, reading: Reading) -> Parsed:
             messages.append(_edifact_message(found, received, reading))
         else:
             interchanges.append(check_interchange(found, reading.matchers))
-    for interchange in interchanges:
-        if not interchange.headers:
-            said = Envelope(next(iter(interchange.sender), None), None, interchange.reference, test=interchange.test)
-            messages.append(nothing(Syntax.EDIFACT, said, (), received.body, len(messages) + 1))
+    interchanges = [_stood_for(interchange, messages, received.body) for interchange in interchanges]
     return Parsed(received, Syntax.EDIFACT, tuple(messages), tuple(interchanges))
+
+
+def _stood_for(interchange: Interchange, messages: list[Message], body: bytes) -> Interchange:
+    """Add a message that stands for an interchange, or a group in it, that holds none: a fault needs one to be told."""
+
+    def stand_in(group: Group | None = None) -> int:
+        sender = next(filter(None, interchange.sender), None)
+        reference = group.reference if group else None
+        said = Envelope(sender, None, interchange.reference, reference, test=interchange.test)
+        messages.append(nothing(Syntax.EDIFACT, said, (), body, len(messages) + 1))
+        return messages[-1].ordinal
+
+    if not interchange.headers:
+        return replace(interchange, stand_in=stand_in())
+    if all(group.messages for group in interchange.groups):
+        return interchange
+    groups = [each if each.messages else replace(each, stand_in=stand_in(each)) for each in interchange.groups]
+    return replace(interchange, groups=tuple(groups))
 
 
 def _edifact_message(text: MessageText, received: Received, reading: Reading) -> Message:

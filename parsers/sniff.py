@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from core.blanks import FILLER
 from core.transmission import Syntax
 
-# The byte order marks and the blanks that may stand before the first character of either syntax.
-LEAD = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\x00]*")
+# The byte order mark and the filler that may stand before the first character of either syntax.
+LEAD = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[%s]*" % re.escape(FILLER.encode()))
 
 # EDIFACT: the document number of a BGM; XML: the first ID that is a transaction number. A look, not a reading:
 # what it misses costs parallelism; only a sender that hides its number from it can upset the order, and only its own.

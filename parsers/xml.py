@@ -88,13 +88,16 @@ def _not_well_formed(code: int, body: bytes) -> tuple[str, str]:
 def parse(body: bytes) -> etree._Element:
     """Return the root of an XML document.
 
-    Raises Malformed: not well-formed (XML-0001), a DTD or entity (XML-0002), too many nodes (XML-0003), or an encoding
-    other than UTF-8 and UTF-16 (XML-0005). libxml2 bounds depth, text size and entity growth, not the number of nodes:
-    the signs that open an element or give an attribute a value bound those before anything is built.
+    Raises Malformed: not well-formed (XML-0001), a DTD or entity (XML-0002), too many nodes (XML-0003), an encoding
+    other than UTF-8 and UTF-16 (XML-0005), or one that contradicts the byte order mark (XML-0006). libxml2 bounds
+    depth, text size and entity growth, not the number of nodes: the signs that open an element or give an attribute a
+    value bound those before anything is built.
     """
     if body.count(b"<") > limits.XML_NODES or body.count(b"=") > limits.XML_NODES:
         most = limits.XML_NODES
         raise Malformed("XML-0003", f"more than {most} nodes", reason_fr=f"plus de {most} nœuds")
+    if body[:2] in MARKS or body[:3] in MARKS:
+        _compare_with_mark(body)
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -121,6 +124,23 @@ def parse(body: bytes) -> etree._Element:
     if (info.encoding or "UTF-8").upper() not in ENCODINGS:
         raise Malformed("XML-0005", f"the encoding {info.encoding}", place=Place(line=1, column=1), value=info.encoding)
     return root
+
+
+# Byte order marks: the codec, and the encodings that a declaration may name with it.
+MARKS = {
+    b"\xef\xbb\xbf": ("UTF-8", {"UTF-8"}),
+    b"\xff\xfe": ("UTF-16LE", {"UTF-16", "UTF-16LE"}),
+    b"\xfe\xff": ("UTF-16BE", {"UTF-16", "UTF-16BE"}),
+}
+DECLARED = re.compile(r"\ufeff<\?xml\s[^>]{0,200}?\sencoding\s*=\s*[\"']([\w.-]+)")
+
+
+def _compare_with_mark(body: bytes) -> None:
+    """Raise Malformed for a declaration that names another encoding than the byte order mark before it."""
+    codec, names = MARKS[body[:3] if body[:3] in MARKS else body[:2]]
+    found = DECLARED.match(body[:1_000].decode(codec, "replace"))
+    if found and found[1].upper() not in names:
+        raise Malformed("XML-0006", codec, place=Place(line=1, column=1), value=found[1])
 
 
 # A compiled schema.

@@ -11,6 +11,7 @@ from core.partner import Partner
 from core.specs import Pack
 from core.transmission import Judged, Syntax
 from responses import business_edifact, business_xml, receipt
+from responses.addresses import addresses
 from responses.business import business
 
 
@@ -34,7 +35,8 @@ def answer(
     """
     content = business(kind, judged, answer_id=answer_id, partner=partner, now=now, packs=packs, result=result)
     if judged.message.syntax is Syntax.EDIFACT:
-        return business_edifact.CONTENT_TYPE, business_edifact.write(content, interchange)
+        ours, theirs = addresses(partner, judged.message.envelope, interchange)
+        return business_edifact.CONTENT_TYPE, business_edifact.write(content, ours, theirs, interchange)
     if judged.message.syntax is Syntax.XML:
         return business_xml.CONTENT_TYPE, business_xml.write(content)
     return receipt.CONTENT_TYPE, receipt.refusal(content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,15 +12,13 @@ from typing import NamedTuple
 
 from core.assessment import Amounts, AssessmentResult, Reason
 from core.calendar import EASTERN
+from core.declaration import Declaration
 from core.errors import GatewayError
 from core.findings import Bilingual, Finding, Place, Severity
 from core.limits import FINDINGS_LISTED
 from core.partner import Partner
 from core.specs import Pack
 from core.transmission import Judged
-
-OWN_ID = "CAD-GATEWAY"  # who answers when the subject does not say whom it was for
-
 
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -75,7 +73,7 @@ class Duty(NamedTuple):
 
 
 class Remark(NamedTuple):
-    """What the engine remarks on one line."""
+    """What the engine remarks on one line, by its position."""
 
     invoice: int
     line: int
@@ -85,7 +83,8 @@ class Remark(NamedTuple):
 class Business(NamedTuple):
     """A business answer in neutral terms, every text printable; `total` counts all items, `items` those listed.
 
-    Texts that the subject lacks are empty.
+    Texts that the subject lacks are empty. `called` is what its sender calls the lines that the result is about, by
+    invoice and position.
     """
 
     id: str
@@ -93,8 +92,6 @@ class Business(NamedTuple):
     language: str
     pack: Pack
     issued: datetime  # Eastern Time
-    sender: str  # the subject's sender, whom we answer
-    recipient: str
     transmission: str  # the subject's references: its transmission's, its message's, its declaration's
     message: str
     reference: str
@@ -105,6 +102,7 @@ class Business(NamedTuple):
     total: int
     remarks: tuple[Remark, ...]
     result: AssessmentResult | None
+    called: Mapping[tuple[int, int], int]
 
 
 def business(
@@ -122,16 +120,17 @@ def business(
         raise GatewayError(f"answer {answer_id}: cannot be written as {kind!r}{' without a result' * (kind in KINDS)}")
     language = partner.language if partner else "en"
     declaration, envelope = judged.message.declaration, judged.message.envelope
+    about = assessed_of(judged)
     items = [_of_finding(finding, language) for finding in judged.findings]
     if result is not None:
         items = [_of_reason(reason, kind == "engine-refused", language) for reason in result.reasons]
+    places = [each[:2] for each in result.lines] if result else []
+    places += [(each.invoice, each.line) for each in result.reasons] if result else []
     return Business(
         id=answer_id,
         kind=KINDS[kind],
         language=language,
         pack=next((pack for pack in packs if pack.key == judged.message.pack), packs[0]),
-        sender=printable(envelope.sender),
-        recipient=printable(envelope.recipient),
         transmission=printable(envelope.reference),
         message=printable(envelope.message),
         test=envelope.test,
@@ -147,7 +146,14 @@ def business(
             if reason.line
         ),
         result=result and replace(result, lines=tuple(sorted(result.lines, key=itemgetter(0, 1)))),
+        called={place: about.line_number(*place) if about else place[1] for place in places},
     )
+
+
+def assessed_of(judged: Judged) -> Declaration | None:
+    """Return the declaration whose lines an assessment is about: the message's own, or the one that it withdraws."""
+    own, effect = judged.message.declaration, judged.effect
+    return effect.declaration if effect and not (own and own.invoices) else own
 
 
 def duties(amounts: Amounts, sima_code: str | None = None) -> Iterator[Duty]:

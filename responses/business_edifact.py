@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 
 from core.envelope import Interchange
-from edifact.contrl import unfit
-from edifact.syntax import serialised
-from responses.business import OWN_ID, AnswerItem, Business, Duty, PointerStep, day, duties, moment
+from core.findings import Bilingual
+from edifact.syntax import ENCODINGS, charset_known, serialised
+from responses.business import AnswerItem, Business, Duty, PointerStep, day, duties, moment
 
 CONTENT_TYPE = "application/edifact"
 
@@ -19,51 +22,51 @@ Elements = Sequence[str | Sequence[str]]
 OUR_LIST = "CAD"  # 1131: the code is not of the UN's list
 TEXT = 512  # characters in one component of FTX (4440), of which there are at most five
 COMPONENTS = 5
-ID = 35  # characters of an address (0004, 0010)
 
-# Typographic characters that French texts use and ISO 8859-1 lacks.
-LATIN = str.maketrans(
-    {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u2026": "...",
-     "\u202f": "\u00a0", "\u0153": "oe", "\u0152": "OE", "\u20ac": "EUR"}
+# Typographic characters that French texts use, for the sets that lack them.
+PLAIN = str.maketrans(
+    {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u00ab": '"', "\u00bb": '"', "\u2013": "-",
+     "\u2014": "-", "\u2026": "...", "\u202f": "\u00a0", "\u0153": "oe", "\u0152": "OE", "\u20ac": "EUR"}
 )  # fmt: skip
 
 
-def write(answer: Business, interchange: Interchange | None = None) -> bytes:
-    """Return the interchange that carries the answer, addressed back to the subject's sender.
+def write(
+    answer: Business, ours: Sequence[str], theirs: Sequence[str], interchange: Interchange | None = None
+) -> bytes:
+    """Return the interchange that carries the answer, from our address to theirs (see `responses.addresses`).
 
-    Syntax version, character set and qualified addresses are the subject's; UNOA and UNOB become UNOC (ISO 8859-1),
-    which French needs. Without the subject's interchange: UNOC, version 3, the addresses of the envelope, as where what
-    stands in UNB is unfit to be repeated.
+    Syntax version and character set are the subject's; UNOA and UNOB become UNOC (ISO 8859-1), which French needs.
+    Without the subject's interchange, or where its set cannot be read here: UNOC, version 3.
     """
-    unicode = interchange is not None and interchange.syntax_id == "UNOW"
-    version = "4" if unicode or (interchange is not None and interchange.syntax_version == "4") else "3"
+    charset, version = "UNOC", "3"
+    if interchange is not None:
+        version = "4" if interchange.syntax_version == "4" else "3"
+        if interchange.syntax_id > "UNOC" and charset_known(interchange.syntax_id, interchange.syntax_version):
+            charset = interchange.syntax_id
+    version = "4" if charset > "UNOF" else version
+    encoding = ENCODINGS[charset]
     reference = answer.id[:14].upper()
-    message = [*_message(answer if unicode else _in_latin(answer), reference)]
+    message = [*_message(answer if encoding == "utf-8" else _fitted(answer, encoding), reference)]
     segments = [
-        _unb(answer, interchange, "UNOW" if unicode else "UNOC", version, reference),
+        _unb(answer, ours, theirs, (charset, version), reference),
         *message,
         ("UNT", str(len(message) + 1), reference),
         ("UNZ", "1", reference),
     ]
-    return serialised(segments, version).encode("utf-8" if unicode else "iso-8859-1", "backslashreplace")
+    return serialised(segments, version).encode(encoding, "backslashreplace")
 
 
-def _unb(answer: Business, interchange: Interchange | None, syntax_id: str, version: str, reference: str) -> Elements:
-    """Build the interchange header with the subject's sender and recipient swapped."""
+def _unb(
+    answer: Business, ours: Sequence[str], theirs: Sequence[str], syntax: tuple[str, str], reference: str
+) -> Elements:
+    """Build the interchange header."""
     issued = answer.issued
-    sender: Sequence[str]
-    recipient: Sequence[str]
-    sender, recipient = (answer.recipient[:ID] or OWN_ID,), (answer.sender[:ID] or "UNKNOWN",)
-    if interchange and interchange.recipient and not unfit(interchange.faults, "UNB", 4):
-        sender = interchange.recipient
-    if interchange and interchange.sender and not unfit(interchange.faults, "UNB", 3):
-        recipient = interchange.sender
-    date_format = "%Y%m%d" if version == "4" else "%y%m%d"
+    date_format = "%Y%m%d" if syntax[1] == "4" else "%y%m%d"
     header: list[str | Sequence[str]] = [
         "UNB",
-        (syntax_id, version),
-        sender,
-        recipient,
+        syntax,
+        ours,
+        theirs,
         (issued.strftime(date_format), issued.strftime("%H%M")),
         reference,
     ]
@@ -140,7 +143,7 @@ def _lines(answer: Business) -> Iterator[Elements]:
         yield "SEQ", "", str(invoice)
         for place in places:
             line = assessed.get(place)
-            yield "LIN", str(place[1])
+            yield "LIN", str(answer.called[place])
             if line:
                 yield "MOA", ("40", str(line.amounts.value_for_duty), "CAD")
             yield "GID", "1"
@@ -159,21 +162,34 @@ def _duty(duty: Duty, function: str) -> Iterator[Elements]:
     yield "MOA", ("161", str(duty.amount), "CAD")
 
 
-def _in_latin(answer: Business) -> Business:
-    """Return the answer with every free text fit for ISO 8859-1, before texts are cut to length."""
+def _fitted(answer: Business, encoding: str) -> Business:
+    """Return the answer with every free text fit for an 8-bit character set, before texts are cut to length."""
+    fit = functools.partial(_fit, encoding=encoding)
+    kind = answer.kind._replace(text=Bilingual(*map(fit, answer.kind.text)))
     return answer._replace(
-        reference=_latin(answer.reference),
-        message=_latin(answer.message),
-        transmission=_latin(answer.transmission),
-        items=tuple(
-            item._replace(text=_latin(item.text), details=tuple(map(_latin, item.details))) for item in answer.items
-        ),
-        remarks=tuple(remark._replace(text=_latin(remark.text)) for remark in answer.remarks),
+        kind=kind,
+        reference=fit(answer.reference),
+        message=fit(answer.message),
+        transmission=fit(answer.transmission),
+        items=tuple(item._replace(text=fit(item.text), details=tuple(map(fit, item.details))) for item in answer.items),
+        remarks=tuple(remark._replace(text=fit(remark.text)) for remark in answer.remarks),
     )
 
 
-def _latin(text: str) -> str:
-    """Write typographic characters plainly and what else ISO 8859-1 lacks as backslash escapes."""
-    return (
-        text if text.isascii() else text.translate(LATIN).encode("iso-8859-1", "backslashreplace").decode("iso-8859-1")
-    )
+def _fit(text: str, encoding: str) -> str:
+    """Write what a character set lacks plainly: typographic signs, then letters without accents, else as escapes."""
+    if not text.isascii():
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            return "".join(_plainly(character, encoding) for character in text)
+    return text
+
+
+def _plainly(character: str, encoding: str) -> str:
+    """Write one character in a character set: as it is, plainly, without its accent, or else as an escape."""
+    plain = character.translate(PLAIN)
+    for each in (character, plain, unicodedata.normalize("NFKD", plain)[:1]):
+        with suppress(UnicodeEncodeError):
+            return each.encode(encoding).decode(encoding)
+    return character.encode(encoding, "backslashreplace").decode(encoding)

@@ -95,13 +95,15 @@ def _declaration(answer: Business) -> Iterator[str]:
     if result and result.lines:
         yield from _totals(result)
         for invoice, lines in groupby(result.lines, key=lambda line: line.invoice):
-            yield _class("GoodsShipment", [_element("SequenceNumeric", str(invoice)), *map(_item, lines)])
+            yield _class("GoodsShipment", [_element("SequenceNumeric", str(invoice)), *_items(answer, lines)])
 
 
-def _item(line: AssessedLine) -> str:
-    """Return one line's duties and taxes."""
-    commodity = _class("Commodity", [_duty(duty) for duty in duties(line.amounts, line.sima_code)])
-    return _class("GovernmentAgencyGoodsItem", [_element("SequenceNumeric", str(line.line)), commodity])
+def _items(answer: Business, lines: Iterable[AssessedLine]) -> Iterator[str]:
+    """Yield each line's duties and taxes, under its sender's own number."""
+    for line in lines:
+        commodity = _class("Commodity", [_duty(duty) for duty in duties(line.amounts, line.sima_code)])
+        number = str(answer.called[line.invoice, line.line])
+        yield _class("GovernmentAgencyGoodsItem", [_element("SequenceNumeric", number), commodity])
 
 
 def _totals(result: AssessmentResult) -> Iterator[str]:

@@ -9,13 +9,15 @@ from datetime import datetime
 from core.assessment import AssessmentResult
 from core.calendar import EASTERN
 from core.declaration import VersionFact
-from core.envelope import Interchange, messages_inside
+from core.envelope import Envelope, Interchange, messages_inside
 from core.partner import Partner
 from core.register import Facts
 from core.specs import Pack
 from core.transmission import Judged, Outcome, Outgoing, Parsed, Received, Verdict, stable_id
 from edifact.contrl import contrl
+from responses.addresses import addresses
 from responses.answers import answer
+from responses.business import assessed_of
 
 # The packs whose answers are written; the first one's form serves where no pack has read the subject.
 Packs = Sequence[Pack]
@@ -81,8 +83,7 @@ def _contrls(
 ) -> Iterator[tuple[Outgoing, set[int]]]:
     """Yield the CONTRL of each interchange where one is due, with the ordinals of the messages that it answers."""
     received = parsed.received
-    inside = messages_inside(parsed.interchanges, [message.ordinal for message in parsed.messages])
-    for number, (interchange, ordinals) in enumerate(inside, 1):
+    for number, (interchange, ordinals) in enumerate(messages_inside(parsed.interchanges), 1):
         faults = {
             one.message.ordinal: [finding for finding in one.findings if finding.syntax_error]
             for one in judged
@@ -94,7 +95,8 @@ def _contrls(
             continue
         own_id = stable_id(received.id, str(number), "contrl")
         eastern = now.astimezone(EASTERN)  # as in every answer
-        body = contrl(interchange, faults, own_id=own_id, reference=own_id[:14], now=eastern)
+        to = addresses(partner, Envelope(), interchange)
+        body = contrl(interchange, faults, own_id=own_id, reference=own_id[:14], now=eastern, addresses=to)
         if body is not None:
             item = Outgoing(own_id, "contrl", partner.answer_queue, "application/edifact", body)
             yield item, {ordinal for ordinal, found in faults.items() if found}
@@ -135,10 +137,14 @@ def respond_assessed(
     now: datetime,
     packs: Packs,
 ) -> Outgoing:
-    """Return the answer that tells the sender of a message what the assessment engine said of it."""
+    """Return the answer that tells the sender of a message what the assessment engine said of it.
+
+    Raises GatewayError, one line, for a result about a line that the request did not have.
+    """
     message = next(message for message in parsed.messages if message.ordinal == ordinal)
     one = Judged(message, Verdict.ACCEPTED, (), fact.nature, fact)
-    return _answer(ANSWER_TO[result.outcome], one, parsed, partner, packs, now, result)
+    placed = result.by_position(assessed_of(one))
+    return _answer(ANSWER_TO[result.outcome], one, parsed, partner, packs, now, placed)
 
 
 def respond_technical(received: Received, refused: Judged, partner: Partner, packs: Packs) -> Outgoing:

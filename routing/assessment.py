@@ -19,7 +19,8 @@ from core.errors import GatewayError
 from core.findings import Bilingual
 from core.transmission import Judged
 
-CONTRACT = "1.0"
+# Requests of 1.0 named no line: its results count lines by position, and may still come.
+CONTRACT = "1.1"
 HERE = Path(__file__).parent
 
 
@@ -59,10 +60,14 @@ def build_request(judged: Judged, *, message_id: str, partner: str, requested_at
                 "elements": _elements(declaration),
                 "invoices": [
                     {
+                        "number": number,
                         "elements": _elements(invoice),
-                        "lines": [{"elements": _elements(line)} for line in invoice.commodities],
+                        "lines": [
+                            {"number": called, "elements": _elements(line)}
+                            for called, line in zip(invoice.line_numbers, invoice.commodities, strict=True)
+                        ],
                     }
-                    for invoice in declaration.invoices
+                    for number, invoice in enumerate(declaration.invoices, 1)
                 ],
             },
         }
@@ -106,6 +111,7 @@ def read_result(body: bytes) -> AssessmentResult:
             )
             for reason in content["reasons"]
         ),
+        named=content["contract"] != "1.0",
     )
 
 

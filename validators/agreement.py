@@ -15,31 +15,36 @@ from core.transmission import Parsed
 # The elements of UNB that have components: sender, recipient, date and time.
 COMPOSITES = {3, 4, 5}
 
+# A reference used before: for other content, or the same interchange stands twice in the transmission.
+OTHER, SAME = "EDI-0111", "EDI-0119"
+
 
 def agreed(parsed: Parsed, facts: Facts) -> Parsed:
     """Return the transmission, its interchanges with what they say against the agreement with their sender.
 
     A CONTRL may be repeated: it uses up no reference.
     """
-    partner, received, seen = facts.partner, parsed.received, set[str]()
+    partner, received, seen = facts.partner, parsed.received, dict[str, Interchange]()
     if partner is None or facts.unproven or not partner.active:
         return parsed
     interchanges = []
     for interchange in parsed.interchanges:
-        duplicate, reference = False, interchange.reference
-        if reference and not interchange.only_contrl:
-            taken = facts.register.taken(received.partner, reference, received.digest)
-            duplicate = taken or reference in seen
-            seen.add(reference)
+        duplicate, number = "", interchange.number
+        if number and not interchange.only_contrl:
+            first = seen.setdefault(number, interchange)
+            if first is not interchange and first.content() == interchange.content():
+                duplicate = SAME
+            elif first is not interchange or facts.register.taken(received.partner, number, received.digest):
+                duplicate = OTHER
         found = tuple(_check(interchange, partner, received.day, duplicate=duplicate))
         interchanges.append(replace(interchange, faults=(*interchange.faults, *found)) if found else interchange)
     return replace(parsed, interchanges=tuple(interchanges))
 
 
-def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate: bool) -> Iterator[Fault]:
+def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate: str) -> Iterator[Fault]:
     """Yield what an interchange's envelope says against the agreement with its sender; one cause, one finding.
 
-    `duplicate` says that its reference was used before, for other content.
+    `duplicate` is the finding's code where its reference was used before.
     """
     wrong = {fault.place.element for fault in interchange.faults if fault.place and fault.service_segment == "UNB"}
 
@@ -58,7 +63,7 @@ def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate
     if oldest and interchange.prepared and interchange.prepared < oldest:
         yield from fault("EDI-0112", "24", 5, interchange.prepared.isoformat(), oldest.isoformat())
     if duplicate:
-        yield from fault("EDI-0111", "26", 6, interchange.reference)
+        yield from fault(duplicate, "26", 6, interchange.reference)
     if interchange.test and not ours.tests:
         yield from fault("EDI-0113", "25", 12, "1")
 
@@ -66,9 +71,9 @@ def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate
 def envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:
     """Return the faults of interchange and group that each message inside shares, by ordinal."""
     found: dict[int, tuple[Fault, ...]] = {}
-    for interchange, ordinals in messages_inside(parsed.interchanges, [message.ordinal for message in parsed.messages]):
+    for interchange, ordinals in messages_inside(parsed.interchanges):
         every = tuple(fault for group in interchange.groups for fault in group.faults)
         found |= dict.fromkeys(ordinals, (*interchange.faults, *every))
         for group in interchange.groups:
-            found |= {header.ordinal: (*interchange.faults, *group.faults) for header in group.messages}
+            found |= dict.fromkeys(group.ordinals, (*interchange.faults, *group.faults))
     return found

@@ -174,7 +174,7 @@ def _content(
 ) -> Iterator[Fault]:
     """Yield what is wrong with a message whose syntax is good."""
     reference = message.envelope.reference
-    if message.syntax is Syntax.XML and facts.register.taken(received.partner, reference, received.digest):
+    if message.syntax is Syntax.XML and facts.register.taken(received.partner, message.number, received.digest):
         yield Fault("GTW-0009", address=Address(""), value=reference)  # in EDIFACT a fault of the interchange
     if not own.pack.valid.covers(received.day):
         in_force = (each.version for each in own.versions if each.valid.covers(received.day))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -18,10 +17,11 @@ from core.findings import Bilingual, Finding, Severity
 from core.transmission import Judged, Outgoing, Syntax, Verdict
 from gateway import pipeline
 from gateway.catalogue import TYPE_WORDS
-from gateway.cli.shared import LANGUAGE, SEVERITIES, VERDICTS, files_with_facts
+from gateway.cli.shared import LANGUAGE, SEVERITIES, VERDICTS, echo_json, files_with_facts
 from gateway.desk.explain import where
 from gateway.plans import prepare
 from gateway.settings import from_environment
+from validators.words import shown
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -29,6 +29,9 @@ out = Console(highlight=False, soft_wrap=True)
 SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
 
 UNREAD = Bilingual("unknown", "inconnu")
+
+# How many characters of a path are shown.
+PATH = 1_000
 
 # How many characters of an offending line are shown around the place.
 SHOWN = 100
@@ -51,7 +54,7 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
     """
     settings = from_environment()
     plans = prepare(settings.specs)
-    shown: list[dict[str, Any]] = []
+    told: list[dict[str, Any]] = []
     refused = False
     for path, parsed, facts, trial in files_with_facts(paths, settings, plans, partner_id):
         outcome = pipeline.judge(parsed, facts, plans)
@@ -59,13 +62,13 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
         for one in outcome.judged:
             refused |= one.verdict is Verdict.REFUSED
             if form == "json":
-                shown.append(_as_json(path, one, lang))
+                told.append(_as_json(path, one, lang))
             else:
                 _print_judged(path, one, lang)
         if answers:
             _write_answers(answers, path, outcome.outgoing)
     if form == "json":
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        echo_json(told)
     sys.exit(1 if refused else 0)
 
 
@@ -102,16 +105,21 @@ def finding_as_json(finding: Finding, lang: str) -> dict[str, Any]:
 def _print_judged(path: Path, one: Judged, lang: str) -> None:
     """Print a message's verdict and its findings, each under the line that it is about."""
     message, declaration = one.message, one.message.declaration
-    number = f" {declaration.transaction_number or '?'} version {declaration.version or '?'}" if declaration else ""
+    given = (declaration.transaction_number, declaration.version) if declaration else ()
+    number = " {} version {}".format(*(shown(each or "?") for each in given)) if given else ""
     style = "green" if one.verdict is Verdict.ACCEPTED else "bold red"
-    kind, sender, verdict = TYPE_WORDS[message.type].short.speak(lang), message.envelope.sender, str(one.verdict)
+    kind, sender, verdict = (
+        TYPE_WORDS[message.type].short.speak(lang),
+        shown(message.envelope.sender or ""),
+        str(one.verdict),
+    )
     said = VERDICTS[verdict].speak(lang)
     syntax = UNREAD.speak(lang) if message.syntax is Syntax.UNKNOWN else str(message.syntax)
     if lang == "fr":
         said += "e" if TYPE_WORDS[message.type].feminine else ""
-        heading = Text(f"{path} : {kind} {syntax}{number}, expéditeur {sender or 'inconnu'} : ")
+        heading = Text(f"{shown(str(path), PATH)} : {kind} {syntax}{number}, expéditeur {sender or 'inconnu'} : ")
     else:
-        heading = Text(f"{path}: {syntax} {kind}{number} from {sender or 'an unknown sender'}: ")
+        heading = Text(f"{shown(str(path), PATH)}: {syntax} {kind}{number} from {sender or 'an unknown sender'}: ")
     out.print(heading.append(said, style), soft_wrap=True)
     text = message.document.text().splitlines() if one.findings else []
     for finding in one.findings:

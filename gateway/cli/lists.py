@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +10,14 @@ import click
 from core import limits
 from core.calendar import eastern
 from core.transmission import Verdict
-from gateway.cli.shared import folding_table, known_partner, open_journal, plain, print_table
+from gateway.cli.shared import echo_json, folding_table, known_partner, open_journal, print_table
 from gateway.journal import RESEND_OF
 from gateway.settings import from_environment
 from routing.partners import load_partners
+from validators.words import shown
+
+# How many characters of a cell are shown.
+CELL = 1_000
 
 # How many characters of an id are listed.
 SHORT = 12
@@ -44,7 +47,7 @@ def list_command(form: str, **filters: Any) -> None:
     for alert in alerts:
         click.echo(_alert(alert), err=True)
     if form == "json":
-        click.echo(json.dumps(rows, default=plain, indent=2))
+        echo_json(rows)
         return
     headings = ("id", "received", "partner", "sender", "type", "transaction", "version", "verdict", "findings", "state")
     table = folding_table(*headings)
@@ -59,7 +62,7 @@ def list_command(form: str, **filters: Any) -> None:
             codes,
             row["state"],
         ]
-        table.add_row(*(str(cell) for cell in cells))
+        table.add_row(*(shown(str(cell), CELL) for cell in cells))
     print_table(table)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 
 import click
@@ -14,7 +13,7 @@ from core.errors import GatewayError
 from core.findings import Bilingual
 from gateway import pipeline
 from gateway.cli.french import phrase
-from gateway.cli.shared import FORMAT, LANGUAGE, OPERATOR, VERDICTS, open_journal, out, plain, sequence_of
+from gateway.cli.shared import FORMAT, LANGUAGE, OPERATOR, VERDICTS, echo_json, open_journal, out, sequence_of
 from gateway.desk import replay
 from gateway.journal import Journal, Recorded
 from gateway.plans import prepare
@@ -41,7 +40,7 @@ def parked_list(limit: int, form: str) -> None:
     with open_journal(from_environment()) as journal:
         rows = journal.list_messages(state="parked", limit=limit)
     if form == "json":
-        click.echo(json.dumps(rows, default=plain, indent=2))
+        echo_json(rows)
         return
     table = Table("id", "received", "channel", "sender", "why", box=None)
     for row in rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import uuid
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from gateway.cli.shared import (
     OPERATOR,
     VERDICTS,
     Moment,
+    echo_json,
     files_with_facts,
     known_partner,
     open_journal,
@@ -201,7 +201,7 @@ def _verdicts(outcome: Outcome | None) -> list[dict[str, Any]]:
 def _print_again(shown: list[dict[str, Any]], form: str, send: bool, lang: str) -> None:
     """Print replays as a table or as JSON."""
     if form == "json":
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        echo_json(shown)
         return
     table = table_in(lang, "message", "sender", "transaction", "recorded", "now", "", "replay")
     for each in shown:
@@ -255,7 +255,7 @@ def _again_files(
             journal.keep_execution(Execution(None, str(path), operator, plans.digest, outcome, True), datetime.now(UTC))
             shown.append({"file": str(path), "execution": outcome.received.id, "after": _verdicts(outcome)})
     if form == "json":
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        echo_json(shown)
     else:
         table = table_in(lang, "file", "transaction", "now", "replay")
         for each in shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -199,6 +200,12 @@ def plain(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="backslashreplace")
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as JSON that every reader takes, whatever a sender or the file system wrote."""
+    text = json.dumps(value, default=plain, ensure_ascii=False, indent=2)
+    click.echo(text.encode("utf-8", "backslashreplace").decode())  # of a lone surrogate JSON's own escape
 
 
 def folding_table(*headings: str) -> Table:

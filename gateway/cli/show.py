@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -14,9 +13,13 @@ from rich.text import Text
 from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Place
-from gateway.cli.shared import FORMAT, open_journal, plain
+from gateway.cli.shared import FORMAT, echo_json, open_journal, plain
 from gateway.desk.explain import visible, where
 from gateway.settings import from_environment
+from validators.words import shown
+
+# How many characters of a text are shown.
+TEXT = 1_000
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -40,7 +43,7 @@ def show(id_: str, form: str) -> None:
         if life is None:
             replay = journal.execution(id_)
     if form == "json" and (life or replay):
-        click.echo(json.dumps(life or replay, default=plain, ensure_ascii=False, indent=2))
+        echo_json(life or replay)
     elif life:
         _print_life(life)
     elif replay:
@@ -62,12 +65,17 @@ def _print_life(life: Mapping[str, Any]) -> None:
         Text(f"  {len(life['body'])} bytes, SHA-256 {life['digest']}{same}", "" if life["intact"] else "bold red")
     )
     if life["headers"]:
-        out.print(Text("  came with " + ", ".join(f"{name} {said}" for name, said in life["headers"].items())))
+        out.print(
+            Text(
+                "  came with "
+                + ", ".join(f"{shown(name)} {shown(str(said), TEXT)}" for name, said in life["headers"].items())
+            )
+        )
     if told := life["unproven"]:
         user = f"user {told['user']}" if told["user"] else "no user"
         out.print(Text(f"  sender not proven: {told['code']}, queue {told['queue']}, {user}", "yellow"))
     if life["note"]:
-        out.print(Text(f"  {life['note']}", "yellow"))
+        out.print(Text(f"  {shown(life['note'], TEXT)}", "yellow"))
     for one in life["messages"]:
         _print_verdict(one)
     for one in life["declarations"]:
@@ -96,10 +104,10 @@ def _print_life(life: Mapping[str, Any]) -> None:
 def _print_verdict(one: Mapping[str, Any]) -> None:
     """Print what a message is, its verdict and its findings, as `gateway check` does."""
     known = (one["syntax"], one["type"], one["transaction_number"], one["version"] and f"version {one['version']}")
-    facts = " ".join(filter(None, known)) if one["syntax"] != "unknown" else "unreadable"
+    facts = shown(" ".join(filter(None, known)), TEXT) if one["syntax"] != "unknown" else "unreadable"
     reference = one["message_reference"] or one["reference"]
     nature = f" ({one['nature']})" if one["nature"] else ""
-    heading = Text(f"\n{one['ordinal']}. {facts}{f', reference {reference}' if reference else ''}: ")
+    heading = Text(f"\n{one['ordinal']}. {facts}{f', reference {shown(reference, TEXT)}' if reference else ''}: ")
     out.print(heading.append(one["verdict"], "green" if one["verdict"] == "accepted" else "bold red").append(nature))
     for finding in one["findings"]:
         style = "red" if finding["severity"] == "refuse" else "yellow"

@@ -217,7 +217,7 @@ def _assessed(
     if answer is None:
         silent = Bilingual("The engine stays silent.", "Le moteur ne répond pas.")
         return None, (Reason("", silent),)
-    result = read_result(write_result(answer))
+    result = read_result(write_result(answer)).by_position(message.declaration)
     refused = result.outcome == "refused"
     return (None, result.reasons) if refused else (result, ())
 

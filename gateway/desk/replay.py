@@ -68,7 +68,7 @@ def judge_again(
         (
             row,
             [m.declaration.transaction_number or "" for m in parsed[row.sequence].messages if m.declaration],
-            [m.envelope.reference for m in parsed[row.sequence].messages if m.envelope.reference],
+            [m.number for m in parsed[row.sequence].messages if m.number],
         )
         for row in rows
         if row.sequence in parsed

@@ -241,11 +241,11 @@ def _sima_code(line: Mapping[str, str], amounts: Amounts) -> str | None:
 
 
 def _lines(request: Mapping[str, Any]) -> Iterator[tuple[dict[str, int], dict[str, str]]]:
-    """Yield each line's place and its elements, the first occurrence of one that repeats."""
+    """Yield what a request calls each line (1.0: its position), and its elements, the first occurrence of each."""
     for i, invoice in enumerate(request["declaration"]["invoices"], 1):
         for j, line in enumerate(invoice["lines"], 1):
             yield (
-                {"invoice": i, "line": j},
+                {"invoice": invoice.get("number", i), "line": line.get("number", j)},
                 {name: text if isinstance(text, str) else text[0] for name, text in line["elements"].items()},
             )
 

@@ -158,7 +158,7 @@ interchange_reference = Table(
     "interchange_reference",
     metadata,
     Column("partner", Text, primary_key=True),
-    Column("reference", Text, primary_key=True),
+    Column("reference", Text, primary_key=True),  # in its number space
     Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),
     Column("digest", String(64), nullable=False),
     Index("interchange_reference_inbox", "inbox"),

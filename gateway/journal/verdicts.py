@@ -98,7 +98,7 @@ USED = (
 def facts(
     connection: Connection, partner: str | None, transaction_numbers: Iterable[str], references: Iterable[str]
 ) -> Register:
-    """Return what is on file of the transaction numbers and of the partner's references."""
+    """Return what is on file of the transaction numbers and of the partner's references in their number spaces."""
     return facts_of(connection, [(partner, transaction_numbers, references)])[0]
 
 
@@ -234,9 +234,9 @@ def _take_references(connection: Connection, kept: Sequence[tuple[Claimed, Outco
     accepted = set()
     for row, outcome in kept:
         for judged in outcome.judged:
-            if not judged.message.envelope.reference or judged.acknowledges:
+            if not (number := judged.message.number) or judged.acknowledges:
                 continue  # a CONTRL may be repeated: it uses up nothing
-            key = key_of(row.partner or ""), key_of(judged.message.envelope.reference)
+            key = key_of(row.partner or ""), key_of(number)
             mine = {"partner": key[0], "reference": key[1], "inbox": row.sequence, "digest": row.digest}
             first = rows.setdefault(key, mine)
             if judged.verdict is Verdict.ACCEPTED:

@@ -19,7 +19,7 @@ from core.errors import JournalUnavailable
 from core.register import Reference
 from gateway.journal import Journal, inbox_id
 from gateway.journal.tables import metadata
-from tests.support.journals import NOW, NUMBER, bring, delivery, outcome, outgoing, sent
+from tests.support.journals import NOW, NUMBER, bring, delivery, numbered, outcome, outgoing, sent
 
 # ------------------------------------------------------------------------------------------------ the schema
 
@@ -140,8 +140,8 @@ def test_hostile_texts_are_kept(journal: Journal) -> None:
     assert (row.id, row.headers, row.body) == (inbox_id(uid), {"h": "\0\udc80"}, bytes(range(256)))
     reference = "r\0" * 9_000
     assert journal.finish([(row, outcome(row, reference=reference))], specs="d", now=NOW) == [True]
-    register = journal.facts("\0", [NUMBER, "z" * 9_000], [reference, reference + "!"])
-    assert register.references == {("\0", reference): Reference(row.digest, row.id, True)}
+    register = journal.facts("\0", [NUMBER, "z" * 9_000], numbered(reference, reference + "!"))
+    assert register.references == {("\0", *numbered(reference)): Reference(row.digest, row.id, True)}
     assert journal.show(row.id)["messages"][0]["message_reference"].startswith("M\ufffd\ufffd")
 
 

@@ -12,6 +12,7 @@ import alembic.config
 import pytest
 import sqlalchemy
 
+from core.envelope import numbered
 from core.register import Reference
 from core.transmission import digest_of
 from gateway import service
@@ -76,6 +77,9 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         yield opened
 
 
+SPACES = {name: numbered("edifact", "MAPLEBROKER", "CARMGATEWAY", name) or "" for name in ("A1", "E1", "K1")}
+
+
 def versions(gateway: House, n: int) -> list[tuple[int, int, str, str]]:
     register = gateway.journal.facts("maple", [number(n)], [])
     return [(fact.attempt, fact.version, fact.nature, fact.status) for fact in register.attempts(number(n))]
@@ -105,12 +109,12 @@ def test_what_was_on_file_is_and_every_version_is_an_attempt(gateway: House) -> 
     assert versions(gateway, 2) == [(1, 1, "original", "refused")]
     assert versions(gateway, 3) == [(1, 1, "original", "assessed")]
     assert versions(gateway, 4) == [(1, 1, "original", "accepted")]
-    register = gateway.journal.facts("maple", [number(3)], ["A1", "E1", "K1"])
+    register = gateway.journal.facts("maple", [number(3)], [*SPACES.values()])
     assert register.attempts(number(3))[0].withdrawal
-    used = register.references["maple", "A1"]
+    used = register.references["maple", SPACES["A1"]]
     assert used == Reference(digest_of(BODIES["A1"]), used.transmission, True)
-    assert not register.references["maple", "E1"].accepted
-    assert ("maple", "K1") not in register.references
+    assert not register.references["maple", SPACES["E1"]].accepted
+    assert ("maple", SPACES["K1"]) not in register.references
 
 
 def test_what_waited_goes_out_and_its_result_settles(gateway: House) -> None:

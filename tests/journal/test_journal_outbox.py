@@ -8,7 +8,19 @@ from datetime import timedelta
 from core import limits
 from gateway.journal import Journal, Settlement, inbox_id
 from gateway.journal.outbox import FAILURES
-from tests.support.journals import LATER, NOW, NUMBER, accept, bring, delivery, outcome, outgoing, result, sent
+from tests.support.journals import (
+    LATER,
+    NOW,
+    NUMBER,
+    accept,
+    bring,
+    delivery,
+    numbered,
+    outcome,
+    outgoing,
+    result,
+    sent,
+)
 
 # ------------------------------------------------------------------------------------------------ resends
 
@@ -66,10 +78,10 @@ def test_what_is_known_of_more_numbers_than_a_statement_takes_parameters(journal
     row = bring(journal, "a")
     journal.finish([(row, outcome(row, reference="R7"))], specs="d", now=NOW)
     many = [f"{n:014}" for n in range(40_000)]
-    register = journal.facts("P1", [*many, NUMBER], [*many, "R7"])
+    register = journal.facts("P1", [*many, NUMBER], numbered(*many, "R7"))
     assert list(register.versions) == [NUMBER]
-    assert list(register.references) == [("P1", "R7")]
-    assert journal.facts("P2", [], [*many, "R7"]).references == {}  # another partner's
+    assert list(register.references) == [("P1", *numbered("R7"))]
+    assert journal.facts("P2", [], numbered(*many, "R7")).references == {}  # another partner's
 
 
 def test_references_are_told_apart_by_every_character_and_by_partner(journal: Journal) -> None:
@@ -96,9 +108,9 @@ def test_references_are_told_apart_by_every_character_and_by_partner(journal: Jo
     for number, reference in enumerate(odd):
         row = bring(journal, str(number), partner=f"P{number % 2}", lane=str(number))
         journal.finish([(row, outcome(row, number=f"{number:014}", reference=reference))], specs="d", now=NOW)
-    found = journal.facts_of([(f"P{n}", [], [*odd, "07", "7 "]) for n in range(3)])
+    found = journal.facts_of([(f"P{n}", [], numbered(*odd, "07", "7 ")) for n in range(3)])
     assert [list(register.references) for register in found] == [
-        [(f"P{n}", reference) for number, reference in enumerate(odd) if reference and number % 2 == n]
+        [(f"P{n}", *numbered(reference)) for number, reference in enumerate(odd) if reference and number % 2 == n]
         for n in range(2)
     ] + [[]]
 

@@ -7,7 +7,7 @@ from datetime import date
 from core.declaration import Nature
 from core.transmission import digest_of, stable_id
 from gateway.journal import Journal, Settlement, inbox_id
-from tests.support.journals import NOW, NUMBER, accept, delivery, outcome, outgoing, result, sent
+from tests.support.journals import NOW, NUMBER, accept, delivery, numbered, outcome, outgoing, result, sent
 
 
 def test_an_assessment_counts_once(journal: Journal) -> None:
@@ -104,12 +104,17 @@ def test_facts_for_many_are_the_facts_of_each(journal: Journal) -> None:
     first, second = journal.claim("w", 2, 60, NOW).work
     for row, number in ((first, "1"), (second, "2")):
         journal.finish([(row, outcome(row, number=number, reference="R"))], specs="d", now=NOW)
-    asked = [("P1", ["1", "2"], ["R"]), ("P2", ["2"], ["R", "S"]), ("P3", ["3"], ["R"]), (None, [], [])]
+    asked = [
+        ("P1", ["1", "2"], numbered("R")),
+        ("P2", ["2"], numbered("R", "S")),
+        ("P3", ["3"], numbered("R")),
+        (None, [], []),
+    ]
     assert journal.facts_of(asked) == [journal.facts(*one) for one in asked]
     used = [[one.transmission for one in register.references.values()] for register in journal.facts_of(asked)]
     assert used == [[first.id], [second.id], [], []]
     many = [f"{n:014}" for n in range(12_000)]
-    assert list(journal.facts("P1", [*many, "1"], [*many, "R"]).references) == [("P1", "R")]
+    assert list(journal.facts("P1", [*many, "1"], numbered(*many, "R")).references) == [("P1", *numbered("R"))]
 
 
 def test_versions_are_in_the_order_of_their_acceptance(journal: Journal) -> None:

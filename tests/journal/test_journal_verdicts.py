@@ -11,20 +11,20 @@ import pytest
 from core.declaration import Nature
 from core.register import Reference
 from gateway.journal import Claimed, Conflict, Journal
-from tests.support.journals import LATER, NOW, NUMBER, bring, claim_one, delivery, outcome, sent
+from tests.support.journals import LATER, NOW, NUMBER, bring, claim_one, delivery, numbered, outcome, sent
 
 
 def test_a_verdict_is_written_with_its_effects_and_answers(journal: Journal) -> None:
     row = bring(journal, "a")
     assert journal.finish([(row, outcome(row, reference="R1"))], specs="digest", now=NOW) == [True]
-    register = journal.facts("P1", [NUMBER, "other"], ["R1", "R2"])
+    register = journal.facts("P1", [NUMBER, "other"], numbered("R1", "R2"))
     (fact,) = register.versions[NUMBER]
     assert (fact.version, fact.attempt, fact.nature, fact.status) == (1, 1, Nature.ORIGINAL, "accepted")
     assert (fact.payment_due, fact.accepted_at, fact.created_by_cbsa) == (date(2026, 6, 1), NOW, False)
     assert fact.declaration.amount("gross_weight") == Decimal("1.50")
     assert set(register.versions) == {NUMBER}
-    assert register.references == {("P1", "R1"): Reference(row.digest, row.id, True)}
-    assert journal.facts("P2", [], ["R1"]).references == {}
+    assert register.references == {("P1", *numbered("R1")): Reference(row.digest, row.id, True)}
+    assert journal.facts("P2", [], numbered("R1")).references == {}
     life = journal.show(row.id[:9])
     assert (life["state"], life["intact"], life["body"]) == ("done", True, b"a")
     assert life["messages"][0]["specs"] == "digest"
@@ -102,7 +102,7 @@ def test_a_reference_is_taken_once_by_an_accepted_message(journal: Journal) -> N
     with pytest.raises(Conflict):
         journal.finish([(rows[1], outcomes[1])], specs="d", now=NOW)
     assert journal.finish([(rows[2], outcomes[2])], specs="d", now=NOW) == [True]
-    assert journal.facts("P1", [], ["R"]).references["P1", "R"].transmission == rows[0].id
+    assert journal.facts("P1", [], numbered("R")).references["P1", *numbered("R")].transmission == rows[0].id
 
 
 def test_a_reference_under_which_nothing_was_accepted_stays_free(journal: Journal) -> None:
@@ -110,7 +110,9 @@ def test_a_reference_under_which_nothing_was_accepted_stays_free(journal: Journa
     rows = journal.claim("w", 4, 60, NOW).work
     for row in rows[:2]:
         journal.finish([(row, outcome(row, number="1", reference="R", accepted=False))], specs="d", now=NOW)
-        assert journal.facts("P1", [], ["R"]).references == {("P1", "R"): Reference(row.digest, row.id, False)}
+        assert journal.facts("P1", [], numbered("R")).references == {
+            ("P1", *numbered("R")): Reference(row.digest, row.id, False)
+        }
     for row, number in ((rows[2], "2"), (rows[3], "3")):
         accepted = outcome(row, number=number, reference="R")
         if row is rows[2]:
@@ -118,8 +120,8 @@ def test_a_reference_under_which_nothing_was_accepted_stays_free(journal: Journa
         else:
             with pytest.raises(Conflict):
                 journal.finish([(row, accepted)], specs="d", now=NOW)
-        used = journal.facts("P1", [], ["R"]).references
-        assert used == {("P1", "R"): Reference(rows[2].digest, rows[2].id, True)}
+        used = journal.facts("P1", [], numbered("R")).references
+        assert used == {("P1", *numbered("R")): Reference(rows[2].digest, rows[2].id, True)}
 
 
 def test_what_is_given_back_rests_and_has_been_tried(journal: Journal) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from core.declaration import Nature
 from core.transmission import stable_id
 from gateway.journal import Claimed, Execution, Journal, Recorded, Selection, Settlement
-from tests.support.journals import NOW, NUMBER, bring, claim_one, delivery, outcome, outgoing
+from tests.support.journals import NOW, NUMBER, bring, claim_one, delivery, numbered, outcome, outgoing
 
 MINUTE = timedelta(minutes=1)
 
@@ -92,8 +93,8 @@ def test_what_was_parked_and_came_late_was_not_known_before(journal: Journal) ->
 
 
 def used(journal: Journal, uid: str) -> dict[str, str]:
-    (register,) = journal.facts_then([(rows(journal)[uid], [], ["R"])])
-    return {name: used.digest for (_, name), used in register.references.items() if used.accepted}
+    (register,) = journal.facts_then([(rows(journal)[uid], [], numbered("R"))])
+    return {json.loads(name)[-1]: used.digest for (_, name), used in register.references.items() if used.accepted}
 
 
 def test_a_reference_counts_once_something_else_was_accepted_under_it(journal: Journal) -> None:

@@ -169,7 +169,7 @@ class FakeJournal:
                 if judged.effect is None:
                     continue
                 attempts = register.attempts(judged.effect.declaration.transaction_number)
-                reference = judged.message.envelope.reference
+                reference = judged.message.number
                 if judged.effect.attempt in {each.attempt for each in attempts} or register.taken(
                     claimed.partner, reference, claimed.digest
                 ):

@@ -64,7 +64,7 @@ def _judge(parsed: Parsed, facts: Facts, _plans: object) -> Outcome:
     assert message.declaration is not None
     number, version = message.declaration.transaction_number, int(message.declaration.version or "0")
     attempts = facts.register.attempts(number)
-    taken = facts.register.taken(received.partner, message.envelope.reference, received.digest)
+    taken = facts.register.taken(received.partner, message.number, received.digest)
     good = not taken and version == (attempts[-1].version if attempts else 0) + 1
     verdict = Verdict.ACCEPTED if good else Verdict.REFUSED
     nature = Nature.ORIGINAL if version == 1 else Nature.CORRECTION

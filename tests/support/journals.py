@@ -8,6 +8,7 @@ from typing import Any
 
 from core.declaration import Declaration, MessageType, Nature, VersionFact
 from core.envelope import Envelope
+from core.envelope import numbered as in_space
 from core.findings import Bilingual, Finding, Place, Severity
 from core.transmission import Judged, Message, Outcome, Outgoing, Syntax, Verdict, stable_id
 from gateway.journal import Arrival, Claimed, Journal
@@ -16,6 +17,11 @@ NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
 NUMBER = "12345000000017"
 OURS = Bilingual("ours", "nôtre")
+
+
+def numbered(*references: str) -> list[str]:
+    """Return references of `outcome` in their number space."""
+    return [in_space("xml", "P1", None, reference) or "" for reference in references]
 
 
 def delivery(uid: str, lane: str = NUMBER, partner: str | None = "P1", **more: Any) -> Arrival:

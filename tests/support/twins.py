@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from core.calendar import eastern_day
 from core.declaration import Declaration, Nature, RefusedVersions, VersionFact
-from core.envelope import Envelope
+from core.envelope import Envelope, numbered
 from core.register import REFUSED, UNDECIDED, Facts, Register, Request, status_after
 from core.transmission import Outcome, Received, stable_id
 from gateway import pipeline, service
@@ -109,6 +109,15 @@ def written(
             mine = said if not bodies else replace(said, reference=f"{reference}.2")
             bodies.append(write_edifact(found, pack, mine, prepared=START))
     return b"".join(bodies)
+
+
+def in_spaces(sender: str, references: Iterable[str]) -> list[str]:
+    """Return a sender's references in the number spaces of both syntaxes."""
+    return [
+        numbered(syntax, sender.upper(), "CARMGATEWAY", name) or ""
+        for name in references
+        for syntax in ("edifact", "xml")
+    ]
 
 
 def contrl(sender: str, reference: str, about: str) -> bytes:
@@ -285,9 +294,8 @@ class Twins(RuleBasedStateMachine):
     def compare_facts(self) -> None:
         """All that is on file, whoever asks."""
         names = [*REFERENCES, *(f"{name}.2" for name in REFERENCES), *(f"N{n}" for n in range(self.sent + 1))]
-        for sender, found in zip(
-            PARTNERS, self.journal.facts_of([(name, NUMBERS, names) for name in PARTNERS]), strict=True
-        ):
+        asked = [(name, NUMBERS, in_spaces(name, names)) for name in PARTNERS]
+        for sender, found in zip(PARTNERS, self.journal.facts_of(asked), strict=True):
             assert dict(found.versions) == dict(self.register.versions)
             mine = {key: used for key, used in self.register.references.items() if key[0] == sender}
             assert dict(found.references) == mine
@@ -301,12 +309,13 @@ class Twins(RuleBasedStateMachine):
         """What was on file when each was judged, as the journal tells it now; the due date is the one on file."""
         sequences = [sequence for sequence, _ in self.journal.selected(Selection())]
         rows: list[Recorded] = [row for row in self.journal.recorded(sequences) if row.id in self.then]
-        for row, told in zip(rows, self.journal.facts_then([(row, NUMBERS, REFERENCES) for row in rows]), strict=True):
+        asked = [(row, NUMBERS, in_spaces(row.partner or "", REFERENCES)) for row in rows]
+        for (row, _, numbers), told in zip(asked, self.journal.facts_then(asked), strict=True):
             assert _without_due(told.versions) == _without_due(self.then[row.id].versions)
             taken = {
                 key: used
                 for key, used in self.then[row.id].references.items()
-                if key[0] == row.partner and key[1] in REFERENCES and used.accepted and used.digest != row.digest
+                if key[0] == row.partner and key[1] in numbers and used.accepted and used.digest != row.digest
             }
             assert dict(told.references) == taken
             self.figures["told of a time past"] += 1

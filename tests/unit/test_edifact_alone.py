@@ -24,7 +24,7 @@ from edifact.reader import MessageText, read
 from tests.support.edifact_cases import DIRECTORIES, SEGMENTS, interchange, message
 
 ROOT = Path(edifact.__file__).parent.parent
-GROUND_FLOOR = {f"core.{name}" for name in ("envelope", "errors", "findings", "limits", "tables")}
+GROUND_FLOOR = {f"core.{name}" for name in ("blanks", "envelope", "errors", "findings", "limits", "tables")}
 ALONE = """
 import importlib, pathlib, sys
 for path in pathlib.Path("edifact").glob("*.py"):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
+from core.envelope import numbered
 from core.findings import Severity
 from core.partner import Agreement
 from core.register import Facts, Reference, Register
@@ -206,7 +207,8 @@ OURS = Agreement(ids=("CARMGATEWAY",), days=30)
 
 def taken(*references: str) -> Register:
     """Return the register of references under which other bytes of maple were accepted."""
-    return Register(references={("maple", name): Reference("f" * 64, "", accepted=True) for name in references})
+    spaces = [numbered("edifact", "MAPLEBROKER", "CARMGATEWAY", name) or "" for name in references]
+    return Register(references={("maple", each): Reference("f" * 64, "", accepted=True) for each in spaces})
 
 
 def carried(row: Row) -> Outcome:
@@ -290,7 +292,7 @@ def test_what_is_no_plain_0_in_unb_is_refused_as_before(said: str) -> None:
 
 def test_one_reference_twice_in_a_transmission_is_a_duplicate() -> None:
     outcome = sent(WHOLE + WHOLE)
-    assert codes(outcome) == [[], ["EDI-0111"]]
+    assert codes(outcome) == [[], ["EDI-0119"]]
     second = [each.body for each in outcome.outgoing if each.kind == "contrl"][1]
     assert lines(second)[1:-1] == [f"{UCI}+26+UNB+6"]
 
