@@ -189,7 +189,7 @@ def _nature(early: Declaration, late: Declaration, after: Side, facts: Facts, sp
     if type_ is MessageType.DECLARATION and later:
         type_ = MessageType.CORRECTION
     history = facts.register.history(late.transaction_number)
-    return nature_of(type_, history, late, after.parsed.received.received_at, specs.billing)
+    return nature_of(type_, history, late, after.parsed.received.received_at, specs.calendar)
 
 
 def _version(declaration: Declaration) -> int:
@@ -208,9 +208,10 @@ def _facts(before: Side, after: Side, specs: Specs) -> Facts:
         return replace(after.facts, register=Register())
     if after.facts.register.attempts(number):
         return after.facts
-    partner = after.facts.partner.id if after.facts.partner else ""
+    partner, came = after.facts.partner, before.parsed.received.received_at
+    choice = partner.csa_period(early) if partner else None
     first = made_of(
-        MessageType.DECLARATION, early, partner, Register(), before.parsed.received.received_at, specs.billing
+        MessageType.DECLARATION, early, partner.id if partner else "", Register(), came, specs.calendar, choice
     )
     fact = replace(first, version=_version(early), status=ASSESSED)
     return replace(after.facts, register=Register().with_version(fact))
