@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ from core.specs import Pack, Specs
 from core.transmission import Judged, Message, Parsed, Received, stable_id
 from gateway import pipeline
 from gateway.cli.shared import CONFIDENCES, FORMAT, LANGUAGE, named_partner, open_journal, out, read_file
-from gateway.desk.diff import Diff, compare, effect_of, line_differences
+from gateway.desk.diff import Diff, compare, due_days, effect_of, line_differences
 from gateway.engine.assess import load_rates
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
@@ -36,6 +37,8 @@ WORDS = {
     "invoice": Bilingual("invoice", "facture"),
     "line": Bilingual("line", "ligne"),
     "none": Bilingual("—", "—"),
+    "payment_due": Bilingual("payment is due on", "paiement exigible le"),
+    "interest_after": Bilingual("interest counts after", "intérêts à partir du lendemain du"),
     "other": Bilingual(
         "These are two declarations, not two versions of one",
         "Ce sont deux déclarations, non deux versions d'une seule",
@@ -133,15 +136,17 @@ def diff_command(former: str, later: str, form: str, lang: str) -> None:
         raise GatewayError("a message that cannot be read as a declaration has nothing to be compared")
     now = after.parsed.received.received_at
     nature = _nature(early, late, after, facts, specs)
+    due = due_days(late, facts, now, specs)
     judged = next(
         one for one in pipeline.judge(after.parsed, facts, plans).judged if one.message.ordinal == after.message.ordinal
     )
     effect = effect_of(before.message, after.message, nature, load_rates(), now)
     found = compare(before.message, after.message, pack, specs, nature, after.parsed.received.day, effect)
     if form == "json":
-        click.echo(json.dumps(_as_json(found, judged, nature, before, after, lang), ensure_ascii=False, indent=2))
+        told = _as_json(found, judged, nature, before, after, lang) | {name: str(day) for name, day in due.items()}
+        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
     else:
-        _print(found, judged, nature, before, after, lang)
+        _print(found, judged, nature, due, before, after, lang)
     sys.exit(1 if found else 0)
 
 
@@ -291,7 +296,9 @@ def _word(name: str, lang: str) -> str:
     return WORDS[name].speak(lang)
 
 
-def _print(found: Diff, judged: Judged, nature: Nature, before: Side, after: Side, lang: str) -> None:
+def _print(
+    found: Diff, judged: Judged, nature: Nature, due: Mapping[str, date], before: Side, after: Side, lang: str
+) -> None:
     """Print the difference."""
     first, second, colon = _named(before), _named(after), " :" if lang == "fr" else ":"
     for letter, side in (("A", first), ("B", second)):
@@ -303,6 +310,8 @@ def _print(found: Diff, judged: Judged, nature: Nature, before: Side, after: Sid
         out.print(_word("same", lang))
         return
     out.print(Text(f"B{colon} {NATURES[nature].speak(lang)}"))
+    for name, day in due.items():
+        out.print(Text(f"{_word(name, lang)}{colon} {day}"))
     _print_elements(found, lang)
     for heading, lines, style in (("missing", found.missing, "bold red"), ("added", found.added, "bold green")):
         for line in lines:

@@ -54,6 +54,7 @@ def test_what_changed_by_element_and_line(run: Run, tmp_path: Path, syntax: str)
     itself = {c["element"] for c in found["changes"] if not c["substance"]}
     assert {"function_code", "version", "reason_code_1"} <= itself
     assert (found["lines_missing"], found["lines_added"]) == ([], [])
+    assert (found["payment_due"], found["interest_after"]) == ("2026-12-31", "2026-12-31")
 
 
 def test_a_missing_line_is_told_with_the_finding_it_earns(run: Run, tmp_path: Path) -> None:
