@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 from typing import NamedTuple
 
 from core.calendar import Period
@@ -99,6 +100,11 @@ def _was_under_way(goods: Goods, valid: Period) -> bool:
     return goods.shipped is not None and valid.start is not None and goods.shipped < valid.start
 
 
+def _without_conditions(row: Entitlement) -> bool:
+    """Tell whether a row gives the treatment on every day, for all goods."""
+    return row.given and row.valid == Period() and not row.exported_from and not row.but_not
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A row of `units.csv`: the units in which goods of a number, or an excise code, are given."""
@@ -118,6 +124,25 @@ class Trade:
     surtaxes: Mapping[str, tuple[Surtax, ...]]
     tariff_units: Mapping[str, tuple[Measured, ...]]
     excise_units: Mapping[str, tuple[Measured, ...]]
+
+    @cached_property
+    def _ever(self) -> frozenset[tuple[str, str]]:
+        """The treatments and origins that go together on every day, whatever the goods."""
+        return frozenset(
+            key
+            for key, rows in self.entitlements.items()
+            if all(row.given for row in rows) and any(map(_without_conditions, rows))
+        )
+
+    @cached_property
+    def headings(self) -> frozenset[str]:
+        """The first four digits of the numbers whose units are known."""
+        return frozenset(start[:4] for start in self.tariff_units)
+
+    def is_ever_for(self, treatment: str, origin: str) -> bool:
+        """Tell whether a treatment is for an origin on every day and for all goods, so that nothing else matters."""
+        key = treatment, origin
+        return (key if key in self.entitlements else (treatment, ANY)) in self._ever
 
     def withheld(self, treatment: str, goods: Goods) -> str | None:
         """Return how sure it is that a treatment is not for goods; None where it is, or where nothing is known."""

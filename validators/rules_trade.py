@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from core.declaration import Commodity, Declaration
@@ -14,7 +15,7 @@ from core.findings import Fault
 from core.trade import Goods, Surtax
 from validators.checks import Bound, Context, Role, check
 from validators.elements import listed_on
-from validators.parameters import choice, named, parts, whole, word, words
+from validators.parameters import Setting, choice, named, nothing, parts, whole, word, words
 from validators.rules import OK
 
 RELEASED = Role("release_date", "declaration", "date")
@@ -50,6 +51,7 @@ def _goods(line: Commodity, context: Context, bound: Bound, places: Parts) -> Go
     )
 
 
+@lru_cache(maxsize=1024)
 def _country(place: str, places: Parts) -> str:
     """Return the country that a place belongs to."""
     return next((country for shape, country in places if shape.fullmatch(place)), place)
@@ -80,9 +82,11 @@ def treatment_origin(line: Commodity, context: Context, bound: Bound) -> Iterabl
     """
     wanted: Origins = bound.parameter
     code, origin = line.text(bound.element), line.text(bound[ORIGIN])
+    if code is None or origin is None or context.specs.trade.is_ever_for(code, _country(origin, wanted.parts)):
+        return OK
     day = listed_on(context.pack.elements[bound.element], line, context.declaration)
-    entry = bound.codes.find(code, day) if bound.codes and code else None
-    if entry is None or code is None or origin is None:
+    entry = bound.codes.find(code, day) if bound.codes else None
+    if entry is None:
         return OK
     goods = _goods(line, context, bound, wanted.parts)
     sure = context.specs.trade.withheld(code, goods)
@@ -174,8 +178,9 @@ def _exempt(lines: Iterable[tuple[Commodity, Surtax]], bound: Bound, currency: s
 def unit_of_tariff(line: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require the unit of the classification number, where `trade/units.csv` knows it."""
     number = line.text(bound[CLASSIFICATION])
-    units = context.specs.trade.units_of(number, _day(context, bound)) if number else frozenset[str]()
-    return _unit(line, bound, units, number)
+    if number is None or number[:4] not in context.specs.trade.headings:
+        return OK
+    return _unit(line, bound, context.specs.trade.units_of(number, _day(context, bound)), number)
 
 
 @check(of="text", reads=(EXCISE, RELEASED, ACCOUNTED), needs=(EXCISE,))
@@ -193,13 +198,23 @@ def _unit(line: Commodity, bound: Bound, units: frozenset[str], by: str | None) 
     return (bound.fault(expected=" ".join(sorted(units)), details={"by": by}),)
 
 
-@check(of="text", columns=("retired",), on_list_day=True)
+def _retired(text: str, setting: Setting) -> frozenset[str]:
+    """Return the codes of the element's list that have their last day; the parameter is empty."""
+    nothing(text, setting)
+    codes = setting.specs.code_lists.get(setting.element.code_list or "")
+    entries = codes.codes.items() if codes else ()
+    return frozenset(code for code, each in entries if any(entry.row.get("retired") for entry in each))
+
+
+@check(of="text", columns=("retired",), on_list_day=True, prepare=_retired)
 def not_retired(level: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Forbid a code after the day that the list's column `retired` has for it, on the day that the dictionary names.
 
     Where no such day is known, that of receipt counts.
     """
     code = level.text(bound.element)
+    if code not in bound.parameter:
+        return OK
     day = listed_on(context.pack.elements[bound.element], level, context.declaration) or context.today
     entry = bound.codes.find(code, day) if bound.codes and code else None
     retired = entry.row["retired"] if entry else ""
