@@ -194,8 +194,12 @@ def interest_day(consignment: Consignment, calendar: Calendar) -> date:
     It goes by the earlier of the day of accounting and the last day to account.
     """
     day = min(consignment.accounted, account_by(consignment, calendar) or consignment.accounted)
-    (terms,) = calendar.terms["interest", ""]
-    return _due(day, terms.period, calendar.billing)
+    return _due(day, interest_terms(day, calendar).period, calendar.billing)
+
+
+def interest_terms(day: date, calendar: Calendar) -> Terms:
+    """Return what holds for the interest on what is accounted for, or was to be, on a day."""
+    return calendar.terms_of(Consignment("interest", None, day))
 
 
 def _counted(consignment: Consignment, terms: Terms) -> date:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from core.calendar import eastern_day, interest_day, payment_due
+from core.calendar import eastern_day, interest_day, interest_terms, payment_due
 from core.declaration import Declaration, Level, MessageType, Nature, Unreadable, Value
 from core.findings import Address, Bilingual, Finding, Place
 from core.partner import Partner
@@ -365,7 +365,7 @@ def _payment(judged: Judged, partner: Partner | None, specs: Specs, language: st
     computed = payment_due(consignment, calendar) == effect.payment_due
     source = calendar.terms_of(consignment).source if computed else Bilingual("as on file", "selon le dossier")
     due, interest = (day_in_words(day, language) for day in (effect.payment_due, interest_day(consignment, calendar)))
-    (own,) = calendar.terms["interest", ""]
+    own = interest_terms(consignment.accounted, calendar)
     if language == "fr":
         said = f"Le paiement est exigible le {due} ({source.fr})."
         return f"{said} Les intérêts courent à partir du lendemain du {interest} ({own.source.fr})."

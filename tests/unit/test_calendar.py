@@ -240,6 +240,20 @@ def test_a_law_that_changes_is_another_row_and_what_was_released_before_keeps_th
         assert str(payment_due(consignment("AB", None, released, "2027-02-03"), calendar)) == due
 
 
+def test_the_interest_day_may_change_by_law_as_well(tmp_path: Path) -> None:
+    root = copy(tmp_path)
+
+    def change(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+        (old,) = (row for row in rows if row["cad_type"] == "interest")
+        rows.remove(old)
+        return [*rows, old | {"valid_to": "2027-01-31"}, old | {"valid_from": "2027-02-01", "period": "billing"}]
+
+    rewrite(root / "calendar/due_days.csv", change)
+    calendar = load(root).calendar
+    for accounted, day in (("2027-01-10", "2027-03-03"), ("2027-02-10", "2027-03-03"), ("2027-02-18", "2027-03-31")):
+        assert str(interest_day(consignment("V", None, "", accounted), calendar)) == day
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
