@@ -1,13 +1,18 @@
-"""Days that count: business days, billing periods, payment due dates and the end of a day in Eastern Time; pure."""
+"""Days that count: business days, billing periods, days to account and to pay by, the end of a day in Eastern Time.
+
+Pure; what the law says of each CAD type are rows of `calendar/due_days.csv` (`Terms`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
+
+from core.findings import Bilingual
 
 EASTERN = ZoneInfo("America/Toronto")
 DAY = timedelta(days=1)
@@ -34,6 +39,58 @@ class Billing:
     period_end: int
     statement_day: int
     due_weekday: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By when goods of a CAD type are accounted for and paid: a row of `calendar/due_days.csv`.
+
+    The `day` that counts (release, or accounting) lies in a period (billing: the 18th to the 17th; month), and payment
+    is due so many weekdays after the period's end, which for a month is the 17th of the next one. The last day to
+    account is the day of payment (`with_payment`), or so many `business_days` after the release, or the `month_day` of
+    the month after it; where none of them is given, no law was seen that names one.
+    """
+
+    day: Literal["release", "accounting"]
+    period: Literal["billing", "month"]
+    valid: Period
+    source: Bilingual
+    confidence: str
+    business_days: int | None = None
+    month_day: int | None = None
+    with_payment: bool = False
+
+
+class Consignment(NamedTuple):
+    """What the calendar needs to know of a declaration; `accounted` is the day of receipt where it names none.
+
+    `choice` is the period that a CSA importer has chosen (month or billing), None where it is not known.
+    """
+
+    cad_type: str | None
+    released: date | None
+    accounted: date
+    choice: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Calendar:
+    """All that the specification says of days: how CARM bills, holidays and the last year that they are known of.
+
+    `terms` has the rows of each CAD type, and choice where a CSA importer has one; "*" is every other type, `interest`
+    the row of the interest day.
+    """
+
+    billing: Billing
+    holidays: frozenset[date]
+    known_to: date
+    terms: Mapping[tuple[str, str], tuple[Terms, ...]]
+
+    def terms_of(self, consignment: Consignment) -> Terms:
+        """Return what holds for goods: the row of their type and choice that is in force on the day that counts."""
+        type_, choice = consignment.cad_type or "", consignment.choice or ""
+        rows = self.terms.get((type_, choice)) or self.terms.get((type_, "")) or self.terms["*", ""]
+        return next((each for each in rows if each.valid.covers(_counted(consignment, each))), rows[-1])
 
 
 class BillingPeriod(NamedTuple):
@@ -107,10 +164,58 @@ def billing_period(day: date, billing: Billing) -> BillingPeriod:
     return BillingPeriod(start, end, end.replace(day=billing.statement_day), due)
 
 
+def payment_due(consignment: Consignment, calendar: Calendar) -> date:
+    """Return the day on which the payment for goods is due (SOR/86-1062, ss. 7.5, 10.1, 10.3, 13)."""
+    terms = calendar.terms_of(consignment)
+    return _due(_counted(consignment, terms), terms.period, calendar.billing)
+
+
+def account_by(consignment: Consignment, calendar: Calendar) -> date | None:
+    """Return the last day to account for released goods.
+
+    None where the law names none, where the release is not known, and where the holidays on the way to it are not.
+    """
+    terms = calendar.terms_of(consignment)
+    if consignment.released is None:
+        return None
+    if terms.with_payment:
+        return payment_due(consignment, calendar)
+    if terms.month_day:
+        return add_months(consignment.released.replace(day=1), 1).replace(day=terms.month_day)
+    if terms.business_days is None:
+        return None
+    day = add_business_days(consignment.released, terms.business_days, calendar.holidays)
+    return day if day <= calendar.known_to else None
+
+
+def interest_day(consignment: Consignment, calendar: Calendar) -> date:
+    """Return the day after which interest counts (SOR/86-1062, s. 2.1): not the day on which payment is due.
+
+    It goes by the earlier of the day of accounting and the last day to account.
+    """
+    day = min(consignment.accounted, account_by(consignment, calendar) or consignment.accounted)
+    return _due(day, interest_terms(day, calendar).period, calendar.billing)
+
+
+def interest_terms(day: date, calendar: Calendar) -> Terms:
+    """Return what holds for the interest on what is accounted for, or was to be, on a day."""
+    return calendar.terms_of(Consignment("interest", None, day))
+
+
+def _counted(consignment: Consignment, terms: Terms) -> date:
+    """Return the day by which goods are placed in a period; where no release is known, that of accounting."""
+    if terms.day == "release" and consignment.released:
+        return consignment.released
+    return consignment.accounted
+
+
 @lru_cache(maxsize=1024)
-def payment_due(day: date, billing: Billing) -> date:
-    """Return the day on which the payment for a declaration accounted on the day is due."""
-    return billing_period(day, billing).payment_due
+def _due(day: date, period: str, billing: Billing) -> date:
+    """Return the weekday on which what belongs to the day is paid."""
+    if period == "billing":
+        return billing_period(day, billing).payment_due
+    following = add_months(_countable(day).replace(day=1), 1)
+    return add_business_days(following.replace(day=billing.period_end), billing.due_weekday, ())
 
 
 def is_correction(now: datetime, due: date) -> bool:

@@ -27,6 +27,7 @@ NEEDED = {
     "cad_type": ("declaration", "text"),  # usage
     "functional_reference": ("declaration", "text"),  # answers, requests
     "accounting_date": ("declaration", "date"),  # the register: the payment due date
+    "release_date": ("declaration", "date"),  # the register: the payment due date
     "importer_bn": ("declaration", "text"),  # the sender's authority
     "importer_name": ("declaration", "text"),  # explain
     "invoice_number": ("invoice", "text"),  # explain

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from core.calendar import Period
 from core.errors import SpecError, cause_of
-from core.findings import Bilingual, Severity
+from core.findings import CONFIDENCES, Bilingual, Severity
 from core.specs import FindingText
 from core.tables import Origin, Row
-
-CONFIDENCES = ("high", "medium", "low")
 
 # The columns of a finding's words, in the findings tables as in the rules'.
 WORDS = ("severity", "text_en", "text_fr", "source_en", "source_fr", "confidence")
@@ -32,6 +31,14 @@ def read_day(text: str, origin: Origin) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise SpecError(*origin, f"{text!r} is not a date (YYYY-MM-DD)") from None
+
+
+def read_period(row: Row, origin: Origin, whose: str) -> Period:
+    """Return the days from and to which a row holds, both included."""
+    valid = Period(read_day(row["valid_from"], origin), read_day(row["valid_to"], origin))
+    if valid.start and valid.end and valid.start > valid.end:
+        raise SpecError(*origin, f"{whose} ends before it begins")
+    return valid
 
 
 def read_both(row: Row, column: str, origin: Origin, whose: str, *, needed: bool = True) -> Bilingual:

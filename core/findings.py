@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
+
+# How sure a row of the specification is, surest first.
+CONFIDENCES = ("high", "medium", "low")
+
+
+def least_sure(confidences: Iterable[str]) -> str:
+    """Return the least sure of some confidences."""
+    return max(confidences, key=CONFIDENCES.index)
 
 
 class Severity(StrEnum):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 
-import msgspec
-
-from core.calendar import Billing, Period
+from core.days import read_calendar
 from core.errors import SpecError
-from core.fields import CONFIDENCES, WORDS, decode_toml, read_both, read_confidence, read_day, read_finding
-from core.findings import Bilingual
+from core.fields import WORDS, read_both, read_confidence, read_finding, read_period
+from core.findings import Bilingual, least_sure
 from core.packs import read_pack
 from core.specs import Code, CodeList, FindingText, Specs
 from core.tables import read_rows
+from core.trade_tables import read_trade
 from core.transmission import digest_of
 
 
@@ -39,10 +37,6 @@ def load(root: Path) -> Specs:
     code_lists = {path.stem: _code_list(root, path, names) for path in sorted((root / "codes").glob("*.csv"))}
     if "cad_type" not in code_lists:
         raise SpecError("codes/cad_type.csv", None, "there is no list of CAD types")
-    holidays = frozenset(
-        read_day(row["date"], origin) or date.min
-        for origin, row in read_rows(root / "calendar/holidays.csv", ("date",), root=root)
-    )
     packs = tuple(read_pack(root, path.parent, classes, code_lists) for path in manifests)
     for pack in packs:
         if sum(other.key == pack.key for other in packs) > 1:
@@ -50,11 +44,9 @@ def load(root: Path) -> Specs:
         for rule in pack.rules:
             if rule.id in findings:
                 raise SpecError(*rule.origin, f"the rule id {rule.id} is a finding code already")
-    try:
-        billing = msgspec.convert(decode_toml(root, root / "calendar/billing.toml"), Billing)
-    except msgspec.ValidationError as error:
-        raise SpecError("calendar/billing.toml", None, str(error)) from error
-    return Specs(root, packs, code_lists, findings, holidays, classes, billing)
+    countries = code_lists.get("country")
+    trade = read_trade(root, frozenset(countries.codes if countries else ()))
+    return Specs(root, packs, code_lists, findings, classes, read_calendar(root), trade)
 
 
 def _findings(root: Path) -> dict[str, FindingText]:
@@ -75,15 +67,13 @@ def _code_list(root: Path, path: Path, names: Mapping[str, Bilingual]) -> CodeLi
         raise SpecError("code_lists.csv", None, f"the code list {path.stem} has no name here")
     columns = ("code", "name_en", "name_fr", "valid_from", "valid_to", "source_en", "source_fr", "confidence")
     for origin, row in read_rows(path, columns, root=root):
-        valid = Period(read_day(row["valid_from"], origin), read_day(row["valid_to"], origin))
-        if valid.start and valid.end and valid.start > valid.end:
-            raise SpecError(*origin, f"{row['code']} ends before it begins")
+        valid = read_period(row, origin, row["code"])
         name, source = read_both(row, "name", origin, row["code"]), read_both(row, "source", origin, row["code"])
         code = Code(row["code"], name, valid, source, read_confidence(row, origin), row)
         codes[code.code] = (*codes.get(code.code, ()), code)
     if not codes:
         raise SpecError(path.relative_to(root).as_posix(), None, "the code list is empty")
-    least = max((c.confidence for entries in codes.values() for c in entries), key=CONFIDENCES.index)
+    least = least_sure(c.confidence for entries in codes.values() for c in entries)
     return CodeList(path.stem, names[path.stem], codes, least)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.calendar import Period
+from core.declaration import Declaration
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Partner:
 
     `envelopes` are the sender ids it may write into UNB or the XML metadata; `authorities` the importers' BN15 that it
     may declare for, each with the periods of its delegation; `contrl` asks for a CONTRL on every interchange; `user` is
-    the broker's user that it connects as.
+    the broker's user that it connects as. `csa_periods` are facts of importers, the same for every partner: the period,
+    month or billing, that one in Customs Self Assessment has chosen to account by (SOR/86-1062, s. 10.3).
     """
 
     id: str
@@ -40,3 +42,8 @@ class Partner:
     active: bool = True
     user: str = ""
     agreement: Agreement = Agreement()
+    csa_periods: Mapping[str, str] = field(default_factory=dict)
+
+    def csa_period(self, declaration: Declaration) -> str | None:
+        """Return the period that a declaration's importer has chosen, None if it is not known."""
+        return self.csa_periods.get(declaration.text("importer_bn") or "")

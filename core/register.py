@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 
-from core.calendar import Billing, eastern_day, is_correction, payment_due
+from core.calendar import Calendar, Consignment, eastern_day, is_correction, payment_due
 from core.declaration import NATURES, Declaration, MessageType, Nature, RefusedVersions, VersionFact
 from core.partner import Partner
 from core.transmission import Outcome, Parsed, Verdict
@@ -226,20 +226,33 @@ class Facts:
     unproven: str | None = None
 
 
-def due_day(history: tuple[VersionFact, ...], declaration: Declaration, now: datetime, billing: Billing) -> date:
-    """Return the payment due date of a declaration: that of its first version on file, else by its accounting date.
+def consignment_of(declaration: Declaration, received: date, choice: str | None = None) -> Consignment:
+    """Return what the calendar needs to know of a declaration; the day of receipt stands for one it does not name."""
+    accounted = declaration.day("accounting_date") or received
+    return Consignment(declaration.text("cad_type"), declaration.day("release_date"), accounted, choice)
 
-    Where the declaration gives no accounting date, the day of receipt stands for it.
+
+def due_day(
+    history: tuple[VersionFact, ...],
+    declaration: Declaration,
+    now: datetime,
+    calendar: Calendar,
+    choice: str | None = None,
+) -> date:
+    """Return the payment due date of a declaration: that on file, which is the engine's where it gave one.
+
+    Where none is on file yet, the calendar's for the first version. `choice` is the period of a CSA importer.
     """
     known = next((version.payment_due for version in history if version.payment_due), None)
     if known:
         return known
-    accounted = None if history else declaration.day("accounting_date")
-    return payment_due(accounted or eastern_day(history[0].accepted_at if history else now), billing)
+    first = history[0].declaration if history else declaration
+    received = eastern_day(history[0].accepted_at if history else now)
+    return payment_due(consignment_of(first, received, choice), calendar)
 
 
 def nature_of(
-    type_: MessageType, history: tuple[VersionFact, ...], declaration: Declaration, now: datetime, billing: Billing
+    type_: MessageType, history: tuple[VersionFact, ...], declaration: Declaration, now: datetime, calendar: Calendar
 ) -> Nature:
     """Return what an accepted message is in law; the payment due date decides, not the sender.
 
@@ -248,18 +261,27 @@ def nature_of(
     """
     if len(natures := NATURES.get(type_, (Nature.ORIGINAL,))) == 1:
         return natures[0]
-    if history and is_correction(now, due_day(history, declaration, now, billing)):
+    if history and is_correction(now, due_day(history, declaration, now, calendar)):
         return Nature.CORRECTION
     return Nature.ADJUSTMENT
 
 
 def effect_of(
-    type_: MessageType, declaration: Declaration, partner: str, register: Register, now: datetime, billing: Billing
+    type_: MessageType,
+    declaration: Declaration,
+    partner: str,
+    register: Register,
+    now: datetime,
+    calendar: Calendar,
+    choice: str | None = None,
 ) -> VersionFact:
-    """Return what an accepted message makes of its declaration: the version that is on file after it."""
+    """Return what an accepted message makes of its declaration: the version that is on file after it.
+
+    `choice` is the period that its importer has chosen in Customs Self Assessment, None where it is not known.
+    """
     number = declaration.transaction_number
     history, attempts = register.history(number), register.attempts(number)
-    nature = nature_of(type_, history, declaration, now, billing)
+    nature = nature_of(type_, history, declaration, now, calendar)
     withdrawn = history[-1] if nature is Nature.WITHDRAWAL and history else None
     return VersionFact(
         version=withdrawn.version if withdrawn else int(declaration.version or "1"),
@@ -268,7 +290,7 @@ def effect_of(
         status=ACCEPTED,
         declaration=declaration,
         accepted_at=now,
-        payment_due=due_day(() if nature is Nature.ORIGINAL else history, declaration, now, billing),
+        payment_due=due_day(() if nature is Nature.ORIGINAL else history, declaration, now, calendar, choice),
         withdrawal=nature is Nature.WITHDRAWAL,
         attempt=withdrawn.attempt if withdrawn else max((each.attempt for each in attempts), default=0) + 1,
     )

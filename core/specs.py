@@ -10,9 +10,10 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
 
-from core.calendar import Billing, Period
+from core.calendar import Calendar, Period
 from core.declaration import MessageType, RefusedVersions, Unreadable, Value
 from core.findings import Address, Bilingual, Severity
+from core.trade import Trade
 
 # A dictionary format: `an..35`, `n14`, `a2`, `n..16,3` (digits in all, decimals), `date` (CCYYMMDD).
 FORMAT = re.compile(r"(?P<type>an|a|n)(?P<up_to>\.\.)?(?P<max>\d+)(,(?P<decimals>\d+))?|(?P<date>date)")
@@ -240,15 +241,15 @@ class Pack:
 
 @dataclass(frozen=True, eq=False)
 class Specs:
-    """All packs, shared code lists, findings and calendar facts, as they stand in a folder."""
+    """All packs, shared code lists, findings, days, and facts of trade, as they stand in a folder."""
 
     root: Path
     packs: tuple[Pack, ...]
     code_lists: Mapping[str, CodeList]
     findings: Mapping[str, FindingText]
-    holidays: frozenset[date]
     classes: Mapping[str, str]  # WCO class name -> WCO id
-    billing: Billing
+    calendar: Calendar
+    trade: Trade
 
 
 def choose_pack(packs: Iterable[Pack], function_code: str | None, version: str | None, day: date) -> Pack | None:

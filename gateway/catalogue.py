@@ -53,6 +53,11 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
     "group": Bilingual("group", "groupe"),
     "data_element": Bilingual("data element", "élément de données"),
     "counted": Bilingual("what is counted", "ce qui est compté"),
+    "by": Bilingual("number or code", "numéro ou code"),
+    "retired": Bilingual("last day", "dernier jour"),
+    "invoices": Bilingual("invoices", "factures"),
+    "orders_en": Bilingual("orders", "décrets"),
+    "orders_fr": Bilingual("orders", "décrets"),
 }
 
 

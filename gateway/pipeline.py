@@ -65,8 +65,8 @@ def record(message: Message, findings: tuple[Finding, ...], received: Received, 
     partner, declaration = facts.partner, message.declaration
     if declaration is None or partner is None:
         return Judged(message, Verdict.ACCEPTED, findings, acknowledges=acknowledges)
-    now, billing = received.received_at, plans.specs.billing
-    effect = effect_of(message.type, declaration, partner.id, facts.register, now, billing)
+    now, calendar, choice = received.received_at, plans.specs.calendar, partner.csa_period(declaration)
+    effect = effect_of(message.type, declaration, partner.id, facts.register, now, calendar, choice)
     return Judged(message, Verdict.ACCEPTED, findings, effect.nature, effect)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -54,11 +54,19 @@ class _Gateway(msgspec.Struct, forbid_unknown_fields=True):
     max_age_days: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
+class _Importer(msgspec.Struct, forbid_unknown_fields=True):
+    """An `[[importer]]` table: what is known of an importer whoever declares for it."""
+
+    bn: str
+    csa_period: Literal["month", "billing"]
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     """The whole file."""
 
     partner: list[_Partner]
     gateway: _Gateway = msgspec.field(default_factory=_Gateway)
+    importer: list[_Importer] = []
 
 
 def load_partners(path: Path) -> dict[str, Partner]:
@@ -77,11 +85,15 @@ def load_partners(path: Path) -> dict[str, Partner]:
         ("id", [row.id for row in file.partner]),
         ("answer_queue", [row.answer_queue for row in file.partner]),
         ("envelopes", [envelope for row in file.partner for envelope in row.envelopes]),
+        ("importer: bn", [row.bn for row in file.importer]),
     ):
         if twice := _first_repeated(values):
             raise GatewayError(f"{path}: {key}: {twice!r} is used twice")
     agreement = Agreement(tuple(file.gateway.ids), file.gateway.tests, file.gateway.max_age_days)
-    return {row.id: _partner(path, row, agreement) for row in file.partner}
+    if odd := next((row.bn for row in file.importer if not _is_importer(row.bn)), None):
+        raise GatewayError(f"{path}: importer: bn: {odd!r} is not an importer's BN15")
+    periods: Mapping[str, str] = {row.bn: row.csa_period for row in file.importer}
+    return {row.id: _partner(path, row, agreement, periods) for row in file.partner}
 
 
 def inbound_queue(partner_id: str) -> str:
@@ -89,7 +101,7 @@ def inbound_queue(partner_id: str) -> str:
     return f"in.{partner_id}"
 
 
-def _partner(path: Path, row: _Partner, agreement: Agreement) -> Partner:
+def _partner(path: Path, row: _Partner, agreement: Agreement, csa_periods: Mapping[str, str]) -> Partner:
     """Turn a checked table into a Partner."""
     if not re.fullmatch(r"out\.[a-z0-9.-]+", row.answer_queue):
         raise GatewayError(f"{path}: partner {row.id}: answer_queue: {row.answer_queue!r} does not begin with 'out.'")
@@ -112,6 +124,7 @@ def _partner(path: Path, row: _Partner, agreement: Agreement) -> Partner:
         active=row.active,
         user=row.user or row.id,
         agreement=agreement,
+        csa_periods=csa_periods,
     )
 
 

@@ -56,7 +56,7 @@ class Context:
     @property
     def nature(self) -> Nature:
         """What the message is in law if it is accepted."""
-        return nature_of(self.type, self.history, self.declaration, self.now, self.specs.billing)
+        return nature_of(self.type, self.history, self.declaration, self.now, self.specs.calendar)
 
 
 class Role(NamedTuple):

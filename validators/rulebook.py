@@ -3,12 +3,12 @@
 How a row becomes a running rule, by an example. The row of `rules.csv`:
 
     id,check,element,when,parameter,reads,...
-    CAD-0140,late_business_days,release_date,type = declaration and cad_type = AB,5,accounting_date=accounted_on,...
+    CAD-0140,late_accounting,release_date,type = declaration and cad_type = AB,,accounting_date=accounted_on,...
 
-1. `bind`, at load: `late_business_days` is looked up in `checks.CHECKS`, where its function stands with what it
-   declares: it looks at the declaration, its element is a date, its parameter is a whole number (5), and it reads a
-   date in the role `accounting_date`, which this row maps to the pack's `accounted_on`. Each name is compared with the
-   dictionary, its level and the kind of its format; what does not fit is a SpecError with file, row and reason.
+1. `bind`, at load: `late_accounting` is looked up in `checks.CHECKS`, where its function stands with what it
+   declares: it looks at the declaration, its element is a date, it takes no parameter, and it reads a date in the role
+   `accounting_date`, which this row maps to the pack's `accounted_on`. Each name is compared with the dictionary, its
+   level and the kind of its format; what does not fit is a SpecError with file, row and reason.
 2. `plan`, once a message type and CAD type: `type` and `cad_type` are settled, so a correction never meets this rule.
 3. `_shape`, once a combination of elements present: the rule applies where `release_date` is given.
 4. `apply_rules`, each message: the conditions left over are looked at, then the function is asked with the level, the
@@ -29,14 +29,14 @@ from core.findings import Address, Fault
 from core.register import Register
 from core.specs import CodeList, Element, Pack, Rule, Specs
 from core.transmission import Received
-from validators import rules, rules_goods, rules_reasons, rules_versions
+from validators import rules, rules_goods, rules_reasons, rules_trade, rules_versions
 from validators.checks import CHECKS, Bound, Check, Context, Term
 from validators.elements import LEVELS, details_of, known_type, usage_of
 from validators.parameters import ElementName, Setting, pairs
 
 __all__ = ["SUBJECTS", "Rulebook", "apply_rules"]
 
-SUBJECTS = (rules, rules_goods, rules_versions, rules_reasons)  # that all checks are registered
+SUBJECTS = (rules, rules_goods, rules_trade, rules_versions, rules_reasons)  # that all checks are registered
 
 # ------------------------------------------------------------------------------------------------ the `when` language
 

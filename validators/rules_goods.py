@@ -11,8 +11,7 @@ from typing import NamedTuple
 from core.declaration import Commodity, Declaration, Invoice
 from core.findings import Fault
 from validators.checks import Bound, Context, Role, check
-from validators.elements import listed_on
-from validators.parameters import choice, named, number, parts, shapes, word, words
+from validators.parameters import choice, named, number, shapes, word, words
 from validators.rules import OK
 
 LINE_PREVIOUS = Role("line_previous_transaction", "commodity")
@@ -20,7 +19,6 @@ INVOICE_CURRENCY = Role("invoice_currency", "invoice")
 VALUE = Role("value_for_currency_conversion", "commodity", "number")
 CURRENCY = Role("currency", "commodity")
 VALUATION = Role("vfd_code", "commodity")
-ORIGIN = Role("origin", "commodity")
 CLASSIFICATION = Role("classification", "commodity")
 EXPORT_PLACE = Role("export_place", "commodity")
 
@@ -137,43 +135,6 @@ def low_value_total(invoice: Invoice, context: Context, bound: Bound) -> Iterabl
 
 
 # ---------------------------------------------------------------------------------------- goods
-
-
-class Origins(NamedTuple):
-    """`entries` to look at: those of `high` confidence, or the `other` ones; `parts` are origins within a country."""
-
-    entries: str
-    parts: tuple[tuple[re.Pattern[str], str], ...]
-
-    def country(self, origin: str) -> str:
-        """Return the country that an origin belongs to."""
-        return next((country for shape, country in self.parts if shape.fullmatch(origin)), origin)
-
-
-@check(
-    of="text",
-    reads=(ORIGIN,),
-    needs=(ORIGIN,),
-    columns=("origins",),
-    on_list_day=True,
-    prepare=named(Origins, entries=choice("high", "other"), parts=parts),
-)
-def treatment_origin(line: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
-    """Require an origin that the tariff treatment is for, by the list's column `origins`.
-
-    An entry for any (`*`) or unknown origins is not looked at.
-    """
-    wanted: Origins = bound.parameter
-    code, origin = line.text(bound.element), line.text(bound[ORIGIN])
-    day = listed_on(context.pack.elements[bound.element], line, context.declaration)
-    entry = bound.codes.find(code, day) if bound.codes and code else None
-    if entry is None or origin is None or (entry.confidence == "high") != (wanted.entries == "high"):
-        return OK
-    allowed = entry.row.get("origins", "")
-    if allowed in {"", "*"} or wanted.country(origin) in allowed.split():
-        return OK
-    details = {"origin": origin, "treatment_en": entry.name.en, "treatment_fr": entry.name.fr}
-    return (bound.fault(expected=allowed, details=details),)
 
 
 @check(of="text", reads=(CLASSIFICATION,), needs=(CLASSIFICATION,), columns=("not_with", "only_with"), prepare=words)

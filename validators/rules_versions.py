@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date
 
-from core.calendar import add_business_days, add_months, eastern_day
+from core.calendar import account_by, add_months, eastern_day
 from core.declaration import Declaration, Nature
 from core.findings import Fault
-from core.register import WITHDRAWN
+from core.register import WITHDRAWN, consignment_of
 from validators.checks import Bound, Context, Role, check
 from validators.parameters import period, whole, words
 from validators.rules import OK
@@ -22,30 +21,19 @@ CURRENCY = Role("currency", "commodity")
 # ---------------------------------------------------------------------------------------- time
 
 
-@check("declaration", of="date", reads=(ACCOUNTING_DATE,), prepare=whole(0, 366))
-def late_business_days(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
-    """Require accounting (its date, or the day of receipt) within so many business days of the release, day 0."""
-    days, holidays = bound.parameter, context.specs.holidays
-    return _late(declaration, context, bound, lambda released: add_business_days(released, days, holidays))
-
-
-@check("declaration", of="date", reads=(ACCOUNTING_DATE,), prepare=whole(1, 28))
-def late_following_month(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
-    """Require accounting (its date, or the day of receipt) until that day of the month after the release."""
-    day = bound.parameter
-    return _late(declaration, context, bound, lambda released: add_months(released.replace(day=1), 1).replace(day=day))
-
-
-def _late(
-    declaration: Declaration, context: Context, bound: Bound, due_after: Callable[[date], date]
-) -> Iterable[Fault]:
+@check("declaration", of="date", reads=(ACCOUNTING_DATE,))
+def late_accounting(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require accounting (its date, or the day of receipt) until the last day that the calendar has for the type."""
     released, given = declaration.day(bound.element), declaration.day(bound[ACCOUNTING_DATE])
     unreadable = given is None and declaration.has(bound[ACCOUNTING_DATE])
     if released is None or released > context.today or unreadable:
         return OK
-    due = due_after(released)
     accounted = given or context.today
-    return OK if accounted <= due else (bound.fault(expected=str(due), details={"accounted": str(accounted)}),)
+    consignment = consignment_of(declaration, context.today)._replace(released=released, accounted=accounted)
+    due = account_by(consignment, context.specs.calendar)
+    if due is None or consignment.accounted <= due:
+        return OK
+    return (bound.fault(expected=str(due), details={"accounted": str(consignment.accounted)}),)
 
 
 # ---------------------------------------------------------------------------------------- numbers and versions

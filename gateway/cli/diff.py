@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from core.specs import Pack, Specs
 from core.transmission import Judged, Message, Parsed, Received, stable_id
 from gateway import pipeline
 from gateway.cli.shared import CONFIDENCES, FORMAT, LANGUAGE, echo_json, named_partner, open_journal, out, read_file
-from gateway.desk.diff import Diff, compare, effect_of, line_differences
+from gateway.desk.diff import Diff, compare, due_days, effect_of, line_differences
 from gateway.engine.assess import load_rates
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
@@ -35,6 +36,8 @@ WORDS = {
     "invoice": Bilingual("invoice", "facture"),
     "line": Bilingual("line", "ligne"),
     "none": Bilingual("—", "—"),
+    "payment_due": Bilingual("payment is due on", "paiement exigible le"),
+    "interest_after": Bilingual("interest counts after", "intérêts à partir du lendemain du"),
     "other": Bilingual(
         "These are two declarations, not two versions of one",
         "Ce sont deux déclarations, non deux versions d'une seule",
@@ -132,15 +135,17 @@ def diff_command(former: str, later: str, form: str, lang: str) -> None:
         raise GatewayError("a message that cannot be read as a declaration has nothing to be compared")
     now = after.parsed.received.received_at
     nature = _nature(early, late, after, facts, specs)
+    due = due_days(late, facts, now, specs)
     judged = next(
         one for one in pipeline.judge(after.parsed, facts, plans).judged if one.message.ordinal == after.message.ordinal
     )
     effect = effect_of(before.message, after.message, nature, load_rates(), now)
     found = compare(before.message, after.message, pack, specs, nature, after.parsed.received.day, effect)
     if form == "json":
-        echo_json(_as_json(found, judged, nature, before, after, lang))
+        told = _as_json(found, judged, nature, before, after, lang) | {name: str(day) for name, day in due.items()}
+        echo_json(told)
     else:
-        _print(found, judged, nature, before, after, lang)
+        _print(found, judged, nature, due, before, after, lang)
     sys.exit(1 if found else 0)
 
 
@@ -188,7 +193,7 @@ def _nature(early: Declaration, late: Declaration, after: Side, facts: Facts, sp
     if type_ is MessageType.DECLARATION and later:
         type_ = MessageType.CORRECTION
     history = facts.register.history(late.transaction_number)
-    return nature_of(type_, history, late, after.parsed.received.received_at, specs.billing)
+    return nature_of(type_, history, late, after.parsed.received.received_at, specs.calendar)
 
 
 def _version(declaration: Declaration) -> int:
@@ -207,9 +212,10 @@ def _facts(before: Side, after: Side, specs: Specs) -> Facts:
         return replace(after.facts, register=Register())
     if after.facts.register.attempts(number):
         return after.facts
-    partner = after.facts.partner.id if after.facts.partner else ""
+    partner, came = after.facts.partner, before.parsed.received.received_at
+    choice = partner.csa_period(early) if partner else None
     first = made_of(
-        MessageType.DECLARATION, early, partner, Register(), before.parsed.received.received_at, specs.billing
+        MessageType.DECLARATION, early, partner.id if partner else "", Register(), came, specs.calendar, choice
     )
     fact = replace(first, version=_version(early), status=ASSESSED)
     return replace(after.facts, register=Register().with_version(fact))
@@ -289,7 +295,9 @@ def _word(name: str, lang: str) -> str:
     return WORDS[name].speak(lang)
 
 
-def _print(found: Diff, judged: Judged, nature: Nature, before: Side, after: Side, lang: str) -> None:
+def _print(
+    found: Diff, judged: Judged, nature: Nature, due: Mapping[str, date], before: Side, after: Side, lang: str
+) -> None:
     """Print the difference."""
     first, second, colon = _named(before), _named(after), " :" if lang == "fr" else ":"
     for letter, side in (("A", first), ("B", second)):
@@ -301,6 +309,8 @@ def _print(found: Diff, judged: Judged, nature: Nature, before: Side, after: Sid
         out.print(_word("same", lang))
         return
     out.print(Text(f"B{colon} {NATURES[nature].speak(lang)}"))
+    for name, day in due.items():
+        out.print(Text(f"{_word(name, lang)}{colon} {day}"))
     _print_elements(found, lang)
     for heading, lines, style in (("missing", found.missing, "bold red"), ("added", found.added, "bold green")):
         for line in lines:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from rich.text import Text
 
+from core.calendar import add_months, eastern_day
 from core.errors import GatewayError
+from core.loading import load
 from gateway import supervisor
 from gateway.cli.shared import DECLARE, folding_table, print_table
 from gateway.journal import Journal
@@ -19,14 +23,25 @@ from gateway.queues.store import store_of
 from gateway.settings import HOME, Settings, from_environment
 from routing.partners import load_partners
 
+STYLES = {"well": "green", "soon": "bold yellow", "ILL": "bold red"}
+
+# How long before the calendar ends doctor says so.
+AHEAD = 12  # months
+
+
+class Soon(NamedTuple):
+    """What works today and will not for long."""
+
+    detail: str
+
 
 @click.command()
 @click.option("--declare", is_flag=True, help="Make the queues and bring the journal's schema up to date.")
 def doctor(declare: bool) -> None:
     """Check the installation.
 
-    Looked at are packages, specification, partners, broker and queues, journal. Looking makes no file of queue or
-    journal; only --declare does.
+    Looked at are packages, specification and how far its calendar reaches, partners, broker and queues, journal.
+    Looking makes no file of queue or journal; only --declare does. What is "soon" works today and will not for long.
 
     Exit code: 0 all well, 1 something is not, 2 bad usage.
     """
@@ -36,15 +51,17 @@ def doctor(declare: bool) -> None:
     for name, examine in (
         ("packages", _examine_packages),
         ("specification", _examine_specs),
+        ("calendar", _examine_calendar),
         ("partners", _examine_partners),
         ("broker", _examine_broker),
         ("journal", _examine_journal),
     ):
         try:
-            state, detail = "well", examine(settings, declare)
+            found = examine(settings, declare)
+            state, detail = ("soon", found.detail) if isinstance(found, Soon) else ("well", found)
         except GatewayError as error:
             state, detail, ill = "ILL", str(error), True
-        table.add_row(name, Text(state, "green" if state == "well" else "bold red"), Text(detail))
+        table.add_row(name, Text(state, STYLES[state]), Text(detail))
     print_table(table)
     sys.exit(1 if ill else 0)
 
@@ -63,6 +80,16 @@ def _examine_specs(settings: Settings, _declare: bool) -> str:
     plans = prepare(settings.specs)
     packs = ", ".join(f"{pack.id} {pack.version} ({pack.statement})" for pack in plans.specs.packs)
     return f"{packs}; digest {plans.digest[:12]}"
+
+
+def _examine_calendar(settings: Settings, _declare: bool) -> str | Soon:
+    known, today = load(settings.specs).calendar.known_to, eastern_day(datetime.now(UTC))
+    if add_months(today, AHEAD) <= known:
+        return f"holidays are known through {known}"
+    return Soon(
+        f"holidays are known through {known} only: past that day no last day to account is known and late accounting is"
+        f" not told; add the following years to {settings.specs / 'calendar/holidays.csv'}"
+    )
 
 
 def _examine_partners(settings: Settings, _declare: bool) -> str:

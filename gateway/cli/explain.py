@@ -158,6 +158,8 @@ def _print_explained(one: Explained, lang: str) -> None:
     style = "green" if one.verdict is Verdict.ACCEPTED else "bold red"
     out.print(Text(one.heading, "bold").append(f"{colon} ").append(_verdict(one, lang), style))
     out.print(Text(one.summary))
+    if one.payment:
+        out.print(Text(one.payment))
     if one.elsewhere:
         out.print()
         out.print(Text(WORDS["whole"].speak(lang), "bold"))

@@ -9,9 +9,11 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from core.assessment import Amounts, AssessmentResult, Reason
+from core.calendar import eastern_day, interest_day
 from core.declaration import Commodity, Declaration, Level, Nature, Value
 from core.errors import GatewayError
 from core.findings import Bilingual
+from core.register import Facts, consignment_of, due_day
 from core.specs import Code, Element, Pack, Specs
 from core.transmission import Judged, Message, Verdict, stable_id
 from gateway.engine.assess import Rates, assess
@@ -220,6 +222,16 @@ def _assessed(
     result = read_result(write_result(answer)).by_position(message.declaration)
     refused = result.outcome == "refused"
     return (None, result.reasons) if refused else (result, ())
+
+
+def due_days(late: Declaration, facts: Facts, now: datetime, specs: Specs) -> dict[str, date]:
+    """Return the day on which the payment for the later one is due, and the day after which interest counts."""
+    history = facts.register.history(late.transaction_number)
+    choice = facts.partner.csa_period(late) if facts.partner else None
+    return {
+        "payment_due": due_day(history, late, now, specs.calendar, choice),
+        "interest_after": interest_day(consignment_of(late, eastern_day(now), choice), specs.calendar),
+    }
 
 
 def line_differences(effect: Effect) -> list[tuple[int, int, Decimal, Decimal]]:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from core.declaration import Declaration, Level, MessageType, Unreadable, Value
+from core.calendar import eastern_day, interest_day, interest_terms, payment_due
+from core.declaration import Declaration, Level, MessageType, Nature, Unreadable, Value
 from core.findings import Address, Bilingual, Finding, Place
 from core.partner import Partner
+from core.register import consignment_of
 from core.specs import Element, Pack, Specs
 from core.transmission import Judged, Message, Verdict
 from gateway import pages
@@ -79,6 +81,7 @@ class Explained:
     ordinal: int
     heading: str
     summary: str
+    payment: str  # by when it is paid, and from when interest counts; empty where it is not accepted
     verdict: Verdict
     remarks: tuple[NumberedFinding, ...]  # all of them, in the order of the message
     elsewhere: tuple[NumberedFinding, ...]  # those that belong to no element: of the envelope, of the syntax
@@ -113,6 +116,7 @@ def explain(judged: Judged, partner: Partner | None, specs: Specs, language: str
         ordinal=message.ordinal,
         heading=_heading(judged, language),
         summary=_summary(judged, partner, language),
+        payment=_payment(judged, partner, specs, language),
         verdict=judged.verdict,
         remarks=remarks,
         elsewhere=elsewhere,
@@ -349,6 +353,24 @@ def _summary(judged: Judged, partner: Partner | None, language: str) -> str:
         if warnings:
             told += f", {_count(warnings, 'remarque')}" if fr else f", {_count(warnings, 'remark')}"
     return f"{said}. {told}."
+
+
+def _payment(judged: Judged, partner: Partner | None, specs: Specs, language: str) -> str:
+    """Return in a sentence by when an accepted declaration is paid, and from when interest counts: another day."""
+    effect, calendar = judged.effect, specs.calendar
+    if effect is None or effect.payment_due is None or effect.nature is Nature.WITHDRAWAL:
+        return ""
+    choice = partner.csa_period(effect.declaration) if partner else None
+    consignment = consignment_of(effect.declaration, eastern_day(effect.accepted_at), choice)
+    computed = payment_due(consignment, calendar) == effect.payment_due
+    source = calendar.terms_of(consignment).source if computed else Bilingual("as on file", "selon le dossier")
+    due, interest = (day_in_words(day, language) for day in (effect.payment_due, interest_day(consignment, calendar)))
+    own = interest_terms(consignment.accounted, calendar)
+    if language == "fr":
+        said = f"Le paiement est exigible le {due} ({source.fr})."
+        return f"{said} Les intérêts courent à partir du lendemain du {interest} ({own.source.fr})."
+    said = f"Payment is due on {due} ({source.en})."
+    return f"{said} Interest counts from the day after {interest} ({own.source.en})."
 
 
 def _count(number: int, noun: str) -> str:

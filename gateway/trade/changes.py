@@ -85,6 +85,13 @@ def _same_line_number(draft: Draft, _maker: Maker, _argument: str) -> None:
     two["line_number"] = one["line_number"]
 
 
+def _lines(draft: Draft, _maker: Maker, count: str) -> None:
+    """Give the first invoice so many lines like its first one, and let it add up."""
+    _, lines = draft.invoices[0]
+    lines[:] = [{**lines[0], "line_number": Decimal(number)} for number in range(1, int(count) + 1)]
+    draft.add_up()
+
+
 def _once_more(draft: Draft, maker: Maker, given: str) -> None:
     """Give an element of the declaration or of the first line (ELEMENT:TEXT) once more."""
     name, _, text = given.partition(":")
@@ -119,6 +126,7 @@ DRAFT_CHANGES: Mapping[str, DraftChange] = {
     "swapped_line_numbers": _swapped_line_numbers,
     "same_line_number": _same_line_number,
     "once_more": _once_more,
+    "lines": _lines,
     "missing": _missing,
     "unreadable": _unreadable,
     "not_described_anew": _not_described_anew,

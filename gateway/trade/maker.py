@@ -18,6 +18,7 @@ from core.declaration import Commodity, Declaration, Invoice, MessageType, Value
 from core.errors import GatewayError
 from core.partner import Partner
 from core.specs import Code, Element, Format, Pack, Specs
+from core.trade import Goods
 from gateway.trade.samples import Sample, SampleMessage
 from validators.elements import usage_of
 from validators.rules import bn_is_valid, check_digit_of
@@ -42,6 +43,11 @@ ADDRESS: Mapping[str, tuple[str, ...]] = {
 
 INTERIM_EXCISE = {"C01", "C02", "C03", "C04"}  # with these no unit is given
 WITHOUT_RELEASE = {"V"}
+
+
+def _country(place: str) -> str:
+    """Return the country of a place; states of the United States have three letters."""
+    return "US" if len(place) == 3 else place
 
 
 @dataclass
@@ -147,7 +153,8 @@ class Maker:
         listed = self.specs.code_lists[list_id].codes
         days = (self.day - timedelta(days=366), self.day)
         every = ((code, entry) for code, entries in listed.items() for entry in entries)
-        return {code: entry for code, entry in every if all(entry.valid.covers(day) for day in days)}
+        found = {code: entry for code, entry in every if all(entry.valid.covers(day) for day in days)}
+        return {code: entry for code, entry in found.items() if not entry.row.get("retired")}
 
     def amount(self, most: int) -> Decimal:
         """Return an amount with two decimals."""
@@ -257,26 +264,34 @@ class Maker:
 
     def _line(self, line: Values, cad_type: str, released: date, currency: str, plain: bool) -> None:
         """Set what every line says: the goods, their origin and treatment, their value."""
-        chapters = [f"{n:02}" for n in range(1, 98) if n != 77]
-        line["classification"] = f"{self.rng.choice(chapters)}{self.rng.randrange(10**8):08}"
+        line["classification"] = self._number_without_surtax()
         origin = self.rng.choice(("US", "US", "CN", "MX", "DE", self.code("country")))
-        country = "US" if len(origin) == 3 else origin
-        fitting = {
-            code
-            for code, entry in self.codes("tariff_treatment").items()
-            if entry.row.get("origins", "*") == "*" or country in entry.row.get("origins", "").split()
-        }
+        exported = self.rng.choice((origin, "US", self.code("country")))
+        shipped = released - timedelta(days=self.rng.randint(1, 40))
+        goods = Goods(line["classification"], "", _country(origin), _country(exported), released, shipped)
+        treatments = sorted(self.codes("tariff_treatment"))
+        fitting = [code for code in treatments if self.specs.trade.withheld(code, goods) is None]
         line |= {
             "origin": "US" if plain else origin,
-            "export_place": "US" if plain else self.rng.choice((origin, "US", self.code("country"))),
-            "tariff_treatment": "10" if plain else self.rng.choice(sorted(fitting)),
-            "direct_shipment_date": released - timedelta(days=self.rng.randint(1, 40)),
+            "export_place": "US" if plain else exported,
+            "tariff_treatment": "10" if plain else self.rng.choice(fitting),
+            "direct_shipment_date": shipped,
             "value_for_currency_conversion": self.amount(300 if cad_type == "F" else 9_000),
             "currency": currency,
             "vfd_code": self.rng.choice(("13", "23")) if plain else self.code("vfd_code"),
         }
         if plain or self.rng.random() < 0.8:
-            line["quantity"], line["unit"] = self.amount(500), self.code("unit")
+            units = self.specs.trade.units_of(line["classification"], released)
+            line["quantity"] = self.amount(500)
+            line["unit"] = self.rng.choice(sorted(units)) if units else self.code("unit")
+
+    def _number_without_surtax(self) -> str:
+        """Return a classification number that stands in no surtax order: those who import it declare a surtax."""
+        chapters = [f"{n:02}" for n in range(1, 98) if n != 77]
+        while True:
+            number = f"{self.rng.choice(chapters)}{self.rng.randrange(10**8):08}"
+            if number[:8] not in self.specs.trade.surtaxes:
+                return number
 
     def _together(self, line: Values, pack: Pack, cad_type: str, share: float) -> None:
         """Add, now and then, groups of elements that only make sense together."""
@@ -294,7 +309,8 @@ class Maker:
             line |= {"surtax_subject": "Y", "surtax_code": f"ST{self.rng.randint(1, 99)}"}
         if draw() < share:
             line["excise_code"] = self.code("excise_code")
-            if line["excise_code"] in INTERIM_EXCISE:
+            units = self.specs.trade.excise_units_of(line["excise_code"], self.day)
+            if line["excise_code"] in INTERIM_EXCISE or (units and line.get("unit") not in units):
                 line.pop("unit", None)
                 line.pop("quantity", None)
         if draw() < share / 2:

@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from core.calendar import eastern_day
 from gateway.cli.main import main
 from gateway.settings import Settings
 from tests.support.cli import CHANGE, FAULTY, ORIGINAL, XML, kind_of, one_line
 from tests.support.desk import Run
+from tests.support.packs import copy, rewrite
 from tests.support.way import HOME, SAMPLES
 
 # ------------------------------------------------------------------------------------------------ help
@@ -309,3 +312,19 @@ def test_doctor_names_what_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -
     shown = run("doctor")
     assert shown.exit_code == 1
     assert "/nowhere/at/all" in shown.stdout
+
+
+@pytest.mark.parametrize(("years", "state"), [(2, "well"), (0, "soon"), (-1, "soon")])
+def test_doctor_says_a_year_ahead_that_the_calendar_ends(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, years: int, state: str
+) -> None:
+    root = copy(tmp_path / "packs")
+    last = eastern_day(datetime.now(UTC)).year + years
+    rewrite(root / "calendar/holidays.csv", lambda rows: [row for row in rows if row["date"] <= f"{last}-12-31"])
+    run("doctor", "--declare")
+    monkeypatch.setenv("GATEWAY_SPECS", str(root))
+    shown = run("doctor")
+    said = " ".join(shown.stdout.split())
+    assert shown.exit_code == 0
+    assert f"calendar {state} holidays are known through {last}-12-31" in said
+    assert ("holidays.csv" in said) is (state == "soon")

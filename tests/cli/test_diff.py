@@ -50,10 +50,11 @@ def test_what_changed_by_element_and_line(run: Run, tmp_path: Path, syntax: str)
     change = with_lines(valid_change(description=None, classification="8471300000"), {}, {"quantity": Decimal(12)})
     found = diff(run, tmp_path, valid_declaration(description=None), change, syntax)
     substance = [(c["line"], c["element"], c["before"], c["after"]) for c in found["changes"] if c["substance"]]
-    assert substance == [(1, "classification", "7308900000", "8471300000"), (2, "quantity", "10", "12")]
+    assert substance == [(1, "classification", "8431490000", "8471300000"), (2, "quantity", "10", "12")]
     itself = {c["element"] for c in found["changes"] if not c["substance"]}
     assert {"function_code", "version", "reason_code_1"} <= itself
     assert (found["lines_missing"], found["lines_added"]) == ([], [])
+    assert (found["payment_due"], found["interest_after"]) == ("2026-12-31", "2026-12-31")
 
 
 def test_a_missing_line_is_told_with_the_finding_it_earns(run: Run, tmp_path: Path) -> None:

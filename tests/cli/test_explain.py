@@ -69,7 +69,7 @@ def test_every_element_given_is_told_with_what_it_means(syntax: str) -> None:
     assert told[0, 0, "function_code"] == ("9", "an original declaration")
     assert told[1, 1, "unit"] == ("KGM", "Kilogram")
     assert told[1, 2, "value_for_currency_conversion"] == ("150", "150.00 CAD")
-    assert told[1, 1, "classification"] == ("7308900000", "7308.90.00.00")
+    assert told[1, 1, "classification"] == ("8431490000", "8431.49.00.00")
     assert one.summary == (
         "Broker A sends an original declaration for the importer 123456782RM0001: 1 invoice, 2 lines,"
         " value 300.00 CAD. The message is accepted."

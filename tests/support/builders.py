@@ -63,7 +63,7 @@ def valid_declaration(cad_type: str = "AB", lines: int = 2, **changes: Value | N
     rows = [
         {
             "line_number": Decimal(j),
-            "classification": "7308900000",
+            "classification": "8431490000",
             "description": "Steel frames",
             "quantity": Decimal(10),
             "unit": "KGM",
@@ -171,4 +171,4 @@ def ruled(
 
 def nature(kind: MessageType, declaration: Declaration, given: Facts, now: datetime = NOW) -> Nature:
     """Return what a message is in law by what is on file."""
-    return nature_of(kind, given.register.history(declaration.transaction_number), declaration, now, SPECS.billing)
+    return nature_of(kind, given.register.history(declaration.transaction_number), declaration, now, SPECS.calendar)

@@ -160,9 +160,18 @@ def test_each_code_is_bilingual_with_source_confidence_and_a_sane_period(path: P
 
 
 def test_the_origins_of_a_tariff_treatment_are_countries(loaded: Specs) -> None:
-    countries = set(loaded.code_lists["country"].codes)
-    for row in rows(ROOT / "codes/tariff_treatment.csv"):
-        assert row["origins"] == "*" or set(row["origins"].split()) <= countries
+    countries = set(loaded.code_lists["country"].codes) | {"*"}
+    treatments = loaded.code_lists["tariff_treatment"].codes
+    table = rows(ROOT / "trade/treatment_origins.csv")
+    assert {row["treatment"] for row in table} == set(treatments)
+    for row in table:
+        assert {row["country"], *row["exported_from"].split()} <= countries
+        assert row["source_en"]
+        assert row["confidence"] in CONFIDENCES
+    keys = [(row["treatment"], row["country"], row["given"], row["valid_from"]) for row in table]
+    assert len(set(keys)) == len(keys)
+    for code in treatments:  # what is said of every other country is said once
+        assert sum(row["treatment"] == code and row["country"] == "*" for row in table) == 1
 
 
 def test_each_code_fits_the_format_of_its_element(loaded: Specs) -> None:
@@ -200,12 +209,13 @@ def test_each_finding_says_the_same_in_both_languages(path: Path) -> None:
 
 
 def test_holidays_are_working_days_of_the_years_covered(loaded: Specs) -> None:
-    years = {day.year for day in loaded.holidays}
-    assert years >= set(range(2024, 2029))
+    years = {day.year for day in loaded.calendar.holidays}
+    assert years == set(range(2024, loaded.calendar.known_to.year + 1))
+    assert loaded.calendar.known_to >= date(2035, 12, 31)
     for day in ("2024-12-25", "2025-04-18", "2025-09-30", "2026-07-01", "2027-12-27", "2028-07-03"):
-        assert date.fromisoformat(day) in loaded.holidays
+        assert date.fromisoformat(day) in loaded.calendar.holidays
     for year in years:
-        assert 12 <= len([day for day in loaded.holidays if day.year == year and day.weekday() < 5]) <= 13
+        assert 12 <= len([day for day in loaded.calendar.holidays if day.year == year and day.weekday() < 5]) <= 13
 
 
 def test_manifests_say_that_they_are_reconstructed() -> None:

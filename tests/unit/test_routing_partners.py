@@ -51,6 +51,35 @@ def test_an_importer_may_have_several_periods(tmp_path):
     assert periods == (Period(date(2025, 1, 1), date(2025, 6, 30)), Period(date(2026, 1, 1), None))
 
 
+IMPORTER = '[[importer]]\nbn = "123456782RM0001"\ncsa_period = "month"\n'
+
+
+def test_the_period_that_a_csa_importer_chose_is_known_to_every_partner(tmp_path):
+    other = GOOD.replace("maple", "erable").replace("MAPLE", "ERABLE")
+    partners = load(tmp_path, GOOD + other + IMPORTER)
+    assert {id_: each.csa_periods for id_, each in partners.items()} == {
+        "maple": {"123456782RM0001": "month"},
+        "erable": {"123456782RM0001": "month"},
+    }
+    assert load(tmp_path, GOOD)["maple"].csa_periods == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("csa_period", "csa_periods", "csa_periods"),
+        ('"month"', '"week"', "week"),
+        ("123456782RM0001", "123456782", "is not an importer's BN15"),
+        ("123456782RM0001", "123456783RM0001", "is not an importer's BN15"),
+        (IMPORTER, IMPORTER + IMPORTER, "is used twice"),
+    ],
+)
+def test_an_importer_that_cannot_be_is_one_line(tmp_path, old, new, reason):
+    with pytest.raises(GatewayError, match=reason) as caught:
+        load(tmp_path, GOOD + IMPORTER.replace(old, new))
+    assert len(str(caught.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [

@@ -124,7 +124,7 @@ def found(specs: Specs, old: str, new: str) -> list[set[str]]:
                 *check_elements(declaration, step.type, dictionaries[pack.key]),
                 *apply_rules(step.type, declaration, register, Received("1", "", b"", now), rulebooks[pack.key]),
             ]
-            effect = effect_of(step.type, declaration, PARTNER.id, register, now, specs.billing)
+            effect = effect_of(step.type, declaration, PARTNER.id, register, now, specs.calendar)
             register = register.with_effect(effect).with_version(replace(effect, **step.remembered))
         codes.append({fault.code for fault in faults_})
     return codes

@@ -146,9 +146,13 @@ MESSAGE = Message(1, Syntax.XML, MessageType.DECLARATION, SAID, "chapter24", Non
 
 def test_a_finding_speaks_both_languages_and_has_its_place() -> None:
     details = {"origin": "US", "treatment_en": "Korea Tariff", "treatment_fr": "Tarif de la Corée"}
+    details |= {"place": "UNY", "day": "2026-11-18"}
     fault = Fault("CAD-0150", Address("tariff_treatment", 1, 2), value="30", expected="KR", details=details)
     finding = to_finding(fault, MESSAGE, texts_of(SPECS, DECLARATION))
-    assert finding.text.en == "Tariff treatment 30 (Korea Tariff) cannot be used with the country of origin US."
+    assert finding.text.en == (
+        "Tariff treatment 30 (Korea Tariff) cannot be used with the country of origin US"
+        " (exported from UNY, on 2026-11-18)."
+    )
     assert finding.text.fr.startswith("Le traitement tarifaire 30 (Tarif de la Corée) ne peut pas être utilisé")
     assert finding.severity is Severity.REFUSE
     assert finding.place == Place(line=2, xpath="tariff_treatment")
@@ -193,6 +197,12 @@ def test_every_placeholder_of_a_rule_is_one_that_can_be_filled() -> None:
         "classification",
         "place",
         "latest",
+        "day",
+        "by",
+        "retired",
+        "invoices",
+        "orders_en",
+        "orders_fr",
         "line",
     }
     known |= {"first"}

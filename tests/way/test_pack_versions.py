@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_each_version_has_its_own_usage(specs: Plans) -> None:
 
 
 def test_a_code_list_is_looked_at_on_the_elements_own_day(tmp_path: Path) -> None:
-    """The kuna ended with 2022: what was shipped before may be valued in it, what is shipped now may not."""
+    """The kuna ended with 2022: what was shipped before may be valued in it, what is shipped now earns a warning."""
     root = copy(tmp_path)
     rewrite(root / "chapter24/rules.csv", lambda rows: [row for row in rows if row["id"] not in ("CAD-0135",)])
     specs = prepare(root)
@@ -135,4 +136,45 @@ def test_a_code_list_is_looked_at_on_the_elements_own_day(tmp_path: Path) -> Non
             )
             (one,) = handle(Received("1", PARTNER.id, body, now), Facts(EVER), specs).judged
             found[shipped.year] = codes(one)
-        assert found == {2022: [], 2023: ["CAD-0003"]}
+        assert found == {2022: [], 2023: ["CAD-0257"]}
+
+
+@pytest.fixture(scope="module")
+def ruled(tmp_path_factory: pytest.TempPathFactory) -> Plans:
+    """Version 1.00 until the end of 2026, from then on 1.01: the same tables, but for two of its rules."""
+    root = copy(tmp_path_factory.mktemp("ruled"))
+    shutil.copytree(root / "chapter24", root / "chapter24-2")
+    edit(root / "chapter24/manifest.toml", "valid_from = 2024-10-21", "valid_from = 2024-10-21\nvalid_to = 2026-12-31")
+    edit(root / "chapter24-2/manifest.toml", "valid_from = 2024-10-21", "valid_from = 2027-01-01")
+    edit(root / "chapter24-2/manifest.toml", 'version = "1.00"', 'version = "1.01"')
+    rules = root / "chapter24-2/rules.csv"
+    set_field(rules, "CAD-0153", "severity", "refuse")  # what only warned is refused now
+    set_field(rules, "CAD-0255", "when", "excise_code given")  # what warned passes
+    return prepare(root)
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize(
+    ("day", "version", "severity", "units"),
+    [(date(2026, 12, 31), "1.00", "warn", ["CAD-0255"]), (date(2027, 1, 1), "1.01", "refuse", [])],
+)
+def test_what_comes_before_the_day_of_a_changed_rule_is_judged_by_the_old_one(
+    ruled: Plans, day: date, version: str, severity: str, units: list[str], syntax: Syntax
+) -> None:
+    pack = next(pack for pack in ruled.specs.packs if pack.id == "chapter24" and pack.version == version)
+
+    def judged(hour: int, **changes: object) -> Judged:
+        declaration = original(ruled, day, importer_bn="123456782RM0001", **changes)  # type: ignore[arg-type]
+        envelope = Envelope(sender=PARTNER.envelopes[0], recipient="CADGATEWAY", reference="R1", message="1")
+        now = datetime.combine(day, datetime.min.time(), EASTERN).replace(hour=hour)
+        if syntax is Syntax.XML:
+            body = write_xml(declaration, pack, envelope)
+        else:
+            body = write_edifact([declaration], pack, envelope, prepared=now)
+        (one,) = handle(Received("1", PARTNER.id, body, now), Facts(EVER), ruled).judged
+        return one
+
+    for hour in (0, 23):  # the day is that of Eastern Time
+        changed = judged(hour, classification="7700000000")
+        assert [(each.code, str(each.severity)) for each in changed.findings] == [("CAD-0153", severity)]
+        assert codes(judged(hour, classification="2206001900", unit="KGM", quantity=Decimal(1))) == units

@@ -23,9 +23,15 @@ from tests.support.house import House, house
 from tests.support.traffic import number
 from tests.support.way import SAMPLES
 
-ORIGINAL = (SAMPLES / "originals/v-voluntary.edi").read_bytes()
-CHANGE = (SAMPLES / "changes/v-correction.edi").read_bytes()
-WITHDRAWAL = (SAMPLES / "changes/v-withdraw.edi").read_bytes()
+
+def as_then(file: str) -> bytes:
+    """Return a sample with the classification number that it had in 0.1.0."""
+    return (SAMPLES / file).read_bytes().replace(b"8431490000", b"7308900000")
+
+
+ORIGINAL = as_then("originals/v-voluntary.edi")
+CHANGE = as_then("changes/v-correction.edi")
+WITHDRAWAL = as_then("changes/v-withdraw.edi")
 
 
 class Clock:
