@@ -37,6 +37,7 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
     "origin": Bilingual("origin", "origine"),
     "place": Bilingual("place", "lieu"),
     "classification": Bilingual("classification", "classement"),
+    "treatment": Bilingual("treatment", "traitement"),
     "treatment_en": Bilingual("treatment", "traitement"),
     "treatment_fr": Bilingual("treatment", "traitement"),
     "accounted": Bilingual("day of accounting", "jour de la déclaration"),
