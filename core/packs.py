@@ -14,11 +14,12 @@ from core.dictionary import LEVELS, check_needed, read_elements
 from core.errors import SpecError
 from core.fields import WORDS, decode_toml, read_both, read_finding
 from core.findings import Bilingual
-from core.specs import CodeList, Element, Pack, ProfileRow, Rule
+from core.specs import CodeList, Element, Former, Pack, ProfileRow, Rule
 from core.tables import Origin, Row, read_rows
 
 RULE_COLUMNS = ("id", "check", "element", "when", "parameter", *WORDS)
 PROFILE_COLUMNS = ("group", "parent", "tag", "status", "max", "constant")
+FORMER_COLUMNS = ("element", "read_as", "values")
 USAGE_COLUMNS = ("element", "withdraw", "*")
 
 # The parts of an XML envelope without which nothing can be read.
@@ -58,6 +59,7 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     valid_from: date | None = None
     valid_to: date | None = None
     refused_versions: RefusedVersions = RefusedVersions.EITHER
+    former: list[str] = []
     confidence: dict[str, str] = {}
 
 
@@ -103,6 +105,7 @@ def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: 
         edifact_levels=manifest.edifact.levels,
         profile=tuple(profile),
         refused_versions=manifest.refused_versions,
+        former=_former(manifest, folder, root, elements),
     )
 
 
@@ -191,6 +194,19 @@ def _parameter_source(row: Row, origin: Origin) -> Bilingual | None:
         return None
     found = read_both(row, "parameter_source", origin, row["id"], needed=False)
     return found if all(found) else None
+
+
+def _former(manifest: _Manifest, folder: Path, root: Path, elements: Mapping[str, Element]) -> tuple[Former, ...]:
+    """Return a pack's former places; raises SpecError for elements that are not there, or of different levels."""
+    rows = []
+    for file in manifest.former:
+        for origin, row in read_rows(folder / file, FORMER_COLUMNS, root=root):
+            now, source = elements.get(row["element"]), elements.get(row["read_as"])
+            if now is None or source is None or now.level != source.level:
+                raise SpecError(*origin, f"{row['element']} and {row['read_as']} are not elements of one level")
+            shared = now.xml_path is not None and now.xml_path == source.xml_path
+            rows.append(Former(now.name, source.name, frozenset(row["values"].split()), shared))
+    return tuple(rows)
 
 
 def _profile_row(row: Row, origin: Origin) -> ProfileRow:

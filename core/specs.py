@@ -158,6 +158,20 @@ class ProfileRow:
     origin: tuple[str, int] = ("edifact_profile.csv", 0)  # file and row, for messages about the data
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """A row of a pack's former places: what is read as `source` counts as `element`.
+
+    With `values` only these of the source's values do. If the two are `shared`, in one XML place, such a value is then
+    no longer the source's.
+    """
+
+    element: str
+    source: str
+    values: frozenset[str]
+    shared: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Pack:
     """One specification pack (a chapter in one version): what it reads, its dictionary, usage and rules.
@@ -186,6 +200,7 @@ class Pack:
     edifact_levels: Mapping[str, int]  # level -> number of the segment group that repeats
     profile: tuple[ProfileRow, ...]
     refused_versions: RefusedVersions
+    former: tuple[Former, ...] = ()  # where the dictionary once had elements, in the order in which they are settled
 
     @property
     def key(self) -> str:

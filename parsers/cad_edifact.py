@@ -14,6 +14,7 @@ from core.specs import Pack
 from edifact.directory import Occurrence, Structure
 from edifact.text import MessageText
 from parsers.edifact_plan import Binding, edifact_plan, function_code_place, way_to
+from parsers.former import settling
 from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers
 from parsers.shapes import SHAPES, Note, Shapes, of_notes, steps
 
@@ -107,7 +108,18 @@ class EdifactReading:
     `tables` are the UN structures of its message and `profiles` its subset of them, by syntax version (3 or 4).
     """
 
-    __slots__ = ("function_code", "line_tags", "pack", "parents", "plan", "profiles", "shapes", "tables", "tags")
+    __slots__ = (
+        "function_code",
+        "line_tags",
+        "pack",
+        "parents",
+        "plan",
+        "profiles",
+        "settle",
+        "shapes",
+        "tables",
+        "tags",
+    )
 
     def __init__(self, pack: Pack, tables: Mapping[str, Structure]) -> None:
         self.pack, self.tables = pack, tables
@@ -117,6 +129,7 @@ class EdifactReading:
         self.profiles = {version: table.profile(pack.profile) for version, table in tables.items()}
         self.line_tags = {version: _line_tag(table, pack) for version, table in tables.items()}
         self.shapes, self.tags = Shapes(), Tags()
+        self.settle = settling(pack)
 
 
 def read_edifact(

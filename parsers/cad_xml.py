@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import cast
 from xml.sax.saxutils import escape, unescape
 
@@ -15,6 +15,7 @@ from core.envelope import Envelope
 from core.errors import SpecError
 from core.specs import Element, Format, Pack
 from parsers import xml
+from parsers.former import settling
 from parsers.places import xml_path
 from parsers.shapes import LEVELS, Note, Readings, Shapes, of_notes, plain, steps
 
@@ -43,13 +44,16 @@ def xml_plan(pack: Pack) -> XmlPlan:
     """Compile the dictionary's XML paths; raises SpecError for two elements in one place."""
     top = XmlPlan()
     levels = {way: LEVELS.index(level) for level, way in pack.xml_levels.items()}
+    formers = {(former.element, former.source) for former in pack.former if former.shared}
     for element in pack.elements.values():
         if element.xml_path and element.direction == "in":
-            _plan(top, element, pack.namespace, levels)
+            _plan(top, element, pack.namespace, levels, formers)
     return top
 
 
-def _plan(top: XmlPlan, element: Element, namespace: str, levels: Mapping[str, int]) -> None:
+def _plan(
+    top: XmlPlan, element: Element, namespace: str, levels: Mapping[str, int], formers: Container[tuple[str, str]]
+) -> None:
     """Add one element's path to the plan."""
     plan, way = top, ""
     for step in xml_path(element):
@@ -68,6 +72,8 @@ def _plan(top: XmlPlan, element: Element, namespace: str, levels: Mapping[str, i
             plan.choice = f"{{{namespace}}}{child}"
             plan = plan.variants.setdefault(value, XmlPlan())
             plan.children.setdefault(f"{{{namespace}}}{child}", XmlPlan())
+    if plan.element and (element.name, plan.element[0]) in formers:
+        return  # its former place is another's now, and told apart by the values
     if plan.element:
         raise SpecError(*element.origin, f"{element.name} and {plan.element[0]} are in one place: {element.xml_path}")
     plan.element = (element.name, Readings(element.format, _read))
@@ -129,13 +135,14 @@ class XmlReading:
     `envelope` finds what the metadata wrapper says: sender, recipient, reference, test, version.
     """
 
-    __slots__ = ("envelope", "function_code", "lines", "pack", "plan", "reference", "schema", "shapes")
+    __slots__ = ("envelope", "function_code", "lines", "pack", "plan", "reference", "schema", "settle", "shapes")
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
         self.schema = xml.schema(pack.schema)
         self.plan = xml_plan(pack)
         self.shapes = Shapes()
+        self.settle = settling(pack)
         self.lines = _lines(pack)
         self.envelope = {part: xml.finder(path, pack.metadata_namespace) for part, path in pack.xml_envelope.items()}
         self.function_code = xml.finder(xml.path_of(pack, "function_code"), pack.namespace)

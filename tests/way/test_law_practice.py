@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
 
 from core.declaration import Declaration, MessageType
-from core.transmission import Syntax
+from core.partner import Partner
+from core.register import Facts, Register
+from core.transmission import Judged, Received, Syntax, Verdict
+from gateway import pipeline
 from gateway.trade.maker import Draft, Maker
-from gateway.trade.samples import Sample, SampleMessage, play, write
+from gateway.trade.samples import Sample, SampleMessage, moment_of, play, write
 from tests.support.packs import BOTH, DAY, PARTNER
 from tests.support.way import PLANS, SPECS
 
@@ -59,6 +64,31 @@ def changed(case: Case, syntax: Syntax) -> list[str]:
     return told([(MessageType.DECLARATION, first.freeze()), (MessageType.CORRECTION, later.freeze())], syntax)
 
 
+def told_of(syntax: Syntax, *bodies: bytes, partner: Partner = PARTNER) -> Judged:
+    """Return what a gateway makes of the last of these transmissions."""
+    register = Register()
+    for number, body in enumerate(bodies):
+        outcome = pipeline.handle(
+            Received(str(number), partner.id, body, moment_of(DAY)), Facts(partner, register), PLANS
+        )
+        register = register.after(outcome)
+    assert outcome.syntax is syntax
+    return outcome.judged[-1]
+
+
+def body_of(declaration: Declaration, syntax: Syntax) -> bytes:
+    """Return an original declaration's bytes."""
+    step = SampleMessage(MessageType.DECLARATION, declaration)
+    return write(Sample((step,), None, SPECS, PARTNER, PARTNER), syntax, DAY, "S")[0]
+
+
+def original(changes: Changes, syntax: Syntax) -> list[str]:
+    """Return what a plain original with the changes earns."""
+    made, first = maker(), plain(days_ago=2)
+    first.put(made.pack(MessageType.DECLARATION), changes)
+    return told([(MessageType.DECLARATION, first.freeze())], syntax)
+
+
 # ------------------------------------------------------------------------------------------------ reasons
 
 MFN = {"tariff_treatment": "02"}
@@ -101,3 +131,119 @@ def test_a_reason_above_a_line_says_nothing_of_a_treatment_that_stays(syntax: Sy
     first = MFN | {"origin": "CL"}
     later = {"tariff_treatment": "14", "reason_code_1": "R2-74-1-C1"}
     assert changed(Case("both", first, later), syntax) == []
+
+
+# ------------------------------------------------------------------------------------------------ surtax, safeguard
+
+SURTAX = {"surtax_subject": "Y", "surtax_code": "ST25"}
+SAFEGUARD = {"safeguard_subject": "Y", "safeguard_code": "SF10"}
+TICKED = {"surtax_self_declared": "Y", "surtax_amount": Decimal("37.50")}
+SAFE_TICKED = {"safeguard_self_declared": "Y", "safeguard_amount": Decimal("15.00")}
+SUBJECT = {"sima_subject": "S", "sima_measure": "AE", "sima_price": Decimal(150), "sima_currency": "CAD"}
+SIMA_TICKED = {"sima_self_declared": "Y", "sima_amount": Decimal("34.00")}
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize(
+    ("changes", "findings"),
+    [
+        (SURTAX, []),
+        (SURTAX | TICKED, []),
+        ({"surtax_subject": "N"}, []),
+        (SURTAX | {"surtax_code": None}, ["CAD-0180"]),
+        (SURTAX | {"surtax_subject": None}, ["CAD-0181"]),
+        (SURTAX | {"surtax_subject": "N"}, ["CAD-0182"]),
+        (SURTAX | TICKED | {"surtax_amount": None}, ["CAD-0286"]),
+        (SURTAX | TICKED | {"surtax_self_declared": None}, ["CAD-0287"]),
+        (SAFEGUARD, []),
+        (SAFEGUARD | SAFE_TICKED, []),
+        (SAFEGUARD | {"safeguard_code": None}, ["CAD-0283"]),
+        (SAFEGUARD | {"safeguard_subject": None}, ["CAD-0284"]),
+        (SAFEGUARD | {"safeguard_subject": "N"}, ["CAD-0285"]),
+        (SAFEGUARD | SAFE_TICKED | {"safeguard_amount": None}, ["CAD-0288"]),
+        (SAFEGUARD | SAFE_TICKED | {"safeguard_self_declared": None}, ["CAD-0289"]),
+        (SURTAX | SAFEGUARD | TICKED | SAFE_TICKED, []),
+    ],
+    ids=str,
+)
+def test_surtax_and_safeguard_are_declared_as_published(changes: Changes, findings: list[str], syntax: Syntax) -> None:
+    assert original(changes, syntax) == findings
+
+
+def test_the_published_form_as_it_stands_on_the_wire() -> None:
+    """An indicator on the item; a duty line of type SUR (a safeguard: OTH), its code in the regime, the amount."""
+    drawn = plain(days_ago=2)
+    drawn.put(maker().pack(MessageType.DECLARATION), SURTAX | TICKED | SAFEGUARD | SAFE_TICKED)
+    xml = re.sub(rb">\s+<", b"><", body_of(drawn.freeze(), Syntax.XML)).decode()
+    for code, value in (("ST25", "37.5"), ("SF10", "15")):
+        type_ = "SUR" if code == "ST25" else "OTH"
+        paid = f'<Payment><PaymentAmount currencyID="CAD">{value}</PaymentAmount></Payment>'
+        duty = f"<DutyRegimeCode>{code}</DutyRegimeCode><TypeCode>{type_}</TypeCode>{paid}"
+        assert f"<DutyTaxFee>{duty}</DutyTaxFee>" in xml
+    assert "<StatementCode>Y</StatementCode><StatementTypeCode>SUS</StatementTypeCode>" in xml
+    edifact = body_of(drawn.freeze(), Syntax.EDIFACT).decode("latin-1").replace("\n", "")
+    assert "RCS+11+SUS:CAD'FTX+CUS++Y'" in edifact
+    assert "TAX+7+SUR:CAD+++ST25'MOA+161:37.5:CAD'" in edifact
+    assert "TAX+7+OTH:CAD+++SF10'MOA+161:15:CAD'" in edifact
+
+
+def in_former_place(body: bytes, syntax: Syntax) -> bytes:
+    """Return a message with its surtax and safeguard as they stood in 0.2.0."""
+    if syntax is Syntax.EDIFACT:
+        moved = re.sub(rb"RCS\+11\+S[UF]S:CAD'\s*FTX\+CUS\+\+Y'\s*", b"", body)
+        moved = moved.replace(b"TAX+7+SUR:CAD+++ST25'", b"TAX+7+SUR:CAD+Y++ST25'").replace(b"+OTH:CAD+", b"+SAF:CAD+")
+        count = int(re.search(rb"UNT\+(\d+)", moved)[1]) - (
+            len(re.findall(rb"'", body)) - len(re.findall(rb"'", moved))
+        )
+        return re.sub(rb"UNT\+\d+", b"UNT+%d" % count, moved)
+    gone = (
+        rb"<AdditionalInformation>\s*<StatementCode>Y</StatementCode>\s*<StatementTypeCode>S[UF]S</StatementTypeCode>"
+    )
+    moved = re.sub(gone + rb"\s*</AdditionalInformation>", b"", body)
+    for code, new, old, regime in (
+        (b"ST25", b"SUR", b"SUR", b"<DutyRegimeCode>Y</DutyRegimeCode>"),
+        (b"SF10", b"OTH", b"SAF", b""),
+    ):
+        now = rb"<DutyRegimeCode>" + code + rb"</DutyRegimeCode>\s*<TypeCode>" + new + rb"</TypeCode>"
+        then = regime + b"<TypeCode>" + old + b"</TypeCode><QuotaOrderID>" + code + b"</QuotaOrderID>"
+        moved = re.sub(now, then, moved)
+    return moved
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+def test_what_stands_in_the_former_place_counts_and_is_told(syntax: Syntax) -> None:
+    drawn = plain(days_ago=2)
+    drawn.put(maker().pack(MessageType.DECLARATION), SURTAX | SAFEGUARD)
+    body = body_of(drawn.freeze(), syntax)
+    one = told_of(syntax, in_former_place(body, syntax))
+    assert [finding.code for finding in one.findings] == ["CAD-0281", "CAD-0282"]
+    assert one.verdict is Verdict.ACCEPTED
+    assert all(finding.place.line and finding.place.line > 1 for finding in one.findings)
+    line = one.message.declaration.invoices[0].commodities[0] if one.message.declaration else None
+    assert line is not None
+    assert {name: line.text(name) for name in ("surtax_subject", "surtax_code", "safeguard_code")} == {
+        "surtax_subject": "Y", "surtax_code": "ST25", "safeguard_code": "SF10",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+def test_an_amount_in_another_currency_is_refused(syntax: Syntax) -> None:
+    drawn = plain(days_ago=2)
+    drawn.put(maker().pack(MessageType.DECLARATION), SURTAX | TICKED)
+    body = body_of(drawn.freeze(), syntax)
+    other = body.replace(b"161:37.5:CAD", b"161:37.5:USD").replace(
+        b'PaymentAmount currencyID="CAD"', b'PaymentAmount currencyID="USD"'
+    )
+    assert other != body
+    assert told_of(syntax, other).verdict is Verdict.REFUSED
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize(
+    ("changes", "findings"),
+    [(SIMA_TICKED, []), ({"sima_self_declared": "Y"}, ["CAD-0290"]), ({"sima_amount": Decimal(34)}, ["CAD-0291"])],
+    ids=str,
+)
+def test_a_self_declared_sima_amount_has_its_tick(changes: Changes, findings: list[str], syntax: Syntax) -> None:
+    found = original(SUBJECT | {"sima_exporter": "EXP1"} | changes, syntax)
+    assert found == findings
