@@ -304,10 +304,16 @@ class Maker:
     def _charged(self, line: Values, share: float) -> None:
         """Add, now and then, that the goods are subject to SIMA, a surtax or a safeguard, and by which code."""
         draw = self.rng.random
+        country = "US" if len(line["origin"]) == 3 else line["origin"]
+        known = self.codes("sima_measure").items()
+        measures = [code for code, entry in known if country in (entry.row.get("origins") or country).split()]
+        watched = {number for _, entry in known for number in entry.row.get("numbers", "").split()}
+        while line["classification"] in watched:
+            line["classification"] = f"{line['classification'][:8]}{self.rng.randrange(100):02}"
         if draw() < share:
             line |= {
                 "sima_subject": "S",
-                "sima_measure": f"AD{self.rng.randint(1, 99)}",
+                "sima_measure": self.rng.choice(measures),
                 "sima_price": self.amount(9_000),
                 "sima_currency": self.code("currency"),
                 "sima_exporter": f"EXP{self.rng.randint(1, 999)}",

@@ -70,7 +70,7 @@ def line_left_out() -> tuple[MessageType, Declaration, Facts]:
 BAD_NUMBER, BAD_BN = "12345000000013", "123456789RM0001"
 SIMA: dict[str, Value | None] = {
     "sima_subject": "S",
-    "sima_measure": "AD34",
+    "sima_measure": "CPF",
     "sima_price": Decimal(150),
     "sima_currency": "CAD",
     "sima_exporter": "EXP1",

@@ -133,13 +133,74 @@ def test_a_reason_above_a_line_says_nothing_of_a_treatment_that_stays(syntax: Sy
     assert changed(Case("both", first, later), syntax) == []
 
 
+# ------------------------------------------------------------------------------------------------ SIMA
+
+# Every measure that law.md has seen, with its origins; the numbers are known of one only.
+MEASURES = {
+    "AE": "CN", "COR": "CN TW IN KR", "COR2": "TR VN", "CPF": "CN KR US", "CSWP3": "PK PH TR VN", "HRSS": "BR CN IN",
+    "OCTG2": "TW IN ID KR TH TR UA VN", "OCTG3": "MX", "PLA5": "BG CZ RO", "PLA6": "UA", "PLA7": "BR DK ID IT JP KR",
+    "UDS": "CN VN", "PLA3": "CN",
+}  # fmt: skip
+GOODS = {"tariff_treatment": "02", "classification": "7308900000"}
+REBAR = {
+    "721310": "0011 0012 0013 0090", "721420": "0011 0012 0013 0014 0021 0022 0023 0024 0031 0032 0033 0034 0090",
+    "721590": "0020 0030", "722790": "0050", "722830": "0051 0052 0053",
+}  # fmt: skip
+NUMBERS = [f"{item}{rest}" for item, suffixes in REBAR.items() for rest in suffixes.split()]
+REBAR_ORIGINS = ["DZ", "EG", "ID", "IT", "MY", "SG", "VN"]
+
+
+def sima(measure: str, origin: str, **changes: Any) -> dict[str, Any]:
+    return GOODS | SUBJECT | {"sima_measure": measure, "sima_exporter": "EXP1", "origin": origin} | changes
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_measure_in_force_is_for_its_origins(measure: str, syntax: Syntax) -> None:
+    for origin in MEASURES[measure].split():
+        assert original(sima(measure, origin), syntax) == []
+    assert original(sima(measure, "CH"), syntax) == ["CAD-0292"]
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+def test_a_measure_may_be_for_a_state_of_the_united_states(syntax: Syntax) -> None:
+    assert original(sima("CPF", "UNY"), syntax) == []
+    assert original(sima("HRSS", "UNY"), syntax) == ["CAD-0292"]
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+def test_a_measure_that_no_list_has_is_doubted(syntax: Syntax) -> None:
+    assert original(sima("SUG", "DE"), syntax) == [], "its origins were not seen"
+    assert original(sima("AD34", "CN"), syntax) == ["CAD-0004"]
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize("number", NUMBERS)
+def test_goods_of_a_measure_by_number_and_origin_say_whether_they_are_subject(number: str, syntax: Syntax) -> None:
+    rebar = {"classification": number, "tariff_treatment": "02"}
+    origin = REBAR_ORIGINS[NUMBERS.index(number) % len(REBAR_ORIGINS)]
+    assert original(rebar | {"origin": origin}, syntax) == ["CAD-0293"]
+    assert original(rebar | {"origin": "DE"}, syntax) == []
+    assert original(rebar | {"origin": origin, "sima_subject": "N"}, syntax) == []
+    assert original(sima("RB3", origin, classification=number), syntax) == []
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+def test_an_exporters_id_is_asked_for_and_not_demanded(syntax: Syntax) -> None:
+    """It is needed of cooperative exporters only."""
+    assert original(sima("AE", "CN", sima_exporter=None), syntax) == ["CAD-0173"]
+    drawn = plain(days_ago=2)
+    drawn.put(maker().pack(MessageType.DECLARATION), sima("AE", "CN", sima_exporter=None))
+    assert told_of(syntax, body_of(drawn.freeze(), syntax)).verdict is Verdict.ACCEPTED
+
+
 # ------------------------------------------------------------------------------------------------ surtax, safeguard
 
 SURTAX = {"surtax_subject": "Y", "surtax_code": "ST25"}
 SAFEGUARD = {"safeguard_subject": "Y", "safeguard_code": "SF10"}
 TICKED = {"surtax_self_declared": "Y", "surtax_amount": Decimal("37.50")}
 SAFE_TICKED = {"safeguard_self_declared": "Y", "safeguard_amount": Decimal("15.00")}
-SUBJECT = {"sima_subject": "S", "sima_measure": "AE", "sima_price": Decimal(150), "sima_currency": "CAD"}
+SUBJECT = {"sima_subject": "S", "sima_measure": "CPF", "sima_price": Decimal(150), "sima_currency": "CAD"}
 SIMA_TICKED = {"sima_self_declared": "Y", "sima_amount": Decimal("34.00")}
 
 
