@@ -274,7 +274,7 @@ class EdifactDocument:
     def __init__(
         self, body: bytes, message: MessageText, table: Structure | None, reading: EdifactReading | None
     ) -> None:
-        self._body, self.message, self.table, self._reading = body, message, table, reading
+        self.body, self.message, self.table, self._reading = body, message, table, reading
         self.profile: Structure | None = None
         self.fits = False
         self.unread: Sequence[int] = ()
@@ -287,8 +287,8 @@ class EdifactDocument:
     def text(self) -> str:
         """Return the transmission as text."""
         if self._reading is None:
-            return self._body.decode("utf-8", errors="replace")
-        return self._body.decode(self.message.interchange.encoding, errors="replace").lstrip("\ufeff")
+            return self.body.decode("utf-8", errors="replace")
+        return self.body.decode(self.message.interchange.encoding, errors="replace").lstrip("\ufeff")
 
     def locate(self, address: Address) -> Place:
         """Return the place of an address, or of the nearest segment above it that is present."""

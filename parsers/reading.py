@@ -192,7 +192,7 @@ def _edifact_message(text: MessageText, received: Received, reading: Reading) ->
         return _edifact_alone(text, (fault,), _WholeText(received.body))
     syntax_version = "4" if text.interchange.syntax_version == "4" else "3"
     table = reading.directories.structure(text.identifier, syntax_version)
-    ours = [pack for pack in reading.packs if text.identifier[:5] == pack.edifact_message[:5]]
+    ours = [pack for pack in reading.packs if _is_of(text, pack)]
     codes = (text.first(*reading.edifact[pack.key].function_code) for pack in ours)
     code = next(filter(None, codes), None)
     version = text.first("UNH", 3) or None
@@ -223,6 +223,13 @@ def _edifact_message(text: MessageText, received: Received, reading: Reading) ->
     )
 
 
+def _is_of(text: MessageText, pack: Pack) -> bool:
+    """Tell whether a message's identification is the pack's; whether it may lack 0057 is for the agreement to say."""
+    return text.identifier[:5] == pack.edifact_message[:5] or (
+        text.identifier[:4] == pack.edifact_message[:4] and not any(text.identifier[4:5])
+    )
+
+
 def _edifact_alone(text: MessageText, faults: tuple[Fault, ...], document: Document, unread: Unread = tuple) -> Message:
     """Return a message of which no declaration is read."""
     unknown = MessageType.UNKNOWN
@@ -235,9 +242,20 @@ def _not_ours(text: MessageText, ours: Iterable[Pack], code: str | None) -> tupl
         return (Fault("GTW-0002", place=_place_of_function(text, pack), value=code),)
     if text.is_contrl:
         return ()
-    # No agreement (0085 code 17) to receive it.
+    return (_not_agreed(text),)
+
+
+def _not_agreed(text: MessageText) -> Fault:
+    """Return the fault of a message whose identification is none of ours: no agreement (0085 code 17) to receive it."""
     value = ":".join(text.identifier)
-    return (Fault("GTW-0002", place=text.place(1, 3, 1), value=value, syntax_error="17", service_segment="UNH"),)
+    return Fault("GTW-0002", place=text.place(1, 3, 1), value=value, syntax_error="17", service_segment="UNH")
+
+
+def not_ours(document: EdifactDocument) -> Message:
+    """Return a message that was read by a pack as one that no pack reads: its identification is not agreed on."""
+    text = document.message
+    whole = EdifactDocument(document.body, text, document.table, None)
+    return _edifact_alone(text, (), whole, unread=lambda: (_not_agreed(text),))
 
 
 def _place_of_function(text: MessageText, pack: Pack) -> Place:
