@@ -14,6 +14,7 @@ from validators.rules import OK
 INVOICE_REASON = Role("invoice_reason_code_1", "invoice")
 LINE_REASON = Role("line_reason_code_1", "commodity")
 FURTHER = Role("further", "own", many=True)  # the reasons after the row's own, in their order
+REASONS = Role("reasons", "own", many=True)  # those beside which the row's own codes stand, in their order
 INVOICE_REASONS = Role("invoice_reasons", "invoice", many=True)
 LINE_REASONS = Role("line_reasons", "commodity", many=True)
 TREATMENT = Role("tariff_treatment", "commodity")
@@ -86,6 +87,13 @@ def refund_first(level: Level, context: Context, bound: Bound) -> Iterable[Fault
         if code and _said_of(code, context, bound, "kind") in kinds.refund:
             return (bound.fault(name, expected="1", details={"first": level.text(bound.element) or "—"}),)
     return OK
+
+
+@check(presence="any", of="text", reads=(FURTHER, REASONS))
+def beside_reason(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Forbid a code that goes with a reason (the first with the first, and so on) where that reason is not given."""
+    pairs = zip((bound.element, *bound.every(FURTHER)), bound.every(REASONS), strict=True)
+    return [bound.fault(name) for name, reason in pairs if level.has(name) and not level.has(reason)]
 
 
 @check(of="text", reads=(FURTHER,), columns=("use",), prepare=words)

@@ -133,6 +133,82 @@ def test_a_reason_above_a_line_says_nothing_of_a_treatment_that_stays(syntax: Sy
     assert changed(Case("both", first, later), syntax) == []
 
 
+REFUND, OWING, NEUTRAL = "R2-74-1-TT", "R3-32.2.VFD", "R2-32-2.TC"
+FAMILIES = ("", "invoice_", "line_")
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("codes", "findings"),
+    [
+        ((REFUND,), []),
+        ((REFUND, NEUTRAL), []),
+        ((REFUND, NEUTRAL, OWING), []),
+        ((OWING, REFUND), []),
+        ((OWING, NEUTRAL), []),
+        ((NEUTRAL,), []),
+        ((NEUTRAL, REFUND), [216]),
+        ((NEUTRAL, NEUTRAL, REFUND), [216]),
+        ((NEUTRAL, OWING), [294]),
+        ((NEUTRAL, NEUTRAL, OWING), [294]),
+    ],
+    ids=str,
+)
+def test_the_pair_that_supports_the_refund_or_the_amount_owed_comes_first(
+    codes: tuple[str, ...], findings: list[int], family: str, syntax: Syntax
+) -> None:
+    later: dict[str, Any] = {"reason_code_1": None}
+    for number, code in enumerate(codes, 1):
+        later |= {f"{family}reason_code_{number}": code, f"{family}trade_program_{number}": f"P{number}"}
+    found = changed(Case("order", {}, later | {"description": "Anew"}), syntax)
+    expected = [f"CAD-0{first + FAMILIES.index(family)}" for first in findings]
+    assert [code for code in found if code != "CAD-0214"] == expected, "a change without reason is another matter"
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+def test_a_wrong_order_is_refused_with_the_reason_why_it_matters(syntax: Syntax) -> None:
+    made, first = maker(), plain()
+    later = made.change(first, adjustment=True)
+    later.put(made.pack(MessageType.CORRECTION), {"reason_code_1": NEUTRAL, "reason_code_2": REFUND})
+    steps = ((MessageType.DECLARATION, first), (MessageType.CORRECTION, later))
+    messages = tuple(SampleMessage(type_, draft.freeze()) for type_, draft in steps)
+    one = told_of(syntax, *write(Sample(messages, None, SPECS, PARTNER, PARTNER), syntax, DAY, "S"))
+    (finding,) = one.findings
+    assert one.verdict is Verdict.REFUSED
+    assert "time limits for it are not protected" in finding.text.en
+    assert "les délais ne sont pas protégés" in finding.text.fr
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_trade_program_code_goes_with_its_reason(family: str, number: int, syntax: Syntax) -> None:
+    code = f"CAD-0{297 + FAMILIES.index(family)}"
+    reasons = {f"{family}reason_code_{each}": OWING for each in range(1, number + 1)}
+    program = {f"{family}trade_program_{number}": "P1"}
+    assert changed(Case("with", {}, reasons | program), syntax) == []
+    alone = {f"{family}reason_code_{number}": None} | program
+    assert code in changed(Case("without", {}, alone), syntax)
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_there_are_at_most_three_reasons(family: str, syntax: Syntax) -> None:
+    made, first = maker(), plain()
+    later = made.change(first, adjustment=True)
+    later.put(made.pack(MessageType.CORRECTION), {f"{family}reason_code_{n}": OWING for n in (1, 2, 3)})
+    steps = ((MessageType.DECLARATION, first), (MessageType.CORRECTION, later))
+    messages = tuple(SampleMessage(type_, draft.freeze()) for type_, draft in steps)
+    bodies = write(Sample(messages, None, SPECS, PARTNER, PARTNER), syntax, DAY, "S")
+    assert told_of(syntax, *bodies).verdict is Verdict.ACCEPTED
+    more = bodies[-1].replace(b"+RS3:", b"+RS4:").replace(b">RS3<", b">RS4<")
+    assert more != bodies[-1]
+    one = told_of(syntax, bodies[0], more)
+    assert "CAD-0007" in [finding.code for finding in one.findings]
+    assert one.verdict is Verdict.REFUSED
+
+
 # ------------------------------------------------------------------------------------------------ SIMA
 
 # Every measure that law.md has seen, with its origins; the numbers are known of one only.
