@@ -109,7 +109,22 @@ def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: M
         origin=origin,
         about_change=row["about_change"] == "yes",
         currency=row.get("currency") or None,
+        mistaken=_mistaken(row, origin),
     )
+
+
+def _mistaken(row: Row, origin: Origin) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Return what is written into an element by mistake: `STATE=PATTERN; STATE=PATTERN`."""
+    found = []
+    for part in filter(None, row.get("mistaken", "").split("; ")):
+        state, sign, pattern = part.partition("=")
+        try:
+            found.append((state, re.compile(pattern)))
+        except re.error as error:
+            raise SpecError(*origin, f"bad regular expression {pattern!r}: {error}") from error
+        if not state or not sign:
+            raise SpecError(*origin, f"mistaken is STATE=PATTERN, not {part!r}")
+    return tuple(found)
 
 
 def parse_format(notation: str) -> Format:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
@@ -82,6 +82,7 @@ class Element:
     origin: tuple[str, int]  # file and row, for messages about the data
     about_change: bool = False
     currency: str | None = None  # of an amount: the element of the same level that names its currency
+    mistaken: tuple[tuple[str, re.Pattern[str]], ...] = ()  # what is written by mistake: the finding's state, the form
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,10 @@ class CodeList:
 
 @dataclass(frozen=True, slots=True)
 class FindingText:
-    """A row of the findings tables: what a finding code means; `{placeholders}` are filled from a fault's details."""
+    """A row of the findings tables: what a finding code means; `{placeholders}` are filled from a fault's details.
+
+    `states` are the same in the words for one state of affairs, which the fault's detail `state` names.
+    """
 
     code: str
     severity: Severity
@@ -123,6 +127,11 @@ class FindingText:
     source: Bilingual
     confidence: str
     syntax_error: str | None
+    states: Mapping[str, FindingText] = field(default_factory=dict)
+
+    def of(self, state: str | None) -> FindingText:
+        """Return the finding as it is said of a state, itself where there is no such."""
+        return self.states.get(state or "", self)
 
 
 @dataclass(frozen=True, slots=True)

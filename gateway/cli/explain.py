@@ -218,9 +218,10 @@ def _print_code(code: str, specs: Specs, lang: str) -> None:
         "refuse le message" if refuses else "avertit; le message est accepté",
     )
     out.print(Text(code, "bold").append(f"  {facts.speak(lang)}", "red" if refuses else "yellow"))
-    text = in_words(finding.text, listed.element if listed else None)
-    out.print(Text(f"  {text.en}"))
-    out.print(Text(f"  {text.fr}"))
+    for each in (finding, *finding.states.values()):
+        text = in_words(each.text, listed.element if listed else None)
+        out.print(Text(f"  {text.en}"))
+        out.print(Text(f"  {text.fr}"))
     table = Table(show_header=False, box=None)
     if listed and listed.element:
         element = listed.element

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
 
+from core.calendar import Period
 from core.declaration import Declaration, MessageType
 from core.partner import Partner
 from core.register import Facts, Register
@@ -207,6 +209,64 @@ def test_there_are_at_most_three_reasons(family: str, syntax: Syntax) -> None:
     one = told_of(syntax, bodies[0], more)
     assert "CAD-0007" in [finding.code for finding in one.findings]
     assert one.verdict is Verdict.REFUSED
+
+
+# ------------------------------------------------------------------------------------------------ delegation, accounts
+
+TOMORROW, YESTERDAY = DAY + timedelta(days=1), DAY - timedelta(days=1)
+DELEGATIONS = [
+    ((Period(None, DAY),), None),
+    ((Period(DAY, None),), None),
+    ((), "no delegation is on file"),
+    ((Period(None, YESTERDAY),), f"ended on {YESTERDAY}; on"),
+    ((Period(TOMORROW, None),), f"begins on {TOMORROW} only"),
+    ((Period(None, YESTERDAY), Period(TOMORROW, None)), f"ended on {YESTERDAY}, and the next begins on {TOMORROW}"),
+]
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize(("periods", "said"), DELEGATIONS, ids=[str(each[1]) for each in DELEGATIONS])
+def test_a_delegation_is_said_for_what_it_is(periods: tuple[Period, ...], said: str | None, syntax: Syntax) -> None:
+    first = plain(days_ago=2)
+    partner = replace(PARTNER, authorities={first.top["importer_bn"]: periods})
+    found = told_of(syntax, body_of(first.freeze(), syntax), partner=partner).findings
+    assert [finding.code for finding in found] == ["GTW-0005"] * bool(said)
+    for finding in found:
+        assert said in finding.text.en if said else False
+        assert finding.text.en.startswith("The importer ")
+        assert "{" not in finding.text.en + finding.text.fr
+        assert "25-08" in finding.source.en
+
+
+def account(name: str, value: str, syntax: Syntax) -> list[tuple[str, str]]:
+    """Return the findings of an original with an account in an element: code and English text."""
+    first = plain(days_ago=2)
+    first.put(maker().pack(MessageType.DECLARATION), {name: value})
+    partner = replace(PARTNER, authorities={**PARTNER.authorities, value: (Period(),)})
+    found = told_of(syntax, body_of(first.freeze(), syntax), partner=partner).findings
+    return [(finding.code, finding.text.en) for finding in found]
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize("name", ["importer_bn", "broker_bn"])
+def test_an_account_security_number_in_place_of_a_bn15_is_named(name: str, syntax: Syntax) -> None:
+    for value, said in (
+        ("10117", "10117 is an account security number"),
+        ("123456782", "123456782 is a business number without its program account"),
+        ("1234567", '"1234567" is not exactly 15 characters'),
+    ):
+        ((code, text),) = account(name, value, syntax)
+        assert code == "CAD-0002"
+        assert said in text
+    assert account(name, "123456782RM0001", syntax) == []
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+def test_an_exporters_and_a_closed_account_are_named(syntax: Syntax) -> None:
+    ((code, text),) = account("importer_bn", "999999915RM0001", syntax)
+    assert (code, "an exporter's RM" in text) == ("CAD-0113", True)
+    ((code, text),) = account("importer_bn", "999999923RM0001", syntax)
+    assert (code, "is closed" in text) == ("CAD-0300", True)
 
 
 # ------------------------------------------------------------------------------------------------ SIMA
