@@ -73,6 +73,13 @@ def change_without_original(declaration: Declaration, context: Context, bound: B
 
 
 @check("declaration", of="text")
+def as_declared_first(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require the declaration that a change is of to be on file: one made elsewhere is not known here."""
+    known = context.history or declaration.text(bound.element) is None
+    return OK if known else (bound.fault(),)
+
+
+@check("declaration", of="text")
 def original_version(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require the version of an original: the first, or what the pack says of one that the engine refused before."""
     text, allowed = declaration.text(bound.element), _next_versions(declaration, context, original=True)

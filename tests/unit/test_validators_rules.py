@@ -158,7 +158,7 @@ def test_a_version_that_the_engine_refused_may_be_sent_again() -> None:
 
 
 def test_a_declaration_from_before_carm_may_be_changed_without_its_original() -> None:
-    changed = valid_change(pre_carm="Y")
+    changed = valid_change(pre_carm="Y", cad_type="TT")
     assert judge(C, changed, facts()) == []
     assert nature(C, changed, facts()) is Nature.ADJUSTMENT
 

@@ -6,14 +6,14 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
 
 from core.calendar import Period
-from core.declaration import Declaration, MessageType
+from core.declaration import Declaration, MessageType, Nature
 from core.partner import Partner
 from core.register import Facts, Register
 from core.transmission import Judged, Received, Syntax, Verdict
@@ -267,6 +267,61 @@ def test_an_exporters_and_a_closed_account_are_named(syntax: Syntax) -> None:
     assert (code, "an exporter's RM" in text) == ("CAD-0113", True)
     ((code, text),) = account("importer_bn", "999999923RM0001", syntax)
     assert (code, "is closed" in text) == ("CAD-0300", True)
+
+
+# ------------------------------------------------------------------------------------------------ before CARM
+
+B3 = {"pre_carm": "Y", "accounting_date": date(2024, 5, 10)}
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize(
+    ("changes", "findings"),
+    [
+        (B3, []),
+        (B3 | {"accounting_date": date(2024, 10, 20)}, []),
+        (B3 | {"accounting_date": date(2024, 10, 21)}, ["CAD-0303"]),
+        (B3 | {"pre_carm": None}, ["CAD-0135"]),
+        (B3 | {"pre_carm": "N"}, ["CAD-0302"]),
+        ({"pre_carm": "N"}, []),
+    ],
+    ids=str,
+)
+def test_an_as_declared_cad_stands_for_a_b3(changes: Changes, findings: list[str], syntax: Syntax) -> None:
+    made, first = maker(), plain("V", days_ago=2)
+    first.put(made.pack(MessageType.DECLARATION), changes)
+    assert told([(MessageType.DECLARATION, first.freeze())], syntax) == findings
+
+
+def adjusted(first: Draft, **changes: Any) -> Declaration:
+    """Return the As Adjusted declaration."""
+    made = maker()
+    later = made.change(first, adjustment=True)
+    later.put(made.pack(MessageType.CORRECTION), changes)
+    return later.freeze()
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+def test_the_as_adjusted_cad_comes_after_the_as_declared_one(syntax: Syntax) -> None:
+    made, first = maker(), plain("V", days_ago=2)
+    first.put(made.pack(MessageType.DECLARATION), B3)
+    steps = [(MessageType.DECLARATION, first.freeze()), (MessageType.CORRECTION, adjusted(first))]
+    assert told(steps, syntax) == []
+    assert told(steps[1:], syntax) == ["CAD-0304"], "it may be in the portal: a warning"
+    messages = tuple(SampleMessage(*step) for step in steps)
+    one = told_of(syntax, *write(Sample(messages, None, SPECS, PARTNER, PARTNER), syntax, DAY, "S"))
+    assert (one.verdict, one.nature) == (Verdict.ACCEPTED, Nature.ADJUSTMENT)
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+def test_a_consolidated_net_change_of_type_tt_has_no_former_version(syntax: Syntax) -> None:
+    """Customs Notice 24-42: As Adjusted, type TT, coded as pre-CARM; it stands for many declarations."""
+    first = plain("TT", days_ago=2)
+    assert told([(MessageType.CORRECTION, adjusted(first, pre_carm="Y"))], syntax) == []
+    assert told([(MessageType.CORRECTION, adjusted(first))], syntax) == ["CAD-0210"]
+    whole = plain("TT", days_ago=2)
+    whole.put(maker().pack(MessageType.DECLARATION), {"pre_carm": "Y"})
+    assert told([(MessageType.DECLARATION, whole.freeze())], syntax) == []
 
 
 # ------------------------------------------------------------------------------------------------ SIMA
