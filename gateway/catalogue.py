@@ -45,6 +45,8 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
     "reason": Bilingual("reason", "raison"),
     "reason_en": Bilingual("reason", "raison"),
     "reason_fr": Bilingual("reason", "raison"),
+    "former": Bilingual("former value", "valeur antérieure"),
+    "changed": Bilingual("value now", "valeur actuelle"),
     "ended": Bilingual("last day", "dernier jour"),
     "begins": Bilingual("first day", "premier jour"),
     "segment": Bilingual("segment", "segment"),

@@ -99,7 +99,7 @@ class Draft:
 TOGETHER = re.compile(
     r"function_code|version|cad_type|accounting_date|release_date|line_count|importer_bn|warehouse_transaction|"
     r"invoice_value|invoice_currency|quantity|unit|sima_.*|surtax_.*|excise_code|tariff_code|special_authority|"
-    r"safeguard_.*|former_.*|line_previous_.*|(invoice_|line_)?(reason_code|remark|trade_program)_\d|pre_carm"
+    r"safeguard_.*|former_.*|line_previous_.*|(invoice_|line_)?(reason_code|remark|trade_program)_\d|pre_carm|invoice_pointer"
 )
 
 

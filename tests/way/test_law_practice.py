@@ -324,6 +324,27 @@ def test_a_consolidated_net_change_of_type_tt_has_no_former_version(syntax: Synt
     assert told([(MessageType.DECLARATION, whole.freeze())], syntax) == []
 
 
+# ------------------------------------------------------------------------------------------------ invoice pointer
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+def test_a_changed_invoice_value_is_named_by_a_pointer(syntax: Syntax) -> None:
+    first = plain(days_ago=2)
+    total = first.invoices[0][0]["invoice_value"]
+    later = maker().change(first, adjustment=False)
+    later.invoices[0][1][0]["value_for_currency_conversion"] += 5
+    later.add_up()
+
+    def found(pointer: int | None) -> list[str]:
+        later.put(maker().pack(MessageType.CORRECTION), {"invoice_pointer": pointer and Decimal(pointer)})
+        return told([(MessageType.DECLARATION, first.freeze()), (MessageType.CORRECTION, later.freeze())], syntax)
+
+    assert later.invoices[0][0]["invoice_value"] == total + 5
+    assert found(None) == ["CAD-0305"]
+    assert found(1) == []
+    assert found(2) == ["CAD-0306"]
+
+
 # ------------------------------------------------------------------------------------------------ SIMA
 
 # Every measure that law.md has seen, with its origins; the numbers are known of one only.
