@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from core.errors import SpecError
-from core.fields import read_both, read_confidence
+from core.fields import CONFIDENCES, read_both, read_confidence
 from core.specs import FORMAT, CodeList, Element, Format
 from core.tables import Origin, Row, read_rows
 
@@ -109,8 +109,17 @@ def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: M
         origin=origin,
         about_change=row["about_change"] == "yes",
         currency=row.get("currency") or None,
+        xml_confidence=_xml_confidence(row, origin),
         mistaken=_mistaken(row, origin),
     )
+
+
+def _xml_confidence(row: Row, origin: Origin) -> str:
+    """Return how sure an element's place in XML is, empty where the row does not say."""
+    given = row.get("xml_confidence", "")
+    if given and given not in CONFIDENCES:
+        raise SpecError(*origin, f"xml_confidence is high, medium or low, not {given!r}")
+    return given
 
 
 def _mistaken(row: Row, origin: Origin) -> tuple[tuple[str, re.Pattern[str]], ...]:

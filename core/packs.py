@@ -12,9 +12,9 @@ from core.calendar import Period
 from core.declaration import NATURES, MessageType, RefusedVersions
 from core.dictionary import LEVELS, check_needed, read_elements
 from core.errors import SpecError
-from core.fields import WORDS, decode_toml, read_both, read_finding
+from core.fields import CONFIDENCES, WORDS, decode_toml, read_both, read_finding
 from core.findings import Bilingual
-from core.specs import CodeList, Element, Former, Pack, ProfileRow, Rule
+from core.specs import CodeList, Element, Former, Pack, ProfileRow, Rule, Statement
 from core.tables import Origin, Row, read_rows
 
 RULE_COLUMNS = ("id", "check", "element", "when", "parameter", *WORDS)
@@ -56,11 +56,13 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     profile: list[str]
     xml: _Xml
     edifact: _Edifact
+    statement_fr: str = ""
     valid_from: date | None = None
     valid_to: date | None = None
     refused_versions: RefusedVersions = RefusedVersions.EITHER
     former: list[str] = []
     confidence: dict[str, str] = {}
+    confidence_fr: dict[str, str] = {}
 
 
 def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapping[str, CodeList]) -> Pack:
@@ -87,7 +89,7 @@ def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: 
         id=manifest.id,
         version=manifest.version,
         title=Bilingual(manifest.title_en, manifest.title_fr),
-        statement=manifest.statement,
+        statement=Bilingual(manifest.statement, manifest.statement_fr or manifest.statement),
         valid=Period(manifest.valid_from, manifest.valid_to),
         types=manifest.types,
         elements=elements,
@@ -106,6 +108,7 @@ def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: 
         profile=tuple(profile),
         refused_versions=manifest.refused_versions,
         former=_former(manifest, folder, root, elements),
+        confidence={kind: _statement(kind, text, manifest) for kind, text in manifest.confidence.items()},
     )
 
 
@@ -194,6 +197,14 @@ def _parameter_source(row: Row, origin: Origin) -> Bilingual | None:
         return None
     found = read_both(row, "parameter_source", origin, row["id"], needed=False)
     return found if all(found) else None
+
+
+def _statement(kind: str, text: str, manifest: _Manifest) -> Statement:
+    """Return how sure a kind of statement is: `LEVEL: why`, in French only why."""
+    level, sign, why = text.partition(": ")
+    if not sign or level not in CONFIDENCES:
+        level, why = "", text
+    return Statement(level, Bilingual(why, manifest.confidence_fr.get(kind) or why))
 
 
 def _former(manifest: _Manifest, folder: Path, root: Path, elements: Mapping[str, Element]) -> tuple[Former, ...]:

@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from core.calendar import Billing, Period
 from core.declaration import MessageType, RefusedVersions, Unreadable, Value
@@ -82,6 +83,7 @@ class Element:
     origin: tuple[str, int]  # file and row, for messages about the data
     about_change: bool = False
     currency: str | None = None  # of an amount: the element of the same level that names its currency
+    xml_confidence: str = ""  # of its place in XML, where that is another than what the pack says of all places
     mistaken: tuple[tuple[str, re.Pattern[str]], ...] = ()  # what is written by mistake: the finding's state, the form
 
 
@@ -181,6 +183,13 @@ class Former:
     shared: bool
 
 
+class Statement(NamedTuple):
+    """How sure a kind of statement of a pack is: high, medium or low ("": not said), and why."""
+
+    level: str
+    words: Bilingual
+
+
 @dataclass(frozen=True, eq=False)
 class Pack:
     """One specification pack (a chapter in one version): what it reads, its dictionary, usage and rules.
@@ -191,7 +200,7 @@ class Pack:
     id: str
     version: str
     title: Bilingual
-    statement: str
+    statement: Bilingual
     valid: Period
     types: Mapping[str, MessageType]  # by function code
     elements: Mapping[str, Element]
@@ -209,7 +218,16 @@ class Pack:
     edifact_levels: Mapping[str, int]  # level -> number of the segment group that repeats
     profile: tuple[ProfileRow, ...]
     refused_versions: RefusedVersions
+    confidence: Mapping[str, Statement] = field(default_factory=dict)  # by kind: elements, xml_places, edifact ...
     former: tuple[Former, ...] = ()  # where the dictionary once had elements, in the order in which they are settled
+
+    def sure(self, kind: str) -> str:
+        """Return how sure the pack is of a kind of statement: high, medium, low, or "" where it does not say."""
+        return self.confidence[kind].level if kind in self.confidence else ""
+
+    def xml_sure(self, element: Element) -> str:
+        """Return how sure an element's place in XML is."""
+        return element.xml_confidence or self.sure("xml_places")
 
     @property
     def key(self) -> str:

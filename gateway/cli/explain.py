@@ -71,6 +71,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
         page = pages.render(
             "explain.html",
             lang,
+            packs=plans.specs.packs,
             sources=dict.fromkeys((each.name, each.received_at and eastern(each.received_at, lang)) for each in asked),
             messages=explained,
             made_at=eastern(datetime.now(UTC), lang),
