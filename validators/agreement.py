@@ -100,9 +100,9 @@ def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate
         yield from fault("EDI-0113", "25", 12, "1")
     grouped = [group.reference is not None for group in interchange.groups]
     if ours.profile.groups == "required" and not all(grouped) and not interchange.only_contrl:
-        yield Fault("EDI-0118", None, interchange.locate(1, None), None, "UNG", {}, "13", "UNG")
+        yield Fault("EDI-0122", None, interchange.locate(1, None), None, "UNG", {}, "13", "UNG")
     if ours.profile.groups == "refused" and any(grouped):
-        yield Fault("EDI-0119", None, interchange.locate(1, None), "UNG", None, {}, "17", "UNG")
+        yield Fault("EDI-0123", None, interchange.locate(1, None), "UNG", None, {}, "17", "UNG")
 
 
 def envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:

@@ -69,9 +69,9 @@ CASES = [
     ("no association, CBSA's", bare(PLAIN), CBSA, []),
     ("another association", PLAIN.replace("UN:CAD+", "UN:XYZ+"), CBSA, ["GTW-0002"]),
     ("no association, but 0110", PLAIN.replace("UN:CAD+1.00", "UN:+1.00"), CBSA, []),
-    ("a group demanded", PLAIN, GROUPED, ["EDI-0118"]),
+    ("a group demanded", PLAIN, GROUPED, ["EDI-0122"]),
     ("a group demanded and there", bare(grouped(PLAIN)), GROUPED, []),
-    ("a group refused", grouped(PLAIN, "261120"), NO_GROUPS, ["EDI-0119"]),
+    ("a group refused", grouped(PLAIN, "261120"), NO_GROUPS, ["EDI-0123"]),
 ]
 
 
