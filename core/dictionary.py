@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.errors import SpecError
 from core.fields import read_both, read_confidence
+from core.findings import CONFIDENCES
 from core.specs import FORMAT, CodeList, Element, Format
 from core.tables import Origin, Row, read_rows
 
@@ -110,7 +111,31 @@ def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: M
         origin=origin,
         about_change=row["about_change"] == "yes",
         currency=row.get("currency") or None,
+        xml_confidence=_xml_confidence(row, origin),
+        mistaken=_mistaken(row, origin),
     )
+
+
+def _xml_confidence(row: Row, origin: Origin) -> str:
+    """Return how sure an element's place in XML is, empty where the row does not say."""
+    given = row.get("xml_confidence", "")
+    if given and given not in CONFIDENCES:
+        raise SpecError(*origin, f"xml_confidence is high, medium or low, not {given!r}")
+    return given
+
+
+def _mistaken(row: Row, origin: Origin) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Return what is written into an element by mistake: `STATE=PATTERN; STATE=PATTERN`."""
+    found = []
+    for part in filter(None, row.get("mistaken", "").split("; ")):
+        state, sign, pattern = part.partition("=")
+        try:
+            found.append((state, re.compile(pattern)))
+        except re.error as error:
+            raise SpecError(*origin, f"bad regular expression {pattern!r}: {error}") from error
+        if not state or not sign:
+            raise SpecError(*origin, f"mistaken is STATE=PATTERN, not {part!r}")
+    return tuple(found)
 
 
 def parse_format(notation: str) -> Format:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from core.days import read_calendar
@@ -54,9 +55,13 @@ def _findings(root: Path) -> dict[str, FindingText]:
     findings: dict[str, FindingText] = {}
     for path in sorted((root / "findings").glob("*.csv")):
         for origin, row in read_rows(path, ("code", *WORDS, "syntax_error"), root=root):
-            if row["code"] in findings:
-                raise SpecError(*origin, f"finding code {row['code']} is given twice")
-            findings[row["code"]] = read_finding(row, origin, row["code"])
+            code, state, known = row["code"], row.get("state", ""), findings.get(row["code"])
+            if known and (not state or state in known.states):
+                raise SpecError(*origin, f"finding code {' '.join(filter(None, (code, state)))} is given twice")
+            if state and not known:
+                raise SpecError(*origin, f"finding code {code} comes as {state} before it comes as itself")
+            found = read_finding(row, origin, code)
+            findings[code] = replace(known, states={**known.states, state: found}) if known else found
     return findings
 
 

@@ -13,13 +13,14 @@ from core.declaration import NATURES, MessageType, RefusedVersions
 from core.dictionary import LEVELS, check_needed, read_elements
 from core.errors import SpecError
 from core.fields import WORDS, decode_toml, read_both, read_confidence, read_finding
-from core.findings import Bilingual
-from core.specs import CodeList, Element, Ignorable, Pack, ProfileRow, Rule
+from core.findings import CONFIDENCES, Bilingual
+from core.specs import CodeList, Element, Former, Ignorable, Pack, ProfileRow, Rule, Statement
 from core.tables import Origin, Row, read_rows
 
 RULE_COLUMNS = ("id", "check", "element", "when", "parameter", *WORDS)
 PROFILE_COLUMNS = ("group", "parent", "tag", "status", "max", "constant")
 IGNORABLE_COLUMNS = ("syntax", "place", "values", "source_en", "source_fr", "confidence")
+FORMER_COLUMNS = ("element", "read_as", "values")
 USAGE_COLUMNS = ("element", "withdraw", "*")
 
 # The parts of an XML envelope without which nothing can be read.
@@ -58,10 +59,13 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     xml: _Xml
     edifact: _Edifact
     ignorable: list[str] = []
+    statement_fr: str = ""
     valid_from: date | None = None
     valid_to: date | None = None
     refused_versions: RefusedVersions = RefusedVersions.EITHER
+    former: list[str] = []
     confidence: dict[str, str] = {}
+    confidence_fr: dict[str, str] = {}
 
 
 def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapping[str, CodeList]) -> Pack:
@@ -88,7 +92,7 @@ def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: 
         id=manifest.id,
         version=manifest.version,
         title=Bilingual(manifest.title_en, manifest.title_fr),
-        statement=manifest.statement,
+        statement=Bilingual(manifest.statement, manifest.statement_fr or manifest.statement),
         valid=Period(manifest.valid_from, manifest.valid_to),
         types=manifest.types,
         elements=elements,
@@ -108,6 +112,8 @@ def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: 
         profile=tuple(profile),
         ignorable=_ignorable(manifest, folder, root),
         refused_versions=manifest.refused_versions,
+        former=_former(manifest, folder, root, elements),
+        confidence={kind: _statement(kind, text, manifest) for kind, text in manifest.confidence.items()},
     )
 
 
@@ -211,6 +217,27 @@ def _ignorable(manifest: _Manifest, folder: Path, root: Path) -> tuple[Ignorable
             source = read_both(row, "source", origin, row["place"])
             found.append(Ignorable(row["syntax"], row["place"], values, source, read_confidence(row, origin), origin))
     return tuple(found)
+
+
+def _statement(kind: str, text: str, manifest: _Manifest) -> Statement:
+    """Return how sure a kind of statement is: `LEVEL: why`, in French only why."""
+    level, sign, why = text.partition(": ")
+    if not sign or level not in CONFIDENCES:
+        level, why = "", text
+    return Statement(level, Bilingual(why, manifest.confidence_fr.get(kind) or why))
+
+
+def _former(manifest: _Manifest, folder: Path, root: Path, elements: Mapping[str, Element]) -> tuple[Former, ...]:
+    """Return a pack's former places; raises SpecError for elements that are not there, or of different levels."""
+    rows = []
+    for file in manifest.former:
+        for origin, row in read_rows(folder / file, FORMER_COLUMNS, root=root):
+            now, source = elements.get(row["element"]), elements.get(row["read_as"])
+            if now is None or source is None or now.level != source.level:
+                raise SpecError(*origin, f"{row['element']} and {row['read_as']} are not elements of one level")
+            shared = now.xml_path is not None and now.xml_path == source.xml_path
+            rows.append(Former(now.name, source.name, frozenset(row["values"].split()), shared))
+    return tuple(rows)
 
 
 def _profile_row(row: Row, origin: Origin) -> ProfileRow:

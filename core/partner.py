@@ -10,16 +10,32 @@ from core.declaration import Declaration
 
 
 @dataclass(frozen=True, slots=True)
+class EnvelopeProfile:
+    """What an agreement allows of EDIFACT envelopes, by name; what is empty is as the syntax version itself has it.
+
+    `groups`: functional groups are optional, required or refused; `association`: whether 0057 in UNH must name the
+    message's association; `interchange_date` and `group_date` are the pictures (YYMMDD, CCYYMMDD) that S004 may have.
+    """
+
+    name: str = "un"
+    groups: str = "optional"
+    association: bool = True
+    interchange_date: frozenset[str] = frozenset()
+    group_date: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Agreement:
     """What this gateway agrees with its partners about envelopes: deployment data; what is empty is not checked.
 
     `ids` are the gateway's own, as partners name their recipient; `tests` whether test messages are taken; `days` how
-    many days ago an EDIFACT interchange may have been prepared.
+    many days ago an EDIFACT interchange may have been prepared; `profile` what form its envelope may have.
     """
 
     ids: tuple[str, ...] = ()
     tests: bool = True
     days: int | None = None
+    profile: EnvelopeProfile = EnvelopeProfile()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from core.calendar import Calendar, Period
 from core.declaration import MessageType, RefusedVersions, Unreadable, Value
@@ -83,6 +84,8 @@ class Element:
     origin: tuple[str, int]  # file and row, for messages about the data
     about_change: bool = False
     currency: str | None = None  # of an amount: the element of the same level that names its currency
+    xml_confidence: str = ""  # of its place in XML, where that is another than what the pack says of all places
+    mistaken: tuple[tuple[str, re.Pattern[str]], ...] = ()  # what is written by mistake: the finding's state, the form
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,10 @@ class CodeList:
 
 @dataclass(frozen=True, slots=True)
 class FindingText:
-    """A row of the findings tables: what a finding code means; `{placeholders}` are filled from a fault's details."""
+    """A row of the findings tables: what a finding code means; `{placeholders}` are filled from a fault's details.
+
+    `states` are the same in the words for one state of affairs, which the fault's detail `state` names.
+    """
 
     code: str
     severity: Severity
@@ -124,6 +130,11 @@ class FindingText:
     source: Bilingual
     confidence: str
     syntax_error: str | None
+    states: Mapping[str, FindingText] = field(default_factory=dict)
+
+    def of(self, state: str | None) -> FindingText:
+        """Return the finding as it is said of a state, itself where there is no such."""
+        return self.states.get(state or "", self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +185,27 @@ class ProfileRow:
     origin: tuple[str, int] = ("edifact_profile.csv", 0)  # file and row, for messages about the data
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """A row of a pack's former places: what is read as `source` counts as `element`.
+
+    With `values` only these of the source's values do. If the two are `shared`, in one XML place, such a value is then
+    no longer the source's.
+    """
+
+    element: str
+    source: str
+    values: frozenset[str]
+    shared: bool
+
+
+class Statement(NamedTuple):
+    """How sure a kind of statement of a pack is: high, medium or low ("": not said), and why."""
+
+    level: str
+    words: Bilingual
+
+
 @dataclass(frozen=True, eq=False)
 class Pack:
     """One specification pack (a chapter in one version): what it reads, its dictionary, usage and rules.
@@ -184,7 +216,7 @@ class Pack:
     id: str
     version: str
     title: Bilingual
-    statement: str
+    statement: Bilingual
     valid: Period
     types: Mapping[str, MessageType]  # by function code
     elements: Mapping[str, Element]
@@ -204,6 +236,16 @@ class Pack:
     profile: tuple[ProfileRow, ...]
     ignorable: tuple[Ignorable, ...]
     refused_versions: RefusedVersions
+    confidence: Mapping[str, Statement] = field(default_factory=dict)  # by kind: elements, xml_places, edifact ...
+    former: tuple[Former, ...] = ()  # where the dictionary once had elements, in the order in which they are settled
+
+    def sure(self, kind: str) -> str:
+        """Return how sure the pack is of a kind of statement: high, medium, low, or "" where it does not say."""
+        return self.confidence[kind].level if kind in self.confidence else ""
+
+    def xml_sure(self, element: Element) -> str:
+        """Return how sure an element's place in XML is."""
+        return element.xml_confidence or self.sure("xml_places")
 
     @property
     def key(self) -> str:

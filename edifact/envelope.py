@@ -47,7 +47,7 @@ def check_interchange(written: InterchangeText, matchers: Matchers) -> Interchan
         written.acknowledge,
         groups,
         faults,
-        _prepared(written.header.value(4, 1)),
+        prepared_on(written.header.value(4, 1)),
         partial(written.place, written.header),
         frozenset() if written.supported else _unrepeatable(written, matchers),
         written.content,
@@ -164,8 +164,8 @@ def _header_faults(written: InterchangeText, matchers: Matchers) -> Iterator[Fau
     inside = list(_unb_faults(written, matchers)) if written.supported or not named else []
     yield from inside
     wrong = _elements(inside)
-    if 5 not in wrong and written.supported:
-        yield from _prepared_faults(written, header, 4)
+    if written.supported:
+        yield from _prepared_faults(written, header, 4, inside)
     if written.test and 12 not in wrong and header.value(11) != "1":
         yield _fault(written, header, "EDI-0113", "25", 12, None, header.value(11))
 
@@ -197,13 +197,18 @@ def _trailer_faults(
         yield _fault(written, trailer, "EDI-0104", "28", 3, None, trailer.value(2), written.reference)
 
 
-def _prepared_faults(written: InterchangeText, header: ServiceSegment, element: int) -> Iterator[Fault]:
-    """Yield what is wrong with the date and the time in S004 of UNB or UNG."""
+def _prepared_faults(
+    written: InterchangeText, header: ServiceSegment, element: int, told: list[Fault]
+) -> Iterator[Fault]:
+    """Yield what is wrong with the date and the time in S004 of UNB or UNG, but for what is told of them already."""
+    already = {fault.place.component for fault in told if fault.place and fault.place.element == element + 1}
     picture = "CCYYMMDD" if written.syntax_version == "4" else "YYMMDD"
     day, time = header.value(element, 1), header.value(element, 2)
-    wrong = [(1, day, picture)] if _prepared(day) is None else []
+    wrong = [(1, day, picture)] if prepared_on(day) is None else []
     wrong += [] if is_date(time, "hhmm") else [(2, time, "HHMM")]
     for component, value, expected in wrong:
+        if component in already or None in already:
+            continue
         yield _fault(written, header, "EDI-0511", "12", element + 1, component, value, expected)
 
 
@@ -212,7 +217,7 @@ def _count(text: str) -> int:
     return int(text) if text.isdecimal() else -1
 
 
-def _prepared(text: str) -> date | None:
+def prepared_on(text: str) -> date | None:
     """Return UNB 0017 as a date, None if it is none; six digits mean this century."""
     if not (text.isdecimal() and text.isascii()) or len(text) not in (6, 8):
         return None
@@ -230,8 +235,8 @@ def _group_faults(written: InterchangeText, group: GroupText, matchers: Matchers
         return
     inside = _service_faults(written, header, matchers)
     yield from inside
-    if header.value(4) and 5 not in _elements(inside):
-        yield from _prepared_faults(written, header, 4)
+    if header.value(4):
+        yield from _prepared_faults(written, header, 4, inside)
     if group.repeated:
         yield _fault(written, header, "EDI-0205", "26", 6, None, header.value(5))
     if not group.messages:

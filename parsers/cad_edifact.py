@@ -14,6 +14,7 @@ from edifact.directory import Occurrence, Structure
 from edifact.text import MessageText
 from parsers.edifact_plan import Binding, edifact_plan, function_code_place, way_to
 from parsers.edifact_walk import EdifactWalk, SegmentText, UnreadComponent, Where, key_of
+from parsers.former import settling
 from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers, marks_of
 from parsers.shapes import SHAPES, Known, Note, Shapes, echo_of, of_notes, steps, taking
 
@@ -49,7 +50,18 @@ class EdifactReading:
     is a plan, with its shapes, for each of the decimal marks that an interchange can have.
     """
 
-    __slots__ = ("_plans", "function_code", "line_tags", "pack", "parents", "profiles", "shapes", "tables", "tags")
+    __slots__ = (
+        "_plans",
+        "function_code",
+        "line_tags",
+        "pack",
+        "parents",
+        "profiles",
+        "settle",
+        "shapes",
+        "tables",
+        "tags",
+    )
 
     def __init__(self, pack: Pack, tables: Mapping[str, Structure]) -> None:
         self.pack, self.tables = pack, tables
@@ -61,6 +73,7 @@ class EdifactReading:
         self.plan(".")
         self.shapes: dict[str, Shapes] = {}
         self.tags = Tags()
+        self.settle = settling(pack)
 
     def plan(self, marks: str) -> Binding:
         """Return the plan for an interchange's decimal marks."""
@@ -239,7 +252,7 @@ class EdifactDocument:
     def __init__(
         self, body: bytes, message: MessageText, table: Structure | None, reading: EdifactReading | None
     ) -> None:
-        self._body, self.message, self.table, self._reading = body, message, table, reading
+        self.body, self.message, self.table, self.reading = body, message, table, reading
         self.profile: Structure | None = None
         self.fits = False
         self.unread: Sequence[UnreadComponent] = ()
@@ -251,21 +264,21 @@ class EdifactDocument:
 
     def text(self) -> str:
         """Return the transmission as text."""
-        if self._reading is None:
-            return self._body.decode("utf-8", errors="replace")
-        return self._body.decode(self.message.interchange.encoding, errors="replace").lstrip("\ufeff")
+        if self.reading is None:
+            return self.body.decode("utf-8", errors="replace")
+        return self.body.decode(self.message.interchange.encoding, errors="replace").lstrip("\ufeff")
 
     def locate(self, address: Address) -> Place:
         """Return the place of an address, or of the nearest segment above it that is present."""
-        if self._reading is None or self._top is None:
+        if self.reading is None or self._top is None:
             return Place(line=1, column=1)
-        index, position = find_edifact(self.message.meant, self._top, self._reading, address)
+        index, position = find_edifact(self.message.meant, self._top, self.reading, address)
         place = (
             self.message.place(index + 1, position.element + 1, position.component)
             if position
             else self.message.place(index + 1)
         )
-        return replace(place, pointer=self._reading.pack.pointer(address))
+        return replace(place, pointer=self.reading.pack.pointer(address))
 
     def unread_faults(self) -> list[Fault]:
         """Return the faults of content that no declaration has."""

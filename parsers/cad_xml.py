@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import cast
 from xml.sax.saxutils import escape, unescape
 
@@ -15,6 +15,7 @@ from core.envelope import Envelope
 from core.errors import SpecError
 from core.specs import Element, Format, Ignorable, Pack
 from parsers import xml
+from parsers.former import settling
 from parsers.places import xml_path, xml_steps
 from parsers.shapes import (
     AGAIN,
@@ -73,16 +74,19 @@ def xml_plan(pack: Pack) -> XmlPlan:
     """Compile the dictionary's XML paths; raises SpecError for two elements in one place."""
     top = XmlPlan()
     levels = {way: LEVELS.index(level) for level, way in pack.xml_levels.items()}
+    formers = {(former.element, former.source) for former in pack.former if former.shared}
     for element in pack.elements.values():
         if element.xml_path and element.direction == "in":
-            _plan(top, element, pack.namespace, levels)
+            _plan(top, element, pack.namespace, levels, formers)
     for ignorable in pack.ignorable:
         if ignorable.syntax == "xml":
             _plan_ignorable(top, ignorable, pack.namespace)
     return top
 
 
-def _plan(top: XmlPlan, element: Element, namespace: str, levels: Mapping[str, int]) -> None:
+def _plan(
+    top: XmlPlan, element: Element, namespace: str, levels: Mapping[str, int], formers: Container[tuple[str, str]]
+) -> None:
     """Add one element's path to the plan."""
     plan, way = top, ""
     for step in xml_path(element):
@@ -102,6 +106,8 @@ def _plan(top: XmlPlan, element: Element, namespace: str, levels: Mapping[str, i
             plan = plan.variants.setdefault(value, XmlPlan())
             plan.children.setdefault(f"{{{namespace}}}{child}", XmlPlan())
         plan.constants |= {child[1:]: value for child, value in step.conditions if child.startswith("@")}
+    if plan.element and (element.name, plan.element[0]) in formers:
+        return  # its former place is another's now, and told apart by the values
     if plan.element:
         raise SpecError(*element.origin, f"{element.name} and {plan.element[0]} are in one place: {element.xml_path}")
     plan.element = (element.name, Readings(element.format, _read))
@@ -236,6 +242,7 @@ class XmlReading:
         "plan",
         "reference",
         "schema",
+        "settle",
         "shapes",
     )
 
@@ -246,6 +253,7 @@ class XmlReading:
         self.constants = {f"{{{pack.metadata_namespace}}}{name}": text for name, text in pack.xml_constants.items()}
         self.plan = xml_plan(pack)
         self.shapes = Shapes()
+        self.settle = settling(pack)
         self.lines = _lines(pack)
         self.envelope = {part: xml.finder(path, pack.metadata_namespace) for part, path in pack.xml_envelope.items()}
         self.function_code = xml.finder(xml.path_of(pack, "function_code"), pack.namespace)

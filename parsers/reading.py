@@ -159,7 +159,7 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
         type=pack.types[code or ""],
         envelope=envelope,
         pack=pack.key,
-        declaration=declaration,
+        declaration=plan.settle(declaration),
         faults=faults,
         document=document,
         unread=partial(document.unread_faults, unread) if fits else tuple,
@@ -212,7 +212,7 @@ def _edifact_message(text: MessageText, received: Received, reading: Reading) ->
         return _edifact_alone(text, (fault,), _WholeText(received.body))
     syntax_version = "4" if text.interchange.syntax_version == "4" else "3"
     table = reading.directories.structure(text.identifier, syntax_version)
-    ours = [pack for pack in reading.packs if text.identifier[:5] == pack.edifact_message[:5]]
+    ours = [pack for pack in reading.packs if _is_of(text, pack)]
     codes = (text.first(*reading.edifact[pack.key].function_code) for pack in ours)
     code = next(filter(None, codes), None)
     version = text.first("UNH", 3) or None
@@ -236,10 +236,17 @@ def _edifact_message(text: MessageText, received: Received, reading: Reading) ->
         type=pack.types[code or ""],
         envelope=text.envelope,
         pack=pack.key,
-        declaration=declaration,
+        declaration=plan.settle(declaration),
         faults=faults,
         document=document,
         unread=unread,
+    )
+
+
+def _is_of(text: MessageText, pack: Pack) -> bool:
+    """Tell whether a message's identification is the pack's; whether it may lack 0057 is for the agreement to say."""
+    return text.identifier[:5] == pack.edifact_message[:5] or (
+        text.identifier[:4] == pack.edifact_message[:4] and not any(text.identifier[4:5])
     )
 
 
@@ -256,11 +263,21 @@ def _not_ours(text: MessageText, ours: Sequence[Pack], packs: Iterable[Pack], co
         return (Fault("GTW-0002", place=place, value=code, expected=_function_codes(ours)),)
     if text.is_contrl:
         return ()
-    # No agreement (0085 code 17) to receive it.
+    return (_not_agreed(text, packs),)
+
+
+def _not_agreed(text: MessageText, packs: Iterable[Pack]) -> Fault:
+    """Return the fault of a message whose identification is none of ours: no agreement (0085 code 17) to receive it."""
     value = ":".join(text.identifier)
     expected = ", ".join(dict.fromkeys(":".join(pack.edifact_message) for pack in packs))
-    place = text.place(1, 3, 1)
-    return (Fault("GTW-0002", None, place, value, expected, syntax_error="17", service_segment="UNH"),)
+    return Fault("GTW-0002", None, text.place(1, 3, 1), value, expected, syntax_error="17", service_segment="UNH")
+
+
+def not_ours(document: EdifactDocument) -> Message:
+    """Return a message that was read by a pack as one that no pack reads: its identification is not agreed on."""
+    text, packs = document.message, [document.reading.pack] if document.reading else []
+    whole = EdifactDocument(document.body, text, document.table, None)
+    return _edifact_alone(text, (), whole, unread=lambda: (_not_agreed(text, packs),))
 
 
 def _place_of_function(text: MessageText, pack: Pack) -> Place:

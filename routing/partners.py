@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +13,8 @@ import msgspec
 
 from core.calendar import Period
 from core.errors import GatewayError
-from core.partner import Agreement, Partner
+from core.partner import Agreement, EnvelopeProfile, Partner
+from routing.agreements import load_profiles
 
 # A partner's id becomes part of a queue's name, here and on every broker.
 PartnerId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
@@ -40,7 +42,18 @@ class _Partner(msgspec.Struct, forbid_unknown_fields=True):
     language: Literal["en", "fr"] = "en"
     contrl: bool = False
     active: bool = True
+    profile: str = "un"
     authority: list[_Authority] = []
+
+
+class _Profile(msgspec.Struct, forbid_unknown_fields=True):
+    """A `[[profile]]` table: a form of EDIFACT envelopes that is agreed with some partner and not shipped."""
+
+    name: Text
+    groups: Literal["optional", "required", "refused"] = "optional"
+    association: Literal["expected", "optional"] = "expected"
+    interchange_date: list[Literal["YYMMDD", "CCYYMMDD"]] = []
+    group_date: list[Literal["YYMMDD", "CCYYMMDD"]] = []
 
 
 class _Gateway(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,6 +80,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     partner: list[_Partner]
     gateway: _Gateway = msgspec.field(default_factory=_Gateway)
     importer: list[_Importer] = []
+    profile: list[_Profile] = []
 
 
 def load_partners(path: Path) -> dict[str, Partner]:
@@ -93,7 +107,19 @@ def load_partners(path: Path) -> dict[str, Partner]:
     if odd := next((row.bn for row in file.importer if not _is_importer(row.bn)), None):
         raise GatewayError(f"{path}: importer: bn: {odd!r} is not an importer's BN15")
     periods: Mapping[str, str] = {row.bn: row.csa_period for row in file.importer}
-    return {row.id: _partner(path, row, agreement, periods) for row in file.partner}
+    profiles = {**load_profiles(), **{row.name: _profile(row) for row in file.profile}}
+    for row in file.partner:
+        if row.profile not in profiles:
+            raise GatewayError(f"{path}: partner {row.id}: profile: {row.profile!r} is none of {', '.join(profiles)}")
+    return {
+        row.id: _partner(path, row, replace(agreement, profile=profiles[row.profile]), periods) for row in file.partner
+    }
+
+
+def _profile(row: _Profile) -> EnvelopeProfile:
+    """Return a profile that the file has."""
+    dates = frozenset(row.interchange_date), frozenset(row.group_date)
+    return EnvelopeProfile(row.name, row.groups, row.association == "expected", *dates)
 
 
 def inbound_queue(partner_id: str) -> str:

@@ -8,9 +8,12 @@ from datetime import date, timedelta
 
 from core.envelope import Interchange, messages_inside
 from core.findings import Fault
-from core.partner import Partner
+from core.partner import EnvelopeProfile, Partner
 from core.register import Facts
-from core.transmission import Parsed
+from core.transmission import Message, Parsed
+from edifact.envelope import prepared_on
+from parsers.cad_edifact import EdifactDocument
+from parsers.reading import not_ours
 
 # The elements of UNB that have components: sender, recipient, date and time.
 COMPOSITES = {3, 4, 5}
@@ -36,9 +39,43 @@ def agreed(parsed: Parsed, facts: Facts) -> Parsed:
                 duplicate = SAME
             elif first is not interchange or facts.register.taken(received.partner, number, received.digest):
                 duplicate = OTHER
+        profile = partner.agreement.profile
+        interchange = _by_profile(interchange, profile)
         found = tuple(_check(interchange, partner, received.day, duplicate=duplicate))
         interchanges.append(replace(interchange, faults=(*interchange.faults, *found)) if found else interchange)
-    return replace(parsed, interchanges=tuple(interchanges))
+    messages = parsed.messages
+    if partner.agreement.profile.association:
+        messages = tuple(_with_association(message) for message in messages)
+    return replace(parsed, interchanges=tuple(interchanges), messages=messages)
+
+
+def _by_profile(interchange: Interchange, profile: EnvelopeProfile) -> Interchange:
+    """Return the interchange without the faults of dates that the profile allows."""
+    if not interchange.faults and not any(group.faults for group in interchange.groups):
+        return interchange
+    groups = tuple(
+        replace(group, faults=tuple(fault for fault in group.faults if not _allowed(fault, "UNG", profile.group_date)))
+        for group in interchange.groups
+    )
+    faults = tuple(fault for fault in interchange.faults if not _allowed(fault, "UNB", profile.interchange_date))
+    return replace(interchange, faults=faults, groups=groups)
+
+
+def _allowed(fault: Fault, tag: str, pictures: frozenset[str]) -> bool:
+    """Tell whether a fault is about the form of the date in S004, and the profile allows that form of a real day."""
+    place, value = fault.place, fault.value or ""
+    if fault.service_segment != tag or place is None or (place.element, place.component) != (5, 1):
+        return False
+    picture = {6: "YYMMDD", 8: "CCYYMMDD"}.get(len(value), "")
+    return picture in pictures and prepared_on(value) is not None
+
+
+def _with_association(message: Message) -> Message:
+    """Return a message without association code (0057) as one that is none of ours, any other as it is."""
+    document = message.document
+    if message.pack is None or not isinstance(document, EdifactDocument) or any(document.message.identifier[4:5]):
+        return message
+    return not_ours(document)
 
 
 def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate: str) -> Iterator[Fault]:
@@ -66,6 +103,11 @@ def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate
         yield from fault(duplicate, "26", 6, interchange.reference)
     if interchange.test and not ours.tests:
         yield from fault("EDI-0113", "25", 12, "1")
+    grouped = [group.reference is not None for group in interchange.groups]
+    if ours.profile.groups == "required" and not all(grouped) and not interchange.only_contrl:
+        yield Fault("EDI-0122", None, interchange.locate(1, None), None, "UNG", {}, "13", "UNG")
+    if ours.profile.groups == "refused" and any(grouped):
+        yield Fault("EDI-0123", None, interchange.locate(1, None), "UNG", None, {}, "17", "UNG")
 
 
 def envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:

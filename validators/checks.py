@@ -53,6 +53,15 @@ class Context:
             self._lines = lines_by_number(self.declaration, former)
         return self._lines
 
+    def before(self, invoice: int, line: Commodity) -> Commodity | None:
+        """Return the line of the former version that this one, of the invoice, follows; None if there is none."""
+        if self.former is None:
+            return None
+        now, former = self.lines()
+        number = line.get("line_number")
+        found = former.get((invoice if (invoice, number) in now else 0, number))
+        return found[2] if found else None
+
     @property
     def nature(self) -> Nature:
         """What the message is in law if it is accepted."""

@@ -276,6 +276,8 @@ def unreadable(element: Element, address: Address, value: str) -> Fault:
     """Return the fault of a value that does not have its element's format."""
     notation, words = element.format.notation, in_words(element.format)
     details = {**details_of(element), "format": notation, "expected_en": words.en, "expected_fr": words.fr}
+    if state := next((state for state, pattern in element.mistaken if pattern.fullmatch(value)), None):
+        details["state"] = state
     return Fault(UNREADABLE, address, value=value, expected=notation, details=details)
 
 

@@ -29,14 +29,15 @@ from core.findings import Address, Fault
 from core.register import Register
 from core.specs import CodeList, Element, Pack, Rule, Specs
 from core.transmission import Received
-from validators import rules, rules_goods, rules_reasons, rules_trade, rules_versions
+from validators import rules, rules_goods, rules_reasons, rules_sima, rules_trade, rules_versions
 from validators.checks import CHECKS, Bound, Check, Context, Term
 from validators.elements import LEVELS, details_of, known_type, usage_of
 from validators.parameters import ElementName, Setting, pairs
 
 __all__ = ["SUBJECTS", "Rulebook", "apply_rules"]
 
-SUBJECTS = (rules, rules_goods, rules_trade, rules_versions, rules_reasons)  # that all checks are registered
+# So that all checks are registered.
+SUBJECTS = (rules, rules_goods, rules_sima, rules_trade, rules_versions, rules_reasons)
 
 # ------------------------------------------------------------------------------------------------ the `when` language
 

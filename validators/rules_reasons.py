@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from core.declaration import Declaration, Level, Nature, Value
+from core.declaration import Commodity, Declaration, Level, Nature, Value
 from core.findings import Fault
 from validators.checks import Bound, Context, Role, check
 from validators.parameters import named, words
@@ -14,6 +14,11 @@ from validators.rules import OK
 INVOICE_REASON = Role("invoice_reason_code_1", "invoice")
 LINE_REASON = Role("line_reason_code_1", "commodity")
 FURTHER = Role("further", "own", many=True)  # the reasons after the row's own, in their order
+REASONS = Role("reasons", "own", many=True)  # those beside which the row's own codes stand, in their order
+INVOICE_REASONS = Role("invoice_reasons", "invoice", many=True)
+LINE_REASONS = Role("line_reasons", "commodity", many=True)
+TREATMENT = Role("tariff_treatment", "commodity")
+RELEASED = Role("release_date", "declaration", "date")
 
 
 def _substance(level: Level, context: Context) -> Mapping[str, Value]:
@@ -84,6 +89,13 @@ def refund_first(level: Level, context: Context, bound: Bound) -> Iterable[Fault
     return OK
 
 
+@check(presence="any", of="text", reads=(FURTHER, REASONS))
+def beside_reason(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Forbid a code that goes with a reason (the first with the first, and so on) where that reason is not given."""
+    pairs = zip((bound.element, *bound.every(FURTHER)), bound.every(REASONS), strict=True)
+    return [bound.fault(name) for name, reason in pairs if level.has(name) and not level.has(reason)]
+
+
 @check(of="text", reads=(FURTHER,), columns=("use",), prepare=words)
 def cbsa_only_reason(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     """Forbid the reason codes that only CBSA may use: those whose column `use` says one of the parameter's words."""
@@ -102,3 +114,59 @@ def _used_as(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     """Return a fault for each reason whose use is one of the parameter's words."""
     names = (bound.element, *bound.every(FURTHER))
     return [bound.fault(name) for name in names if _said_of(level.get(name), context, bound, "use") in bound.parameter]
+
+
+@check(
+    "declaration",
+    presence="any",
+    of="text",
+    reads=(FURTHER, INVOICE_REASONS, LINE_REASONS, TREATMENT, RELEASED),
+    columns=("treatments",),
+)
+def reason_treatment(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
+    """Require a reason that names tariff treatments (the list's column `treatments`) to name the one that is claimed.
+
+    Reasons above a line are compared with it only where its treatment differs from the former version. `expected` are
+    the reasons that do name the treatment, on the day of release.
+    """
+    above = (bound.element, *bound.every(FURTHER))
+    told = set[tuple[str, int, int]]()
+    for i, j, line in declaration.lines():
+        claimed = line.text(bound[TREATMENT])
+        if claimed is None:
+            continue
+        given = [(name, i, j, line.text(name)) for name in bound.every(LINE_REASONS)]
+        if _newly_claimed(i, line, context, bound[TREATMENT]):
+            invoice = declaration.invoices[i - 1]
+            given += [(name, i, 0, invoice.text(name)) for name in bound.every(INVOICE_REASONS)]
+            given += [(name, 0, 0, declaration.text(name)) for name in above]
+        for name, at_invoice, at_line, code in given:
+            if code and (name, at_invoice, at_line) not in told and not _names(code, claimed, declaration, bound):
+                told.add((name, at_invoice, at_line))
+                fit = " ".join(_naming(claimed, declaration, bound))
+                details = {"treatment": claimed}
+                yield bound.fault(
+                    name, value=code, expected=fit or "—", details=details, invoice=at_invoice, line=at_line
+                )
+
+
+def _newly_claimed(invoice: int, line: Commodity, context: Context, treatment: str) -> bool:
+    """Tell whether a line's treatment differs from the former version; without one it is new."""
+    before = context.before(invoice, line)
+    return before is None or before.get(treatment) != line.get(treatment)
+
+
+def _names(code: str, treatment: str, declaration: Declaration, bound: Bound) -> bool:
+    """Tell whether a reason names the treatment, or none at all."""
+    entry = bound.codes.find(code, declaration.day(bound[RELEASED])) if bound.codes else None
+    named_there = entry.row.get("treatments", "").split() if entry else []
+    return not named_there or treatment in named_there
+
+
+def _naming(treatment: str, declaration: Declaration, bound: Bound) -> Iterator[str]:
+    """Yield the reasons of the list that name the treatment on the day of release."""
+    day = declaration.day(bound[RELEASED])
+    for code in bound.codes.codes if bound.codes else ():
+        entry = bound.codes.find(code, day) if bound.codes else None
+        if entry and treatment in entry.row.get("treatments", "").split():
+            yield code

@@ -17,6 +17,7 @@ ACCOUNTING_DATE = Role("accounting_date", "declaration", "date")
 FROM_BEFORE = Role("pre_carm", "declaration")
 CLASSIFICATION = Role("classification", "commodity")
 CURRENCY = Role("currency", "commodity")
+INVOICE_VALUE = Role("invoice_value", "invoice", "number")
 
 # ---------------------------------------------------------------------------------------- time
 
@@ -57,6 +58,13 @@ def change_without_original(declaration: Declaration, context: Context, bound: B
     """
     before = declaration.text(bound[FROM_BEFORE]) in bound.parameter
     known = context.history or before or declaration.text(bound.element) is None
+    return OK if known else (bound.fault(),)
+
+
+@check("declaration", of="text")
+def as_declared_first(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require the declaration that a change is of to be on file: one made elsewhere is not known here."""
+    known = context.history or declaration.text(bound.element) is None
     return OK if known else (bound.fault(),)
 
 
@@ -191,3 +199,23 @@ def value_lowered(declaration: Declaration, context: Context, bound: Bound) -> I
                 totals[currency] += amount  # type: ignore[assignment]
     lowered = sorted(each for each in now.keys() & before.keys() if now[each] < before[each])
     return [bound.fault("", value=f"{now[each]:f} {each}", expected=f"{before[each]:f} {each}") for each in lowered]
+
+
+@check("declaration", presence="any", of="number", at="invoice", reads=(INVOICE_VALUE,))
+def invoice_pointed_at(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
+    """Require a pointer in each invoice whose value differs from the former version's in the same place."""
+    name, before = bound[INVOICE_VALUE], context.former.declaration.invoices if context.former else ()
+    for i, (invoice, former) in enumerate(zip(declaration.invoices, before, strict=False), 1):
+        now, then = invoice.amount(name), former.amount(name)
+        if now is not None and then is not None and now != then and not invoice.has(bound.element):
+            details = {"former": f"{then:f}", "changed": f"{now:f}"}
+            yield bound.fault(expected=str(i), details=details, invoice=i)
+
+
+@check("declaration", presence="any", of="number", at="invoice")
+def pointer_fits(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
+    """Require a pointer to an invoice to be that invoice's place in the declaration."""
+    for i, invoice in enumerate(declaration.invoices, 1):
+        given = invoice.amount(bound.element)
+        if given is not None and given != i:
+            yield bound.fault(value=f"{given:f}", expected=str(i), invoice=i)

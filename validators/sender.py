@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 
+from core.calendar import Period
 from core.declaration import Declaration
 from core.envelope import Envelope
 from core.findings import Address, Fault
@@ -47,6 +48,13 @@ def _unauthorized(partner: Partner, declaration: Declaration, day: date) -> Iter
         return
     periods = partner.authorities.get(number, ())
     if not any(period.covers(day) for period in periods):
-        known = "; ".join(f"{period.start or '…'}/{period.end or '…'}" for period in periods)
-        details = {"partner": partner.id, "day": day.isoformat(), "periods": known or "—"}
+        details = {"partner": partner.id, "day": day.isoformat(), **_delegation(periods, day)}
         yield Fault(NO_AUTHORITY, Address("importer_bn"), value=number, details=details)
+
+
+def _delegation(periods: Iterable[Period], day: date) -> dict[str, str]:
+    """Return how things stand with a delegation that does not cover the day: none, ended, not_begun, or between two."""
+    ended = max((period.end for period in periods if period.end and period.end < day), default=None)
+    begins = min((period.start for period in periods if period.start and period.start > day), default=None)
+    state = ("between" if begins else "ended") if ended else "not_begun" if begins else "none"
+    return {"state": state, "ended": str(ended or "—"), "begins": str(begins or "—")}

@@ -71,7 +71,8 @@ def to_finding(fault: Fault, message: Message, texts: Texts) -> Finding:
 
     The sender's value is escaped and cut; the place is the fault's own, or what the document finds for its address.
     """
-    row = texts.get(fault.code)
+    known = texts.get(fault.code)
+    row = known.of(fault.details.get("state")) if known else None
     value = None if fault.value is None else shown(fault.value)
     expected = None if fault.expected is None else shown(fault.expected, 200)
     words = {

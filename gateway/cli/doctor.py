@@ -78,7 +78,7 @@ def _examine_packages(_settings: Settings, _declare: bool) -> str:
 
 def _examine_specs(settings: Settings, _declare: bool) -> str:
     plans = prepare(settings.specs)
-    packs = ", ".join(f"{pack.id} {pack.version} ({pack.statement})" for pack in plans.specs.packs)
+    packs = ", ".join(f"{pack.id} {pack.version} ({pack.statement.en})" for pack in plans.specs.packs)
     return f"{packs}; digest {plans.digest[:12]}"
 
 

@@ -71,6 +71,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
         page = pages.render(
             "explain.html",
             lang,
+            packs=plans.specs.packs,
             sources=dict.fromkeys((each.name, each.received_at and eastern(each.received_at, lang)) for each in asked),
             messages=explained,
             made_at=eastern(datetime.now(UTC), lang),
@@ -220,9 +221,10 @@ def _print_code(code: str, specs: Specs, lang: str) -> None:
         "refuse le message" if refuses else "avertit; le message est accepté",
     )
     out.print(Text(code, "bold").append(f"  {facts.speak(lang)}", "red" if refuses else "yellow"))
-    text = in_words(finding.text, listed.element if listed else None)
-    out.print(Text(f"  {text.en}"))
-    out.print(Text(f"  {text.fr}"))
+    for each in (finding, *finding.states.values()):
+        text = in_words(each.text, listed.element if listed else None)
+        out.print(Text(f"  {text.en}"))
+        out.print(Text(f"  {text.fr}"))
     table = Table(show_header=False, box=None)
     if listed and listed.element:
         element = listed.element

@@ -105,7 +105,7 @@ def smoke(
     def keep() -> None:
         result.ended = datetime.now(UTC).isoformat()
         if report:
-            write_html(result, report, partner.language)
+            write_html(result, report, partner.language, plans.specs.packs)
         if junit:
             write_junit(result, junit)
 

@@ -186,6 +186,7 @@ def _page(result: what_if.WhatIf, plans: Plans, wanted: Selection, lang: str, me
     return pages.render(
         "whatif.html",
         lang,
+        packs=plans.specs.packs,
         specs_name=plans.specs.root.name or str(plans.specs.root),
         digest=result.digest,
         selection=", ".join(filter(None, [span, *(f"{phrase(k, lang)} {v}" for k, v in chosen.items() if v)])),

@@ -168,15 +168,25 @@ def _calls(
             ("reason_code_", (0, 0)),
         ):
             given = given or tuple(code for n in "123" if (code := levels[place].text(f"{family}{n}")))
-        yield Call(invoice, line, tuple(names), given, tuple(fitting(names, nature, specs, day, difference)))
+        treatment = levels[invoice, line].text("tariff_treatment") if "tariff_treatment" in names else None
+        codes = fitting(names, nature, specs, day, difference, treatment)
+        yield Call(invoice, line, tuple(names), given, tuple(codes))
 
 
-def fitting(names: Iterable[str], nature: Nature, specs: Specs, day: date, difference: Amounts | None) -> list[Code]:
+def fitting(
+    names: Iterable[str],
+    nature: Nature,
+    specs: Specs,
+    day: date,
+    difference: Amounts | None,
+    treatment: str | None = None,
+) -> list[Code]:
     """Return the codes of the list `reason_code` that fit a change of these elements, refunds first.
 
     Columns read: `use` (correction or adjustment), `kind` (refund, owing, neutral: compared with the amounts, where
-    they are known) and `about` (the elements that the code's own name speaks of; * for any). A code about the very
-    elements counts before one about any.
+    they are known), `about` (the elements that the code's own name speaks of; * for any) and `treatments` (the tariff
+    treatments that it names, compared with a treatment that is newly claimed). A code about the very elements counts
+    before one about any.
     """
     codes = specs.code_lists.get("reason_code")
     if codes is None:
@@ -189,6 +199,8 @@ def fitting(names: Iterable[str], nature: Nature, specs: Specs, day: date, diffe
         kinds = {"refund", "neutral"} if total < 0 else {"owing"} if total > 0 else {"neutral", "owing"}
     entries = [entry for code in codes.codes if (entry := codes.find(code, day))]
     usable = [entry for entry in entries if entry.row.get("use") == use and entry.row.get("kind") in kinds]
+    if treatment is not None:
+        usable = [entry for entry in usable if treatment in (entry.row.get("treatments") or treatment).split()]
     own = [entry for entry in usable if wanted & set(entry.row.get("about", "").split())]
     found = own or [entry for entry in usable if entry.row.get("about") == "*"]
     order = ["refund", "owing", "neutral", "correction"]

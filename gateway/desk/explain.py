@@ -303,7 +303,7 @@ def _heading(judged: Judged, language: str) -> str:
     declaration, envelope = judged.message.declaration, judged.message.envelope
     if declaration and declaration.transaction_number:
         version = declaration.version or "?"
-        return f"{'DDMC' if language == 'fr' else 'CAD'} {declaration.transaction_number}, version {version}"
+        return f"{'DDC' if language == 'fr' else 'CAD'} {declaration.transaction_number}, version {version}"
     reference = envelope.message or envelope.reference
     return f"Message {reference}" if reference else "Message"
 

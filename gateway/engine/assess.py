@@ -206,6 +206,7 @@ def _assess_line(line: Mapping[str, str], rates: Rates) -> Amounts:
         if not any(charges.values()):
             raise _Cannot("ENG-0003", code)
         found.update({kind: _charge(charge, value, line) for kind, charge in charges.items() if charge})
+    found.update(_self_declared(line, found))
     taxable = value + sum(found.values(), NOTHING)
     gst_code = line.get("gst_code", "")
     gst = _on(day, rates.charges.get(("gst", gst_code, ""), ()))
@@ -213,6 +214,17 @@ def _assess_line(line: Mapping[str, str], rates: Rates) -> Amounts:
         raise _Cannot("ENG-0003", gst_code)
     tax = _charge(gst, taxable, line)
     return NIL._replace(value_for_duty=value, value_for_tax=taxable, gst=tax, total=taxable - value + tax, **found)
+
+
+def _self_declared(line: Mapping[str, str], found: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Return the anti-dumping duty where SIMA is self-declared: more than is worked out may be, less may not."""
+    if line.get("sima_self_declared") != "Y" or "sima_amount" not in line:
+        return {}
+    declared = _cents(_amount(line, "sima_amount"))
+    countervailing = found.get("countervailing", NOTHING)
+    if declared < found.get("anti_dumping", NOTHING) + countervailing:
+        raise _Cannot("ENG-0008", str(declared))
+    return {"anti_dumping": declared - countervailing}
 
 
 def _duty(line: Mapping[str, str], rates: Rates, day: date) -> Charge:

@@ -38,7 +38,7 @@ KINDS = ("original", "original again", "correction", "correction unknown", "adju
 CALL = re.compile(r"(?P<name>\w+)(?:\((?P<argument>[^()]*)\))?")
 
 # What would take part in the rules that a message is not about.
-EVER_LEFT_OUT = ("line_count", "notes", "pre_carm", "description", "gst_code", "safeguard_code")
+EVER_LEFT_OUT = ("line_count", "notes", "pre_carm", "description", "gst_code")
 
 
 @dataclass(frozen=True)

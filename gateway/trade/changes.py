@@ -66,7 +66,9 @@ def _line_value(draft: Draft, _maker: Maker, change: str) -> None:
     """Change the first line's value and let the invoice add up."""
     line = draft.invoices[0][1][0]
     old = line["value_for_currency_conversion"]
-    line["value_for_currency_conversion"] = {"none": Decimal(0), "much": Decimal("3300.01"), "less": old - 1}[change]
+    line["value_for_currency_conversion"] = {
+        "none": Decimal(0), "much": Decimal("3300.01"), "less": old - 1, "more": old + 1,
+    }[change]  # fmt: skip
     draft.add_up()
 
 

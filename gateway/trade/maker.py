@@ -105,7 +105,7 @@ class Draft:
 TOGETHER = re.compile(
     r"function_code|version|cad_type|accounting_date|release_date|line_count|importer_bn|warehouse_transaction|"
     r"invoice_value|invoice_currency|quantity|unit|sima_.*|surtax_.*|excise_code|tariff_code|special_authority|"
-    r"line_previous_.*|(invoice_|line_)?(reason_code|remark)_\d|pre_carm"
+    r"safeguard_.*|former_.*|line_previous_.*|(invoice_|line_)?(reason_code|remark|trade_program)_\d|pre_carm|invoice_pointer"
 )
 
 
@@ -296,17 +296,7 @@ class Maker:
     def _together(self, line: Values, pack: Pack, cad_type: str, share: float) -> None:
         """Add, now and then, groups of elements that only make sense together."""
         draw = self.rng.random
-        if draw() < share:
-            line |= {
-                "sima_subject": "S",
-                "sima_measure": f"AD{self.rng.randint(1, 99)}",
-                "sima_price": self.amount(9_000),
-                "sima_currency": self.code("currency"),
-                "sima_exporter": f"EXP{self.rng.randint(1, 999)}",
-                "sima_model": self.text(40),
-            }
-        if draw() < share:
-            line |= {"surtax_subject": "Y", "surtax_code": f"ST{self.rng.randint(1, 99)}"}
+        self._charged(line, share)
         if draw() < share:
             line["excise_code"] = self.code("excise_code")
             units = self.specs.trade.excise_units_of(line["excise_code"], self.day)
@@ -326,6 +316,32 @@ class Maker:
             line["special_authority"] = "85-2955-2" if near else "85-2955-1"
         if draw() < share and usage_of("line_previous_line", pack, MessageType.DECLARATION, cad_type) != "X":
             line |= {"line_previous_transaction": self.number(), "line_previous_line": Decimal(self.rng.randint(1, 9))}
+
+    def _charged(self, line: Values, share: float) -> None:
+        """Add, now and then, that the goods are subject to SIMA, a surtax or a safeguard, and by which code."""
+        draw = self.rng.random
+        country = "US" if len(line["origin"]) == 3 else line["origin"]
+        known = self.codes("sima_measure").items()
+        measures = [code for code, entry in known if country in (entry.row.get("origins") or country).split()]
+        watched = {number for _, entry in known for number in entry.row.get("numbers", "").split()}
+        while line["classification"] in watched:
+            line["classification"] = f"{line['classification'][:8]}{self.rng.randrange(100):02}"
+        if draw() < share:
+            line |= {
+                "sima_subject": "S",
+                "sima_measure": self.rng.choice(measures),
+                "sima_price": self.amount(9_000),
+                "sima_currency": self.code("currency"),
+                "sima_exporter": f"EXP{self.rng.randint(1, 999)}",
+                "sima_model": self.text(40),
+            }
+        if draw() < share:
+            line |= {"surtax_subject": "Y", "surtax_code": f"ST{self.rng.randint(1, 99)}"}
+        if draw() < share:
+            line |= {"safeguard_subject": "Y", "safeguard_code": f"SF{self.rng.randint(1, 99)}"}
+        for name in ("sima", "surtax", "safeguard"):
+            if line.get(f"{name}_subject") in {"S", "Y"} and draw() < share:
+                line |= {f"{name}_self_declared": "Y", f"{name}_amount": self.amount(9_000)}
 
     def change(self, former: Draft, *, adjustment: bool) -> Draft:
         """Return a valid change of a declaration: a line described anew, and the reason."""

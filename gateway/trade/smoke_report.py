@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,6 +15,7 @@ from rich.text import Text
 from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Bilingual
+from core.specs import Pack
 from gateway import pages
 from gateway.pages import render, write
 from gateway.trade.replies import ANSWERS
@@ -106,12 +108,15 @@ def _clean(text: str) -> str:
     return printable(text)
 
 
-def write_html(result: Result, path: Path, first: str) -> None:
-    """Write the results as one file in both languages, the first of which shows at once; raises GatewayError."""
+def write_html(result: Result, path: Path, first: str, packs: Sequence[Pack]) -> None:
+    """Write the results as one file in both languages, the first of which shows at once; raises GatewayError.
+
+    What the packs say of themselves stands at its foot.
+    """
     other = "fr" if first == "en" else "en"
-    page = _page(result, first)
+    page = _page(result, first, packs)
     before, inside, after = _parts(page)
-    _, inside_other, _ = _parts(_page(result, other))
+    _, inside_other, _ = _parts(_page(result, other, packs))
     links = '<nav class="languages"><a href="#en" lang="en">English</a> <a href="#fr" lang="fr">Français</a></nav>'
     # The results stand in the file itself: `<` is escaped so that no text can end the element.
     data = json.dumps(json.loads(canonical(result)), ensure_ascii=False, sort_keys=True).replace("<", "\\u003c")
@@ -124,11 +129,12 @@ def write_html(result: Result, path: Path, first: str) -> None:
     )
 
 
-def _page(result: Result, language: str) -> str:
+def _page(result: Result, language: str, packs: Sequence[Pack]) -> str:
     states: Counter[str] = Counter(line.state for line in result.lines())
     return render(
         "smoke.html",
         language,
+        packs=packs,
         result=result,
         timed=any(line.seconds is not None for line in result.lines()),
         digest=digest(result),

@@ -114,7 +114,7 @@ def _of_another(
     declaration = arrived.message.declaration
     cad_type = declaration.text("cad_type") if declaration else None
     if step.cad_type and cad_type and cad_type != step.cad_type:
-        return 1, Bilingual(f"A CAD type {cad_type} came.", f"Un type de DDMC {cad_type} est venu.")
+        return 1, Bilingual(f"A CAD type {cad_type} came.", f"Un type de DDC {cad_type} est venu.")
     if subject and subject.number and arrived.number != subject.number:
         return 2, Bilingual(
             f"{arrived.subject} came, which is another declaration than {subject.subject}.",

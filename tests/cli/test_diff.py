@@ -202,6 +202,6 @@ def test_a_difference_in_french_has_no_english_word(run: Run) -> None:
     told = run(
         "diff", str(SAMPLES / "originals/ab-two-lines.edi"), str(SAMPLES / "changes/ab-adjustment.edi"), "--lang", "fr"
     ).stdout
-    assert "DDMC 12345000000012" in told
+    assert "DDC 12345000000012" in told
     assert "(montant dû, élevée)" in told
     assert "B : un rajustement" in told

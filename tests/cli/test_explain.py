@@ -173,7 +173,7 @@ def test_what_a_rule_reads_is_told(run: Run) -> None:
 def test_what_a_code_leaves_open_is_told_in_words(run: Run) -> None:
     shown = " ".join(run("explain", "CAD-0101").stdout.split())
     assert "Transaction number: the check digit of <value> is wrong; for these first 13 digits it is <digit>." in shown
-    assert "Numéro de transaction : le chiffre de contrôle de <valeur> est erroné" in shown
+    assert "DDC n° de transaction : le chiffre de contrôle de <valeur> est erroné" in shown
     assert not re.search(r"\{\w+\}", run("rules").stdout + run("rules", "--format", "md").stdout)
     rules = [rule.finding for pack in SPECS.packs for rule in pack.rules]
     texts = " ".join(part for each in (*SPECS.findings.values(), *rules) for part in each.text)

@@ -145,9 +145,9 @@ def test_rules_as_json_and_markdown_name_their_source_in_the_language(run: Run) 
     english, shown = (json.loads(run("rules", "--format", "json", "--lang", lang).stdout) for lang in ("en", "fr"))
     assert [each | {"source": ""} for each in english] == [each | {"source": ""} for each in shown]
     sources = {each["id"]: (one["source"], each["source"]) for one, each in zip(english, shown, strict=True)}
-    assert sources["CAD-0135"] == ("Customs Notice 24-29", "Avis des douanes 24-29")
+    assert sources["CAD-0135"] == ("Customs Notice 24-29", "Avis de douanes 24-29")
     (row,) = (line for line in run("rules", "--format", "md", "--lang", "fr").stdout.splitlines() if "CAD-0135" in line)
-    assert row.endswith("| Avis des douanes 24-29 | élevée |")
+    assert row.endswith("| Avis de douanes 24-29 | élevée |")
 
 
 def test_a_date_is_pictured_in_french_wherever_a_french_text_does(run: Run, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_verdict_agrees_with_what_it_is_about(run: Run) -> None:
     assert "expéditeur ERABLECOURTIER : refusée" in told, "and no `de` before a vowel"
     assert "message inconnu, expéditeur inconnu : refusé\n" in told
     shown = run("explain", declaration, noise, "--lang", "fr").stdout
-    assert re.search(r"^DDMC \d+, version 00001 : refusée$", shown, re.MULTILINE)
+    assert re.search(r"^DDC \d+, version 00001 : refusée$", shown, re.MULTILINE)
     assert "Message : refusé\n" in shown
 
 

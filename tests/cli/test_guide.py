@@ -120,7 +120,7 @@ def test_every_place_shown_is_the_dictionarys(site: Path, specs: Specs) -> None:
             if element.direction == "in":
                 (row,) = shown.xpath(f"//tr[@id='{element.name}']")
                 xml, edifact = row.xpath(".//code[@class='place']")
-                assert (xml.text_content(), edifact.text_content()) == (element.xml_path, element.edifact_place)
+                assert (xml.text_content(), edifact.text_content()) == (element.xml_path, element.edifact_place or "—")
                 assert element.title.fr in row.text_content()
 
 
@@ -175,11 +175,53 @@ def test_examples_are_shown_with_their_answers(site: Path) -> None:
 # ------------------------------------------------------------------------------------------------ it is a good site
 
 
-def test_each_page_says_that_it_is_reconstructed(site: Path) -> None:
+def test_each_page_says_that_it_is_reconstructed(specs: Specs, site: Path) -> None:
     for path, tree in pages(site):
         french = path.parent.name == "fr"
-        said = "reconstruit à partir de sources publiques" if french else "reconstructed from public sources"
+        said = "reconstituée à partir de sources publiques" if french else "reconstructed from public sources"
         assert said in tree.text_content(), path
+        for pack in specs.packs:
+            assert (pack.statement.fr if french else pack.statement.en) in tree.text_content(), path
+
+
+def test_what_the_guide_says_of_itself_is_the_packs_word(tmp_path: Path) -> None:
+    """Whoever puts the real chapter in says so in its manifest, and no page contradicts it."""
+    root = copy(tmp_path)
+    for chapter in ("24", "26"):
+        manifest = root / f"chapter{chapter}/manifest.toml"
+        text = re.sub(r'statement = "[^"]*"', 'statement = "the real chapter"', manifest.read_text("utf-8"))
+        text = re.sub(r'statement_fr = "[^"]*"', 'statement_fr = "le vrai chapitre"', text)
+        manifest.write_text(re.sub(r'edifact = "low: [^"]*"', 'edifact = "high: its chapter 3"', text), "utf-8")
+    build(prepare(root), tmp_path / "site", HOME / "samples", load_partners(HOME / "samples/partners.toml"))
+    for path, tree in pages(tmp_path / "site"):
+        said = tree.text_content()
+        assert "reconstructed from public" not in said, path
+        assert "reconstituée à partir" not in said, path
+        assert ("le vrai chapitre" if path.parent.name == "fr" else "the real chapter") in said, path
+        if tree.xpath("//td[@data-place='edifact']"):
+            assert set(tree.xpath("//td[@data-place='edifact']//span[starts-with(@class, 'sure')]/@class")) == {
+                "sure high"
+            }
+
+
+def test_each_statement_has_its_own_confidence(specs: Specs, site: Path) -> None:
+    """An EDIFACT place is low, since that the CAD exists in EDIFACT is assumed, whatever the element's own."""
+    for pack in specs.packs:
+        tree = page(site, "en", f"message-{pack.id}-{pack.version}.html")
+        for name, element in pack.elements.items():
+            if element.direction != "in":
+                continue
+            row = tree.get_element_by_id(name)
+
+            def sure(cell: str, row: html.HtmlElement = row) -> list[str]:
+                return list(row.xpath(f"./td[{cell}]//span[starts-with(@class, 'sure')]/@class"))
+
+            assert sure("@class='name'") == [f"sure {element.confidence}"]
+            assert sure("@data-place='edifact'") == ["sure low"] * bool(element.edifact_place), name
+            assert sure("@data-place='xml'") == [f"sure {element.xml_confidence or 'medium'}"], name
+        for kind, said in pack.confidence.items():
+            assert f"{pack.key} {kind}" in " ".join(tree.text_content().split()), kind
+            assert said.words.en in tree.text_content()
 
 
 def test_every_link_leads_somewhere_and_nothing_comes_from_outside(site: Path) -> None:

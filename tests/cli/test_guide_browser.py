@@ -72,7 +72,7 @@ def test_every_page_loads_without_an_error(browser: webdriver.Chrome, site: Path
         browser.get(path.as_uri())
         assert browser.get_log("browser") == [], path
         french = path.parent.name == "fr"
-        said = "reconstruit à partir de sources publiques" if french else "reconstructed from public sources"
+        said = "reconstituée à partir de sources publiques" if french else "reconstructed from public sources"
         assert said in browser.find_element(By.TAG_NAME, "body").text
         asked = browser.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
         assert all(name.startswith(("file:", "data:")) for name in asked), path

@@ -17,6 +17,7 @@ from gateway.trade.smoke import Result, canonical, digest
 from gateway.trade.smoke_report import write_html, write_junit
 from tests.cli import test_guide_browser
 from tests.support import smoke_partners as partners
+from tests.support.way import SPECS
 
 browser = test_guide_browser.browser  # the fixture
 
@@ -58,13 +59,13 @@ def verify(path: Path) -> tuple[int, str]:
 
 def test_the_digest_of_a_report_can_be_worked_out_again(tmp_path: Path) -> None:
     result, path = a_result(), tmp_path / "report.html"
-    write_html(result, path, "en")
+    write_html(result, path, "en", SPECS.packs)
     assert verify(path) == (0, f"{digest(result)} as shown in the report\n")
 
 
 def test_a_report_whose_results_were_changed_is_told(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    write_html(a_result(), path, "en")
+    write_html(a_result(), path, "en", SPECS.packs)
     path.write_text(path.read_text("utf-8").replace('"state": "failed"', '"state": "passed"', 1), "utf-8")
     code, said = verify(path)
     assert (code, "NOT the digest" in said) == (1, True)
@@ -100,7 +101,7 @@ def test_the_report_shows_in_either_language_in_a_browser(
 ) -> None:
     path = tmp_path / "report.html"
     result = a_result()
-    write_html(result, path, first)
+    write_html(result, path, first, SPECS.packs)
     browser.get(path.as_uri())
     shown = [each for each in browser.find_elements(By.TAG_NAME, "h1") if each.is_displayed()]
     assert [each.find_element(By.XPATH, "ancestor::div").get_attribute("lang") for each in shown] == [first]
@@ -120,7 +121,7 @@ def test_the_report_shows_in_either_language_in_a_browser(
 @pytest.mark.browser
 def test_on_paper_the_report_has_both_languages(browser: webdriver.Chrome, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    write_html(a_result(), path, "fr")
+    write_html(a_result(), path, "fr", SPECS.packs)
     browser.get(path.as_uri())
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:

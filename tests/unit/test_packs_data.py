@@ -222,7 +222,9 @@ def test_manifests_say_that_they_are_reconstructed() -> None:
     for path in files("chapter2?/manifest.toml"):
         manifest = tomllib.loads(path.read_text(encoding="utf-8"))
         assert "reconstructed from public sources" in manifest["statement"]
-        assert manifest["confidence"]
+        assert "reconstituée à partir de sources publiques" in manifest["statement_fr"]
+        assert set(manifest["confidence"]) == set(manifest["confidence_fr"])
+        assert all(re.match("(high|medium|low): .", said) for said in manifest["confidence"].values())
 
 
 # ------------------------------------------------------------------------------------------------ EDIFACT places

@@ -62,7 +62,7 @@ def of(values: Amounts, names) -> dict:
     ("line", "expected"),
     [
         (
-            {"sima_subject": "S", "sima_measure": "AD34", "surtax_subject": "Y", "surtax_code": "ST25"},
+            {"sima_subject": "S", "sima_measure": "AE", "surtax_subject": "Y", "surtax_code": "ST25"},
             amounts(
                 value_for_duty="150.00",
                 customs_duty="7.50",
@@ -101,8 +101,13 @@ def test_the_published_examples(line, expected):
         ({"excise_code": "C01", "quantity": Decimal("3")}, amounts(excise_duty="3.00", excise_tax="0.00")),
         ({"excise_code": "T10"}, amounts(excise_tax="15.00", excise_duty="0.00")),
         ({"excise_code": "C00"}, amounts(excise_duty="0.00")),
-        ({"sima_subject": "S", "sima_measure": "AV01"}, amounts(anti_dumping="15.00", countervailing="4.50")),
-        ({"sima_subject": "U", "sima_measure": "AD34"}, amounts(anti_dumping="0.00")),
+        ({"sima_subject": "S", "sima_measure": "CPF"}, amounts(anti_dumping="15.00", countervailing="4.50")),
+        ({"sima_subject": "U", "sima_measure": "AE"}, amounts(anti_dumping="0.00")),
+        (
+            {"sima_subject": "S", "sima_measure": "AE", "sima_self_declared": "Y", "sima_amount": "40"},
+            amounts(anti_dumping="40.00"),
+        ),
+        ({"sima_subject": "S", "sima_measure": "AE", "sima_amount": "40"}, amounts(anti_dumping="34.00")),
         ({"surtax_subject": "N", "surtax_code": "ST25"}, amounts(surtax="0.00")),
         ({"safeguard_code": "SF10"}, amounts(safeguard="15.00")),
         ({"gst_code": "48"}, amounts(gst="0.00")),
@@ -119,6 +124,11 @@ def test_each_kind_of_charge(line, expected):
         ({"currency": "XAF"}, "ENG-0001", "XAF"),
         ({"direct_shipment_date": date(2019, 12, 31)}, "ENG-0001", "CAD"),
         ({"surtax_code": "ST99"}, "ENG-0003", "ST99"),
+        (
+            {"sima_subject": "S", "sima_measure": "AE", "sima_self_declared": "Y", "sima_amount": "33.99"},
+            "ENG-0008",
+            "33.99",
+        ),
         ({"sima_subject": "S", "sima_measure": "??"}, "ENG-0003", "??"),
         ({"gst_code": "99"}, "ENG-0003", "99"),
         ({"excise_code": "C01"}, "ENG-0004", "quantity"),
@@ -200,7 +210,7 @@ LINES = st.fixed_dictionaries(
         "quantity": st.decimals(0, 999_999, places=3),
     },
     optional={
-        "sima_measure": st.sampled_from(["AD34", "AD10", "AD2U", "CV05", "AV01"]),
+        "sima_measure": st.sampled_from(["AE", "COR", "RB3", "OCTG3", "CPF"]),
         "surtax_code": st.sampled_from(["ST15", "ST25", "ST50", "ST100"]),
         "safeguard_code": st.sampled_from(["SF10", "SF20"]),
         "excise_code": st.sampled_from(["C00", "C01", "T10"]),

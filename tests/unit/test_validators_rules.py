@@ -64,13 +64,13 @@ def previous_on_lines_but_one() -> tuple[MessageType, Declaration, Facts]:
 
 
 def line_left_out() -> tuple[MessageType, Declaration, Facts]:
-    return C, valid_change(lines=2), facts(version_fact(valid_declaration(lines=3)))
+    return C, valid_change(lines=2, invoice_pointer=Decimal(1)), facts(version_fact(valid_declaration(lines=3)))
 
 
 BAD_NUMBER, BAD_BN = "12345000000013", "123456789RM0001"
 SIMA: dict[str, Value | None] = {
     "sima_subject": "S",
-    "sima_measure": "AD34",
+    "sima_measure": "CPF",
     "sima_price": Decimal(150),
     "sima_currency": "CAD",
     "sima_exporter": "EXP1",
@@ -158,7 +158,7 @@ def test_a_version_that_the_engine_refused_may_be_sent_again() -> None:
 
 
 def test_a_declaration_from_before_carm_may_be_changed_without_its_original() -> None:
-    changed = valid_change(pre_carm="Y")
+    changed = valid_change(pre_carm="Y", cad_type="TT")
     assert judge(C, changed, facts()) == []
     assert nature(C, changed, facts()) is Nature.ADJUSTMENT
 
@@ -172,7 +172,7 @@ def test_a_missing_line_is_named() -> None:
 def test_lines_are_told_apart_by_invoice_where_numbers_begin_again() -> None:
     one = valid_declaration(lines=1)
     both = replace(one, invoices=(one.invoices[0], one.invoices[0]))
-    changed = valid_change(lines=1)
+    changed = valid_change(lines=1, invoice_pointer=Decimal(1))
     shorter = replace(changed, invoices=(changed.invoices[0], Invoice(one.invoices[0].values, commodities=())))
     same = replace(changed, invoices=(changed.invoices[0], one.invoices[0]))
     assert judge(C, same, facts(version_fact(both))) == []

@@ -267,7 +267,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, int | None, str]] = {
     ),
     "code source in one language": (field(MODES, "2", "source_fr", ""), MODES, 3, "its English or French source"),
     "code in one language": (field(MODES, "2", "name_fr", ""), MODES, 3, "its English or French name"),
-    "list in one language": (field(LISTS, "office", "name_fr", ""), LISTS, 10, "its English or French name"),
+    "list in one language": (field(LISTS, "office", "name_fr", ""), LISTS, 11, "its English or French name"),
     "list without a name": (field(LISTS, "office", "list", "offices"), LISTS, None, "the code list office has no name"),
     "code date": (
         field(MODES, "2", "valid_to", "2026-13-01"), MODES, 3, "is not a date",

@@ -80,6 +80,9 @@ def levels(pack: Pack, level: str) -> st.SearchStrategy[dict[str, Value]]:
     """Any of a level's elements, with those that they need."""
     known = {e.name: values(e) for e in pack.elements.values() if e.level == level and e.direction == "in"}
     known.pop("function_code", None)
+    for former in pack.former:  # what stands in a former place is read as something else
+        known.pop(former.source, None)
+        known.pop(former.element if former.shared else "", None)
 
     def whole(found: dict[str, Value]) -> dict[str, Value]:
         return {name: value for name, value in found.items() if name not in NEEDS or NEEDS[name] in found}
@@ -204,7 +207,8 @@ def same_in_both(declaration: Declaration, pack: Pack = DECLARATION) -> tuple[Ve
     return verdict, found
 
 
-ELEMENTS = [e for e in DECLARATION.elements.values() if e.direction == "in"]
+FORMER = {each.element if each.shared else each.source for each in DECLARATION.former}  # read as something else
+ELEMENTS = [e for e in DECLARATION.elements.values() if e.direction == "in" and e.name not in FORMER]
 PLAIN: Mapping[str, Value] = {"number": Decimal(1), "date": date(2026, 11, 1)}
 TYPES = ["AB", "C", "F", "TT", "V", *sorted(WAREHOUSE_IN), *sorted(EX_WAREHOUSE)]
 
