@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 
 from core import limits
 from core.envelope import MessageHeader
 from core.errors import Malformed
 from core.findings import Place
-from edifact.around import ANY_BLANK, another, begins_interchange, lead, resumes, skip, skip_filler
+from edifact.around import ANY_BLANK, begins_interchange, lead, resumes, skip, skip_filler
+from edifact.boundaries import NO_UNT, Scan, terminator_at
 from edifact.directory import Directories
 from edifact.encoding import contradictions
 from edifact.flaw import Flaw
@@ -27,8 +27,6 @@ LINES = re.compile(rb"[^'\r\n]{1,200}[\r\n]" + ANY_BLANK + rb"UN[HG][^\w\s'][^'\
 UNSUPPORTED = re.compile("U(?:I[BHTZ]|N[OP]|S[ABCDEFHLRTUXY])")
 
 UNREADABLE = "EDI-0115"  # an interchange of which not even the header could be read: nothing else is told of it
-NO_UNT = Flaw("EDI-0301", "13", -1, service_segment="UNT")
-NO_END = Flaw("EDI-0309", "13", -1, service_segment="UNT")
 
 
 def read(body: bytes, directories: Directories) -> Iterator[MessageText | InterchangeText]:
@@ -119,7 +117,7 @@ def _header(body: bytes, position: int, directories: Directories) -> tuple[Inter
             syntax_error="22",
             expected=service.element,
         )
-    end = _segment_end(body, position, service, position + limits.SEGMENT_BYTES)
+    end = terminator_at(body, position, service, position + limits.SEGMENT_BYTES)
     if end is None or _lost_end(body, position, end, service) or LINES.match(body, end + 1):
         raise Malformed(
             "EDI-0005", "the UNB segment has no end", place=_place(body, position), value=_peek(body, position)
@@ -177,111 +175,12 @@ def _peek(body: bytes, offset: int) -> str:
     return body[offset : offset + limits.ECHO_CHARACTERS].decode("latin-1")
 
 
-def _segment_end(body: bytes, position: int, service: Service, limit: int) -> int | None:
-    """Return the offset of the terminator of the segment at `position`, None if there is none before `limit`."""
-    terminator, release = service.terminator.encode("latin-1"), service.release.encode("latin-1")
-    at = position
-    while (at := body.find(terminator, at, limit)) >= 0:
-        if not _released_at(body, at, release, position):
-            return at
-        at += 1
-    return None
-
-
-def _released_at(body: bytes, at: int, release: bytes, floor: int) -> bool:
-    if not release:
-        return False
-    first = at
-    while first > floor and body[first - 1 : first] == release:
-        if first - floor > 64 and body[first - 64 : first] == release * 64:
-            first -= 64
-        else:
-            first -= 1
-    return (at - first) % 2 == 1
-
-
 def _service_segment(interchange: InterchangeText, position: int, end: int) -> ServiceSegment:
     text = canonical(interchange.decode(interchange.body[position:end]), interchange.service)
     return ServiceSegment(
         [[resolve(c) for c in element.split(":")] for element in text.split("+")],
         position,
     )
-
-
-# By value: the five characters are all that the patterns depend on. Senders choose them, so the number is bounded.
-@lru_cache(maxsize=16)
-def _boundaries(service: Service) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
-    """Return what finds the next envelope segment: any, none of a message, and none of a message or group's end.
-
-    A segment begins behind a terminator: only there is a tag looked for, never anywhere in the data. The first pattern
-    also takes in a whole UNT (group 1) that has no release character.
-    """
-    terminator = re.escape(service.terminator.encode("latin-1"))
-    separators = re.escape((service.element + service.component + service.terminator).encode("latin-1"))
-    ends = re.escape((service.terminator + service.release).encode("latin-1"))
-    apart = another(separators)
-    unt = rb"(UNT(?=[" + separators + rb"])[^" + ends + rb"]*" + terminator + rb")|"
-    any_envelope, in_group, outside_group = (
-        re.compile(
-            terminator
-            + ANY_BLANK
-            + rb"(?:"
-            + whole
-            + rb"(?=UN["
-            + tags
-            + rb"]["
-            + separators
-            + rb"])|"
-            + apart
-            + rb")",
-            re.DOTALL,
-        )
-        for tags, whole in ((b"HTZEG", unt), (b"HZEG", b""), (b"HZG", b""))
-    )
-    return any_envelope, in_group, outside_group
-
-
-class _Scan:
-    """Finds segments in the bytes of an interchange."""
-
-    def __init__(self, of: InterchangeText) -> None:
-        self.body, self.service = of.body, of.service
-        self.size = len(of.body)
-        self.release = of.service.release.encode("latin-1")
-        self.any_envelope, self.in_group, self.outside_group = _boundaries(of.service)
-
-    def message(self, start: int) -> tuple[int, tuple[Flaw, ...]]:
-        """Return the offset behind the message that begins at `start`, and what is wrong with its end.
-
-        It runs to the end of its UNT, or to the next envelope segment if it has none.
-        """
-        found = self.any_envelope.search(self.body, start)
-        while found and found.start() > start and _released_at(self.body, found.start(), self.release, start):
-            found = self.any_envelope.search(self.body, found.start() + 1)
-        if not found:
-            return self.size, (NO_UNT,)
-        if found.start(1) >= 0:
-            return found.end(), ()
-        begin = found.end()
-        if self.body[begin : begin + 3] != b"UNT":
-            return found.start() + 1, (NO_UNT,)
-        stop = _segment_end(self.body, begin, self.service, self.size)
-        return (self.size, (NO_END,)) if stop is None else (stop + 1, ())
-
-    def stands_twice(self, start: int, after: int) -> bool:
-        """Tell whether a message without end is a UNH alone that stands there a second time: then it begins once."""
-        header = self.body[start:after]
-        one = header.count(self.service.terminator.encode("latin-1")) == 1
-        return one and self.body.startswith(header, skip(self.body, after))
-
-    def envelope(self, start: int, boundary: re.Pattern[bytes]) -> int:
-        """Return the offset of the next envelope segment that the boundary finds, the size if there is none."""
-        at = start
-        while found := boundary.search(self.body, at):
-            if not _released_at(self.body, found.start(), self.release, start):
-                return found.end()
-            at = found.start() + 1
-        return self.size
 
 
 def _header_of(text: str, service: Service) -> tuple[str | None, tuple[str, ...]]:
@@ -318,7 +217,7 @@ def _messages(of: InterchangeText, position: int, ordinal: int, envelopes: int) 
 
     `envelopes` are the interchanges and groups of the transmission so far, this interchange included.
     """
-    body, scan, open_ = of.body, _Scan(of), _Open()
+    body, scan, open_ = of.body, Scan(of), _Open()
     unh = b"UNH" + of.service.element.encode("latin-1")
     again = tuple({body[of.header.offset : position], body[of.offset : position]})  # the header, without and with UNA
     while of.trailer is None:
@@ -346,7 +245,7 @@ def _shown_header(reference: str | None, identifier: tuple[str, ...], ordinal: i
     return MessageHeader(told(reference or "") or None, tuple(map(told, identifier)), ordinal)
 
 
-def _message(of: InterchangeText, scan: _Scan, open_: _Open, position: int, ordinal: int) -> tuple[MessageText, int]:
+def _message(of: InterchangeText, scan: Scan, open_: _Open, position: int, ordinal: int) -> tuple[MessageText, int]:
     """Return the message at a position, and the offset behind it."""
     after, flaws = scan.message(position)
     begin = position
@@ -366,9 +265,9 @@ def _message(of: InterchangeText, scan: _Scan, open_: _Open, position: int, ordi
     return MessageText(of, open_.group, ordinal, position, text, reference, identifier, flaws), after
 
 
-def _envelope_segment(of: InterchangeText, scan: _Scan, open_: _Open, position: int) -> int:
+def _envelope_segment(of: InterchangeText, scan: Scan, open_: _Open, position: int) -> int:
     """Take in the segment at a position, which begins no message; return the offset to go on from."""
-    end = _segment_end(of.body, position, of.service, scan.size)
+    end = terminator_at(of.body, position, of.service, scan.size)
     if end is None:
         value = _peek(of.body, position)
         of.flaws.append(Flaw("EDI-0116", "13", position, value=value, service_segment="UNZ"))
