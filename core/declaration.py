@@ -35,6 +35,10 @@ NATURES = {
 }
 
 
+# The elements that name an importer: whose declaration it is, and whose it is to be after a change.
+IMPORTERS = ("importer_bn", "new_importer_bn")
+
+
 class Unreadable(str):
     """An element's text that does not have its declared format; rules do not see it, the format check reports it."""
 
@@ -122,6 +126,11 @@ class Declaration(Level):
         return self.text("transaction_number")
 
     @property
+    def importers(self) -> tuple[str, ...]:
+        """The BN15 of the importer, and of the one that a change would bring instead, as far as they are readable."""
+        return tuple(filter(None, map(self.text, IMPORTERS)))
+
+    @property
     def version(self) -> str | None:
         """The five-digit version, if readable."""
         return self.text("version")
@@ -133,7 +142,8 @@ class VersionFact:
 
     `attempt` counts all that was ever accepted under the transaction number, those that the engine refused included:
     number and attempt are the identity of this row. `payment_due` is the day until whose end (Eastern Time) a change is
-    a correction. `withdrawal` tells that a request to withdraw it is with the engine, which has not decided yet.
+    a correction. `withdrawal` tells that a request to withdraw it is with the engine, which has not decided yet; `test`
+    that a test message made it.
     """
 
     version: int
@@ -146,6 +156,7 @@ class VersionFact:
     created_by_cbsa: bool = False
     withdrawal: bool = False
     attempt: int = 1
+    test: bool = False
 
 
 class RefusedVersions(StrEnum):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from core.calendar import Period
+
+# The digits that a transaction number begins with: the account security number of who posted security for it.
+ACCOUNT_SECURITY_DIGITS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,7 @@ class Agreement:
     """
 
     ids: tuple[str, ...] = ()
-    tests: bool = True
+    tests: bool = False
     days: int | None = None
 
 
@@ -27,7 +31,8 @@ class Partner:
 
     `envelopes` are the sender ids it may write into UNB or the XML metadata; `authorities` the importers' BN15 that it
     may declare for, each with the periods of its delegation; `contrl` asks for a CONTRL on every interchange; `user` is
-    the broker's user that it connects as.
+    the broker's user that it connects as. `accounts` are the account security numbers that its transaction numbers may
+    begin with, each with the importers whose own it is (none: the partner's); `others` are those of everybody else.
     """
 
     id: str
@@ -40,3 +45,20 @@ class Partner:
     active: bool = True
     user: str = ""
     agreement: Agreement = Agreement()
+    accounts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
+
+    def acts_for(self, importer: str, day: date) -> bool:
+        """Tell whether the partner may act for an importer (its BN15, exactly) on a day in Eastern Time."""
+        return self.active and any(period.covers(day) for period in self.authorities.get(importer, ()))
+
+    def may_number(self, number: str, importer: str | None) -> bool:
+        """Tell whether a declaration for an importer may have a transaction number, by what that begins with.
+
+        A partner for whom no account security number is registered may use any that is nobody else's.
+        """
+        account = number[:ACCOUNT_SECURITY_DIGITS]
+        if account not in self.accounts:
+            return not self.accounts and account not in self.others
+        importers = self.accounts[account]
+        return not importers or importer in importers

@@ -66,7 +66,8 @@ def record(message: Message, findings: tuple[Finding, ...], received: Received, 
     if declaration is None or partner is None:
         return Judged(message, Verdict.ACCEPTED, findings, acknowledges=acknowledges)
     now, billing = received.received_at, plans.specs.billing
-    effect = effect_of(message.type, declaration, partner.id, facts.register, now, billing)
+    test = message.envelope.test
+    effect = effect_of(message.type, declaration, partner.id, facts.register, now, billing, test=test)
     return Judged(message, Verdict.ACCEPTED, findings, effect.nature, effect)
 
 

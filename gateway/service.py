@@ -261,7 +261,7 @@ def _settlement(row: Claimed, journal: Journal, plans: Plans, partners: Partners
     asked = journal.asked(result.message_id)
     if asked is None:
         return Settlement(result.message_id, "assessed")
-    partner = partners.get(asked.fact.partner)
+    partner = partners.get(asked.received.partner or "")  # who asked: a withdrawal may be another's than the version
     answers: tuple[Outgoing, ...] = ()
     if partner:
         parsed, packs = pipeline.parse(asked.received, plans), plans.specs.packs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,25 +13,30 @@ import msgspec
 
 from core.calendar import Period
 from core.errors import GatewayError
-from core.partner import Agreement, Partner
+from core.partner import ACCOUNT_SECURITY_DIGITS, Agreement, Partner
 
 # A partner's id becomes part of a queue's name, here and on every broker.
 PartnerId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=70)]
 BrokerUser = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 BN15 = re.compile(r"(\d{9})RM(\d{4})")
+Account = Annotated[str, msgspec.Meta(pattern=rf"^[0-9]{{{ACCOUNT_SECURITY_DIGITS}}}$")]
 
 
 class _Authority(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):
-    """One delegation: an importer's BN15 and its days, both included; a missing day is open."""
+    """One delegation: an importer's BN15 and its days, both included; a missing day is open.
+
+    `account_security` are the importer's own account security numbers, which its brokers use for it and nobody else.
+    """
 
     bn: str
+    account_security: list[Account] = []
     start: date | None = None
     end: date | None = None
 
 
 class _Partner(msgspec.Struct, forbid_unknown_fields=True):
-    """A `[[partner]]` table as it stands in the file."""
+    """A `[[partner]]` table as it stands in the file; `tests` None is what the `[gateway]` table says."""
 
     id: PartnerId
     name: Text
@@ -40,17 +46,19 @@ class _Partner(msgspec.Struct, forbid_unknown_fields=True):
     language: Literal["en", "fr"] = "en"
     contrl: bool = False
     active: bool = True
+    tests: bool | None = None
+    account_security: list[Account] = []
     authority: list[_Authority] = []
 
 
 class _Gateway(msgspec.Struct, forbid_unknown_fields=True):
-    """The `[gateway]` table: what is agreed with every partner about envelopes; a missing key is not checked.
+    """The `[gateway]` table: what is agreed with every partner about envelopes; a missing id or age is not checked.
 
-    A default would refuse somebody's good traffic (DECISIONS D29).
+    A default would refuse somebody's good traffic (DECISIONS D29); test messages alone must be asked for (D68).
     """
 
     ids: list[Text] = []
-    tests: bool = True
+    tests: bool = False
     max_age_days: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
@@ -65,7 +73,8 @@ def load_partners(path: Path) -> dict[str, Partner]:
     """Return the partners of a TOML file by their id.
 
     Raises GatewayError, one line with the file and the key, for a file that cannot be read, a key that is missing,
-    unknown or of the wrong kind, a BN15 that cannot be one, and an id, envelope or answer queue used twice.
+    unknown or of the wrong kind, a BN15 that cannot be one, an id, envelope or answer queue used twice, and an account
+    security number of two owners.
     """
     try:
         file = msgspec.toml.decode(path.read_bytes(), type=_File)
@@ -80,8 +89,30 @@ def load_partners(path: Path) -> dict[str, Partner]:
     ):
         if twice := _first_repeated(values):
             raise GatewayError(f"{path}: {key}: {twice!r} is used twice")
+    claimed = frozenset(_owners(path, file.partner))
     agreement = Agreement(tuple(file.gateway.ids), file.gateway.tests, file.gateway.max_age_days)
-    return {row.id: _partner(path, row, agreement) for row in file.partner}
+    return {row.id: _partner(path, row, agreement, claimed) for row in file.partner}
+
+
+def unnumbered(partners: Iterable[Partner]) -> list[str]:
+    """Return the ids of the partners, still active, whose transaction numbers others can take: none is registered."""
+    return [partner.id for partner in partners if partner.active and not partner.accounts]
+
+
+def _owners(path: Path, rows: Iterable[_Partner]) -> dict[str, str]:
+    """Return whose each account security number is; raises GatewayError for one of two owners.
+
+    It is a partner's, who uses it for any importer, or that of an importer (all accounts of its nine digits).
+    """
+    owners: dict[str, str] = {}
+    for row in rows:
+        given = [(account, f"partner {row.id}") for account in row.account_security]
+        for authority in row.authority:
+            given += [(account, f"importer {authority.bn[:9]}") for account in authority.account_security]
+        for account, owner in given:
+            if owners.setdefault(account, owner) != owner:
+                raise GatewayError(f"{path}: account_security: {account!r} is of {owners[account]} and of {owner}")
+    return owners
 
 
 def inbound_queue(partner_id: str) -> str:
@@ -89,11 +120,12 @@ def inbound_queue(partner_id: str) -> str:
     return f"in.{partner_id}"
 
 
-def _partner(path: Path, row: _Partner, agreement: Agreement) -> Partner:
+def _partner(path: Path, row: _Partner, agreement: Agreement, claimed: frozenset[str]) -> Partner:
     """Turn a checked table into a Partner."""
     if not re.fullmatch(r"out\.[a-z0-9.-]+", row.answer_queue):
         raise GatewayError(f"{path}: partner {row.id}: answer_queue: {row.answer_queue!r} does not begin with 'out.'")
     authorities: dict[str, tuple[Period, ...]] = {}
+    accounts: dict[str, frozenset[str]] = dict.fromkeys(row.account_security, frozenset())
     for authority in row.authority:
         if not _is_importer(authority.bn):
             raise GatewayError(f"{path}: partner {row.id}: authority: bn: {authority.bn!r} is not an importer's BN15")
@@ -101,6 +133,10 @@ def _partner(path: Path, row: _Partner, agreement: Agreement) -> Partner:
             raise GatewayError(f"{path}: partner {row.id}: authority: {authority.bn}: 'from' is later than 'to'")
         period = Period(authority.start, authority.end)
         authorities[authority.bn] = (*authorities.get(authority.bn, ()), period)
+        for account in authority.account_security:
+            accounts[account] = accounts.get(account, frozenset()) | {authority.bn}
+    if row.tests is not None:
+        agreement = replace(agreement, tests=row.tests)
     return Partner(
         id=row.id,
         name=row.name,
@@ -112,6 +148,8 @@ def _partner(path: Path, row: _Partner, agreement: Agreement) -> Partner:
         active=row.active,
         user=row.user or row.id,
         agreement=agreement,
+        accounts=accounts,
+        others=claimed - accounts.keys(),
     )
 
 

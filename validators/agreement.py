@@ -21,16 +21,16 @@ def agreed(parsed: Parsed, facts: Facts) -> Parsed:
 
     A CONTRL may be repeated: it uses up no reference.
     """
-    partner, received, seen = facts.partner, parsed.received, set[str]()
+    partner, received, seen = facts.partner, parsed.received, set[tuple[bool, str]]()
     if partner is None or facts.unproven or not partner.active:
         return parsed
     interchanges = []
     for interchange in parsed.interchanges:
-        duplicate, reference = False, interchange.reference
+        duplicate, reference, test = False, interchange.reference, interchange.test
         if reference and not interchange.only_contrl:
-            taken = facts.register.taken(received.partner, reference, received.digest)
-            duplicate = taken or reference in seen
-            seen.add(reference)
+            taken = facts.register.of(test).taken(received.partner, reference, received.digest)
+            duplicate = taken or (test, reference) in seen
+            seen.add((test, reference))
         found = tuple(_check(interchange, partner, received.day, duplicate=duplicate))
         interchanges.append(replace(interchange, faults=(*interchange.faults, *found)) if found else interchange)
     return replace(parsed, interchanges=tuple(interchanges))
