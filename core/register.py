@@ -77,13 +77,18 @@ class Register:
         On that day the sender must act for the importer that the declaration has on file; where it names none, who
         filed its latest version may know it.
         """
-        attempts = self.attempts(number)
-        if not attempts or number is None or partner is None:
-            return Register()
-        latest = (self.history(number) or attempts)[-1]
-        importers = importers_of(latest)
-        known = all(partner.acts_for(each, day) for each in importers) if importers else latest.partner == partner.id
-        return Register({number: attempts}) if known and partner.active else Register()
+        known = {number: self.attempts(number)} if number and partner and self._is_its(partner, number, day) else {}
+        return replace(self, versions=known, references={}, requests={}, tests=None)
+
+    def _is_its(self, partner: Partner, number: str, day: date) -> bool:
+        """Tell whether there is a declaration on file that a sender acts for."""
+        versions = self.history(number) or self.attempts(number)
+        if not versions or not partner.active:
+            return False
+        importers = importers_of(versions[-1])
+        return (
+            all(partner.acts_for(each, day) for each in importers) if importers else versions[-1].partner == partner.id
+        )
 
     # ------------------------------------------------------------------------------------ what is on file
 

@@ -78,6 +78,8 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 def versions(gateway: House, n: int) -> list[tuple[int, int, str, str]]:
     register = gateway.journal.facts("maple", [number(n)], [])
+    assert register.versions == {}, "all of it was marked as tests"
+    register = register.of(test=True)
     return [(fact.attempt, fact.version, fact.nature, fact.status) for fact in register.attempts(number(n))]
 
 
@@ -105,7 +107,7 @@ def test_what_was_on_file_is_and_every_version_is_an_attempt(gateway: House) -> 
     assert versions(gateway, 2) == [(1, 1, "original", "refused")]
     assert versions(gateway, 3) == [(1, 1, "original", "assessed")]
     assert versions(gateway, 4) == [(1, 1, "original", "accepted")]
-    register = gateway.journal.facts("maple", [number(3)], ["A1", "E1", "K1"])
+    register = gateway.journal.facts("maple", [number(3)], ["A1", "E1", "K1"]).of(test=True)
     assert register.attempts(number(3))[0].withdrawal
     used = register.references["maple", "A1"]
     assert used == Reference(digest_of(BODIES["A1"]), used.transmission, True)
@@ -162,7 +164,7 @@ def test_what_was_parked_for_a_refused_version_is_accepted(gateway: House, way: 
 def test_what_was_on_file_when_each_was_judged_can_still_be_told(gateway: House) -> None:
     journal = gateway.journal
     rows = journal.recorded([sequence for sequence, _ in journal.selected(Selection())])
-    registers = journal.facts_then([(row, [number(1), number(2)], []) for row in rows])
+    registers = [one.of(test=True) for one in journal.facts_then([(row, [number(1), number(2)], []) for row in rows])]
     seen = [len(register.attempts(number(1))) for register in registers]
     assert seen == sorted(seen)
     assert registers[-1].attempts(number(2))[0].status == "refused"

@@ -12,7 +12,7 @@ SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 INSTANT = sa.DateTime(timezone=True)
 
 # Envelopes are canonical JSON: a text in one cannot look like this, its quotes are escaped.
-MARKED = "UPDATE message SET test = true WHERE envelope LIKE '%\"test\":true%'"
+MARKED = sa.text("UPDATE message SET test = true WHERE envelope LIKE :marked").bindparams(marked='%"test":true%')
 
 # A version and a request are of their message's world.
 OF_ITS_MESSAGE = """
