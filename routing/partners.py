@@ -20,7 +20,7 @@ PartnerId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=70)]
 BrokerUser = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 BN15 = re.compile(r"(\d{9})RM(\d{4})")
-Account = Annotated[str, msgspec.Meta(pattern=rf"^[0-9]{{{ACCOUNT_SECURITY_DIGITS}}}$")]
+Account = Annotated[str, msgspec.Meta(pattern=rf"^[0-9]{{{ACCOUNT_SECURITY_DIGITS}}}\Z")]
 
 
 class _Authority(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):

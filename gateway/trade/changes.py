@@ -37,6 +37,7 @@ def _wrong_business_number(maker: Maker, _argument: str) -> str:
 VALUES: Mapping[str, Draw] = {
     "number": lambda maker, _: maker.number(),
     "wrong_number": _wrong_number,
+    "importer": lambda maker, _: maker.importer(),
     "business_number": lambda maker, _: maker.business_number(),
     "wrong_business_number": _wrong_business_number,
     "other_account": lambda maker, _: maker.business_number().replace("RM", "RT"),
