@@ -20,12 +20,11 @@ OF_ITS_MESSAGE = """
     WHERE m.inbox = {table}.inbox AND m.ordinal = {table}.ordinal AND m.test
 """
 
-# A reference is of the world of the messages under it.
+# A reference is of tests where all of its transmission is.
 OF_ITS_MESSAGES = """
-    UPDATE interchange_reference SET test = true WHERE EXISTS (
-        SELECT 1 FROM message m WHERE m.inbox = interchange_reference.inbox AND m.test
-        AND m.reference = interchange_reference.reference
-    )
+    UPDATE interchange_reference SET test = true WHERE
+    EXISTS (SELECT 1 FROM message m WHERE m.inbox = interchange_reference.inbox AND m.test)
+    AND NOT EXISTS (SELECT 1 FROM message m WHERE m.inbox = interchange_reference.inbox AND NOT m.test)
 """
 
 
