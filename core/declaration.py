@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -104,7 +104,7 @@ class Invoice(Level):
 class Declaration(Level):
     """A Commercial Accounting Declaration, the same value whichever syntax it was written in."""
 
-    invoices: tuple[Invoice, ...] = ()
+    invoices: Sequence[Invoice] = ()
 
     def levels(self) -> Iterator[tuple[int, int, Level]]:
         """Yield (invoice, line, level) for the declaration (0, 0), each invoice (i, 0) and each line (i, j)."""
