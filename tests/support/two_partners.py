@@ -92,7 +92,9 @@ def declared(wanted: Wanted, now: datetime) -> Declaration:
     return valid_declaration(lines=1, **given, **days, **worth)
 
 
-def written(wanted: Wanted, sender: str, reference: str, now: datetime, *, test: bool, xml: bool) -> bytes:
+def written(
+    wanted: Wanted, sender: str, reference: str, now: datetime, *, test: bool = False, xml: bool = False
+) -> bytes:
     """Write the message that is wanted."""
     pack = DECLARATION if wanted.kind == "original" else CORRECTION
     envelope = Envelope(sender.upper(), "CARMGATEWAY", reference, message=None if xml else "1", test=test)

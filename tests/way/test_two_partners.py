@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import product
 from typing import Any
 from unittest import mock
 
 import pytest
 
+from core.declaration import Invoice
 from core.register import Register
+from gateway.journal.codec import Invoices
 from tests.support.effort import times
-from tests.support.two_partners import Kept, Pure, run
+from tests.support.two_partners import IMPORTERS, NUMBERS, START, Kept, Pure, Wanted, run, written
 from tests.way.test_register_contract import on_sqlite
 
 # What says that something on file decided, or that it may not be known.
@@ -48,3 +51,19 @@ def test_each_partner_is_told_the_same_however_long_it_goes_on() -> None:
 def test_a_register_that_keeps_nothing_apart_is_caught(name: str, wrong: Any) -> None:
     with mock.patch.object(Register, name, wrong), pytest.raises(AssertionError):
         run(lambda: nullcontext(Pure()), examples=200, mutant=True)
+
+
+def test_the_lines_of_anothers_declaration_are_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no time tells of it."""
+    with kept() as gateway:
+        body = written(wanted := Wanted("original", NUMBERS[0], 1, IMPORTERS["a"], None, None, 100), "a", "R1", START)
+        assert gateway.send("a1", "a", body, START).verdicts == (("accepted", ()),)
+
+        def read(_: Invoices) -> tuple[Invoice, ...]:
+            raise AssertionError("the lines were read")
+
+        monkeypatch.setattr(Invoices, "_every", read)
+        for number, (importer, kind) in enumerate(product(IMPORTERS.values(), ("original", "change", "withdrawal"))):
+            theirs = wanted._replace(kind=kind, importer=importer, version=2)
+            told = gateway.send(f"b{number}", "b", written(theirs, "b", f"R{number}", START), START)
+            assert told.verdicts[0][0] == "refused"
