@@ -216,7 +216,8 @@ def test_the_migration_tells_the_worlds_of_a_former_journal_apart(
                 },
             )  # fmt: skip
             said = json.dumps(
-                {"reference": f"R{sequence}", "sender": '"test":true', "test": test}, separators=(",", ":")
+                {"recipient": None, "reference": f"R{sequence}", "sender": '"test":true', "test": test},
+                separators=(",", ":"),
             )
             of_message = {"inbox": sequence, "ordinal": 1}
             connection.execute(
