@@ -52,6 +52,11 @@ class Partner:
         """Tell whether the partner may act for an importer (its BN15, exactly) on a day in Eastern Time."""
         return self.active and any(period.covers(day) for period in self.authorities.get(importer, ()))
 
+    @property
+    def account(self) -> str | None:
+        """The account security number that a partner's next number begins with: one of its own, else an importer's."""
+        return min(self.accounts, key=lambda each: len(self.accounts[each]), default=None)
+
     def may_number(self, number: str, importer: str | None) -> bool:
         """Tell whether a declaration for an importer may have a transaction number, by what that begins with.
 

@@ -117,10 +117,9 @@ class Maker:
         raise GatewayError(f"no pack in force on {self.day} reads a {type_}")
 
     def number(self) -> str:
-        """Return a transaction number with its check digit, under an account of the sender's own if it has one."""
+        """Return a transaction number with its check digit, under an account of the sender's if it has any."""
         drawn = self.rng.randrange(10_000, 99_999)
-        account = next((own for own, importers in self.partner.accounts.items() if not importers), drawn)
-        thirteen = f"{account}{self.rng.randrange(1, 10**8):08}"
+        thirteen = f"{self.partner.account or drawn}{self.rng.randrange(1, 10**8):08}"
         return thirteen + check_digit_of(thirteen)
 
     def business_number(self) -> str:

@@ -197,3 +197,12 @@ def test_an_account_of_two_owners_or_none_at_all_is_one_line(tmp_path: Path, tex
 
 def test_who_has_no_account_is_told_by_name(tmp_path: Path) -> None:
     assert unnumbered(load(tmp_path, GOOD + with_accounts(BIRCH, '"12345"')).values()) == ["maple"]
+
+
+def test_the_next_number_begins_with_an_account_of_ones_own_where_there_is_one(tmp_path: Path) -> None:
+    text = with_accounts(with_accounts(GOOD, importers='"67890"'), '"12345"') + with_accounts(
+        BIRCH, importers='"67890"'
+    )
+    partners = load(tmp_path, text)
+    assert {name: each.account for name, each in partners.items()} == {"maple": "12345", "birch": "67890"}
+    assert load(tmp_path, GOOD)["maple"].account is None
