@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -33,6 +33,10 @@ NATURES = {
     MessageType.CORRECTION: (Nature.CORRECTION, Nature.ADJUSTMENT),
     MessageType.WITHDRAW: (Nature.WITHDRAWAL,),
 }
+
+
+# The elements that name an importer: whose declaration it is, and whose it is to be after a change.
+IMPORTERS = ("importer_bn", "new_importer_bn")
 
 
 class Unreadable(str):
@@ -112,7 +116,7 @@ class Invoice(Level):
 class Declaration(Level):
     """A Commercial Accounting Declaration, the same value whichever syntax it was written in."""
 
-    invoices: tuple[Invoice, ...] = ()
+    invoices: Sequence[Invoice] = ()
 
     def levels(self) -> Iterator[tuple[int, int, Level]]:
         """Yield (invoice, line, level) for the declaration (0, 0), each invoice (i, 0) and each line (i, j)."""
@@ -139,6 +143,11 @@ class Declaration(Level):
         return self.text("transaction_number")
 
     @property
+    def importers(self) -> tuple[str, ...]:
+        """The BN15 of the importer, and of the one that a change would bring instead, as far as they are readable."""
+        return tuple(filter(None, map(self.text, IMPORTERS)))
+
+    @property
     def version(self) -> str | None:
         """The five-digit version, if readable."""
         return self.text("version")
@@ -150,7 +159,8 @@ class VersionFact:
 
     `attempt` counts all that was ever accepted under the transaction number, those that the engine refused included:
     number and attempt are the identity of this row. `payment_due` is the day until whose end (Eastern Time) a change is
-    a correction. `withdrawal` tells that a request to withdraw it is with the engine, which has not decided yet.
+    a correction. `withdrawal` tells that a request to withdraw it is with the engine, which has not decided yet; `test`
+    that a test message made it.
     """
 
     version: int
@@ -163,6 +173,7 @@ class VersionFact:
     created_by_cbsa: bool = False
     withdrawal: bool = False
     attempt: int = 1
+    test: bool = False
 
 
 class RefusedVersions(StrEnum):

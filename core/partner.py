@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from core.calendar import Period
 from core.declaration import Declaration
@@ -24,6 +25,10 @@ class EnvelopeProfile:
     group_date: frozenset[str] = frozenset()
 
 
+# The digits that a transaction number begins with: the account security number of who posted security for it.
+ACCOUNT_SECURITY_DIGITS = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """What this gateway agrees with its partners about envelopes: deployment data; what is empty is not checked.
@@ -33,7 +38,7 @@ class Agreement:
     """
 
     ids: tuple[str, ...] = ()
-    tests: bool = True
+    tests: bool = False
     days: int | None = None
     profile: EnvelopeProfile = EnvelopeProfile()
 
@@ -45,7 +50,9 @@ class Partner:
     `envelopes` are the sender ids it may write into UNB or the XML metadata; `authorities` the importers' BN15 that it
     may declare for, each with the periods of its delegation; `contrl` asks for a CONTRL on every interchange; `user` is
     the broker's user that it connects as. `csa_periods` are facts of importers, the same for every partner: the period,
-    month or billing, that one in Customs Self Assessment has chosen to account by (SOR/86-1062, s. 10.3).
+    month or billing, that one in Customs Self Assessment has chosen to account by (SOR/86-1062, s. 10.3). `accounts`
+    are the account security numbers that its transaction numbers may begin with, each with the importers whose own it
+    is (none: the partner's); `others` are those of everybody else.
     """
 
     id: str
@@ -59,7 +66,29 @@ class Partner:
     user: str = ""
     agreement: Agreement = Agreement()
     csa_periods: Mapping[str, str] = field(default_factory=dict)
+    accounts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
 
     def csa_period(self, declaration: Declaration) -> str | None:
         """Return the period that a declaration's importer has chosen, None if it is not known."""
         return self.csa_periods.get(declaration.text("importer_bn") or "")
+
+    def acts_for(self, importer: str, day: date) -> bool:
+        """Tell whether the partner may act for an importer (its BN15, exactly) on a day in Eastern Time."""
+        return self.active and any(period.covers(day) for period in self.authorities.get(importer, ()))
+
+    @property
+    def account(self) -> str | None:
+        """The account security number that a partner's next number begins with: one of its own, else an importer's."""
+        return min(self.accounts, key=lambda each: len(self.accounts[each]), default=None)
+
+    def may_number(self, number: str, importer: str | None) -> bool:
+        """Tell whether a declaration for an importer may have a transaction number, by what that begins with.
+
+        A partner for whom no account security number is registered may use any that is nobody else's.
+        """
+        account = number[:ACCOUNT_SECURITY_DIGITS]
+        if account not in self.accounts:
+            return not self.accounts and account not in self.others
+        importers = self.accounts[account]
+        return not importers or importer in importers

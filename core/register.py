@@ -3,11 +3,15 @@
 One place knows which versions count, which references are free, and what a message, a refusal by the engine or a
 withdrawal changes. Whoever judges without a journal (check, replay of samples, tests) carries a `Register` along;
 whoever has one asks it for the part of the register that a transmission needs. One contract test runs over both.
+
+Nobody acts on, or is told of, what is not theirs: a message is judged by what its sender may know (`known_to`), never
+by all that is on file. Test messages live in a world of their own (`of`): one's numbers, references and versions are
+not the other's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
@@ -15,7 +19,7 @@ from typing import NamedTuple
 from core.calendar import Calendar, Consignment, eastern_day, is_correction, payment_due
 from core.declaration import NATURES, Declaration, MessageType, Nature, RefusedVersions, VersionFact
 from core.partner import Partner
-from core.transmission import Outcome, Parsed, Verdict
+from core.transmission import Judged, Outcome, Parsed, Received, Verdict
 
 # The status of a version or request: accepted by us, then what the engine said; a version can also be withdrawn.
 ACCEPTED, ASSESSED, PENDING, REFUSED, WITHDRAWN = "accepted", "assessed", "pending", "refused", "withdrawn"
@@ -48,11 +52,43 @@ class Request(NamedTuple):
 class Register:
     """What is on file: versions by transaction number in the order of their acceptance, references by (partner id,
     reference in its number space), requests by id. Immutable: every change gives another register.
+
+    `tests` is the same of test messages, None where there is nothing; questions are answered for the one world.
     """
 
     versions: Mapping[str, tuple[VersionFact, ...]] = field(default_factory=dict)
     references: Mapping[tuple[str, str], Reference] = field(default_factory=dict)
     requests: Mapping[str, Request] = field(default_factory=dict)
+    tests: Register | None = None
+
+    # ------------------------------------------------------------------------------------ whose it is
+
+    def of(self, test: bool) -> Register:
+        """Return what is on file of test messages, or of the others: one of two worlds."""
+        return (self.tests or Register()) if test else self
+
+    def beside(self, tests: Register) -> Register:
+        """Return the register with what is on file of test messages."""
+        return replace(self, tests=tests if tests != Register() else None)
+
+    def known_to(self, partner: Partner | None, number: str | None, day: date) -> Register:
+        """Return what a sender may know of one declaration: all of it, or nothing, as if it were not on file.
+
+        On that day the sender must act for the importer that the declaration has on file; where it names none, who
+        filed its latest version may know it.
+        """
+        known = {number: self.attempts(number)} if number and partner and self._is_its(partner, number, day) else {}
+        return replace(self, versions=known, references={}, requests={}, tests=None)
+
+    def _is_its(self, partner: Partner, number: str, day: date) -> bool:
+        """Tell whether there is a declaration on file that a sender acts for."""
+        versions = self.history(number) or self.attempts(number)
+        if not versions or not partner.active:
+            return False
+        importers = importers_of(versions[-1])
+        return (
+            all(partner.acts_for(each, day) for each in importers) if importers else versions[-1].partner == partner.id
+        )
 
     # ------------------------------------------------------------------------------------ what is on file
 
@@ -89,7 +125,7 @@ class Register:
         Such a resend gets the stored answers again: it is never judged twice.
         """
         for message in parsed.messages:
-            used = self._use_of(partner, message.number)
+            used = self.of(message.envelope.test)._use_of(partner, message.number)
             if used and used.digest == parsed.received.digest:
                 return used.transmission
         return None
@@ -106,6 +142,14 @@ class Register:
 
     def with_effect(self, effect: VersionFact) -> Register:
         """Return the register after an accepted message; a withdrawal of a version on file makes no other version."""
+        return self._with(effect.test, self.of(effect.test)._with_effect(effect))
+
+    def _with(self, test: bool, world: Register) -> Register:
+        """Return the register with what is on file of test messages, or of the others, as it is now."""
+        return self.beside(world) if test else world
+
+    def _with_effect(self, effect: VersionFact) -> Register:
+        """Return one world's register after an accepted message."""
         number = effect.declaration.transaction_number
         if number is None:
             return self
@@ -119,29 +163,37 @@ class Register:
     def with_version(self, fact: VersionFact) -> Register:
         """Return the register with a version of a declaration in place of the same attempt, or as the latest."""
         number = fact.declaration.transaction_number or ""
-        others = [each for each in self.attempts(number) if each.attempt != fact.attempt]
+        world = self.of(fact.test)
+        others = [each for each in world.attempts(number) if each.attempt != fact.attempt]
         ordered = tuple(sorted((*others, fact), key=lambda each: each.attempt))
-        return replace(self, versions={**self.versions, number: ordered})
+        return self._with(fact.test, replace(world, versions={**world.versions, number: ordered}))
 
     def after(self, outcome: Outcome) -> Register:
         """Return the register after a transmission: its versions, its references, its requests to the engine."""
         register = self
+        for test in (False, True):
+            if mine := [judged for judged in outcome.judged if judged.message.envelope.test is test]:
+                register = register._with(test, register.of(test)._after(outcome, mine))
+        return register
+
+    def _after(self, outcome: Outcome, mine: Sequence[Judged]) -> Register:
+        """Return one world's register after the messages of a transmission that belong to it."""
+        register = self
         requests = dict(self.requests)
         asked = {item.ordinal: item.id for item in outcome.outgoing if item.kind == "request"}
-        for judged in outcome.judged:
+        for judged in mine:
             number = judged.effect.declaration.transaction_number if judged.effect else None
             if judged.effect and number:
-                register = register.with_effect(judged.effect)
+                register = register._with_effect(judged.effect)
                 if id_ := asked.get(judged.message.ordinal):
                     requests[id_] = Request(number, judged.effect.attempt, judged.effect.nature, ACCEPTED)
-        return replace(register, references=self._references_after(outcome), requests=requests)
+        return replace(register, references=self._references_after(outcome.received, mine), requests=requests)
 
-    def _references_after(self, outcome: Outcome) -> dict[tuple[str, str], Reference]:
+    def _references_after(self, received: Received, mine: Sequence[Judged]) -> dict[tuple[str, str], Reference]:
         """Return the references after a transmission; what refused messages used passes on to who comes after them."""
-        received = outcome.received
-        accepted = any(judged.verdict is Verdict.ACCEPTED for judged in outcome.judged)
+        accepted = any(judged.verdict is Verdict.ACCEPTED for judged in mine)
         references = dict(self.references)
-        for judged in outcome.judged:
+        for judged in mine:
             number = judged.message.number
             if not number or judged.acknowledges:
                 continue  # a CONTRL may be repeated: it uses up nothing
@@ -156,6 +208,8 @@ class Register:
         A request is settled once, a pending one again; what repeats a result, or answers no request, changes nothing. A
         withdrawal that is not granted leaves its version as it was, and no later result brings a withdrawn one back.
         """
+        if self.tests and request_id in self.tests.requests:
+            return replace(self, tests=self.tests.settled(request_id, status, payment_due))
         request = self.requests.get(request_id)
         if request is None or not may_settle(request.status, status):
             return self
@@ -176,8 +230,16 @@ class Register:
         return replace(self, versions={**self.versions, number: versions}, requests=requests)
 
     def without(self, number: str | None) -> Register:
-        """Return the register as if nothing had ever been accepted under a transaction number."""
-        return replace(self, versions={name: facts for name, facts in self.versions.items() if name != number})
+        """Return the register as if nothing had ever been accepted under a transaction number, in either world."""
+        tests = self.tests.without(number) if self.tests else None
+        left = {name: facts for name, facts in self.versions.items() if name != number}
+        return replace(self, versions=left, tests=tests)
+
+
+def importers_of(fact: VersionFact) -> tuple[str, ...]:
+    """Return the importers whose a version on file is; a change of importer concerns both until the engine decides."""
+    named = fact.declaration.importers
+    return named if fact.status in UNDECIDED else named[-1:]
 
 
 def may_settle(status: str, wanted: str) -> bool:
@@ -274,11 +336,14 @@ def effect_of(
     now: datetime,
     calendar: Calendar,
     choice: str | None = None,
+    *,
+    test: bool = False,
 ) -> VersionFact:
     """Return what an accepted message makes of its declaration: the version that is on file after it.
 
     `choice` is the period that its importer has chosen in Customs Self Assessment, None where it is not known.
     """
+    register = register.of(test)
     number = declaration.transaction_number
     history, attempts = register.history(number), register.attempts(number)
     nature = nature_of(type_, history, declaration, now, calendar)
@@ -293,4 +358,5 @@ def effect_of(
         payment_due=due_day(() if nature is Nature.ORIGINAL else history, declaration, now, calendar, choice),
         withdrawal=nature is Nature.WITHDRAWAL,
         attempt=withdrawn.attempt if withdrawn else max((each.attempt for each in attempts), default=0) + 1,
+        test=test,
     )

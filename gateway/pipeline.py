@@ -66,7 +66,8 @@ def record(message: Message, findings: tuple[Finding, ...], received: Received, 
     if declaration is None or partner is None:
         return Judged(message, Verdict.ACCEPTED, findings, acknowledges=acknowledges)
     now, calendar, choice = received.received_at, plans.specs.calendar, partner.csa_period(declaration)
-    effect = effect_of(message.type, declaration, partner.id, facts.register, now, calendar, choice)
+    test = message.envelope.test
+    effect = effect_of(message.type, declaration, partner.id, facts.register, now, calendar, choice, test=test)
     return Judged(message, Verdict.ACCEPTED, findings, effect.nature, effect)
 
 

@@ -258,7 +258,8 @@ def _settlement(row: Claimed, journal: Journal, plans: Plans, partners: Partners
         asked = journal.asked(result.message_id)
         if asked is None:
             return Settlement(result.message_id, "assessed")
-        if partner := partners.get(asked.fact.partner):
+        # Who asked: a withdrawal may be another's than the version.
+        if partner := partners.get(asked.received.partner or ""):
             parsed, packs = pipeline.parse(asked.received, plans), plans.specs.packs
             answers = (respond_assessed(parsed, asked.ordinal, asked.fact, result, partner, row.received_at, packs),)
     except JournalUnavailable:

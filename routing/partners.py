@@ -13,7 +13,7 @@ import msgspec
 
 from core.calendar import Period
 from core.errors import GatewayError
-from core.partner import Agreement, EnvelopeProfile, Partner
+from core.partner import ACCOUNT_SECURITY_DIGITS, Agreement, EnvelopeProfile, Partner
 from routing.agreements import load_profiles
 
 # A partner's id becomes part of a queue's name, here and on every broker.
@@ -21,18 +21,23 @@ PartnerId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=70)]
 BrokerUser = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 BN15 = re.compile(r"(\d{9})RM(\d{4})")
+Account = Annotated[str, msgspec.Meta(pattern=rf"^[0-9]{{{ACCOUNT_SECURITY_DIGITS}}}\Z")]
 
 
 class _Authority(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):
-    """One delegation: an importer's BN15 and its days, both included; a missing day is open."""
+    """One delegation: an importer's BN15 and its days, both included; a missing day is open.
+
+    `account_security` are the importer's own account security numbers, which its brokers use for it and nobody else.
+    """
 
     bn: str
+    account_security: list[Account] = []
     start: date | None = None
     end: date | None = None
 
 
 class _Partner(msgspec.Struct, forbid_unknown_fields=True):
-    """A `[[partner]]` table as it stands in the file."""
+    """A `[[partner]]` table as it stands in the file; `tests` None is what the `[gateway]` table says."""
 
     id: PartnerId
     name: Text
@@ -43,6 +48,8 @@ class _Partner(msgspec.Struct, forbid_unknown_fields=True):
     contrl: bool = False
     active: bool = True
     profile: str = "un"
+    tests: bool | None = None
+    account_security: list[Account] = []
     authority: list[_Authority] = []
 
 
@@ -57,13 +64,13 @@ class _Profile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Gateway(msgspec.Struct, forbid_unknown_fields=True):
-    """The `[gateway]` table: what is agreed with every partner about envelopes; a missing key is not checked.
+    """The `[gateway]` table: what is agreed with every partner about envelopes; a missing id or age is not checked.
 
-    A default would refuse somebody's good traffic (DECISIONS D29).
+    A default would refuse somebody's good traffic (DECISIONS D29); test messages alone must be asked for (D68).
     """
 
     ids: list[Text] = []
-    tests: bool = True
+    tests: bool = False
     max_age_days: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
@@ -87,7 +94,8 @@ def load_partners(path: Path) -> dict[str, Partner]:
     """Return the partners of a TOML file by their id.
 
     Raises GatewayError, one line with the file and the key, for a file that cannot be read, a key that is missing,
-    unknown or of the wrong kind, a BN15 that cannot be one, and an id, envelope or answer queue used twice.
+    unknown or of the wrong kind, a BN15 that cannot be one, an id, envelope or answer queue used twice, and an account
+    security number of two owners.
     """
     try:
         file = msgspec.toml.decode(path.read_bytes(), type=_File)
@@ -103,6 +111,7 @@ def load_partners(path: Path) -> dict[str, Partner]:
     ):
         if twice := _first_repeated(values):
             raise GatewayError(f"{path}: {key}: {twice!r} is used twice")
+    claimed = frozenset(_owners(path, file.partner))
     agreement = Agreement(tuple(file.gateway.ids), file.gateway.tests, file.gateway.max_age_days)
     if odd := next((row.bn for row in file.importer if not _is_importer(row.bn)), None):
         raise GatewayError(f"{path}: importer: bn: {odd!r} is not an importer's BN15")
@@ -112,7 +121,8 @@ def load_partners(path: Path) -> dict[str, Partner]:
         if row.profile not in profiles:
             raise GatewayError(f"{path}: partner {row.id}: profile: {row.profile!r} is none of {', '.join(profiles)}")
     return {
-        row.id: _partner(path, row, replace(agreement, profile=profiles[row.profile]), periods) for row in file.partner
+        row.id: _partner(path, row, replace(agreement, profile=profiles[row.profile]), periods, claimed)
+        for row in file.partner
     }
 
 
@@ -122,16 +132,40 @@ def _profile(row: _Profile) -> EnvelopeProfile:
     return EnvelopeProfile(row.name, row.groups, row.association == "expected", *dates)
 
 
+def unnumbered(partners: Iterable[Partner]) -> list[str]:
+    """Return the ids of the partners, still active, whose transaction numbers others can take: none is registered."""
+    return [partner.id for partner in partners if partner.active and not partner.accounts]
+
+
+def _owners(path: Path, rows: Iterable[_Partner]) -> dict[str, str]:
+    """Return whose each account security number is; raises GatewayError for one of two owners.
+
+    It is a partner's, who uses it for any importer, or that of an importer (all accounts of its nine digits).
+    """
+    owners: dict[str, str] = {}
+    for row in rows:
+        given = [(account, f"partner {row.id}") for account in row.account_security]
+        for authority in row.authority:
+            given += [(account, f"importer {authority.bn[:9]}") for account in authority.account_security]
+        for account, owner in given:
+            if owners.setdefault(account, owner) != owner:
+                raise GatewayError(f"{path}: account_security: {account!r} is of {owners[account]} and of {owner}")
+    return owners
+
+
 def inbound_queue(partner_id: str) -> str:
     """Return the queue that the partner sends to; the transport lets nobody else write there."""
     return f"in.{partner_id}"
 
 
-def _partner(path: Path, row: _Partner, agreement: Agreement, csa_periods: Mapping[str, str]) -> Partner:
+def _partner(
+    path: Path, row: _Partner, agreement: Agreement, csa_periods: Mapping[str, str], claimed: frozenset[str]
+) -> Partner:
     """Turn a checked table into a Partner."""
     if not re.fullmatch(r"out\.[a-z0-9.-]+", row.answer_queue):
         raise GatewayError(f"{path}: partner {row.id}: answer_queue: {row.answer_queue!r} does not begin with 'out.'")
     authorities: dict[str, tuple[Period, ...]] = {}
+    accounts: dict[str, frozenset[str]] = dict.fromkeys(row.account_security, frozenset())
     for authority in row.authority:
         if not _is_importer(authority.bn):
             raise GatewayError(f"{path}: partner {row.id}: authority: bn: {authority.bn!r} is not an importer's BN15")
@@ -139,6 +173,10 @@ def _partner(path: Path, row: _Partner, agreement: Agreement, csa_periods: Mappi
             raise GatewayError(f"{path}: partner {row.id}: authority: {authority.bn}: 'from' is later than 'to'")
         period = Period(authority.start, authority.end)
         authorities[authority.bn] = (*authorities.get(authority.bn, ()), period)
+        for account in authority.account_security:
+            accounts[account] = accounts.get(account, frozenset()) | {authority.bn}
+    if row.tests is not None:
+        agreement = replace(agreement, tests=row.tests)
     return Partner(
         id=row.id,
         name=row.name,
@@ -151,6 +189,8 @@ def _partner(path: Path, row: _Partner, agreement: Agreement, csa_periods: Mappi
         user=row.user or row.id,
         agreement=agreement,
         csa_periods=csa_periods,
+        accounts=accounts,
+        others=claimed - accounts.keys(),
     )
 
 

@@ -27,17 +27,17 @@ def agreed(parsed: Parsed, facts: Facts) -> Parsed:
 
     A CONTRL may be repeated: it uses up no reference.
     """
-    partner, received, seen = facts.partner, parsed.received, dict[str, Interchange]()
+    partner, received, seen = facts.partner, parsed.received, dict[tuple[bool, str], Interchange]()
     if partner is None or facts.unproven or not partner.active:
         return parsed
     interchanges = []
     for interchange in parsed.interchanges:
-        duplicate, number = "", interchange.number
+        duplicate, number, test = "", interchange.number, interchange.test
         if number and not interchange.only_contrl:
-            first = seen.setdefault(number, interchange)
+            first = seen.setdefault((test, number), interchange)
             if first is not interchange and first.content() == interchange.content():
                 duplicate = SAME
-            elif first is not interchange or facts.register.taken(received.partner, number, received.digest):
+            elif first is not interchange or facts.register.of(test).taken(received.partner, number, received.digest):
                 duplicate = OTHER
         profile = partner.agreement.profile
         interchange = _by_profile(interchange, profile)

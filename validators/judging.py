@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from core import limits
-from core.declaration import Declaration
+from core.declaration import Declaration, MessageType
 from core.findings import Address, Fault, Finding
 from core.register import Facts
 from core.specs import Pack, Specs
@@ -173,20 +173,25 @@ def _content(
     message: Message, declaration: Declaration, own: PackChecks, facts: Facts, received: Received
 ) -> Iterator[Fault]:
     """Yield what is wrong with a message whose syntax is good."""
-    reference = message.envelope.reference
-    if message.syntax is Syntax.XML and facts.register.taken(received.partner, message.number, received.digest):
+    reference, world = message.envelope.reference, facts.register.of(message.envelope.test)
+    if message.syntax is Syntax.XML and world.taken(received.partner, message.number, received.digest):
         yield Fault("GTW-0009", address=Address(""), value=reference)  # in EDIFACT a fault of the interchange
     if not own.pack.valid.covers(received.day):
         in_force = (each.version for each in own.versions if each.valid.covers(received.day))
         yield Fault("GTW-0011", address=Address(""), value=own.pack.version, expected=", ".join(in_force) or None)
+    number = declaration.transaction_number
+    known = world.known_to(facts.partner, number, received.day)  # the rules see nothing else that is on file
     content = [
         *check_elements(declaration, message.type, own.dictionary),
-        *apply_rules(message.type, declaration, facts.register, received, own.rulebook),
+        *apply_rules(message.type, declaration, known, received, own.rulebook),
     ]
     yield from content
     # A number that is no business number has no authority either: that is one mistake, not two.
-    wrong = {fault.address for fault in content if fault.address}
-    for fault in check_sender(message.envelope, declaration, facts.partner, received.day):
+    wrong = {fault.address for fault in content if fault.address and refuses(fault, own.texts)}
+    withheld = bool(world.attempts(number)) and not known.versions
+    begins = message.type is MessageType.DECLARATION or not known.history(number)
+    faults = check_sender(message.envelope, declaration, facts.partner, received.day, begins=begins, withheld=withheld)
+    for fault in faults:
         said, document = own.pack.xml_envelope.get(IN_ENVELOPE.get(fault.code, "")), message.document
         if said and isinstance(document, xml.XmlDocument):
             yield replace(fault, place=xml.place_in_envelope(document.root, said, document))

@@ -157,8 +157,7 @@ def _side(what: str, settings: Settings, plans: Plans) -> Side:
     if Path(name).is_file():
         received = Received(stable_id("diff", name), None, read_file(Path(name)), datetime.now(UTC))
         parsed = pipeline.parse(received, plans)
-        first = parsed.messages[0]
-        partner: Partner | None = named_partner(first.envelope, first.declaration, partners.values())
+        partner: Partner | None = named_partner(parsed.messages, partners.values())
         return Side(what, parsed, _message(what, parsed, ordinal), Facts(partner))
     with open_journal(settings, otherwise=f"there is no file {name!r}, and ") as journal:
         sequence = journal.sequence_of(name)
@@ -169,7 +168,8 @@ def _side(what: str, settings: Settings, plans: Plans) -> Side:
         message = _message(what, parsed, ordinal)
         number = message.declaration.transaction_number if message.declaration else None
         (known,) = journal.facts_then([(row, [number] if number else [], [])])
-    return Side(what, parsed, message, Facts(partners.get(row.partner or ""), Register(known.versions)))
+    register = Register(known.versions).beside(Register(known.of(test=True).versions))
+    return Side(what, parsed, message, Facts(partners.get(row.partner or ""), register))
 
 
 def _message(what: str, parsed: Parsed, ordinal: int) -> Message:
@@ -192,7 +192,7 @@ def _nature(early: Declaration, late: Declaration, after: Side, facts: Facts, sp
     type_ = after.message.type
     if type_ is MessageType.DECLARATION and later:
         type_ = MessageType.CORRECTION
-    history = facts.register.history(late.transaction_number)
+    history = facts.register.of(after.message.envelope.test).history(late.transaction_number)
     return nature_of(type_, history, late, after.parsed.received.received_at, specs.calendar)
 
 
@@ -210,12 +210,20 @@ def _facts(before: Side, after: Side, specs: Specs) -> Facts:
         return after.facts
     if after.message.type is MessageType.DECLARATION:  # another try at an original: no number used twice
         return replace(after.facts, register=Register())
-    if after.facts.register.attempts(number):
+    test = after.message.envelope.test
+    if after.facts.register.of(test).attempts(number):
         return after.facts
     partner, came = after.facts.partner, before.parsed.received.received_at
     choice = partner.csa_period(early) if partner else None
     first = made_of(
-        MessageType.DECLARATION, early, partner.id if partner else "", Register(), came, specs.calendar, choice
+        MessageType.DECLARATION,
+        early,
+        partner.id if partner else "",
+        Register(),
+        came,
+        specs.calendar,
+        choice,
+        test=test,
     )
     fact = replace(first, version=_version(early), status=ASSESSED)
     return replace(after.facts, register=Register().with_version(fact))

@@ -21,7 +21,7 @@ from gateway.plans import prepare
 from gateway.queues import mask, open_broker
 from gateway.queues.store import store_of
 from gateway.settings import HOME, Settings, from_environment
-from routing.partners import load_partners
+from routing.partners import load_partners, unnumbered
 
 STYLES = {"well": "green", "soon": "bold yellow", "ILL": "bold red"}
 
@@ -93,7 +93,11 @@ def _examine_calendar(settings: Settings, _declare: bool) -> str | Soon:
 
 
 def _examine_partners(settings: Settings, _declare: bool) -> str:
-    return f"{len(load_partners(settings.partners))} in {settings.partners}"
+    partners = load_partners(settings.partners)
+    told = f"{len(partners)} in {settings.partners}"
+    if open_to_others := unnumbered(partners.values()):
+        told += f"; without account_security, so that others can use their numbers: {', '.join(open_to_others)}"
+    return told
 
 
 def _examine_broker(settings: Settings, declare: bool) -> str:

@@ -58,7 +58,9 @@ def list_command(form: str, **filters: Any) -> None:
         cells = [
             row["id"][:SHORT],
             eastern(row["received_at"]),
-            *(row[name] or "" for name in ("partner", "sender", "type", "transaction_number", "version", "verdict")),
+            *(row[name] or "" for name in ("partner", "sender")),
+            f"{row['type'] or ''}{' (test)' if row['test'] else ''}",
+            *(row[name] or "" for name in ("transaction_number", "version", "verdict")),
             codes,
             row["state"],
         ]

@@ -6,7 +6,7 @@ import getpass
 import json
 import sys
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,13 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from core.calendar import EASTERN, Period
-from core.declaration import Declaration, MessageType
-from core.envelope import Envelope
+from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual, Severity
-from core.partner import Partner
+from core.partner import Agreement, Partner
 from core.register import Facts
-from core.transmission import Parsed, Received
+from core.transmission import Message, Parsed, Received
 from gateway import pipeline
 from gateway.desk.trial import TABLES, Trial
 from gateway.journal import Journal
@@ -165,14 +164,17 @@ def check_login(url: str, partner: Partner) -> None:
         )
 
 
-def named_partner(envelope: Envelope, declaration: Declaration | None, partners: Iterable[Partner]) -> Partner:
-    """Return the partner that an envelope names, else one made up for it, whose authority is not in question."""
+def named_partner(messages: Sequence[Message], partners: Iterable[Partner]) -> Partner:
+    """Return the partner that the first envelope names, else one made up for it, whose authority is not in question."""
+    envelope = messages[0].envelope
     for partner in partners:
         if envelope.sender in partner.envelopes:
             return partner
-    bn = declaration.text("importer_bn") if declaration else None
+    declarations = (message.declaration for message in messages if message.declaration)
+    importers = {bn: (Period(),) for declaration in declarations for bn in declaration.importers}
     name = envelope.sender or "unknown"
-    return Partner(name, envelope.sender or "", (name,), f"out.{name}", authorities={bn: (Period(),)} if bn else {})
+    said, queue = envelope.sender or "", f"out.{name}"
+    return Partner(name, said, (name,), queue, authorities=importers, agreement=Agreement(tests=True))
 
 
 def files_with_facts(
@@ -187,8 +189,7 @@ def files_with_facts(
     trial = Trial(plans, datetime.now(UTC))
     for path in list(files_in(paths)):
         parsed = pipeline.parse(Received(uuid.uuid4().hex, partner_id, read_file(path), trial.now), plans)
-        first = parsed.messages[0]
-        partner = sender or named_partner(first.envelope, first.declaration, partners.values())
+        partner = sender or named_partner(parsed.messages, partners.values())
         for message in parsed.messages:
             if message.type is MessageType.DECLARATION and message.declaration:
                 trial.register = trial.register.without(message.declaration.transaction_number)

@@ -83,7 +83,8 @@ def _print_life(life: Mapping[str, Any]) -> None:
         number = f"{one['transaction_number']} version {one['version']:05}"
         if one["attempt"] > one["version"]:  # one before it was refused by the engine
             number += f", attempt {one['attempt']}"
-        out.print(Text(f"  on file: {number} ({one['nature']}): {one['status']}{due}"))
+        world = ", of tests" if one["test"] else ""
+        out.print(Text(f"  on file{world}: {number} ({one['nature']}): {one['status']}{due}"))
     answers = {each["id"]: f"{each['kind']} to {each['destination']}" for each in life["outbox"]}
     _heading("What happened", life["audit"])
     for link in life["audit"]:
@@ -103,7 +104,13 @@ def _print_life(life: Mapping[str, Any]) -> None:
 
 def _print_verdict(one: Mapping[str, Any]) -> None:
     """Print what a message is, its verdict and its findings, as `gateway check` does."""
-    known = (one["syntax"], one["type"], one["transaction_number"], one["version"] and f"version {one['version']}")
+    known = (
+        one["syntax"],
+        "test" if one["test"] else "",
+        one["type"],
+        one["transaction_number"],
+        one["version"] and f"version {one['version']}",
+    )
     facts = shown(" ".join(filter(None, known)), TEXT) if one["syntax"] != "unknown" else "unreadable"
     reference = one["message_reference"] or one["reference"]
     nature = f" ({one['nature']})" if one["nature"] else ""

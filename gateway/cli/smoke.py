@@ -17,7 +17,7 @@ from rich.text import Text
 
 from core.errors import GatewayError
 from core.findings import Bilingual
-from core.partner import Partner
+from core.partner import ACCOUNT_SECURITY_DIGITS, Partner
 from gateway import logs
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
 from gateway.plans import Plans, prepare
@@ -43,7 +43,7 @@ WAIT = "As customs: end after so many seconds in which nothing comes and nothing
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write an HTML report, both languages.")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML.")
 @click.option("--many", type=click.IntRange(1, 100_000), help="How many messages the volume is; else as the scenario.")
-@click.option("--account", default="12345", show_default=True, help="Transaction numbers begin with it: five digits.")
+@click.option("--account", help="Transaction numbers begin with it: five digits; without it a number of the partner's.")
 @click.option("--wait", type=click.FloatRange(0.5, 604_800), default=600.0, show_default=True, help=WAIT)
 @LANGUAGE
 @click.option("--verify", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Check a report's digest.")
@@ -55,7 +55,7 @@ def smoke(
     report: Path | None,
     junit: Path | None,
     many: int | None,
-    account: str,
+    account: str | None,
     wait: float,
     lang: str,
     verify: Path | None,
@@ -84,10 +84,9 @@ def smoke(
         )
         click.echo(f"{found} {said.speak(lang)}")
         sys.exit(0 if same else 1)
-    if not (account.isascii() and account.isdigit() and len(account) == 5):
-        raise GatewayError(f"an account security number has five digits, not {account!r}")
     settings = from_environment()
-    partner = _partner(settings, partner_id, url)
+    partner = _partner(settings, partner_id, url, role)
+    account = _account(account, partner)
     if url and role == "broker":
         open_broker(url).close()  # a URL that is none is told first
         check_login(url, partner)
@@ -145,12 +144,23 @@ def smoke(
     sys.exit(0 if result.passed else 1)
 
 
-def _partner(settings: Settings, partner_id: str | None, url: str | None) -> Partner:
-    """Return the partner to be or to wait for; raises GatewayError."""
+def _account(given: str | None, partner: Partner) -> str:
+    """Return what transaction numbers begin with; raises GatewayError for what no number can begin with."""
+    account = given or partner.account or "12345"
+    if not (account.isascii() and account.isdigit() and len(account) == ACCOUNT_SECURITY_DIGITS):
+        raise GatewayError(f"an account security number has five digits, not {account!r}")
+    return account
+
+
+def _partner(settings: Settings, partner_id: str | None, url: str | None, role: str) -> Partner:
+    """Return the partner to be or to wait for, which may send tests: all messages are; raises GatewayError."""
     partners = load_partners(settings.partners)
     if partner_id is None and url is not None:
         raise GatewayError("--as PARTNER is needed with --broker: that partner's answers are read from its queue")
-    return next(iter(partners.values())) if partner_id is None else known_partner(partner_id, partners)
+    partner = next(iter(partners.values())) if partner_id is None else known_partner(partner_id, partners)
+    if role == "broker" and not url and not partner.agreement.tests:
+        raise GatewayError(f"{settings.partners}: test messages of {partner.id} are not taken: it needs `tests = true`")
+    return replace(partner, agreement=replace(partner.agreement, tests=True))
 
 
 def _blank(role: str, partner: Partner, url: str | None, scenario: Scenario, plans: Plans, started: datetime) -> Result:

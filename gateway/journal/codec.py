@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, overload
+
+import msgspec
 
 from core.declaration import Commodity, Declaration, Invoice, Level, Unreadable, Value
 from core.envelope import Envelope
@@ -36,19 +38,72 @@ def encode_declaration(declaration: Declaration) -> str:
     )
 
 
-def decode_declaration(text: str) -> Declaration:
-    """Return the declaration that `encode_declaration` wrote."""
-    content = json.loads(text)
-    return Declaration(
-        *_read_level(content),
-        invoices=tuple(
-            Invoice(
-                *_read_level(invoice),
-                commodities=tuple(Commodity(*_read_level(commodity)) for commodity in invoice["commodities"]),
+class _Stored(msgspec.Struct):
+    """A declaration's text, its invoices not looked into."""
+
+    invoices: msgspec.Raw
+    values: dict[str, Any]
+    more: dict[str, list[Any]] = {}
+
+
+_STORED = msgspec.json.Decoder(_Stored)
+
+
+class Invoices(Sequence[Invoice]):
+    """The invoices of a stored declaration, read when first asked for; equal to the tuple of them.
+
+    What its asker may not know of, and versions that nobody compares, cost no time by their length (DECISIONS D67).
+    """
+
+    __slots__ = ("_read", "_text")
+
+    def __init__(self, text: bytes | msgspec.Raw) -> None:
+        self._text = text
+        self._read: tuple[Invoice, ...] | None = None
+
+    def _every(self) -> tuple[Invoice, ...]:
+        if self._read is None:
+            self._read = tuple(
+                Invoice(
+                    *_read_level(invoice),
+                    commodities=tuple(Commodity(*_read_level(commodity)) for commodity in invoice["commodities"]),
+                )
+                for invoice in json.loads(bytes(self._text))
             )
-            for invoice in content["invoices"]
-        ),
-    )
+        return self._read
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._every())
+
+    @overload
+    def __getitem__(self, at: int) -> Invoice: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Invoice, ...]: ...
+    def __getitem__(self, at: int | slice) -> Invoice | tuple[Invoice, ...]:
+        """Return one of them, or some."""
+        return self._every()[at]
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether the other has the same invoices."""
+        return self._every() == tuple(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as a tuple of dictionaries has none
+
+    def __repr__(self) -> str:
+        """Return what a tuple of them shows."""
+        return repr(self._every())
+
+
+def decode_declaration(text: str) -> Declaration:
+    """Return the declaration that `encode_declaration` wrote; its invoices are read when they are asked for."""
+    try:
+        stored = _STORED.decode(text)
+    except msgspec.DecodeError:  # half a surrogate pair, which JSON takes as we write it
+        content = json.loads(text)
+        return Declaration(*_read_level(content), invoices=Invoices(dump(content["invoices"]).encode()))
+    content = {"values": stored.values, "more": stored.more}
+    return Declaration(*_read_level(content), invoices=Invoices(stored.invoices))
 
 
 def encode_envelope(envelope: Envelope) -> str:

@@ -47,7 +47,7 @@ def list_messages(
         message.c[name]
         for name in (
             "ordinal", "syntax", "type", "sender", "reference", "transaction_number", "version", "verdict",
-            "findings", "nature",
+            "findings", "nature", "test",
         )
     ]  # fmt: skip
     query = select(*shown, *judged).outerjoin(message, message.c.inbox == inbox.c.sequence)

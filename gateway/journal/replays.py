@@ -62,7 +62,7 @@ VERSIONS_WITH_TIME = (
 
 REQUESTS_WITH_TIME = (
     select(
-        *(assessment_request.c[name] for name in ("id", "transaction_number", "attempt", "nature")),
+        *(assessment_request.c[name] for name in ("id", "transaction_number", "test", "attempt", "nature")),
         message.c.created_at.label("asked_at"),
     )
     .join(
@@ -73,7 +73,7 @@ REQUESTS_WITH_TIME = (
 )
 
 SETTLEMENTS = (
-    select(assessment_request.c.id, assessment_request.c.transaction_number, audit.c.at, audit.c.detail)
+    select(*(assessment_request.c[name] for name in ("id", "transaction_number", "test")), audit.c.at, audit.c.detail)
     .join(audit, audit.c.subject == assessment_request.c.inbox)
     .where(among(assessment_request.c.transaction_number, "numbers"), audit.c.event == "settled")
     .order_by(audit.c.n)
@@ -83,12 +83,20 @@ TAKEN = (
     select(
         interchange_reference.c.partner,
         interchange_reference.c.reference,
+        interchange_reference.c.test,
         interchange_reference.c.digest,
         interchange_reference.c.inbox,
         inbox.c.id,
         func.min(message.c.created_at, type_=message.c.created_at.type).label("accepted_at"),
     )
-    .join(message, and_(message.c.inbox == interchange_reference.c.inbox, message.c.verdict == Verdict.ACCEPTED.value))
+    .join(
+        message,
+        and_(
+            message.c.inbox == interchange_reference.c.inbox,
+            message.c.test == interchange_reference.c.test,
+            message.c.verdict == Verdict.ACCEPTED.value,
+        ),
+    )
     .join(inbox, inbox.c.sequence == interchange_reference.c.inbox)
     .where(THESE_REFERENCES)
     .group_by(*interchange_reference.c, inbox.c.id)
@@ -192,20 +200,35 @@ def facts_then(
             moments[key] += [row.judged_at] if row.judged_at else []
     lives = _lives(connection, moments)
     pairs = sorted({key for each in given for key in each})
-    taken = {(row.partner, row.reference): row for row in connection.execute(TAKEN, {"keys": pairs})}
+    taken = {(row.partner, row.reference, row.test): row for row in connection.execute(TAKEN, {"keys": pairs})}
     registers = []
     for (asking, _, _), ours, theirs in zip(asked, wanted, given, strict=True):
-        versions = {number: lives[key].at(asking.judged_at) for key, number in ours.items() if key in lives}
-        references = {
-            whose: Reference(taken[key].digest, taken[key].id, True)
-            for key, whose in theirs.items()
-            if key in taken
-            and taken[key].inbox != asking.sequence
-            and taken[key].digest != asking.digest
-            and _before(taken[key].accepted_at, asking.judged_at)
-        }
-        registers.append(Register({number: facts for number, facts in versions.items() if facts}, references))
+        production, tests = (
+            Register(
+                {number: facts for key, number in ours.items() if (facts := _versions(lives, key, test, asking))},
+                {
+                    whose: Reference(one.digest, one.id, True)
+                    for key, whose in theirs.items()
+                    if (one := taken.get((*key, test))) and _taken_from(one, asking)
+                },
+            )
+            for test in (False, True)
+        )
+        registers.append(production.beside(tests))
     return registers
+
+
+def _versions(
+    lives: Mapping[tuple[str, bool], _Life], number: str, test: bool, asking: Recorded
+) -> tuple[VersionFact, ...]:
+    """Return the versions of a declaration that were on file when a transmission was judged."""
+    return lives[number, test].at(asking.judged_at) if (number, test) in lives else ()
+
+
+def _taken_from(row: AnyRow, asking: Recorded) -> bool:
+    """Tell whether a reference was another transmission's, with other bytes, when this one was judged."""
+    other = row.inbox != asking.sequence and row.digest != asking.digest
+    return other and _before(row.accepted_at, asking.judged_at)
 
 
 def _before(moment: datetime | None, judged_at: datetime | None) -> bool:
@@ -240,26 +263,29 @@ class _Life:
         return register.attempts(self.number)
 
 
-def _lives(connection: Connection, moments: Mapping[str, Sequence[datetime]]) -> dict[str, _Life]:
-    """Return what happened under transaction numbers, of each of which these moments are asked for."""
-    lives: dict[str, _Life] = {}
+def _lives(connection: Connection, moments: Mapping[str, Sequence[datetime]]) -> dict[tuple[str, bool], _Life]:
+    """Return what happened under transaction numbers, of each of which these moments are asked for, in both worlds."""
+    lives: dict[tuple[str, bool], _Life] = {}
     for row in connection.execute(VERSIONS_WITH_TIME, {"numbers": sorted(moments)}):
-        lives.setdefault(row.transaction_number, _Life(row.transaction_number)).versions.append(row)
+        key = row.transaction_number, row.test
+        lives.setdefault(key, _Life(row.transaction_number)).versions.append(row)
     # Only what had a history then needs to know what became of it when.
     changed = {
         number
-        for number, life in lives.items()
+        for (number, _), life in lives.items()
         if any(row.judged_at < max(moments[number], default=row.judged_at) for row in life.versions)
     }
     if not changed:
         return lives
     for row in connection.execute(REQUESTS_WITH_TIME, {"numbers": sorted(changed)}):
         request = Request(row.transaction_number, row.attempt, Nature(row.nature), ACCEPTED)
-        lives[row.transaction_number].requests.append((row.asked_at, row.id, request))
+        if life := lives.get((row.transaction_number, row.test)):
+            life.requests.append((row.asked_at, row.id, request))
     for row in connection.execute(SETTLEMENTS, {"numbers": sorted(changed)}):
         detail = json.loads(row.detail)
-        if row.id == detail["request"]:
-            lives[row.transaction_number].settled.append((datetime.fromisoformat(row.at), row.id, detail["status"]))
+        life = lives.get((row.transaction_number, row.test))
+        if life and row.id == detail["request"]:
+            life.settled.append((datetime.fromisoformat(row.at), row.id, detail["status"]))
     return lives
 
 

@@ -38,6 +38,7 @@ ASKED = (
         declaration_version,
         and_(
             declaration_version.c.transaction_number == assessment_request.c.transaction_number,
+            declaration_version.c.test == assessment_request.c.test,
             declaration_version.c.attempt == assessment_request.c.attempt,
         ),
     )
@@ -54,7 +55,7 @@ REQUESTS = (
 
 # Held to the end, in one order: two results about one version wait for each other.
 VERSIONS = (
-    select(*(declaration_version.c[name] for name in ("transaction_number", "attempt", "nature", "status")))
+    select(*(declaration_version.c[name] for name in ("transaction_number", "test", "attempt", "nature", "status")))
     .where(among(declaration_version.c.transaction_number, "numbers"))
     .order_by(declaration_version.c.transaction_number, declaration_version.c.attempt)
     .with_for_update()
@@ -86,7 +87,7 @@ def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *
     status = {request: row.status for request, row in requests.items()}
     numbers = sorted({request.transaction_number for request in requests.values()})
     versions = {
-        (row.transaction_number, row.attempt): (Nature(row.nature), row.status)
+        (row.transaction_number, row.test, row.attempt): (Nature(row.nature), row.status)
         for row in connection.execute(VERSIONS, {"numbers": numbers})
     }
     outgoing: list[dict[str, Any]] = []
@@ -111,7 +112,7 @@ def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *
                 settled_at=now,
             )
         )
-        key = request.transaction_number, request.attempt
+        key = request.transaction_number, request.test, request.attempt
         if key in versions and reaches(Nature(request.nature), settlement.status, *versions[key]):
             versions[key] = versions[key][0], settlement.status
             _settle_version(connection, request, settlement)
@@ -143,6 +144,7 @@ def _settle_version(connection: Connection, request: AnyRow, settlement: Settlem
         update(declaration_version)
         .where(
             declaration_version.c.transaction_number == request.transaction_number,
+            declaration_version.c.test == request.test,
             declaration_version.c.attempt == request.attempt,
         )
         .values(values)

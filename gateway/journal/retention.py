@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select, union
 
@@ -40,10 +41,10 @@ OLDEST = (
 # By the messages too: what is left of a declaration that went with an earlier page is still about it.
 ABOUT = union(
     *(
-        select(table.c.inbox, table.c.transaction_number).where(among(table.c.inbox, "mine"))
+        select(table.c.inbox, table.c.transaction_number, table.c.test).where(among(table.c.inbox, "mine"))
         for table in (declaration_version, assessment_request)
     ),
-    select(message.c.inbox, message.c.transaction_number).where(
+    select(message.c.inbox, message.c.transaction_number, message.c.test).where(
         among(message.c.inbox, "mine"),
         message.c.verdict == Verdict.ACCEPTED.value,
         message.c.transaction_number.is_not(None),
@@ -51,12 +52,16 @@ ABOUT = union(
 )
 
 LAST_ACCEPTED = (
-    select(message.c.transaction_number, func.max(message.c.created_at, type_=message.c.created_at.type).label("last"))
+    select(
+        message.c.transaction_number,
+        message.c.test,
+        func.max(message.c.created_at, type_=message.c.created_at.type).label("last"),
+    )
     .where(
         among(message.c.transaction_number, "numbers"),
         message.c.verdict == Verdict.ACCEPTED.value,
     )
-    .group_by(message.c.transaction_number)
+    .group_by(message.c.transaction_number, message.c.test)
 )
 
 UNSENT = select(outbox.c.inbox).where(among(outbox.c.inbox, "mine"), outbox.c.sent_at.is_(None))
@@ -65,8 +70,9 @@ UNSENT = select(outbox.c.inbox).where(among(outbox.c.inbox, "mine"), outbox.c.se
 # what hangs on transmissions, and the transmissions themselves.
 DELETES = (
     *(
-        delete(table).where(among(table.c.transaction_number, "numbers"))
+        delete(table).where(table.c.test.is_(test), among(table.c.transaction_number, name))
         for table in (declaration_version, assessment_request)
+        for name, test in (("numbers", False), ("test_numbers", True))
     ),
     delete(execution_answer).where(
         execution_answer.c.execution.in_(select(execution.c.number).where(among(execution.c.inbox, "mine")))
@@ -106,15 +112,16 @@ def purge(transaction: Transaction, before: Mapping[str, datetime], *, now: date
 
 def _expired(
     connection: Connection, rows: Sequence[AnyRow], before: Mapping[str, datetime]
-) -> tuple[dict[int, str], list[str]]:
-    """Return which of the rows may go, with their kinds, and the transaction numbers whose time is over."""
+) -> tuple[dict[int, str], list[tuple[str, bool]]]:
+    """Return which of the rows may go, with their kinds, and the declarations (number, test) whose time is over."""
     mine = {"mine": [row.sequence for row in rows if row.finished_at and row.state == "done"]}
-    about: dict[int, set[str]] = defaultdict(set)
+    about: dict[int, set[tuple[str, bool]]] = defaultdict(set)
     for row in connection.execute(ABOUT, mine):
-        about[row.inbox].add(row.transaction_number)
-    numbers = {number for some in about.values() for number in some}
-    last = {row.transaction_number: row.last for row in connection.execute(LAST_ACCEPTED, {"numbers": sorted(numbers)})}
-    expired = {number for number in numbers if number in last and last[number] < before["declaration"]}
+        about[row.inbox].add((row.transaction_number, row.test))
+    every = {declaration for some in about.values() for declaration in some}
+    rows_of = connection.execute(LAST_ACCEPTED, {"numbers": sorted({number for number, _ in every})})
+    last = {(row.transaction_number, row.test): row.last for row in rows_of}
+    expired = {each for each in every if each in last and last[each] < before["declaration"]}
     unsent = set(connection.scalars(UNSENT, mine))
     gone = {}
     for row in rows:
@@ -133,7 +140,12 @@ def _expired(
     return gone, sorted(expired)
 
 
-def _delete(connection: Connection, sequences: list[int], numbers: list[str]) -> None:
+def _delete(connection: Connection, sequences: list[int], declarations: list[tuple[str, bool]]) -> None:
     """Delete transmissions with all that hangs on them, and every version of the declarations."""
+    given: dict[str, list[Any]] = {
+        "mine": sequences,
+        "numbers": [number for number, test in declarations if not test],
+        "test_numbers": [number for number, test in declarations if test],
+    }
     for statement in DELETES:
-        connection.execute(statement, {"mine": sequences, "numbers": numbers})
+        connection.execute(statement, given)

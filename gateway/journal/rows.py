@@ -74,6 +74,7 @@ def fact_of(row: AnyRow) -> VersionFact:
         created_by_cbsa=row.created_by_cbsa,
         withdrawal=bool(row.withdrawal),
         attempt=row.attempt,
+        test=bool(row.test),
     )
 
 
@@ -100,6 +101,7 @@ def message_row(row: Claimed | Recorded, judged: Judged, specs: str, now: dateti
         "pack": subject.pack,
         "specs": specs,
         "created_at": now,
+        "test": envelope.test,
     }
 
 
@@ -110,6 +112,7 @@ def version_row(row: Claimed, judged: Judged, effect: VersionFact) -> dict[str, 
         raise ValueError("an effect without a transaction number")
     return {
         "transaction_number": key_of(number),
+        "test": effect.test,
         "attempt": effect.attempt,
         "version": effect.version,
         "partner": effect.partner,

@@ -112,15 +112,17 @@ message = Table(
     Column("pack", Text),
     Column("specs", Text, nullable=False),  # digest of the specification data that judged
     Column("created_at", Instant, nullable=False),
+    Column("test", Boolean, nullable=False),  # a test message, of a world of its own
     Index("message_transaction_number", "transaction_number"),
 )
 
 # Every version of a declaration that we accepted: the effect that a message may have only once. A version that the
-# engine refused may be sent again under its number; each attempt has its own row.
+# engine refused may be sent again under its number; each attempt has its own row. Test messages use no numbers up.
 declaration_version = Table(
     "declaration_version",
     metadata,
     Column("transaction_number", Text, primary_key=True),
+    Column("test", Boolean, primary_key=True),
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
     Column("partner", Text, nullable=False),
@@ -149,6 +151,7 @@ assessment_request = Table(
     Column("status", Text, nullable=False),  # accepted, then what the engine said
     Column("result", Text),  # as it came
     Column("settled_at", Instant),
+    Column("test", Boolean, nullable=False),
     Index("assessment_request_inbox", "inbox"),
     Index("assessment_request_version", "transaction_number", "attempt"),
 )
@@ -159,6 +162,7 @@ interchange_reference = Table(
     metadata,
     Column("partner", Text, primary_key=True),
     Column("reference", Text, primary_key=True),  # in its number space
+    Column("test", Boolean, primary_key=True),
     Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),
     Column("digest", String(64), nullable=False),
     Index("interchange_reference_inbox", "inbox"),

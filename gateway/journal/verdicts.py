@@ -52,6 +52,7 @@ WITHDRAWAL_ASKED = (
     exists()
     .where(
         assessment_request.c.transaction_number == declaration_version.c.transaction_number,
+        assessment_request.c.test == declaration_version.c.test,
         assessment_request.c.attempt == declaration_version.c.attempt,
         assessment_request.c.nature == Nature.WITHDRAWAL.value,
         assessment_request.c.status.in_(sorted(UNDECIDED)),
@@ -67,6 +68,7 @@ VERSIONS = (
 
 VERSION_ON_FILE = select(declaration_version.c.version).where(
     declaration_version.c.transaction_number == bindparam("number"),
+    declaration_version.c.test == bindparam("test"),
     declaration_version.c.attempt == bindparam("wanted"),
 )
 
@@ -75,7 +77,11 @@ THESE_REFERENCES = among_pairs(interchange_reference.c.partner, interchange_refe
 # Asked for one, not whether there is any: EXISTS may be answered by reading all accepted messages of seven years first.
 ACCEPTED_UNDER_IT = (
     select(message.c.inbox)
-    .where(message.c.inbox == interchange_reference.c.inbox, message.c.verdict == Verdict.ACCEPTED.value)
+    .where(
+        message.c.inbox == interchange_reference.c.inbox,
+        message.c.test == interchange_reference.c.test,
+        message.c.verdict == Verdict.ACCEPTED.value,
+    )
     .limit(1)
     .correlate(interchange_reference)
     .scalar_subquery()
@@ -85,6 +91,7 @@ USED = (
     select(
         interchange_reference.c.partner,
         interchange_reference.c.reference,
+        interchange_reference.c.test,
         interchange_reference.c.digest,
         interchange_reference.c.inbox,
         inbox.c.id,
@@ -111,26 +118,31 @@ def facts_of(
         {(key_of(partner or ""), key_of(reference)): (partner or "", reference) for reference in wanted}
         for partner, _, wanted in asked
     ]
-    versions: dict[str, list[VersionFact]] = defaultdict(list)
+    versions: dict[tuple[str, bool], list[VersionFact]] = defaultdict(list)
     for row in connection.execute(VERSIONS, {"numbers": sorted({key for wanted in numbers for key in wanted})}):
-        versions[row.transaction_number].append(fact_of(row))
+        versions[row.transaction_number, row.test].append(fact_of(row))
     used = _used(connection, {key for wanted in given for key in wanted})
-    return [
-        Register(
-            {number: tuple(versions[key]) for key, number in ours.items() if key in versions},
-            {
-                whose: Reference(used[key].digest, used[key].id, bool(used[key].accepted))
-                for key, whose in theirs.items()
-                if key in used
-            },
+
+    registers = []
+    for ours, theirs in zip(numbers, given, strict=True):
+        production, tests = (
+            Register(
+                {number: tuple(versions[key, test]) for key, number in ours.items() if (key, test) in versions},
+                {
+                    whose: Reference(one.digest, one.id, bool(one.accepted))
+                    for key, whose in theirs.items()
+                    if (one := used.get((*key, test)))
+                },
+            )
+            for test in (False, True)
         )
-        for ours, theirs in zip(numbers, given, strict=True)
-    ]
+        registers.append(production.beside(tests))
+    return registers
 
 
-def _used(connection: Connection, keys: Set[tuple[str, str]]) -> dict[tuple[str, str], AnyRow]:
-    """Return who uses these references of partners."""
-    return {(row.partner, row.reference): row for row in connection.execute(USED, {"keys": sorted(keys)})}
+def _used(connection: Connection, keys: Set[tuple[str, str]]) -> dict[tuple[str, str, bool], AnyRow]:
+    """Return who uses these references of partners, in either world."""
+    return {(row.partner, row.reference, row.test): row for row in connection.execute(USED, {"keys": sorted(keys)})}
 
 
 def finish(connection: Connection, done: Sequence[tuple[Claimed, Outcome]], *, specs: str, now: datetime) -> list[bool]:
@@ -197,7 +209,7 @@ def _acknowledge(
 
 def _take_versions(connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
     """Write the effects on declarations and the requests; a withdrawal of a version on file is a request only."""
-    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    rows: dict[tuple[str, bool, int], dict[str, Any]] = {}
     requests = []
     for row, outcome in kept:
         asked = {item.ordinal: item.id for item in outcome.outgoing if item.kind == "request"}
@@ -206,9 +218,9 @@ def _take_versions(connection: Connection, kept: Sequence[tuple[Claimed, Outcome
                 continue
             values = version_row(row, judged, judged.effect)
             if judged.message.ordinal in asked:
-                shared = ("transaction_number", "attempt", "version", "inbox", "ordinal", "nature", "status")
+                shared = ("transaction_number", "test", "attempt", "version", "inbox", "ordinal", "nature", "status")
                 requests.append({name: values[name] for name in shared} | {"id": asked[judged.message.ordinal]})
-            key = values["transaction_number"], values["attempt"]
+            key = values["transaction_number"], values["test"], values["attempt"]
             if judged.effect.nature is Nature.WITHDRAWAL:
                 on_file = rows[key]["version"] if key in rows else _version_on_file(connection, *key)
                 if on_file == values["version"]:
@@ -223,21 +235,21 @@ def _take_versions(connection: Connection, kept: Sequence[tuple[Claimed, Outcome
     insert_rows(connection, assessment_request, requests)
 
 
-def _version_on_file(connection: Connection, number: str, attempt: int) -> int | None:
+def _version_on_file(connection: Connection, number: str, test: bool, attempt: int) -> int | None:
     """Return the version of an attempt on file, None if there is no such attempt."""
-    return connection.scalar(VERSION_ON_FILE, {"number": number, "wanted": attempt})
+    return connection.scalar(VERSION_ON_FILE, {"number": number, "test": test, "wanted": attempt})
 
 
 def _take_references(connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
     """Remember the references used; one that is taken matters only when a message was accepted under it."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, str, bool], dict[str, Any]] = {}
     accepted = set()
     for row, outcome in kept:
         for judged in outcome.judged:
             if not (number := judged.message.number) or judged.acknowledges:
                 continue  # a CONTRL may be repeated: it uses up nothing
-            key = key_of(row.partner or ""), key_of(number)
-            mine = {"partner": key[0], "reference": key[1], "inbox": row.sequence, "digest": row.digest}
+            key = key_of(row.partner or ""), key_of(number), judged.message.envelope.test
+            mine = {"partner": key[0], "reference": key[1], "test": key[2], "inbox": row.sequence, "digest": row.digest}
             first = rows.setdefault(key, mine)
             if judged.verdict is Verdict.ACCEPTED:
                 accepted.add(key)
@@ -245,7 +257,8 @@ def _take_references(connection: Connection, kept: Sequence[tuple[Claimed, Outco
                     raise Conflict("two transmissions of the batch carry one reference")
     if not rows:
         return
-    used = _used(connection, rows.keys())
+    used = _used(connection, {key[:2] for key in rows})
+    used = {key: row for key, row in used.items() if key in rows}
     for key in sorted(used):
         # What refused messages used passes on to who comes after them; what an accepted one used does not.
         passed = not used[key].accepted and _pass_reference(connection, used[key], rows[key])
@@ -261,6 +274,7 @@ def _pass_reference(connection: Connection, used: AnyRow, values: dict[str, Any]
     passing = update(interchange_reference).where(
         interchange_reference.c.partner == used.partner,
         interchange_reference.c.reference == used.reference,
+        interchange_reference.c.test == used.test,
         interchange_reference.c.inbox == used.inbox,
     )
     return connection.execute(passing.values(inbox=values["inbox"], digest=values["digest"])).rowcount == 1

@@ -38,6 +38,7 @@ def _wrong_business_number(maker: Maker, _argument: str) -> str:
 VALUES: Mapping[str, Draw] = {
     "number": lambda maker, _: maker.number(),
     "wrong_number": _wrong_number,
+    "importer": lambda maker, _: maker.importer(),
     "business_number": lambda maker, _: maker.business_number(),
     "wrong_business_number": _wrong_business_number,
     "other_account": lambda maker, _: maker.business_number().replace("RM", "RT"),
@@ -159,6 +160,18 @@ def _inactive_sender(sample: Sample, _maker: Maker, _argument: str) -> Sample:
     return replace(sample, transport=transport, note="the sender must be registered as not active")
 
 
+def _authority_for(sample: Sample, _maker: Maker, importer: str) -> Sample:
+    authorities = {**sample.partner.authorities, importer: (Period(),)}
+    transport = replace(sample.partner, authorities=authorities)
+    return replace(sample, transport=transport, note=f"the sender must have authority for {importer}")
+
+
+def _other_account(sample: Sample, _maker: Maker, _argument: str) -> Sample:
+    transport = replace(sample.partner, accounts={"00000": frozenset()})
+    note = "another account security number than that of the transaction number must be the sender's"
+    return replace(sample, transport=transport, note=note)
+
+
 def _other_sender(sample: Sample, _maker: Maker, _argument: str) -> Sample:
     return replace(sample, steps=(*sample.steps[:-1], replace(sample.steps[-1], sender="SOMEBODYELSE")))
 
@@ -232,6 +245,8 @@ SAMPLE_CHANGES: Mapping[str, SampleChange] = {
     "listed_code": _listed_code,
     "unknown_sender": _unknown_sender,
     "inactive_sender": _inactive_sender,
+    "authority_for": _authority_for,
+    "other_account": _other_account,
     "other_sender": _other_sender,
     "reference_used_before": _reference_used_before,
     "other_recipient": _other_recipient,

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from core.declaration import Commodity, Declaration, Invoice, MessageType, Value
+from core.declaration import IMPORTERS, Commodity, Declaration, Invoice, MessageType, Value
 from core.errors import GatewayError
 from core.partner import Partner
 from core.specs import Code, Element, Format, Pack, Specs
@@ -123,8 +123,9 @@ class Maker:
         raise GatewayError(f"no pack in force on {self.day} reads a {type_}")
 
     def number(self) -> str:
-        """Return a transaction number with its check digit."""
-        thirteen = f"{self.rng.randrange(10_000, 99_999)}{self.rng.randrange(1, 10**8):08}"
+        """Return a transaction number with its check digit, under an account of the sender's if it has any."""
+        drawn = self.rng.randrange(10_000, 99_999)
+        thirteen = f"{self.partner.account or drawn}{self.rng.randrange(1, 10**8):08}"
         return thirteen + check_digit_of(thirteen)
 
     def business_number(self) -> str:
@@ -166,6 +167,8 @@ class Maker:
         notation = element.format
         if "check_digit" in checks:
             return self.number()
+        if element.name in IMPORTERS:
+            return self.importer()
         if "bn_luhn" in checks:
             return self.business_number()
         if element.code_list:

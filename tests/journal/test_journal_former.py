@@ -82,6 +82,8 @@ SPACES = {name: numbered("edifact", "MAPLEBROKER", "CARMGATEWAY", name) or "" fo
 
 def versions(gateway: House, n: int) -> list[tuple[int, int, str, str]]:
     register = gateway.journal.facts("maple", [number(n)], [])
+    assert register.versions == {}, "all of it was marked as tests"
+    register = register.of(test=True)
     return [(fact.attempt, fact.version, fact.nature, fact.status) for fact in register.attempts(number(n))]
 
 
@@ -166,7 +168,7 @@ def test_what_was_parked_for_a_refused_version_is_accepted(gateway: House, way: 
 def test_what_was_on_file_when_each_was_judged_can_still_be_told(gateway: House) -> None:
     journal = gateway.journal
     rows = journal.recorded([sequence for sequence, _ in journal.selected(Selection())])
-    registers = journal.facts_then([(row, [number(1), number(2)], []) for row in rows])
+    registers = [one.of(test=True) for one in journal.facts_then([(row, [number(1), number(2)], []) for row in rows])]
     seen = [len(register.attempts(number(1))) for register in registers]
     assert seen == sorted(seen)
     assert registers[-1].attempts(number(2))[0].status == "refused"

@@ -64,7 +64,8 @@ def test_references_of_many_partners_are_looked_up_by_their_index(postgres_url: 
     with journal._engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")  # without the transmissions
         connection.exec_driver_sql(
-            "INSERT INTO interchange_reference SELECT 'P' || p, 'R' || r, p, ''"
+            "INSERT INTO interchange_reference (partner, reference, test, inbox, digest)"
+            " SELECT 'P' || p, 'R' || r, false, p, ''"
             " FROM generate_series(0, 39) p, generate_series(0, 1999) r"
         )
         connection.exec_driver_sql("ANALYZE interchange_reference")

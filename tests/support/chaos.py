@@ -41,9 +41,9 @@ SAMPLES = HOME / "samples"
 # ------------------------------------------------------------------------------------------------ traffic
 
 
-def number_of(n: int) -> str:
+def number_of(n: int, account: str = "12345") -> str:
     """Return the n-th transaction number, with its check digit."""
-    thirteen = f"12345{n:08d}"
+    thirteen = f"{account}{n:08d}"
     return thirteen + check_digit_of(thirteen)
 
 
@@ -55,7 +55,7 @@ def _sample(name: str) -> str:
 def original(n: int) -> tuple[str, bytes]:
     """Return the n-th declaration and who sends it: the even ones in EDIFACT, the odd ones in XML."""
     if n % 2:
-        text = _sample("originals/published-example.xml").replace("12345000001013", number_of(n))
+        text = _sample("originals/published-example.xml").replace("24680000001015", number_of(n, "24680"))
         return "erable", text.replace("EC000003", f"C{n:07d}").encode()
     text = _sample("originals/v-voluntary.edi").replace("12345000000023", number_of(n))
     return "maple", text.replace("MB000002", f"C{n:07d}").encode()

@@ -43,9 +43,9 @@ def xml(reference: str, transaction: str, **changes: Any) -> bytes:
     return write_xml(valid_declaration(transaction_number=transaction, **changes), DECLARATION, envelope)
 
 
-def number(sequence: int) -> str:
-    """Return a transaction number of the builders' account with its check digit."""
-    thirteen = f"12345{sequence:08}"
+def number(sequence: int, account: str = "12345") -> str:
+    """Return a transaction number of maple's, or of another account, with its check digit."""
+    thirteen = f"{account}{sequence:08}"
     return thirteen + check_digit_of(thirteen)
 
 

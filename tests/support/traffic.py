@@ -57,9 +57,9 @@ def templates(count: int = TEMPLATES) -> list[Template]:
     return found
 
 
-def number(sequence: int) -> str:
-    """Return the n-th transaction number of an account of its own."""
-    thirteen = f"54321{sequence:08}"
+def number(sequence: int, account: str = "54321") -> str:
+    """Return the n-th transaction number of an account of its own (maple's)."""
+    thirteen = f"{account}{sequence:08}"
     return thirteen + check_digit_of(thirteen)
 
 
@@ -69,7 +69,8 @@ def arrivals(count: int, given: list[Template]) -> Iterator[Arrival]:
     for n in range(count):
         template = given[n % len(given)]
         reference = template.reference[:7] + f"{n:07}".encode()
-        body = template.body.replace(template.number, number(n).encode()).replace(template.reference, reference)
+        given_number = number(n, template.number[:5].decode())
+        body = template.body.replace(template.number, given_number.encode()).replace(template.reference, reference)
         at = start + timedelta(seconds=n)
         yield Arrival(f"traffic-{n}", "partner", template.partner, body, {}, at, lane=sniff.lane(body))
 

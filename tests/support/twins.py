@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from core.calendar import eastern_day
 from core.declaration import Declaration, Nature, RefusedVersions, VersionFact
 from core.envelope import Envelope, numbered
+from core.partner import Agreement
 from core.register import REFUSED, UNDECIDED, Facts, Register, Request, status_after
 from core.transmission import Outcome, Received, stable_id
 from gateway import pipeline, service
@@ -33,8 +34,9 @@ from validators.judging import prepare_checks
 
 NUMBERS = [number(n) for n in (1, 2)]
 REFERENCES = ["R1", "R2", "R3", "R4"]
+TESTS = Agreement(tests=True)
 PARTNERS = {
-    name: partner(id=name, envelopes=(name.upper(),), answer_queue=f"answers.{name}", contrl=contrl)
+    name: partner(id=name, envelopes=(name.upper(),), answer_queue=f"answers.{name}", contrl=contrl, agreement=TESTS)
     for name, contrl in (("broker-a", False), ("broker-b", True))
 }
 START = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
@@ -85,10 +87,16 @@ INTERCHANGES = st.lists(MESSAGES, min_size=1, max_size=3)
 
 
 def written(
-    messages: list[tuple[str, str, int, str | None]], sender: str, reference: str, today: date, *, xml: bool
+    messages: list[tuple[str, str, int, str | None]],
+    sender: str,
+    reference: str,
+    today: date,
+    *,
+    xml: bool,
+    test: bool = False,
 ) -> bytes:
-    """Write messages as an interchange for each pack in turn, or the first one in XML."""
-    said, bodies = Envelope(sender=sender.upper(), recipient="CARMGATEWAY", reference=reference), []
+    """Write messages as an interchange for each pack in turn, or the first one in XML; the second is never a test."""
+    said, bodies = Envelope(sender=sender.upper(), recipient="CARMGATEWAY", reference=reference, test=test), []
     for pack in (DECLARATION, CORRECTION):
         found = []
         for kind, number_, version, pre_carm in messages:
@@ -106,7 +114,7 @@ def written(
         if found and xml:
             return write_xml(found[0], pack, said)
         if found:
-            mine = said if not bodies else replace(said, reference=f"{reference}.2")
+            mine = said if not bodies else replace(said, reference=f"{reference}.2", test=False)
             bodies.append(write_edifact(found, pack, mine, prepared=START))
     return b"".join(bodies)
 
@@ -163,26 +171,35 @@ class Twins(RuleBasedStateMachine):
         reference=st.sampled_from(REFERENCES),
         messages=INTERCHANGES,
         xml=st.booleans(),
+        test=st.booleans(),
     )
-    def send(self, sender: str, reference: str, messages: list[tuple[str, str, int, str | None]], xml: bool) -> None:
+    def send(
+        self, sender: str, reference: str, messages: list[tuple[str, str, int, str | None]], xml: bool, test: bool
+    ) -> None:
         today = eastern_day(self.now)
-        self.transmit(sender, written(messages, sender, reference, today, xml=xml))
+        self.transmit(sender, written(messages, sender, reference, today, xml=xml, test=test))
 
-    @rule(sender=SENDERS, number_=st.sampled_from(NUMBERS), after=st.sampled_from([0, 0, 0, 1]))
-    def send_original(self, sender: str, number_: str, after: int) -> None:
-        self.transmit(sender, self.alone("original", sender, number_, 1 + after))
+    @rule(
+        sender=SENDERS,
+        number_=st.sampled_from(NUMBERS),
+        after=st.sampled_from([0, 0, 0, 1]),
+        test=st.sampled_from([False, False, True]),
+    )
+    def send_original(self, sender: str, number_: str, after: int, test: bool) -> None:
+        self.transmit(sender, self.alone("original", sender, number_, 1 + after, test=test))
 
     @rule(
         sender=SENDERS,
         number_=st.sampled_from(NUMBERS),
         kind=st.sampled_from(["change", "change", "withdrawal"]),
         after=st.sampled_from([0, 0, 1]),
+        test=st.sampled_from([False, False, True]),
     )
-    def send_what_follows(self, sender: str, number_: str, kind: str, after: int) -> None:
+    def send_what_follows(self, sender: str, number_: str, kind: str, after: int, test: bool) -> None:
         """Send what a sender who knows what is on file would send next."""
-        history = self.register.history(number_)
+        history = self.register.of(test).history(number_)
         latest = history[-1].version if history else 1
-        self.transmit(sender, self.alone(kind, sender, number_, latest + (kind == "change") + after))
+        self.transmit(sender, self.alone(kind, sender, number_, latest + (kind == "change") + after, test=test))
 
     @precondition(lambda self: self.refused())
     @rule(sender=SENDERS, after=st.sampled_from([0, 0, 1]))
@@ -197,9 +214,10 @@ class Twins(RuleBasedStateMachine):
         """Return what the engine refused."""
         return [fact for facts in self.register.versions.values() for fact in facts if fact.status == REFUSED]
 
-    def alone(self, kind: str, sender: str, number_: str, version: int) -> bytes:
+    def alone(self, kind: str, sender: str, number_: str, version: int, *, test: bool = False) -> bytes:
         """Write one message under a reference of its own."""
-        return written([(kind, number_, version, None)], sender, f"N{self.sent}", eastern_day(self.now), xml=False)
+        today = eastern_day(self.now)
+        return written([(kind, number_, version, None)], sender, f"N{self.sent}", today, xml=False, test=test)
 
     @precondition(lambda self: self.bodies)
     @rule(data=st.data())
@@ -211,17 +229,21 @@ class Twins(RuleBasedStateMachine):
     def acknowledge(self, sender: str, reference: str, known: bool) -> None:
         self.transmit(sender, contrl(sender, reference, stable_id(reference)[:14] if known else "X"))
 
-    @precondition(lambda self: any(request.status in UNDECIDED for request in self.register.requests.values()))
+    def requests(self) -> dict[str, Request]:
+        """Return the requests of both worlds."""
+        return {**self.register.requests, **self.register.of(test=True).requests}
+
+    @precondition(lambda self: any(request.status in UNDECIDED for request in self.requests().values()))
     @rule(outcome=st.sampled_from(["approved", "pending", "refused", "refused"]), due=st.sampled_from([None, DUE]))
     def engine_decides(self, outcome: str, due: str | None) -> None:
         """The engine's word on the latest request that waits for it."""
-        waiting = [name for name, request in self.register.requests.items() if request.status in UNDECIDED]
+        waiting = [name for name, request in self.requests().items() if request.status in UNDECIDED]
         self.settle(waiting[-1], outcome, due)
 
     @rule(data=st.data(), outcome=st.sampled_from(["approved", "pending", "refused"]), due=st.sampled_from([None, DUE]))
     def engine_repeats(self, data: st.DataObject, outcome: str, due: str | None) -> None:
         """The engine's word on any request, decided or not, or on none of ours."""
-        self.settle(data.draw(st.sampled_from([*self.register.requests, "f" * 32])), outcome, due)
+        self.settle(data.draw(st.sampled_from([*self.requests(), "f" * 32])), outcome, due)
 
     @rule(days=st.sampled_from([1, 40, 2_700]))
     def wait(self, days: int) -> None:
@@ -250,7 +272,7 @@ class Twins(RuleBasedStateMachine):
 
     def settle(self, request_id: str, outcome: str, due: str | None) -> None:
         self.sent += 1
-        request = self.register.requests.get(request_id)
+        request = self.requests().get(request_id)
         status = status_after(request.nature, outcome) if request else "assessed"
         self.register = self.register.settled(request_id, status, date.fromisoformat(due) if due else None)
 
@@ -283,12 +305,13 @@ class Twins(RuleBasedStateMachine):
         assert [row["id"] for row in life["outbox"]] == [item.id for item in outcome.outgoing]
         for one in outcome.judged:
             self.figures[one.effect.nature if one.effect else str(one.verdict)] += 1
+            self.figures["test"] += bool(one.effect and one.effect.test)
             self.figures["again under a refused number"] += bool(one.effect and self.tried(one.effect))
             self.figures.update(finding.code for finding in one.findings if finding.code in TELLING)
 
     def tried(self, effect: VersionFact) -> bool:
         """Tell whether the engine refused this version of the declaration before."""
-        attempts = self.register.attempts(effect.declaration.transaction_number)
+        attempts = self.register.of(effect.test).attempts(effect.declaration.transaction_number)
         return any(each.version == effect.version and each.status == REFUSED for each in attempts)
 
     def compare_facts(self) -> None:
@@ -302,7 +325,7 @@ class Twins(RuleBasedStateMachine):
         with self.journal._read() as connection:
             rows = connection.execute(sqlalchemy.select(assessment_request))
             kept = {row.id: Request(row.transaction_number, row.attempt, row.nature, row.status) for row in rows}
-        assert kept == dict(self.register.requests)
+        assert kept == self.requests()
         self.figures["steps"] += 1
 
     def compare_then(self) -> None:

@@ -9,7 +9,7 @@ from core.calendar import Period
 from core.declaration import MessageType, Nature
 from core.errors import GatewayError
 from core.partner import Agreement
-from routing.partners import inbound_queue, load_partners
+from routing.partners import inbound_queue, load_partners, unnumbered
 from routing.routes import destination, load_routes
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -159,10 +159,79 @@ def test_a_route_that_cannot_be_used(tmp_path, row, reason):
 
 
 def test_the_agreement_is_every_partners(tmp_path: Path) -> None:
-    text = (SAMPLES / "partners.toml").read_text(encoding="utf-8")
+    text = (SAMPLES / "partners.toml").read_text(encoding="utf-8").replace("[gateway]\ntests = true\n", "")
     file = tmp_path / "partners.toml"
     file.write_text(f'[gateway]\nids = ["CARM"]\ntests = false\nmax_age_days = 30\n{text}', encoding="utf-8")
     assert {partner.agreement for partner in load_partners(file).values()} == {Agreement(("CARM",), False, 30)}
     file.write_text(f"[gateway]\nmax_age_days = -1\n{text}", encoding="utf-8")
     with pytest.raises(GatewayError, match="max_age_days"):
         load_partners(file)
+
+
+def test_tests_are_taken_only_where_they_are_asked_for(tmp_path: Path) -> None:
+    other = GOOD.replace("maple", "birch").replace("MAPLE", "BIRCH").replace("name =", "tests = true\nname =", 1)
+    assert {name: each.agreement.tests for name, each in load(tmp_path, GOOD + other).items()} == {
+        "maple": False,
+        "birch": True,
+    }
+    agreed = load(tmp_path, "[gateway]\ntests = true\n" + GOOD + other.replace("tests = true", "tests = false"))
+    assert {name: each.agreement.tests for name, each in agreed.items()} == {"maple": True, "birch": False}
+
+
+BIRCH = GOOD.replace("maple", "birch").replace("MAPLE", "BIRCH")
+
+
+def with_accounts(text: str, own: str = "", importers: str = "") -> str:
+    text = text.replace("name =", f"account_security = [{own}]\nname =", 1) if own else text
+    return text.replace("bn =", f"account_security = [{importers}]\nbn =", 1) if importers else text
+
+
+def test_account_security_numbers_are_a_partners_own_or_an_importers(tmp_path: Path) -> None:
+    text = with_accounts(GOOD, '"12345", "54321"') + with_accounts(BIRCH, importers='"67890"')
+    maple, birch = load(tmp_path, text).values()
+    assert maple.accounts == {"12345": frozenset(), "54321": frozenset()}
+    assert maple.others == {"67890"}
+    assert birch.accounts == {"67890": {"123456782RM0001"}}
+    assert birch.others == {"12345", "54321"}
+    assert maple.may_number("12345000000012", None)
+    assert not maple.may_number("67890000000012", "123456782RM0001")
+    assert not maple.may_number("99999000000012", "123456782RM0001")
+    assert birch.may_number("67890000000012", "123456782RM0001")
+    assert not birch.may_number("67890000000012", "100000009RM0001")
+
+
+def test_two_brokers_of_an_importer_use_its_own_account(tmp_path: Path) -> None:
+    partners = load(tmp_path, with_accounts(GOOD, importers='"67890"') + with_accounts(BIRCH, importers='"67890"'))
+    assert all(each.may_number("67890000000012", "123456782RM0001") for each in partners.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        with_accounts(GOOD, '"12345"') + with_accounts(BIRCH, '"12345"'),
+        with_accounts(GOOD, '"12345"') + with_accounts(BIRCH, importers='"12345"'),
+        with_accounts(GOOD, importers='"12345"')
+        + with_accounts(BIRCH, importers='"12345"').replace("123456782", "100000009"),
+        with_accounts(GOOD, '"1234"'),
+        with_accounts(GOOD, '"12345\\n"'),
+        with_accounts(GOOD, "12345"),
+        with_accounts(GOOD, importers='"1234A"'),
+    ],
+)
+def test_an_account_of_two_owners_or_none_at_all_is_one_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(GatewayError, match="account_security") as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_who_has_no_account_is_told_by_name(tmp_path: Path) -> None:
+    assert unnumbered(load(tmp_path, GOOD + with_accounts(BIRCH, '"12345"')).values()) == ["maple"]
+
+
+def test_the_next_number_begins_with_an_account_of_ones_own_where_there_is_one(tmp_path: Path) -> None:
+    text = with_accounts(with_accounts(GOOD, importers='"67890"'), '"12345"') + with_accounts(
+        BIRCH, importers='"67890"'
+    )
+    partners = load(tmp_path, text)
+    assert {name: each.account for name, each in partners.items()} == {"maple": "12345", "birch": "67890"}
+    assert load(tmp_path, GOOD)["maple"].account is None

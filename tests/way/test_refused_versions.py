@@ -21,6 +21,7 @@ from gateway.trade.writer import write_edifact
 from tests.support.builders import (
     CORRECTION,
     DECLARATION,
+    IMPORTER,
     NUMBER,
     partner,
     valid_change,
@@ -32,8 +33,9 @@ from tests.support.twins import START, plans_of
 from tests.support.way import PARTNERS as OURS
 
 TODAY = eastern_day(START)
+ACCOUNTS = {NUMBER[:5]: frozenset({IMPORTER})}  # the importer's own, which both its brokers use
 PARTNERS = {
-    name: replace(OURS[name], envelopes=(name.upper(),), authorities=partner().authorities)
+    name: replace(OURS[name], envelopes=(name.upper(),), authorities=partner().authorities, accounts=ACCOUNTS)
     for name in ("maple", "erable")
 }
 DAYS: dict[str, Any] = {"accounting_date": TODAY, "release_date": TODAY - timedelta(days=1)}
@@ -76,7 +78,7 @@ def send(gateway: House, declaration: Declaration) -> tuple[list[str], list[str]
 
 
 def on_file(gateway: House) -> list[tuple[int, int, str, str]]:
-    register = gateway.journal.facts("maple", [NUMBER], [])
+    register = gateway.journal.facts("maple", [NUMBER], []).of(test=True)
     return [(fact.attempt, fact.version, fact.nature, fact.status) for fact in register.attempts(NUMBER)]
 
 
@@ -118,7 +120,7 @@ def test_every_attempt_stays_with_its_own_row_request_and_result(
     ]  # fmt: skip
     assert len({request["id"] for _, request in rows}) == 4
     shown = CliRunner().invoke(main, ["show", lives[0]["id"]])  # type: ignore[index]
-    assert f"on file: {NUMBER} version 00001, attempt 4 (original): assessed" in shown.output
+    assert f"on file, of tests: {NUMBER} version 00001, attempt 4 (original): assessed" in shown.output
     assert gateway.journal.verify().bad is None
 
 
@@ -199,7 +201,7 @@ def test_a_trial_tells_the_same_as_the_service() -> None:
     for n, (declaration, last) in enumerate(steps):
         came = trial.send(f"id{n}", letter(declaration, f"I{n}"), PARTNERS["maple"])
         assert (came.verdict, came.kinds[-1]) == ("accepted", last), came.findings
-    facts = trial.register.attempts(NUMBER)
+    facts = trial.register.of(test=True).attempts(NUMBER)
     assert [(fact.attempt, fact.version, fact.status) for fact in facts] == [
         (1, 1, "refused"), (2, 1, "assessed"), (3, 2, "refused"), (4, 2, "assessed"),
     ]  # fmt: skip

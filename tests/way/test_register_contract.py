@@ -10,7 +10,7 @@ import functools
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ import pytest
 
 from core.declaration import Nature, VersionFact
 from core.register import REFUSED, Reference, Register
-from core.transmission import Outcome
+from core.transmission import Judged, Received
 from gateway.journal import Journal, results, verdicts
 from gateway.journal.tables import metadata
 from tests.support.effort import times
@@ -57,6 +57,7 @@ def told(figures: Counter[str], runs: int) -> None:
     if runs >= 25:  # fewer may well miss one
         assert min(figures[name] for name in ("original", "correction", "withdrawal", "refused", "resend")) > 0
         assert figures["again under a refused number"] > 0
+        assert figures["test"] > 0
 
 
 def test_the_journal_on_sqlite_is_the_registers_twin() -> None:
@@ -104,15 +105,15 @@ class CountsRefused(Register):
 class ForgetsWithdrawals(Register):
     """Knows nothing of a withdrawal until the engine has spoken."""
 
-    def with_effect(self, effect: VersionFact) -> Register:
-        return self if effect.nature is Nature.WITHDRAWAL else super().with_effect(effect)
+    def _with_effect(self, effect: VersionFact) -> Register:
+        return self if effect.nature is Nature.WITHDRAWAL else super()._with_effect(effect)
 
 
 class KeepsReferences(Register):
     """Uses up a reference with whatever came first, refused or not."""
 
-    def _references_after(self, outcome: Outcome) -> dict[tuple[str, str], Reference]:
-        return {**super()._references_after(outcome), **self.references}
+    def _references_after(self, received: Received, mine: Sequence[Judged]) -> dict[tuple[str, str], Reference]:
+        return {**super()._references_after(received, mine), **self.references}
 
 
 @pytest.mark.slow

@@ -160,7 +160,7 @@ def test_a_destination_without_queue_rests_and_the_others_go_on(gateway: House, 
 
     lost = replace(PARTNERS["erable"], answer_queue="out.nowhere")
     gateway.partners = {**PARTNERS, "erable": lost}
-    gateway.send("erable", xml("REF1", number(1)))
+    gateway.send("erable", xml("REF1", number(1, "24680")))
     gateway.send("maple", ORIGINAL)
     gateway.settle_down()
     assert kinds(gateway.answers("maple")) == ["receipt", "contrl", "accepted", "assessed"]

@@ -102,8 +102,9 @@ USED = {edifact: "EDI-0111", xml: "GTW-0009"}
 
 @pytest.mark.parametrize("write", [edifact, xml])
 def test_a_reference_used_by_something_accepted_is_not_for_other_bytes(gateway: House, write: Any) -> None:
-    partner = "erable" if write is xml else "maple"
-    gateway.send(partner, write("REF1", number(1)), write("REF1", number(2)), write("REF2", number(2)))
+    partner, account = ("erable", "24680") if write is xml else ("maple", "12345")
+    one, two = number(1, account), number(2, account)
+    gateway.send(partner, write("REF1", one), write("REF1", two), write("REF2", two))
     gateway.settle_down()
     rows = messages(gateway, partner)
     assert [row["verdict"] for row in rows] == ["accepted", "refused", "accepted"]
@@ -112,11 +113,11 @@ def test_a_reference_used_by_something_accepted_is_not_for_other_bytes(gateway: 
 
 @pytest.mark.parametrize("write", [edifact, xml])
 def test_a_reference_of_something_refused_may_carry_the_mended_message(gateway: House, write: Any) -> None:
-    partner = "erable" if write is xml else "maple"
+    partner, account = ("erable", "24680") if write is xml else ("maple", "12345")
     wrong, mended, other = (
-        write("REF1", number(1), office=None),
-        write("REF1", number(1)),
-        write("REF1", number(2)),
+        write("REF1", number(1, account), office=None),
+        write("REF1", number(1, account)),
+        write("REF1", number(2, account)),
     )
     gateway.send(partner, wrong)
     gateway.settle_down()
