@@ -133,11 +133,11 @@ def test_the_memory_is_bounded() -> None:
         memory.keep(number, [0], [str(number)], shapes.Known(()))
         memory.keep("one shape", [0], [str(number)], shapes.Known(()))
     assert len(memory._known) <= shapes.SHAPES
-    assert len(memory._known["one shape"][1]) <= shapes.SHAPES
+    assert len(memory._known["one shape"][2]) <= shapes.SHAPES
     for number in range(100):
         memory.keep(("x" * 1_000_000, number), [0], ["x" * 1_000_000, str(number)], shapes.Known(()))
         memory.keep("one shape", [0], [f"{number}" * 1_000_000], shapes.Known(()))
-    kept = [key for _, meanings in memory._known.values() for key in meanings]
+    kept = [key for _, _, meanings in memory._known.values() for key in meanings]
     assert sum(len(text) for key in kept for text in key) <= shapes.MEMORY
     memory.keep("too long", [], ["x" * (shapes.MEMORY + 1)], shapes.Known(()))
     assert memory.find("too long", [""]) is None
