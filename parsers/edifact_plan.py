@@ -251,9 +251,9 @@ def _read(marks: str, form: Format, text: str) -> Value | None:
     written = plain(resolve(text))
     if not written:
         return None
-    if form.kind != "number":
-        return form.read(written)
-    if ("." in written and "." not in marks) or ("," in written and "," not in marks):
-        return Unreadable(written)
-    value = form.read(written.replace(",", "."))
-    return Unreadable(written) if type(value) is Unreadable else value
+    if form.kind == "number" and ("," in written or "." not in marks):
+        if ("." in written and "." not in marks) or ("," in written and "," not in marks):
+            return Unreadable(written)
+        value = form.read(written.replace(",", "."))
+        return Unreadable(written) if type(value) is Unreadable else value
+    return form.read(written)

@@ -110,6 +110,15 @@ def steps(notes: Iterable[Note[int]]) -> tuple[Step, ...]:
     return tuple((level, begins, tuple(reads)) for level, begins, reads in found)
 
 
+# What takes some of the texts of a run.
+Take = Callable[[Sequence[str]], tuple[str, ...]]
+
+
+def nothing(_texts: Sequence[str]) -> tuple[str, ...]:
+    """Take none of the texts."""
+    return ()
+
+
 class Known(NamedTuple):
     """What is known of a run: its steps, and what takes the texts that must be empty, and those that must not be.
 
@@ -117,21 +126,25 @@ class Known(NamedTuple):
     """
 
     steps: tuple[Step, ...]
-    empty: Callable[[Sequence[str]], Iterable[str]] | None = None
-    filled: Callable[[Sequence[str]], Iterable[str]] | None = None
+    empty: Take = nothing
+    filled: Take = nothing
 
 
-def taking(indices: Iterable[int]) -> Callable[[Sequence[str]], Iterable[str]] | None:
-    """Return what takes the texts at some indices, None if there are none."""
+def taking(indices: Iterable[int]) -> Take:
+    """Return what takes the texts at some indices."""
     found = [*indices]
-    return itemgetter(*found, found[0]) if found else None  # of a single index it would take the text itself
+    if len(found) == 1:  # of a single index an itemgetter takes the text itself
+        (index,) = found
+        return lambda texts: (texts[index],)
+    return itemgetter(*found) if found else nothing
 
 
 class Shapes:
     """The steps of the shapes met so far: by how a run is written, and by the texts in it that choose a meaning."""
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, tuple[tuple[int, ...], dict[tuple[str, ...], Known]]] = {}
+        # By shape: which texts choose, what takes them, and what is known of each choice.
+        self._known: dict[Hashable, tuple[tuple[int, ...], Take, dict[tuple[str, ...], Known]]] = {}
         self._size = 0
 
     def find(self, shape: Hashable, texts: Sequence[str]) -> tuple[Step, ...] | None:
@@ -139,14 +152,11 @@ class Shapes:
         known = self._known.get(shape)
         if known is None:
             return None
-        choosing, meanings = known
-        found = meanings.get(tuple([texts[index] for index in choosing]))
+        found = known[2].get(known[1](texts))
         if found is None:
             return None
         run, empty, filled = found
-        if (empty is not None and any(empty(texts))) or (filled is not None and not all(filled(texts))):
-            return None
-        return run
+        return None if any(empty(texts)) or not all(filled(texts)) else run
 
     def read(self, cut: Iterable[tuple[Hashable, Sequence[str]]]) -> Declaration | None:
         """Return the declaration of a message cut into runs (shape, texts); None if it is not cut, or one is new."""
@@ -166,15 +176,15 @@ class Shapes:
             self._size = 0
         if size > MEMORY:
             return
-        before, meanings = self._known.get(shape, ((), {}))
+        before, take, meanings = self._known.get(shape, ((), nothing, {}))
         at = tuple(sorted({*before, *choosing}))
         if at != before or len(meanings) >= SHAPES:  # which texts choose may depend on what others have chosen
-            meanings = {}
-        chosen = tuple([texts[index] for index in at])
+            take, meanings = taking(at), {}
+        chosen = take(texts)
         if chosen not in meanings:
             self._size += size
         meanings[chosen] = run
-        self._known[shape] = at, meanings
+        self._known[shape] = at, take, meanings
 
 
 def of_notes(notes: Sequence[Note[Where]], texts: Sequence[str]) -> Declaration:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 
@@ -11,6 +14,7 @@ from core.transmission import Message, Received
 from gateway import pipeline
 from gateway.trade.writer import write_edifact, write_xml
 from parsers import cad_edifact, cad_xml, shapes
+from tests.support.accounting import edifact_mutants, xml_mutants
 from tests.support.builders import DECLARATION, NOW, valid_declaration
 from tests.support.way import PLANS, SAMPLES
 from tests.way.test_way_both_syntaxes import SAID, declarations, written
@@ -133,11 +137,11 @@ def test_the_memory_is_bounded() -> None:
         memory.keep(number, [0], [str(number)], shapes.Known(()))
         memory.keep("one shape", [0], [str(number)], shapes.Known(()))
     assert len(memory._known) <= shapes.SHAPES
-    assert len(memory._known["one shape"][1]) <= shapes.SHAPES
+    assert len(memory._known["one shape"][2]) <= shapes.SHAPES
     for number in range(100):
         memory.keep(("x" * 1_000_000, number), [0], ["x" * 1_000_000, str(number)], shapes.Known(()))
         memory.keep("one shape", [0], [f"{number}" * 1_000_000], shapes.Known(()))
-    kept = [key for _, meanings in memory._known.values() for key in meanings]
+    kept = [key for _, _, meanings in memory._known.values() for key in meanings]
     assert sum(len(text) for key in kept for text in key) <= shapes.MEMORY
     memory.keep("too long", [], ["x" * (shapes.MEMORY + 1)], shapes.Known(()))
     assert memory.find("too long", [""]) is None
@@ -174,3 +178,31 @@ def test_a_text_that_was_not_there_is_read_when_it_is() -> None:
     forget()
     read(empty)
     assert read(filled)[0].declaration == fresh
+
+
+ORIGINALS = [SAMPLES / "originals" / name for name in ("ab-two-lines.edi", "published-example.xml")]
+
+
+def differing(path: Path, step: int) -> list[str]:
+    """Return the mutants that are read otherwise once their original's shapes are known; one in so many is tried."""
+    original = path.read_bytes()
+    mutants = edifact_mutants(original) if path.suffix == ".edi" else xml_mutants(original)
+    found = []
+    for what, mutant in islice(mutants, 0, None, step):
+        forget()
+        walked = [(one.declaration, one.unread()) for one in read(mutant)]
+        read(original)
+        if walked != [(one.declaration, one.unread()) for one in read(mutant)]:
+            found.append(what)
+    return found
+
+
+@pytest.mark.parametrize("path", ORIGINALS, ids=lambda path: path.name)
+def test_a_known_shape_hides_nothing_that_a_walk_tells(path: Path) -> None:
+    assert differing(path, 47) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ORIGINALS, ids=lambda path: path.name)
+def test_no_mutant_is_read_otherwise_by_a_known_shape(path: Path) -> None:
+    assert differing(path, 1) == []

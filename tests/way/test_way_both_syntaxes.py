@@ -19,6 +19,7 @@ from core.specs import Element, Pack
 from core.transmission import Parsed, Received, Verdict
 from gateway import pipeline
 from gateway.trade.writer import write_edifact, write_xml
+from tests.support.accounting import Interchange, counted
 from tests.support.builders import (
     CORRECTION,
     DECLARATION,
@@ -334,3 +335,30 @@ def test_faults_of_the_second_line_point_to_the_second_line() -> None:
     _, found = same_in_both(with_lines(valid_declaration(), {}, {"origin": "QQ", "classification": None}))
     assert found
     assert all("68A[2]" in (pointer or "") for _, pointer, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("edifact", "xml", "code", "expected"),
+    [
+        (("RCS+11+NOT:", "RCS+11+ZZZ:"), (">NOT<", ">ZZZ<"), "CAD-0007", Verdict.REFUSED),
+        (("FTX+ADU+++Known'", ""), ("<StatementDescription>Known</StatementDescription>", ""), "CAD-0008", "accepted"),
+        (
+            ("FTX+AAA+++Steel frames'", "FTX+AAA+++Steel  frames '"),
+            (">Steel frames<", "> Steel\n frames<"),
+            "",
+            "accepted",
+        ),
+    ],
+)
+def test_content_that_no_declaration_has(
+    edifact: tuple[str, str], xml: tuple[str, str], code: str, expected: str
+) -> None:
+    declaration = valid_declaration(notes="Known")
+    given, document = (body.decode() for body in written(declaration, DECLARATION))
+    assert edifact[0] in given
+    assert xml[0] in document
+    changed = Interchange(given.replace(*edifact, 1).encode())
+    found = [judged(changed.write(counted(changed.segments))), judged(document.replace(*xml, 1).encode())]
+    for verdict, findings in found:
+        assert verdict == expected
+        assert {each for each, _, _ in findings} - {"EDI-0521"} == ({code} - {""})
