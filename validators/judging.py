@@ -20,7 +20,7 @@ from edifact.message import explain as explain_edifact
 from parsers import xml
 from parsers.cad_edifact import EdifactDocument
 from validators import schema
-from validators.elements import Dictionary, check_elements
+from validators.elements import Dictionary, check_elements, one_each
 from validators.rulebook import Rulebook, apply_rules
 from validators.sender import NO_TESTS, OTHER_ENVELOPE, OTHER_RECIPIENT, check_sender
 from validators.words import Texts, refuses, texts_of, to_findings
@@ -179,7 +179,7 @@ def _content(
         in_force = (each.version for each in own.versions if each.valid.covers(received.day))
         yield Fault("GTW-0011", address=Address(""), value=own.pack.version, expected=", ".join(in_force) or None)
     content = [
-        *check_elements(declaration, message.type, own.dictionary),
+        *one_each(check_elements(declaration, message.type, own.dictionary), own.pack),
         *apply_rules(message.type, declaration, facts.register, received, own.rulebook),
     ]
     yield from content
