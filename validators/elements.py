@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
@@ -84,6 +84,22 @@ def without_echo(faults: list[Fault]) -> list[Fault]:
         for fault in faults
         if fault.code != EMPTY or missing.isdisjoint(fault.details.get("elements", "").split())
     ]
+
+
+def one_each(faults: Iterable[Fault], pack: Pack) -> Iterator[Fault]:
+    """Yield the dictionary's faults, without those of elements that are missing for the same reason as one before.
+
+    What shares its place in both syntaxes, an amount and its currency, is missing once.
+    """
+    told: set[tuple[str, str, int, int]] = set()
+    for fault in faults:
+        element = pack.elements.get(fault.address.element) if fault.address and fault.code == MISSING else None
+        if element and fault.address:
+            place = _node(element), _segment(element), fault.address.invoice, fault.address.line
+            if place in told:
+                continue
+            told.add(place)
+        yield fault
 
 
 def listed_on(element: Element, level: Level, declaration: Declaration) -> date | None:
@@ -175,11 +191,7 @@ def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_
     @lru_cache(maxsize=256)
     def answer(present: tuple[str, ...]) -> tuple[Misplaced, Coded]:
         given = frozenset(present)
-        absent: dict[tuple[str, str], str] = {}
-        for name in required:
-            if name not in given:  # what shares its place in both syntaxes, an amount and its currency, is missing once
-                absent.setdefault((_node(elements[name]), _segment(elements[name])), name)
-        missing = tuple((MISSING, name) for name in absent.values())
+        missing = tuple((MISSING, name) for name in required if name not in given)
         not_used = tuple((NOT_USED, name) for name in present if name in unwanted)
         return missing + not_used, tuple((name, codes[name]) for name in present if name in codes)
 

@@ -20,7 +20,7 @@ from edifact.message import explain as explain_edifact
 from parsers import xml
 from parsers.cad_edifact import EdifactDocument
 from validators import schema
-from validators.elements import Dictionary, check_elements, without_echo
+from validators.elements import Dictionary, check_elements, one_each, without_echo
 from validators.rulebook import Rulebook, apply_rules
 from validators.sender import NO_TESTS, OTHER_ENVELOPE, OTHER_RECIPIENT, check_sender
 from validators.words import Texts, refuses, texts_of, to_findings
@@ -182,7 +182,7 @@ def _content(
     number = declaration.transaction_number
     known = world.known_to(facts.partner, number, received.day)  # the rules see nothing else that is on file
     content = [
-        *check_elements(declaration, message.type, own.dictionary),
+        *one_each(check_elements(declaration, message.type, own.dictionary), own.pack),
         *apply_rules(message.type, declaration, known, received, own.rulebook),
     ]
     yield from content
