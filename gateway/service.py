@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -23,7 +23,7 @@ from gateway.queues import Broker, Delivery, Intake, Letter
 from parsers import sniff
 from responses.receipt import receipt
 from responses.respond import respond_assessed
-from routing.assessment import read_result
+from routing.assessment import compare, read_result
 from routing.partners import inbound_queue
 from routing.routes import RESULTS
 from validators.sender import ANONYMOUS, SOMEBODY_ELSE
@@ -49,8 +49,12 @@ def now() -> datetime:
 # ------------------------------------------------------------------------------------------------ receive
 
 
-def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -> int:
+def receive(
+    intake: Intake, journal: Journal, partners: Partners, wait: float, engines: Collection[str] = frozenset()
+) -> int:
     """Journal the next deliveries in one transaction, then acknowledge them; returns how many there were.
+
+    `engines` are the users that may send the engine's results, where the broker vouches for users.
 
     Nothing is parsed here: what arrived is a fact before it is understood. It is idempotent: a delivery that the
     journal knows already adds nothing, but its answers are sent again: it may be the sender's own resend, and a
@@ -61,7 +65,7 @@ def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -
         return 0
     owners = _owners(partners)
     head = journal.head()
-    new = journal.receive([_arrival(delivery, owners.get(delivery.queue), head) for delivery in deliveries])
+    new = journal.receive([_arrival(delivery, owners.get(delivery.queue), head, engines) for delivery in deliveries])
     for delivery, is_new in zip(deliveries, new, strict=True):
         if not is_new:
             journal.resend(inbox_id(delivery.uid), now())
@@ -75,20 +79,19 @@ def _owners(partners: Partners) -> dict[str, Partner]:
     return {inbound_queue(name): partner for name, partner in partners.items()}
 
 
-def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str]) -> Arrival:
+def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str], engines: Collection[str]) -> Arrival:
     """Return what the journal keeps of a delivery, with the receipt for its sender; `head` is the audit chain's.
 
     What is not proven to be the owner's is kept as nobody's: it can use up none of the owner's references
     (DECISIONS D16).
     """
     if delivery.queue == RESULTS:
-        return Arrival(delivery.uid, "assessment", None, delivery.body, delivery.headers, now(), lane=delivery.uid)
+        told = _told(delivery, unproven(delivery, engines))
+        lane = delivery.uid
+        return Arrival(lane, "assessment", None, delivery.body, delivery.headers, now(), lane, unproven=told)
     received_at, lane = now(), sniff.lane(delivery.body)
-    code = unproven(delivery, owner) if owner else None
-    if owner is None or code:
-        told = Unproven(code, delivery.queue, delivery.user_id) if code else None
-        if told:
-            logger().error("sender not proven", findings=[code], queue=told.queue, user=told.user)
+    told = _told(delivery, unproven(delivery, {owner.user}) if owner else None)
+    if owner is None or told:
         return Arrival(delivery.uid, "partner", None, delivery.body, delivery.headers, received_at, lane, unproven=told)
     received = Received(inbox_id(delivery.uid), owner.id, delivery.body, received_at)
     receipt_id = stable_id(received.id, "receipt")
@@ -97,27 +100,41 @@ def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str]) -
     return Arrival(delivery.uid, "partner", owner.id, delivery.body, delivery.headers, received_at, lane, confirmation)
 
 
-def unproven(delivery: Delivery, owner: Partner) -> str | None:
-    """Return the finding's code when the broker does not vouch for the queue's owner, None when it does.
+def unproven(delivery: Delivery, users: Collection[str]) -> str | None:
+    """Return the finding's code when the broker does not vouch for one of the queue's users, None when it does.
 
     On the embedded queue, who may write there is the owner; RabbitMQ lets any user that may write leave its name out.
     """
-    if not delivery.vouched or delivery.user_id == owner.user:
+    if not delivery.vouched or delivery.user_id in users:
         return None
     return ANONYMOUS if delivery.user_id is None else SOMEBODY_ELSE
+
+
+def _told(delivery: Delivery, code: str | None) -> Unproven | None:
+    """Return, and log, that a delivery's sender is not proven."""
+    if code is None:
+        return None
+    logger().error("sender not proven", findings=[code], queue=delivery.queue, user=delivery.user_id)
+    return Unproven(code, delivery.queue, delivery.user_id)
 
 
 # ------------------------------------------------------------------------------------------------ work
 
 
 def work(
-    journal: Journal, plans: Plans, partners: Partners, worker: str, alarm: Callable[[float], object] = lambda _: None
+    journal: Journal,
+    plans: Plans,
+    partners: Partners,
+    worker: str,
+    alarm: Callable[[float], object] = lambda _: None,
+    engines: Collection[str] = frozenset(),
 ) -> int:
     """Claim the next messages, carry them through the pipeline and finish them; returns how many were claimed.
 
     One that fails does not hold up the others of its batch: it is given back, its attempt counted, and tried again
     soon; after the last attempt it is parked, and its sender is told. `alarm` is set to the seconds that a message may
-    take and to 0 after it: what it does ends this process, so that no message holds a worker for ever.
+    take and to 0 after it: what it does ends this process, so that no message holds a worker for ever. `engines`: see
+    `receive`.
     """
     claims = journal.claim(worker, BATCH, LEASE_SECONDS, now())
     if claims.exhausted:
@@ -139,7 +156,7 @@ def work(
     _carry(
         journal,
         results,
-        lambda row: _settlement(row, journal, plans, partners),
+        lambda row: _settlement(row, journal, plans, partners, engines),
         lambda done: journal.settle(done, now=now()),
         alarm,
     )
@@ -250,15 +267,27 @@ def _outcome(
     return outcome
 
 
-def _settlement(row: Claimed, journal: Journal, plans: Plans, partners: Partners) -> Settlement | None:
-    """Return what an assessment result changes; None when it cannot be read, which parks it for the operator."""
+def _settlement(
+    row: Claimed, journal: Journal, plans: Plans, partners: Partners, engines: Collection[str]
+) -> Settlement | None:
+    """Return what an assessment result changes; None when it is not the engine's word on what its request asked.
+
+    Then it is parked for the operator, and the declaration stays as it is. Who may send results is asked again here: a
+    result that was parked because the setting was wrong may be released once it is right.
+    """
     try:
+        if row.unproven and row.unproven.user not in engines:
+            raise GatewayError(f"assessment result: sent by the user {row.unproven.user!r}, who is not the engine's")
         result = read_result(row.body)
+        asked = journal.asked(result.message_id)
+        if asked:
+            compare(result, asked.request)
+    except JournalUnavailable:
+        raise
     except GatewayError as error:
         journal.park([(row, str(error), ())], now=now())
         logger().error("parked", error=str(error))
         return None
-    asked = journal.asked(result.message_id)
     if asked is None:
         return Settlement(result.message_id, "assessed")
     partner = partners.get(asked.fact.partner)

@@ -22,7 +22,7 @@ from gateway import health, plans, service
 from gateway.engine import loop as engine_loop
 from gateway.journal import Journal
 from gateway.logs import configure, logger
-from gateway.queues import open_broker
+from gateway.queues import open_broker, users_of
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, for_tests, load_routes
@@ -42,6 +42,11 @@ def queue_names(settings: Settings) -> list[str]:
     partners = load_partners(settings.partners)
     names = {inbound_queue(name) for name in partners} | {each.answer_queue for each in partners.values()}
     return sorted({*names, *load_routes().values(), RESULTS})
+
+
+def engine_users(settings: Settings) -> set[str]:
+    """Return the broker's users that may send results: the engine's, and our own, as which a reference engine runs."""
+    return {settings.engine_user, *(user or "guest" for user in users_of(settings.broker_url))}
 
 
 def serve(settings: Settings, workers: int, engine: str | None) -> None:
@@ -121,7 +126,7 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
             logger().error("queues do not answer, they may have no leader", queue=", ".join(intake.silent))
         _rest_of_garbage()
         while not stopping():
-            service.receive(intake, journal, partners, wait=0.5)
+            service.receive(intake, journal, partners, wait=0.5, engines=engine_users(settings))
 
 
 def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
@@ -136,7 +141,8 @@ def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
     with _journal(settings) as journal:
         while not stopping():
             # The first EDIFACT message would wait for its patterns; with nothing to do they are made beforehand.
-            if not service.work(journal, loaded, partners, worker, alarm) and not next(unwarmed, False):
+            busy = service.work(journal, loaded, partners, worker, alarm, engine_users(settings))
+            if not busy and not next(unwarmed, False):
                 time.sleep(IDLE_SECONDS)
 
 

@@ -151,8 +151,8 @@ def unpark(destination: str) -> None:
 @click.command("broker-users")
 @click.option("--vhost", default="/", show_default=True)
 @click.option("--gateway-user", default="gateway", show_default=True, help="The user of the gateway itself.")
-@click.option("--engine-user", default="assessment", show_default=True, help="The user of the assessment engine.")
-def broker_users(vhost: str, gateway_user: str, engine_user: str) -> None:
+@click.option("--engine-user", help="The user of the assessment engine.  [default: GATEWAY_ENGINE_USER]")
+def broker_users(vhost: str, gateway_user: str, engine_user: str | None) -> None:
     """Print the rabbitmqctl commands for the broker's users.
 
     They make users and permissions for partners, gateway and engine; nothing is changed by printing them. A partner may
@@ -161,7 +161,9 @@ def broker_users(vhost: str, gateway_user: str, engine_user: str) -> None:
 
     Exit code: 0, or 2 when the partners cannot be read.
     """
-    for line in user_commands(load_partners(from_environment().partners).values(), vhost, gateway_user, engine_user):
+    settings = from_environment()
+    partners = load_partners(settings.partners).values()
+    for line in user_commands(partners, vhost, gateway_user, engine_user or settings.engine_user):
         click.echo(line)
 
 

@@ -222,7 +222,8 @@ class FakeJournal:
         facts = self.t.register.attempts(request.transaction_number)
         fact = next(each for each in facts if each.attempt == request.attempt)
         row = self.t.inbox[self.t.requests[request_id].inbox - 1]
-        return Asked(replace(fact, nature=request.nature), Received(row.id, row.partner, row.body, row.received_at), 1)
+        received = Received(row.id, row.partner, row.body, row.received_at)
+        return Asked(replace(fact, nature=request.nature), received, 1, b"")
 
     def settle(self, done: Sequence[tuple[Claimed, Settlement]], *, now: datetime) -> list[bool]:
         return self.commit(lambda: [self._settle(*one) for one in done])

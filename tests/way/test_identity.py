@@ -207,7 +207,7 @@ def test_the_first_and_the_last_day_of_a_delegation_count(edge: Period) -> None:
 def test_what_comes_by_a_queue_of_nobodys_is_kept_and_goes_nowhere(gateway: House) -> None:
     letter = gateway_letter(gateway, "in.maple", GOOD)
     nobody = replace(letter, queue="in.gone")
-    gateway.journal.receive([service._arrival(nobody, None, (0, "0" * 64))])
+    gateway.journal.receive([service._arrival(nobody, None, (0, "0" * 64), ())])
     assert gateway.work() == 1
     assert codes(gateway) == [["GTW-0003"]]
     assert gateway.journal.due(10, service.now()) == []
