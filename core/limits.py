@@ -23,6 +23,10 @@ ECHO_CHARACTERS = 40
 # Counted attempts before a message is parked: with 2 % kills a step, innocent ones never needed more than 3.
 ATTEMPTS = 5
 
+# Transmissions of one unproven sender by one queue that are answered in a minute: enough to tell an honest partner what
+# is wrong with its set-up, too few to flood the queue's owner.
+UNPROVEN_ANSWERED = 10
+
 # Hours that a partner's CONTRL on an answer may take: programs send it at once, and who fetches once a day has the day.
 ACKNOWLEDGEMENT_HOURS = 24
 

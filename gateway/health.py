@@ -154,7 +154,7 @@ def ready(settings: Settings, journal: Journal) -> list[str]:
 
 def _ping(settings: Settings) -> None:
     with open_broker(settings.broker_url) as broker:
-        broker.ping()
+        broker.version()
 
 
 def run(settings: Settings, journal: Journal, stopping: Callable[[], bool]) -> None:

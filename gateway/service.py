@@ -14,7 +14,7 @@ from core import limits
 from core.errors import GatewayError, JournalUnavailable
 from core.partner import Partner
 from core.register import Facts, Register, status_after
-from core.transmission import Outcome, Outgoing, Parsed, Received, stable_id
+from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax, stable_id
 from gateway import pipeline
 from gateway.journal import Arrival, Claimed, Due, Journal, Settlement, Unproven, inbox_id
 from gateway.logs import bound, logger
@@ -26,7 +26,7 @@ from responses.respond import respond_assessed
 from routing.assessment import compare, read_result
 from routing.partners import inbound_queue
 from routing.routes import RESULTS
-from validators.sender import ANONYMOUS, SOMEBODY_ELSE
+from validators.sender import ANONYMOUS, MISDIRECTED, SOMEBODY_ELSE
 
 # How long a claimed message stays with its worker; far above the longest handling, so that only a dead one loses it.
 LEASE_SECONDS = 60
@@ -101,10 +101,12 @@ def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str], e
 
 
 def unproven(delivery: Delivery, users: Collection[str]) -> str | None:
-    """Return the finding's code when the broker does not vouch for one of the queue's users, None when it does.
+    """Return the finding's code when the broker does not prove that one of the queue's users sent to it, else None.
 
     On the embedded queue, who may write there is the owner; RabbitMQ lets any user that may write leave its name out.
     """
+    if not delivery.addressed:
+        return MISDIRECTED
     if not delivery.vouched or delivery.user_id in users:
         return None
     return ANONYMOUS if delivery.user_id is None else SOMEBODY_ELSE
@@ -227,6 +229,8 @@ def _look_up(
     """
     read: list[tuple[Claimed, Parsed]] = []
     for row in rows:
+        if row.unproven:
+            continue
         alarm(limits.MESSAGE_SECONDS)
         with suppress(Exception):
             read.append((row, pipeline.parse(row.received, plans)))
@@ -251,10 +255,9 @@ def _outcome(
     row: Claimed, looked_up: tuple[Parsed, Register] | None, journal: Journal, plans: Plans, partners: Partners
 ) -> Outcome | None:
     """Return what becomes of a transmission; None when it repeats an earlier one, whose answers are then sent again."""
-    parsed, register = looked_up or (pipeline.parse(row.received, plans), None)
     if row.unproven:
-        owner = _owners(partners).get(row.unproven.queue)
-        return pipeline.judge(parsed, Facts(owner, unproven=row.unproven.code), plans)
+        return _refusal(row, row.unproven, journal, plans, partners)
+    parsed, register = looked_up or (pipeline.parse(row.received, plans), None)
     if register is None:
         register = journal.facts(*_questions(row, parsed))
     if first := register.repeated(row.partner, parsed):
@@ -267,6 +270,18 @@ def _outcome(
     return outcome
 
 
+def _refusal(row: Claimed, told: Unproven, journal: Journal, plans: Plans, partners: Partners) -> Outcome:
+    """Return the refusal of a transmission whose sender is not proven; the owner of the queue hears of a few a minute.
+
+    It is not even read. What was copied into the queue from another is told to nobody: its owner can do nothing.
+    """
+    owner = None if told.code == MISDIRECTED else _owners(partners).get(told.queue)
+    if owner and journal.unproven_lately(row, row.received_at - timedelta(minutes=1)) >= limits.UNPROVEN_ANSWERED:
+        owner = None
+    unread = Parsed(row.received, Syntax.UNKNOWN, ())
+    return pipeline.judge(unread, Facts(owner, unproven=told.code), plans)
+
+
 def _settlement(
     row: Claimed, journal: Journal, plans: Plans, partners: Partners, engines: Collection[str]
 ) -> Settlement | None:
@@ -276,7 +291,7 @@ def _settlement(
     result that was parked because the setting was wrong may be released once it is right.
     """
     try:
-        if row.unproven and row.unproven.user not in engines:
+        if row.unproven and (row.unproven.user not in engines or row.unproven.code == MISDIRECTED):
             raise GatewayError(f"assessment result: sent by the user {row.unproven.user!r}, who is not the engine's")
         result = read_result(row.body)
         asked = journal.asked(result.message_id)

@@ -15,6 +15,7 @@ from gateway.cli.shared import DECLARE, folding_table, print_table
 from gateway.journal import Journal
 from gateway.plans import prepare
 from gateway.queues import mask, open_broker
+from gateway.queues.rabbitmq import lacks
 from gateway.queues.store import store_of
 from gateway.settings import HOME, Settings, from_environment
 from routing.partners import load_partners
@@ -75,13 +76,14 @@ def _examine_broker(settings: Settings, declare: bool) -> str:
         raise GatewayError(f"there is no queue at {mask(settings.broker_url)}: {DECLARE}")
     _examine_file(settings.broker_url)
     with open_broker(settings.broker_url) as broker:
-        broker.ping()
+        version = broker.version()
         if declare:
             broker.declare(wanted)
         if missing := broker.missing(wanted):
             lacking = ", ".join(missing)
             raise GatewayError(f"{mask(settings.broker_url)} lacks {lacking}: {DECLARE}")
-    return f"{mask(settings.broker_url)}, {len(wanted)} queues"
+    remark = lacks(version)
+    return f"{mask(settings.broker_url)}, {version}, {len(wanted)} queues" + (f"; {remark}" if remark else "")
 
 
 def _examine_file(url: str) -> None:

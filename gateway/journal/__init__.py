@@ -157,6 +157,7 @@ class Journal:
     disown = _writes(inbox.disown)
     workers = _reads(inbox.workers)
     park = _writes(inbox.park)
+    unproven_lately = _reads(inbox.unproven_lately)
     facts = _reads(verdicts.facts)
     facts_of = _reads(verdicts.facts_of)
     finish = _writes(verdicts.finish)

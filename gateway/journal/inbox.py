@@ -16,7 +16,7 @@ from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
 from gateway.journal.rows import AnyRow, claimed_of, key_of, outgoing_row, sent_detail, storable
 from gateway.journal.tables import inbox
-from gateway.journal.values import Arrival, Claimed, Claims
+from gateway.journal.values import Arrival, Claimed, Claims, Unproven
 
 # The lane of a transmission that holds several declarations: it waits for all before it, all after it wait for it.
 EVERY_LANE = "*"
@@ -47,6 +47,16 @@ STILL_FREE = (
     .with_for_update(skip_locked=True)
 )
 
+UNPROVEN_LATELY = (
+    select(inbox.c.sequence)
+    .where(
+        inbox.c.unproven == bindparam("told"),
+        inbox.c.received_at > bindparam("since"),
+        inbox.c.sequence < bindparam("before"),
+    )
+    .limit(limits.UNPROVEN_ANSWERED)
+)
+
 LEASE = (
     update(inbox)
     .where(among(inbox.c.sequence, "mine"))
@@ -70,6 +80,11 @@ CLOSE = (
     .where(among(inbox.c.sequence, "mine"))
     .values(state=bindparam("how"), note=bindparam("why"), finished_at=bindparam("at"), lease_until=None)
 )
+
+
+def unproven_text(told: Unproven | None) -> str | None:
+    """Return how a row says that its sender is not proven."""
+    return dump(told._asdict()) if told else None
 
 
 def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
@@ -102,7 +117,7 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
                 "body": arrival.body,
                 "digest": digest,
                 "headers": dump(dict(arrival.headers)),
-                "unproven": dump(arrival.unproven._asdict()) if arrival.unproven else None,
+                "unproven": unproven_text(arrival.unproven),
                 "lane": key_of(arrival.lane),
                 "state": "received",
                 "attempts": 0,
@@ -175,6 +190,15 @@ def lease(
     return Claims(
         tuple(row for row in claimed if row.attempts <= limits.ATTEMPTS),
         tuple(row for row in claimed if row.attempts > limits.ATTEMPTS),
+    )
+
+
+def unproven_lately(connection: Connection, row: Claimed, since: datetime) -> int:
+    """Count what the same unproven sender brought by the same queue before, after that time; no more than matters."""
+    return len(
+        connection.execute(
+            UNPROVEN_LATELY, {"told": unproven_text(row.unproven), "since": since, "before": row.sequence}
+        ).all()
     )
 
 

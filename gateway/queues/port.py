@@ -100,10 +100,15 @@ class Broker(ABC):
         with self.channel() as channel:
             return int(channel.queue_purge(queue))
 
-    def ping(self) -> None:
-        """Open a connection and close it."""
-        with self.channel():
-            pass
+    def version(self) -> str:
+        """Open a connection, close it, and return what the broker says of itself, such as `RabbitMQ 4.0.3`."""
+        with self._connected() as connection:
+            connection.channel()
+            return self._version_of(connection)
+
+    @abstractmethod
+    def _version_of(self, connection: Any) -> str:
+        """Return what the broker says of itself on an open connection."""
 
     # ---------------------------------------------------------------- out
 
@@ -307,6 +312,7 @@ class Intake(ABC):
                 tag=tag,
                 _settles=self,
                 vouched=self.vouched,
+                addressed=message.delivery_info.get("routing_key") == queue,
             )
         )
 

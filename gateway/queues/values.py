@@ -54,6 +54,8 @@ class Delivery:
     message_id on the same queue; without message_id RabbitMQ gives nothing to know a redelivery by, and each is new.
     `user_id` is the user that RabbitMQ vouches for (None: not given, or embedded queue); `vouched` tells whether the
     broker checks it, so that without it nothing is known of the sender; on the embedded queue, who may write there is.
+    `addressed` tells whether its routing key is the queue's name: brokers let a sender's headers CC and BCC put copies
+    into queues that it has no permission for.
     """
 
     uid: str
@@ -67,6 +69,7 @@ class Delivery:
     tag: tuple[int, Any]  # the channel and the broker's number on it
     _settles: Settles = field(repr=False, compare=False)
     vouched: bool = False
+    addressed: bool = True
 
     def ack(self) -> None:
         """Tell the broker that the message is safe here and may be forgotten there."""
