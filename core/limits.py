@@ -35,6 +35,13 @@ ACKNOWLEDGEMENT_HOURS = 24
 # (DECISIONS D17).
 MESSAGE_SECONDS = 20.0
 
+# The same for a message that is tried for the first time, so that those behind it wait for a few seconds only. The
+# largest good ones stay below; what does not is tried again, where it holds up nobody (DECISIONS D71).
+FIRST_SECONDS = 2.5
+
+# After so many seconds a worker lets go of what it has claimed and not begun: then it is everybody's turn again.
+TURN_SECONDS = 1.0
+
 # Address space of a process that judges: what asks for more gets a MemoryError, not the whole machine.
 WORKER_BYTES = 2_000_000_000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from core.partner import Partner
 from core.register import Facts, Register, status_after
 from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax, stable_id
 from gateway import pipeline
-from gateway.journal import Arrival, Claimed, Due, Journal, Settlement, Unproven, inbox_id
+from gateway.journal import Arrival, Claimed, Due, Journal, Role, Settlement, Unproven, inbox_id
 from gateway.logs import bound, logger
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter
@@ -38,6 +39,9 @@ BATCH = 100
 AGAIN_SECONDS = 1
 
 Partners = Mapping[str, Partner]
+
+# Is told, before each message, how many seconds it may take and its sequence, and (0, 0) after it.
+Alarm = Callable[[float, int], object]
 Done = TypeVar("Done", Outcome, Settlement)
 
 
@@ -128,17 +132,17 @@ def work(
     plans: Plans,
     partners: Partners,
     worker: str,
-    alarm: Callable[[float], object] = lambda _: None,
+    alarm: Alarm = lambda *_: None,
     engines: Collection[str] = frozenset(),
+    role: Role = "all",
 ) -> int:
     """Claim the next messages, carry them through the pipeline and finish them; returns how many were claimed.
 
     One that fails does not hold up the others of its batch: it is given back, its attempt counted, and tried again
-    soon; after the last attempt it is parked, and its sender is told. `alarm` is set to the seconds that a message may
-    take and to 0 after it: what it does ends this process, so that no message holds a worker for ever. `engines`: see
-    `receive`.
+    soon; after the last attempt it is parked, and its sender is told. `alarm` ends this process after the seconds that
+    a message may take, so that none holds a worker for ever. `engines`: see `receive`; `role`: see `Journal.claim`.
     """
-    claims = journal.claim(worker, BATCH, LEASE_SECONDS, now())
+    claims = journal.claim(worker, BATCH, LEASE_SECONDS, now(), role)
     if claims.exhausted:
         parked = [(row, "too many attempts", _technical(row, partners, plans)) for row in claims.exhausted]
         journal.park(parked, now=now())
@@ -146,7 +150,8 @@ def work(
             logger().error("parked", message_id=row.id, partner=row.partner, attempts=row.attempts)
     results = [row for row in claims.work if row.channel == "assessment"]
     transmissions = [row for row in claims.work if row.channel != "assessment"]
-    looked_up = _look_up(journal, transmissions, plans, alarm)
+    end = time.monotonic() + limits.TURN_SECONDS if role == "fresh" else float("inf")
+    transmissions, looked_up = _look_up(journal, transmissions, plans, alarm, end)
     _carry(
         journal,
         transmissions,
@@ -154,6 +159,7 @@ def work(
         lambda row: _outcome(row, looked_up.pop(row.sequence, None), journal, plans, partners),
         lambda done: journal.finish(done, specs=plans.digest, now=now()),
         alarm,
+        end + limits.TURN_SECONDS,
     )
     _carry(
         journal,
@@ -161,6 +167,7 @@ def work(
         lambda row: _settlement(row, journal, plans, partners, engines),
         lambda done: journal.settle(done, now=now()),
         alarm,
+        end + limits.TURN_SECONDS,
     )
     return len(claims.work) + len(claims.exhausted)
 
@@ -170,15 +177,19 @@ def _carry(
     rows: Sequence[Claimed],
     handle: Callable[[Claimed], Done | None],
     finish: Callable[[Sequence[tuple[Claimed, Done]]], object],
-    alarm: Callable[[float], object],
+    alarm: Alarm,
+    end: float,
 ) -> None:
-    """Handle every row, then write what became of them as one fact.
+    """Handle every row, then write what became of them as one fact; those not begun by `end` are given back untried.
 
     If that cannot be written, each is handled and written by itself: either one of them is at fault, or another worker
     was first with a version or a reference, and then fresh facts decide.
     """
     done: list[tuple[Claimed, Done]] = []
-    for row in rows:
+    for place, row in enumerate(rows):
+        if place and time.monotonic() > end:
+            journal.release(rows[place:])
+            break
         with _by_itself(journal, row, alarm):
             if one := handle(row):
                 done.append((row, one))
@@ -197,10 +208,10 @@ def _carry(
 
 
 @contextmanager
-def _by_itself(journal: Journal, row: Claimed, alarm: Callable[[float], object]) -> Iterator[None]:
+def _by_itself(journal: Journal, row: Claimed, alarm: Alarm) -> Iterator[None]:
     """Keep a row's failure to itself: one line in the log, and the row is given back with its attempt counted."""
     with bound(message_id=row.id, partner=row.partner):
-        alarm(limits.MESSAGE_SECONDS)
+        alarm(_seconds(row), row.sequence)
         try:
             yield
         except JournalUnavailable:
@@ -209,7 +220,12 @@ def _by_itself(journal: Journal, row: Claimed, alarm: Callable[[float], object])
             logger().error("given back", attempts=row.attempts, error=reason(error))
             journal.give_back([row], now() + timedelta(seconds=AGAIN_SECONDS))
         finally:
-            alarm(0)
+            alarm(0, 0)
+
+
+def _seconds(row: Claimed) -> float:
+    """Return how long a message may take."""
+    return limits.FIRST_SECONDS if row.attempts <= 1 else limits.MESSAGE_SECONDS
 
 
 def reason(error: Exception) -> str:
@@ -221,27 +237,32 @@ def reason(error: Exception) -> str:
 
 
 def _look_up(
-    journal: Journal, rows: Sequence[Claimed], plans: Plans, alarm: Callable[[float], object]
-) -> dict[int, tuple[Parsed, Register]]:
-    """Parse rows and ask the journal once what it knows about all of them; by sequence.
+    journal: Journal, rows: list[Claimed], plans: Plans, alarm: Alarm, end: float
+) -> tuple[list[Claimed], dict[int, tuple[Parsed, Register]]]:
+    """Parse rows until `end` and ask the journal once what it knows about all of them, by sequence; return both.
 
-    What fails here is left out: the row is then handled by itself, and fails there alone.
+    The rows not begun are given back untried. What fails here is left out of what is known: the row is then handled by
+    itself, and fails there alone.
     """
     read: list[tuple[Claimed, Parsed]] = []
-    for row in rows:
+    for place, row in enumerate(rows):
+        if place and time.monotonic() > end:
+            journal.release(rows[place:])
+            rows = rows[:place]
+            break
         if row.unproven:
             continue
-        alarm(limits.MESSAGE_SECONDS)
+        alarm(_seconds(row), row.sequence)
         with suppress(Exception):
             read.append((row, pipeline.parse(row.received, plans)))
-        alarm(0)
+        alarm(0, 0)
     try:
         known = journal.facts_of([_questions(row, parsed) for row, parsed in read])
     except JournalUnavailable:
         raise
     except Exception:
-        return {}
-    return {row.sequence: (parsed, one) for (row, parsed), one in zip(read, known, strict=True)}
+        return rows, {}
+    return rows, {row.sequence: (parsed, one) for (row, parsed), one in zip(read, known, strict=True)}
 
 
 def _questions(row: Claimed, parsed: Parsed) -> tuple[str | None, list[str], list[str]]:

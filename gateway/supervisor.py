@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from core import limits
 from core.errors import GatewayError, JournalUnavailable
 from gateway import health, plans, service
 from gateway.engine import loop as engine_loop
-from gateway.journal import Journal
+from gateway.journal import Journal, Role
 from gateway.logs import configure, logger
+from gateway.plans import Plans
 from gateway.queues import open_broker, users_of
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
@@ -32,6 +34,12 @@ IDLE_SECONDS = 0.05
 
 # How long a loop waits for a broker or database that is gone, and a supervisor before it restarts a dead loop.
 PAUSE_SECONDS = 1.0
+
+# A loop that died sooner than this after its start would die again: only then the supervisor waits.
+QUICK_SECONDS = 2.0
+
+# How often the loop for what was tried before looks for it: seldom there is any.
+RETRY_SECONDS = 0.5
 
 # How long a stopping gateway lets its loops finish what they are working on.
 STOP_SECONDS = 30.0
@@ -61,11 +69,15 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     journal.close()
     with open_broker(settings.broker_url) as broker:
         broker.declare(queue_names(settings))
-    names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "dispatch"]
+    names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "retry", "dispatch"]
     names += [*([engine] if engine else []), *(["health"] if settings.health else [])]
     context = multiprocessing.get_context("spawn")
     multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
     running: dict[str, BaseProcess] = {}
+    at: dict[str, Any] = {
+        name: context.RawValue("q", 0) for name in names
+    }  # the message that each is at, to know what killed it
+    born: dict[str, float] = {}
     with stop_signals() as stopping:
         logger().info("serving", count=len(names), loop=" ".join(names), database=journal.url, broker=broker.url)
         while not stopping():
@@ -74,9 +86,11 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
                 if process is None or not process.is_alive():
                     if process is not None:
                         logger().error("loop died, restarting", loop=name, exit=process.exitcode)
-                        _disown(settings, process)
-                        time.sleep(PAUSE_SECONDS)
-                    running[name] = context.Process(target=run, args=(name, settings, os.getpid()), name=name)
+                        _disown(settings, process, at[name].value)
+                        if time.monotonic() - born[name] < QUICK_SECONDS:
+                            time.sleep(PAUSE_SECONDS)
+                    at[name].value, born[name] = 0, time.monotonic()
+                    running[name] = context.Process(target=run, args=(name, settings, os.getpid(), at[name]), name=name)
                     # Ctrl-C goes to every process of a terminal, also to one that is still loading its modules.
                     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                     running[name].start()
@@ -93,10 +107,14 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     logger().info("stopped")
 
 
-def run(name: str, settings: Settings, parent: int) -> None:
-    """Run one loop until told to stop, or until the process that started it is gone."""
+def run(name: str, settings: Settings, parent: int, at: Any = None) -> None:
+    """Run one loop until told to stop, or until the process that started it is gone.
+
+    `at.value` is kept at the sequence of the message that a worker is at.
+    """
     configure(settings.log)
     kind = name.partition("-")[0]
+    loop = partial(WORKING[kind], at=at) if kind in WORKING else LOOPS[kind]
     with stop_signals() as told:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while this process was started
 
@@ -105,7 +123,7 @@ def run(name: str, settings: Settings, parent: int) -> None:
 
         while not stopping():
             try:
-                LOOPS[kind](settings, stopping)
+                loop(settings, stopping)
             except GatewayError as error:
                 logger().error("waiting", loop=name, error=str(error))
                 time.sleep(PAUSE_SECONDS)
@@ -129,21 +147,46 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
             service.receive(intake, journal, partners, wait=0.5, engines=engine_users(settings))
 
 
-def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
-    loaded, partners = plans.prepare(settings.specs), load_partners(settings.partners)
-    worker = f"{_worker(os.getpid())}{uuid.uuid4().hex[:8]}"
-    resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library
-    # (DECISIONS D17).
-    alarm = partial(signal.setitimer, signal.ITIMER_REAL)
-    _rest_of_garbage()
+def _work(settings: Settings, stopping: Callable[[], bool], *, at: Any = None) -> None:
+    loaded = plans.prepare(settings.specs)
     unwarmed = plans.warm(loaded)
     with _journal(settings) as journal:
+        step = _step(settings, journal, loaded, "fresh", at)
         while not stopping():
             # The first EDIFACT message would wait for its patterns; with nothing to do they are made beforehand.
-            busy = service.work(journal, loaded, partners, worker, alarm, engine_users(settings))
-            if not busy and not next(unwarmed, False):
+            if not step() and not next(unwarmed, False):
                 time.sleep(IDLE_SECONDS)
+
+
+def _retry(settings: Settings, stopping: Callable[[], bool], *, at: Any = None) -> None:
+    """Work on what was tried before, and on all of a sender whose message killed its worker: nobody else waits for it.
+
+    Nothing is loaded before there is any.
+    """
+    with _journal(settings) as journal:
+        while not stopping() and not journal.suspects(service.now()):
+            time.sleep(RETRY_SECONDS)
+        step = _step(settings, journal, plans.prepare(settings.specs), "tried", at)
+        while not stopping():
+            if not step():
+                time.sleep(RETRY_SECONDS)
+
+
+def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, at: Any) -> Callable[[], int]:
+    """Prepare this process for work and return what does some of it; see `service.work`."""
+    partners = load_partners(settings.partners)
+    worker = f"{_worker(os.getpid())}{uuid.uuid4().hex[:8]}"
+    resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+    def alarm(seconds: float, sequence: int) -> None:
+        # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library
+        # (DECISIONS D17).
+        if at is not None:
+            at.value = sequence
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    _rest_of_garbage()
+    return partial(service.work, journal, loaded, partners, worker, alarm, engine_users(settings), role)
 
 
 def _rest_of_garbage() -> None:
@@ -182,11 +225,11 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _disown(settings: Settings, process: BaseProcess) -> None:
-    """Let others take at once what a dead worker held."""
-    if process.name.startswith("work"):
+def _disown(settings: Settings, process: BaseProcess, suspect: int = 0) -> None:
+    """Let others take at once what a dead worker held; `suspect` is the message that it was at."""
+    if process.name.startswith(("work", "retry")):
         with suppress(JournalUnavailable), _journal(settings) as journal:
-            journal.disown(_worker(process.pid), service.now())
+            journal.disown(_worker(process.pid), service.now(), suspect)
 
 
 def _dispatch(settings: Settings, stopping: Callable[[], bool]) -> None:
@@ -212,9 +255,9 @@ def _health(settings: Settings, stopping: Callable[[], bool]) -> None:
         health.run(settings, journal, stopping)
 
 
+WORKING = {"work": _work, "retry": _retry}
 LOOPS: dict[str, Callable[[Settings, Callable[[], bool]], None]] = {
     "receive": _receive,
-    "work": _work,
     "dispatch": _dispatch,
     "engine": _engine,
     "tests": _test_engine,

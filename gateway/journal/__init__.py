@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine
 
 from gateway.journal import database, evidence, inbox, lists, outbox, replays, results, retention, verdicts
 from gateway.journal.audit import AuditReport, walk
+from gateway.journal.inbox import Role
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
     Arrival,
@@ -50,6 +51,7 @@ __all__ = [
     "Execution",
     "Journal",
     "Recorded",
+    "Role",
     "Selection",
     "Settlement",
     "Told",
@@ -136,25 +138,26 @@ class Journal:
     # What comes in, and the work on it.
     receive = _writes(inbox.receive)
 
-    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime) -> Claims:
-        """Lease the oldest transmissions that wait for nothing, and count the attempt, before any work on them.
+    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, role: Role = "all") -> Claims:
+        """Lease transmissions that wait for nothing, in turn by sender, and count the attempt, before any work on them.
 
-        `worker` must be unique to the running process. What was tried before is claimed alone, so that a message
-        that kills its worker does not use up the attempts of others.
+        `worker` must be unique to the running process. What was tried before comes behind what was not, and alone; so
+        does all that the role `tried` takes: a message that kills its worker does not use up the attempts of others.
         """
         with self._read() as connection:
-            tried, fresh = inbox.find_work(connection, limit, now)
-        for chosen, most in ((tried, 1), (fresh, limit)):
-            if chosen:
-                with self._write() as connection:
-                    claims = inbox.lease(connection, chosen, worker, most, lease_seconds, now)
-                if claims:
-                    return claims
+            tried, fresh = inbox.find_work(connection, limit, now, role, lease_seconds)
+        most = 1 if role == "tried" else limit
+        for chosen in (*(fresh[at : at + most] for at in range(0, len(fresh), most)), *([one] for one in tried)):
+            with self._write() as connection:
+                claims = inbox.lease(connection, chosen, worker, most, lease_seconds, now)
+            if claims:
+                return claims
         return Claims()
 
     release = _writes(inbox.release)
     give_back = _writes(inbox.give_back)
     disown = _writes(inbox.disown)
+    suspects = _reads(inbox.suspects)
     workers = _reads(inbox.workers)
     park = _writes(inbox.park)
     unproven_lately = _reads(inbox.unproven_lately)

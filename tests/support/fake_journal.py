@@ -96,12 +96,12 @@ class FakeJournal:
             out.sent = False
         return len(again)
 
-    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime) -> Claims:
+    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, _role: str = "all") -> Claims:
         open_ = [row for row in self.t.inbox if row.state in {"received", "working"}]
         free = set(ready(open_, defaultdict(set), now))
         rows = [row for row in open_ if row.sequence in free]
-        tried = [row for row in rows if row.attempts][:1]
-        mine = tried or [row for row in rows if not row.attempts][:limit]
+        fresh = [row for row in rows if not row.attempts][:limit]
+        mine = fresh or [row for row in rows if row.attempts][:1]
         if not mine:
             return Claims()
 
