@@ -45,20 +45,26 @@ def _journal() -> AbstractContextManager[Journal]:
     help="A file with lines as `gateway export-audit-head` writes them: the chain must still contain the last.",
 )
 def verify_audit(heads: Path | None) -> None:
-    """Walk the audit chain and name the first bad row.
+    """Walk the audit chain, compare what it witnessed with what is stored, and name the first that is bad.
 
-    Bad is a row that is missing, changed or out of place.
+    Bad is a row that is missing, changed or out of place; a transmission, a verdict, an effect or an answer that is not
+    as it was written.
 
     Exit code: 0 the chain holds, 1 it does not, 2 the journal or the file cannot be read.
     """
     head = _last_head(heads) if heads else None
     with _journal() as journal:
         report = journal.verify(head)
+    if report.bad is not None and report.bad <= report.links:
+        witnessed = f"row {report.bad} witnessed otherwise" if report.bad else "no row witnessed it"
+        click.echo(f"{report.reason} ({witnessed})")
+        click.echo(f"{report.links} rows hold, but not what they witnessed; head {report.head}")
+        sys.exit(1)
     if report.bad is not None:
         click.echo(f"row {report.bad}: {report.reason}")
         click.echo(f"{report.links} rows before it hold; last good hash {report.head}")
         sys.exit(1)
-    against = f", row {head[0]} is the one exported" if head else ""
+    against = f", row {head[0]} is the one exported" if head else " (only --heads tells whether newer ones are missing)"
     click.echo(f"{report.links} rows hold{against}; head {report.head}")
 
 

@@ -57,7 +57,7 @@ def _print_life(life: Mapping[str, Any]) -> None:
     out.print(
         Text(life["id"], "bold").append(f" from {whose}, received {eastern(life['received_at'])}: {life['state']}")
     )
-    same = "" if life["intact"] else "; NOT what was received: the bytes have another digest now"
+    same = "" if life["intact"] else f"; NOT INTACT: {life['altered']}"
     out.print(
         Text(f"  {len(life['body'])} bytes, SHA-256 {life['digest']}{same}", "" if life["intact"] else "bold red")
     )

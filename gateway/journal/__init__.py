@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from gateway.journal import database, evidence, inbox, lists, outbox, replays, results, retention, verdicts
+from gateway.journal import database, evidence, inbox, lists, outbox, replays, results, retention, verdicts, witness
 from gateway.journal.audit import AuditReport, walk
 from gateway.journal.inbox import Role
 from gateway.journal.rows import inbox_id
@@ -181,11 +182,14 @@ class Journal:
     events = _reads(evidence.events)
 
     def verify(self, head: tuple[int, str] | None = None) -> AuditReport:
-        """Walk the audit chain and name the first row that is missing, changed or moved.
+        """Walk the audit chain and name the first row that is missing, changed or moved, or is not what is stored.
 
         `head` (number, hash), as exported earlier, also shows rows taken off the end and a chain written anew.
         """
-        return walk(evidence.links(self._read), head)
+        report = walk(evidence.links(self._read), head)
+        if report.bad is None and (fault := witness.altered(self._read)):
+            return replace(report, bad=fault[0], reason=fault[1])
+        return report
 
     # Lists, one life, figures, and decisions about what is parked.
     list_messages = _reads(lists.list_messages)

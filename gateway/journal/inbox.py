@@ -156,6 +156,7 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
             "partner": partner,
             "bytes": len(arrival.body),
             "digest": digest,
+            "outgoing": [sent_detail(arrival.receipt)] if arrival.receipt else [],
         }
         events.append((arrival.received_at, "received", last, detail))
     if rows:

@@ -127,6 +127,7 @@ def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *
             "transaction_number": request.transaction_number,
             "version": request.version,
             "status": settlement.status,
+            "payment_due": settlement.payment_due.isoformat() if settlement.payment_due else None,
             "outgoing": [sent_detail(item) for item in settlement.outgoing],
         }
         events.append((now, "settled", request.inbox, detail))
