@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -10,20 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from core.errors import GatewayError
 from core.findings import Bilingual, Finding, Severity
+from core.text import printable
 from core.transmission import Judged, Outgoing, Syntax, Verdict
 from gateway import pipeline
 from gateway.catalogue import TYPE_WORDS
 from gateway.cli.shared import LANGUAGE, SEVERITIES, VERDICTS, files_with_facts
+from gateway.cli.terminal import Console, echo_json
 from gateway.desk.explain import where
 from gateway.plans import prepare
 from gateway.settings import from_environment
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(soft_wrap=True)
 
 # The suffix of an answer's file.
 SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
@@ -65,7 +65,7 @@ def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str,
         if answers:
             _write_answers(answers, path, outcome.outgoing)
     if form == "json":
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        echo_json(shown)
     sys.exit(1 if refused else 0)
 
 
@@ -130,7 +130,7 @@ def _print_finding(finding: Finding, lines: Sequence[str], lang: str) -> None:
     if place.line and place.line <= len(lines):
         line, column = lines[place.line - 1], (place.column or 1) - 1
         start = max(0, column - SHOWN // 2) if len(line) > SHOWN else 0
-        visible = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line[start : start + SHOWN])
+        visible = printable(line[start : start + SHOWN], "\N{REPLACEMENT CHARACTER}")
         out.print(Text(f"    | {visible}"))
         out.print(Text(f"    | {' ' * (column - start)}^", style))
     if finding.expected:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from dataclasses import replace
@@ -25,6 +24,7 @@ from core.specs import Pack, Specs
 from core.transmission import Judged, Message, Parsed, Received, stable_id
 from gateway import pipeline
 from gateway.cli.shared import CONFIDENCES, FORMAT, LANGUAGE, named_partner, open_journal, out, read_file
+from gateway.cli.terminal import echo_json
 from gateway.desk.diff import Diff, compare, effect_of, line_differences
 from gateway.engine.assess import load_rates
 from gateway.plans import Plans, prepare
@@ -139,7 +139,7 @@ def diff_command(former: str, later: str, form: str, lang: str) -> None:
     effect = effect_of(before.message, after.message, nature, load_rates(), now)
     found = compare(before.message, after.message, pack, specs, nature, after.parsed.received.day, effect)
     if form == "json":
-        click.echo(json.dumps(_as_json(found, judged, nature, before, after, lang), ensure_ascii=False, indent=2))
+        echo_json(_as_json(found, judged, nature, before, after, lang))
     else:
         _print(found, judged, nature, before, after, lang)
     sys.exit(1 if found else 0)

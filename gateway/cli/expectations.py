@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.table import Table
 from rich.text import Text
 
 from core.findings import Bilingual
 from gateway.cli.french import phrase
 from gateway.cli.shared import VERDICTS, out
+from gateway.cli.terminal import echo_json
 from gateway.desk.trial import differences, play, read_expectations
 from gateway.plans import prepare
 from gateway.settings import Settings
@@ -45,7 +44,7 @@ def samples(paths: tuple[Path, ...], settings: Settings, form: str, lang: str) -
             )
     failed = [each for each in shown if not each["passed"]]
     if form == "json":
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        echo_json(shown)
         return bool(failed)
     for each in shown:
         word, style = ("pass", "green") if each["passed"] else ("FAIL", "bold red")

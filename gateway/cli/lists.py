@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ from core import limits
 from core.calendar import eastern
 from core.transmission import Verdict
 from gateway.cli.shared import folding_table, known_partner, open_journal, plain, print_table
+from gateway.cli.terminal import echo, echo_json
 from gateway.journal import RESEND_OF
 from gateway.settings import from_environment
 from routing.partners import load_partners
@@ -42,9 +42,9 @@ def list_command(form: str, **filters: Any) -> None:
     if partner_id and not rows and not alerts:  # one that has left the file may still have messages
         known_partner(partner_id, load_partners(settings.partners))
     for alert in alerts:
-        click.echo(_alert(alert), err=True)
+        echo(_alert(alert), err=True)
     if form == "json":
-        click.echo(json.dumps(rows, default=plain, indent=2))
+        echo_json(rows, plain)
         return
     headings = ("id", "received", "partner", "sender", "type", "transaction", "version", "verdict", "findings", "state")
     table = folding_table(*headings)

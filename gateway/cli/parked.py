@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 
 import click
@@ -15,6 +14,7 @@ from core.findings import Bilingual
 from gateway import pipeline
 from gateway.cli.french import phrase
 from gateway.cli.shared import FORMAT, LANGUAGE, OPERATOR, VERDICTS, open_journal, out, plain, sequence_of
+from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
 from gateway.journal import Journal, Recorded
 from gateway.plans import prepare
@@ -41,7 +41,7 @@ def parked_list(limit: int, form: str) -> None:
     with open_journal(from_environment()) as journal:
         rows = journal.list_messages(state="parked", limit=limit)
     if form == "json":
-        click.echo(json.dumps(rows, default=plain, indent=2))
+        echo_json(rows, plain)
         return
     table = Table("id", "received", "channel", "sender", "why", box=None)
     for row in rows:
@@ -49,7 +49,7 @@ def parked_list(limit: int, form: str) -> None:
             row["id"][:12], eastern(row["received_at"]), row["channel"], row["partner"] or "", Text(row["note"] or "")
         )
     out.print(table)
-    click.echo(f"{len(rows)} parked")
+    echo(f"{len(rows)} parked")
 
 
 @parked.command(name="show")
@@ -113,7 +113,7 @@ def parked_release(ids: tuple[str, ...], operator: str) -> None:
         for row in [_parked(journal, id_) for id_ in ids]:
             if not journal.release_parked(row.sequence, operator, datetime.now(UTC)):
                 raise GatewayError(f"{row.id} is not parked any more")
-            click.echo(f"released {row.id}")
+            echo(f"released {row.id}")
 
 
 @parked.command(name="refuse")
@@ -140,7 +140,7 @@ def parked_refuse(id_: str, reason: str, operator: str) -> None:
         if not journal.refuse_parked(row, outcome, why=reason, specs=plans.digest, operator=operator, now=moment):
             raise GatewayError(f"{row.id} is not parked any more")
     told = [item.kind for item in outcome.outgoing] if outcome else []
-    click.echo(f"refused {row.id}; {'the sender is told' if told else 'nobody is told'}")
+    echo(f"refused {row.id}; {'the sender is told' if told else 'nobody is told'}")
 
 
 def _parked(journal: Journal, id_: str) -> Recorded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import uuid
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from gateway.cli.shared import (
     out,
     sequence_of,
 )
+from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
 from gateway.desk.what_if import processors
 from gateway.journal import RESEND_OF, Execution, Journal, Recorded, Selection
@@ -201,7 +201,7 @@ def _verdicts(outcome: Outcome | None) -> list[dict[str, Any]]:
 def _print_again(shown: list[dict[str, Any]], form: str, send: bool, lang: str) -> None:
     """Print replays as a table or as JSON."""
     if form == "json":
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        echo_json(shown)
         return
     table = table_in(lang, "message", "sender", "transaction", "recorded", "now", "", "replay")
     for each in shown:
@@ -232,7 +232,7 @@ def _print_again(shown: list[dict[str, Any]], form: str, send: bool, lang: str) 
                 " (an answer that contradicts the record is never sent)",
                 " (une réponse qui contredit le dossier n'est jamais envoyée)",
             ).speak(lang)
-    click.echo(told)
+    echo(told)
 
 
 def _resend(problem: str, lang: str) -> str:
@@ -255,7 +255,7 @@ def _again_files(
             journal.keep_execution(Execution(None, str(path), operator, plans.digest, outcome, True), datetime.now(UTC))
             shown.append({"file": str(path), "execution": outcome.received.id, "after": _verdicts(outcome)})
     if form == "json":
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        echo_json(shown)
     else:
         table = table_in(lang, "file", "transaction", "now", "replay")
         for each in shown:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from core.calendar import EASTERN, Period
@@ -24,6 +23,7 @@ from core.partner import Partner
 from core.register import Facts
 from core.transmission import Parsed, Received
 from gateway import pipeline
+from gateway.cli.terminal import Console
 from gateway.desk.trial import TABLES, Trial
 from gateway.journal import Journal
 from gateway.plans import Plans
@@ -67,7 +67,7 @@ DECLARE = "run `gateway doctor --declare` or `gateway serve`"
 WIDE = 240
 
 # Tables are cut to the terminal; in a file or a pipe they are as wide as a screen may be.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+out = Console(width=None if sys.stdout.isatty() else 200)
 
 
 def _user() -> str:
@@ -211,7 +211,7 @@ def folding_table(*headings: str) -> Table:
 
 def print_table(table: Table) -> None:
     """Print a table as wide as the terminal, or, where there is none, wide enough for whole rows."""
-    Console(highlight=False, width=None if Console().is_terminal else WIDE).print(table)
+    Console(width=None if Console().is_terminal else WIDE).print(table)
 
 
 def sequence_of(journal: Journal, id_: str) -> int:

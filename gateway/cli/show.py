@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Place
 from gateway.cli.shared import FORMAT, open_journal, plain
+from gateway.cli.terminal import Console, echo_json
 from gateway.desk.explain import visible, where
 from gateway.settings import from_environment
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(soft_wrap=True)
 
 # What the audit notes of an event that people want to read at once; the JSON has all of it.
 TOLD = ("operator", "why", "error", "execution")
@@ -40,7 +39,7 @@ def show(id_: str, form: str) -> None:
         if life is None:
             replay = journal.execution(id_)
     if form == "json" and (life or replay):
-        click.echo(json.dumps(life or replay, default=plain, ensure_ascii=False, indent=2))
+        echo_json(life or replay, plain)
     elif life:
         _print_life(life)
     elif replay:

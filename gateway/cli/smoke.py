@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from core.errors import GatewayError
@@ -20,6 +19,7 @@ from core.findings import Bilingual
 from core.partner import Partner
 from gateway import logs
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
+from gateway.cli.terminal import Console, echo
 from gateway.plans import Plans, prepare
 from gateway.queues import mask, open_broker
 from gateway.settings import Settings, from_environment
@@ -82,7 +82,7 @@ def smoke(
             if same
             else Bilingual("NOT the digest that the report shows", "N'EST PAS l'empreinte que montre le rapport")
         )
-        click.echo(f"{found} {said.speak(lang)}")
+        echo(f"{found} {said.speak(lang)}")
         sys.exit(0 if same else 1)
     if not (account.isascii() and account.isdigit() and len(account) == 5):
         raise GatewayError(f"an account security number has five digits, not {account!r}")
@@ -97,7 +97,7 @@ def smoke(
     logs.configure(settings.log, logging.ERROR)  # as customs the service runs in this process: its news are ours
     result = _blank(role, partner, url, scenario, plans, started)
     # soft_wrap: lines of progress are read by programs, too.
-    told = Console(highlight=False, soft_wrap=True, markup=False)
+    told = Console(soft_wrap=True)
 
     def say(text: Bilingual) -> None:
         told.print(text.speak(lang))
@@ -141,7 +141,7 @@ def smoke(
                     home=home, patience=wait, say=say, changed=keep, gone=gone, stopping=stopping,
                 )  # fmt: skip
     keep()
-    _close(result, Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140), lang)
+    _close(result, Console(width=None if sys.stdout.isatty() else 140), lang)
     sys.exit(0 if result.passed else 1)
 
 

@@ -12,6 +12,7 @@ from core.declaration import Declaration, Level, MessageType, Unreadable, Value
 from core.findings import Address, Bilingual, Finding, Place
 from core.partner import Partner
 from core.specs import Element, Pack, Specs
+from core.text import printable
 from core.transmission import Judged, Message, Verdict
 from gateway import pages
 from gateway.catalogue import TYPE_WORDS
@@ -258,8 +259,8 @@ def excerpt(lines: Sequence[str], place: Place, value: str | None) -> Excerpt | 
 
 
 def visible(text: str) -> str:
-    """Return a text with everything that has no glyph shown as a replacement character."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """Return a text with everything that acts instead of being seen shown as a replacement character."""
+    return printable(text, "\N{REPLACEMENT CHARACTER}")
 
 
 def where(place: Place, language: str) -> str:

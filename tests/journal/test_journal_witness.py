@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy
 
 from core.declaration import Nature
+from core.transmission import digest_of
 from gateway.journal import Journal, Settlement, inbox_id
 from tests.support.journals import NOW, accept, bring, delivery, outcome, outgoing, result, sent
 
@@ -49,11 +50,7 @@ def change(raw: sqlalchemy.Engine, statement: str) -> None:
     ("statement", "words"),
     [
         ("UPDATE inbox SET body = X'00' WHERE id = <a>", "its bytes"),
-        (
-            "UPDATE inbox SET body = X'', digest ="
-            " 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855' WHERE id = <a>",
-            "its bytes",
-        ),
+        (f"UPDATE inbox SET body = X'', digest = '{digest_of(b'')}' WHERE id = <a>", "its bytes"),  # noqa: S608
         ("UPDATE inbox SET partner = 'P2' WHERE id = <d>", "its partner"),
         ("UPDATE inbox SET channel = 'partner' WHERE id = <r1>", "its channel"),
         ("UPDATE message SET verdict = 'accepted' WHERE inbox = <b>", "the verdict"),
