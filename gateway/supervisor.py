@@ -19,12 +19,13 @@ from typing import Any
 
 from core import limits
 from core.errors import GatewayError, JournalUnavailable
+from core.urls import users_of
 from gateway import health, plans, service
 from gateway.engine import loop as engine_loop
 from gateway.journal import Journal, Role
 from gateway.logs import configure, logger
 from gateway.plans import Plans
-from gateway.queues import open_broker, users_of
+from gateway.queues import open_broker
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, for_tests, load_routes

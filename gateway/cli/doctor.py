@@ -10,11 +10,12 @@ import click
 from rich.text import Text
 
 from core.errors import GatewayError
+from core.urls import mask
 from gateway import supervisor
 from gateway.cli.shared import DECLARE, folding_table, print_table
 from gateway.journal import Journal
 from gateway.plans import prepare
-from gateway.queues import mask, open_broker
+from gateway.queues import open_broker
 from gateway.queues.rabbitmq import lacks
 from gateway.queues.store import store_of
 from gateway.settings import HOME, Settings, from_environment

@@ -47,8 +47,8 @@ def _journal() -> AbstractContextManager[Journal]:
 def verify_audit(heads: Path | None) -> None:
     """Walk the audit chain and name what is bad first.
 
-    What it witnessed is compared with what is stored. Bad is a row that is missing, changed or out of place; a transmission, a verdict, an effect or an answer that is not
-    as it was written.
+    What it witnessed is compared with what is stored. Bad is a row that is missing, changed or out of place; and a
+    transmission, a verdict, an effect or an answer that is not as it was written.
 
     Exit code: 0 the chain holds, 1 it does not, 2 the journal or the file cannot be read.
     """

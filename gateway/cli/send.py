@@ -13,10 +13,11 @@ import click
 from core.errors import GatewayError
 from core.partner import Partner
 from core.transmission import digest_of
+from core.urls import users_of
 from gateway.cli.shared import DECLARE, check_login, known_partner, read_file
 from gateway.cli.terminal import echo
 from gateway.journal import inbox_id
-from gateway.queues import Broker, Letter, open_broker, uid_of, users_of
+from gateway.queues import Broker, Letter, open_broker, uid_of
 from gateway.settings import from_environment
 from routing.partners import inbound_queue, load_partners
 

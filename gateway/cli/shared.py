@@ -22,12 +22,12 @@ from core.findings import Bilingual, Severity
 from core.partner import Partner
 from core.register import Facts
 from core.transmission import Parsed, Received
+from core.urls import mask, users_of
 from gateway import pipeline
 from gateway.cli.terminal import Console
 from gateway.desk.trial import TABLES, Trial
 from gateway.journal import Journal
 from gateway.plans import Plans
-from gateway.queues import mask, users_of
 from gateway.settings import Settings
 from routing.partners import load_partners
 

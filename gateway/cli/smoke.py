@@ -17,11 +17,12 @@ from rich.text import Text
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
+from core.urls import mask
 from gateway import logs
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
 from gateway.cli.terminal import Console, echo
 from gateway.plans import Plans, prepare
-from gateway.queues import mask, open_broker
+from gateway.queues import open_broker
 from gateway.settings import Settings, from_environment
 from gateway.supervisor import stop_signals
 from gateway.trade import smoke_broker, smoke_customs

@@ -42,6 +42,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 from core.errors import JournalUnavailable
+from core.urls import mask, without_secrets
 from gateway.journal.tables import audit
 
 DEFAULT_URL = "sqlite:///run/gateway.sqlite3"
@@ -210,7 +211,7 @@ def open_engine(url: str) -> Engine:
     """Return the engine for a database URL, set up for durability and for failing in time."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise JournalUnavailable(
             "the database URL must be sqlite:///<file> or postgresql://<host>/<database>"
         ) from None
@@ -277,15 +278,14 @@ def _make_file(url: URL) -> None:
 
 def masked(url: URL) -> str:
     """Return a URL without secrets, as it is written in the settings."""
-    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
+    return mask(url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=False))
 
 
 def reason(url: URL, error: SQLAlchemyError) -> str:
     """Return the one line that tells what is wrong with the database."""
     cause = str(getattr(error, "orig", None) or error)
     line = " ".join(cause.split())[:300]
-    if url.password:
-        line = line.replace(url.password, "***")
+    line = without_secrets(line, url.render_as_string(hide_password=False))
     if "no such table" in line or ("relation" in line and "does not exist" in line):
         line = "it has no tables yet: run `gateway doctor --declare` or `gateway serve`"
     if "unable to open database file" in line or "readonly database" in line:

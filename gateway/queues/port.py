@@ -18,8 +18,9 @@ from kombu.connection import Connection
 
 from core.errors import BrokerUnavailable, GatewayError
 from core.limits import in_one_go
+from core.urls import mask, without_secrets
 from gateway.queues import patches
-from gateway.queues.values import HEADERS, Delivery, Letter, Published, mask, uid_of, usable_text
+from gateway.queues.values import HEADERS, Delivery, Letter, Published, uid_of, usable_text
 
 patches.apply()
 
@@ -44,7 +45,7 @@ class Broker(ABC):
     errors: ClassVar[tuple[type[Exception], ...]]
 
     def __init__(self, url: str, nodes: Sequence[Mapping[str, Any]]) -> None:
-        self.url = mask(url)
+        self.url, self._secret_url = mask(url), url
         self._nodes = nodes  # the options of a kombu connection to each
         self._publisher: Publisher | None = None
 
@@ -205,6 +206,7 @@ class Broker(ABC):
             yield
         except self.errors as error:
             reason = " ".join((str(error).splitlines() or [""])[0].split()) or type(error).__name__
+            reason = without_secrets(reason, self._secret_url)
             if str(getattr(error, "reply_code", "")) in {"404", "406"}:  # not there; there with other properties
                 raise GatewayError(f"broker {self.url} refuses: {reason}") from error
             raise BrokerUnavailable(f"broker {self.url} is not available: {reason}") from error

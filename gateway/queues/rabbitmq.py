@@ -14,9 +14,10 @@ import amqp  # type: ignore[import-untyped]
 from core.errors import GatewayError
 from core.limits import BATCH_BYTES
 from core.text import printable
+from core.urls import mask, nodes_of
 from gateway.queues.confirms import ConfirmedPublisher
 from gateway.queues.port import Broker, Intake, Publisher
-from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, mask
+from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT
 
 # Filers publish here with their own queue's name as routing key; on the default exchange they could reach every queue.
 INTAKE_EXCHANGE = "customs.in"
@@ -48,10 +49,10 @@ class RabbitMQ(Broker):
     errors = (amqp.AMQPError, OSError)
 
     def __init__(self, url: str) -> None:
-        nodes = url.split(";")
+        nodes = nodes_of(url)
         super().__init__(url, [{"hostname": node, "connect_timeout": CONNECT_SECONDS} for node in nodes])
         try:
-            if not all(node.startswith(("amqp://", "amqps://")) for node in nodes):
+            if not all(node.startswith(("amqp://", "amqps://")) and ";" not in node for node in nodes):
                 raise ValueError(url)
             for options in self._nodes:
                 self._connection(**options)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import unquote, urlsplit
 
 from core.transmission import digest_of, stable_id
 
@@ -89,20 +88,3 @@ def usable_text(value: object) -> str | None:
     """Return a property that is a short printable text; None for anything else that a sender may have put there."""
     usable = isinstance(value, str) and 0 < len(value) <= HEADER_CHARACTERS and value.isprintable()
     return str(value) if usable else None
-
-
-def users_of(url: str) -> set[str]:
-    """Return the users that a broker's URL names, "" where it names none; on the embedded queue there are none."""
-    nodes = [] if url.startswith("sqlite:") else url.split(";")
-    return {unquote(urlsplit(node).username or "") for node in nodes}
-
-
-def mask(url: str) -> str:
-    """Return the URL without its password."""
-    return ";".join(_mask_one(part) for part in url.split(";"))
-
-
-def _mask_one(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    userinfo, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{userinfo.partition(':')[0]}:**@{host}" if at else url
