@@ -6,8 +6,10 @@ from collections.abc import Container
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 EASTERN = ZoneInfo("America/Toronto")
 DAY = timedelta(days=1)
@@ -26,14 +28,18 @@ class Period:
         return (self.start is None or self.start <= day) and (self.end is None or day <= self.end)
 
 
+# A day that every month has.
+DayOfMonth = Annotated[int, msgspec.Meta(ge=1, le=28)]
+
+
 @dataclass(frozen=True, slots=True)
 class Billing:
     """How CARM bills: days of the month, and the rank of the weekday (Monday to Friday) on which payment is due."""
 
-    period_start: int
-    period_end: int
-    statement_day: int
-    due_weekday: int
+    period_start: DayOfMonth
+    period_end: DayOfMonth
+    statement_day: DayOfMonth
+    due_weekday: Annotated[int, msgspec.Meta(ge=1, le=60)]
 
 
 class BillingPeriod(NamedTuple):

@@ -21,3 +21,8 @@ def printable(text: str, instead: str = "", keep: str = "") -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text as places count them: by line feeds alone; U+0085 and others are characters in one."""
+    return [line.removesuffix("\r") for line in text.split("\n")]

@@ -55,7 +55,7 @@ def from_environment(health: str | None = None) -> Settings:
     if log not in ("auto", "json", "text"):
         raise GatewayError(f"GATEWAY_LOG is auto, json or text, not {log!r}")
     name, health = ("--health-port", health) if health else ("GATEWAY_HEALTH", os.environ.get("GATEWAY_HEALTH") or None)
-    if health and not re.fullmatch(r"([^:]+:)?\d{1,5}", health):
+    if health and not (re.fullmatch(r"([^:\s]+:)?\d{1,5}", health) and int(health.rpartition(":")[2]) < 65_536):
         raise GatewayError(f"{name} is a port or host:port, not {health!r}")
     return Settings(
         broker_url=_whole(os.environ.get("GATEWAY_BROKER_URL") or BROKER_URL),

@@ -27,7 +27,7 @@ from gateway.logs import configure, logger
 from gateway.plans import Plans
 from gateway.queues import open_broker
 from gateway.settings import Settings
-from routing.partners import inbound_queue, load_partners
+from routing.partners import inbound_queue, load_partners, not_ours
 from routing.routes import RESULTS, for_tests, load_routes
 
 # How long a loop that found nothing to do waits; with it a message crosses the three loops in well under a second.
@@ -64,6 +64,7 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     `engine` is the loop of a reference engine to run as well: "engine" for all requests, "tests" for test messages'.
     """
     plans.prepare(settings.specs)
+    not_ours(load_partners(settings.partners).values(), engine_users(settings))
     journal = Journal.open(settings.database_url)
     journal.migrate()
     _disown_dead(journal)

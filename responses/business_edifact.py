@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from core.envelope import Interchange
+from core.text import printable
 from edifact.contrl import unfit
 from edifact.syntax import serialised
 from responses.business import OWN_ID, AnswerItem, Business, Duty, PointerStep, day, duties, moment
@@ -54,9 +55,9 @@ def _unb(answer: Business, interchange: Interchange | None, syntax_id: str, vers
     sender: Sequence[str]
     recipient: Sequence[str]
     sender, recipient = (answer.recipient[:ID] or OWN_ID,), (answer.sender[:ID] or "UNKNOWN",)
-    if interchange and interchange.recipient and not unfit(interchange.faults, "UNB", 4):
+    if interchange and _fit(interchange.recipient) and not unfit(interchange.faults, "UNB", 4):
         sender = interchange.recipient
-    if interchange and interchange.sender and not unfit(interchange.faults, "UNB", 3):
+    if interchange and _fit(interchange.sender) and not unfit(interchange.faults, "UNB", 3):
         recipient = interchange.sender
     date_format = "%Y%m%d" if version == "4" else "%y%m%d"
     header: list[str | Sequence[str]] = [
@@ -68,6 +69,11 @@ def _unb(answer: Business, interchange: Interchange | None, syntax_id: str, vers
         reference,
     ]
     return [*header, "", "", "", "", "", "1"] if answer.test else header
+
+
+def _fit(address: Sequence[str]) -> bool:
+    """Tell whether there is an address, without anything that acts instead of being seen."""
+    return bool(address) and all(printable(part) == part for part in address)
 
 
 def _message(answer: Business, reference: str) -> Iterator[Elements]:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from core.errors import GatewayError
 from core.findings import Bilingual, Finding, Severity
-from core.text import printable
+from core.text import lines_of, printable
 from core.transmission import Judged, Outgoing, Syntax, Verdict
 from gateway import pipeline
 from gateway.catalogue import TYPE_WORDS
@@ -113,7 +113,7 @@ def _print_judged(path: Path, one: Judged, lang: str) -> None:
     else:
         heading = Text(f"{path}: {syntax} {kind}{number} from {sender or 'an unknown sender'}: ")
     out.print(heading.append(said, style), soft_wrap=True)
-    text = message.document.text().splitlines() if one.findings else []
+    text = lines_of(message.document.text()) if one.findings else []
     for finding in one.findings:
         _print_finding(finding, text, lang)
 

@@ -19,7 +19,7 @@ from gateway.queues import open_broker
 from gateway.queues.rabbitmq import lacks
 from gateway.queues.store import store_of
 from gateway.settings import HOME, Settings, from_environment
-from routing.partners import load_partners
+from routing.partners import load_partners, not_ours
 
 
 @click.command()
@@ -68,7 +68,9 @@ def _examine_specs(settings: Settings, _declare: bool) -> str:
 
 
 def _examine_partners(settings: Settings, _declare: bool) -> str:
-    return f"{len(load_partners(settings.partners))} in {settings.partners}"
+    partners = load_partners(settings.partners)
+    not_ours(partners.values(), supervisor.engine_users(settings))
+    return f"{len(partners)} in {settings.partners}"
 
 
 def _examine_broker(settings: Settings, declare: bool) -> str:
@@ -103,4 +105,6 @@ def _examine_journal(settings: Settings, declare: bool) -> str:
     elif not journal.exists():
         raise GatewayError(f"there is no journal at {mask(settings.database_url)}: {DECLARE}")
     journal.check()
+    if fault := journal.unfit():
+        raise GatewayError(fault)
     return journal.url

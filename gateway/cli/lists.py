@@ -25,7 +25,7 @@ SHORT = 12
 @click.option("--transaction", "transaction_number", help="Only this transaction number's.")
 @click.option("--verdict", type=click.Choice([str(v) for v in Verdict]))
 @click.option("--state", type=click.Choice(["received", "working", "done", "parked"]))
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def list_command(form: str, **filters: Any) -> None:
     """List the partners' messages, newest first.

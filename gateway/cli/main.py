@@ -36,6 +36,8 @@ class _OneLine(click.Group):
         except click.UsageError as error:
             of = error.ctx.command_path if error.ctx else "gateway"
             _stop(f"{error.format_message().rstrip('.')}; see `{of} --help`")
+        except OverflowError:
+            _stop("a number or a time among the arguments is out of range")
         except KeyboardInterrupt:
             echo("gateway: interrupted", err=True)
             sys.exit(INTERRUPTED)

@@ -31,7 +31,7 @@ def parked() -> None:
 
 
 @parked.command(name="list")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True)
 @FORMAT
 def parked_list(limit: int, form: str) -> None:
     """List parked messages, newest first, each with the reason.

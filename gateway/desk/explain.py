@@ -12,7 +12,7 @@ from core.declaration import Declaration, Level, MessageType, Unreadable, Value
 from core.findings import Address, Bilingual, Finding, Place
 from core.partner import Partner
 from core.specs import Element, Pack, Specs
-from core.text import printable
+from core.text import lines_of, printable
 from core.transmission import Judged, Message, Verdict
 from gateway import pages
 from gateway.catalogue import TYPE_WORDS
@@ -91,7 +91,7 @@ class Explained:
 def explain(judged: Judged, partner: Partner | None, specs: Specs, language: str) -> Explained:
     """Return a judged message in plain words."""
     message = judged.message
-    lines = message.document.text().splitlines() if judged.findings else []
+    lines = lines_of(message.document.text()) if judged.findings else []
     remarks = tuple(
         NumberedFinding(number, finding, excerpt(lines, finding.place, finding.value))
         for number, finding in enumerate(judged.findings, 1)

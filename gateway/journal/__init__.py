@@ -123,6 +123,7 @@ class Journal:
             yield connection
 
     check = _reads(evidence.check)
+    unfit = _reads(database.unfit)
 
     def exists(self) -> bool:
         """Tell whether the database holds a journal; asking makes no file."""

@@ -68,7 +68,7 @@ def claimed_of(row: AnyRow) -> Claimed:
         row.received_at,
         row.body,
         row.digest,
-        json.loads(row.headers),
+        _headers_of(row),
         row.lane,
         row.attempts,
         row.worker,
@@ -77,8 +77,20 @@ def claimed_of(row: AnyRow) -> Claimed:
 
 
 def unproven_of(row: AnyRow) -> Unproven | None:
-    """Return whether, and how, an inbox row's sender is not proven."""
-    return Unproven(**json.loads(row.unproven)) if row.unproven else None
+    """Return whether, and how, an inbox row's sender is not proven; of a damaged row nothing is."""
+    try:
+        return Unproven(**json.loads(row.unproven)) if row.unproven else None
+    except (ValueError, TypeError):
+        return Unproven("GTW-0012", "", None)
+
+
+def _headers_of(row: AnyRow) -> Mapping[str, str]:
+    """Return the headers of an inbox row; a damaged one has none, and must not keep others from being claimed."""
+    try:
+        found = json.loads(row.headers)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def fact_of(row: AnyRow) -> VersionFact:

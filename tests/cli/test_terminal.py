@@ -17,10 +17,11 @@ from gateway.cli.terminal import Console, in_json
 from gateway.journal import Arrival
 from gateway.queues import Letter
 from gateway.service import now
-from tests.support.cli import ORIGINAL, XML
+from tests.support.cli import FAULTY, ORIGINAL, XML
 from tests.support.desk import Run
 from tests.support.house import House
-from tests.support.way import HOME
+from tests.support.sending import edifact, number
+from tests.support.way import HOME, PARTNERS, Way
 
 # An escape sequence by C1, a turn of direction, a line separator, markup of our own library, and an emoji's name.
 ACTS = "\x9b31m\u202e\u2028\u200f\u00ad[red]:smile:[/none]"
@@ -131,6 +132,31 @@ def test_only_one_file_writes_to_the_terminal() -> None:
     assert bad == []
 
 
+def test_an_excerpt_is_of_the_line_that_the_place_names(run: Run, tmp_path: Path) -> None:
+    """U+0085 and U+2028 were taken for ends of lines, so the excerpt was of another one."""
+    text = Path(FAULTY["xml"]).read_text("utf-8").replace("?>", "?>\n<!-- \x85 \u2028 -->", 1)
+    (tmp_path / "m.xml").write_text(text, "utf-8")
+    shown = run("check", "m.xml", "--format", "json")
+    places = [f["place"]["line"] for one in json.loads(shown.stdout) for f in one["findings"] if f["place"]["line"]]
+    lines = (tmp_path / "m.xml").read_text("utf-8").split("\n")
+    told = run("check", "m.xml").stdout
+    assert places
+    for line in places:
+        assert lines[line - 1].strip()[:30] in told
+
+
+@pytest.mark.parametrize("bad", [b"\xc2\x85", b"\xc2\x9b2J"])
+@pytest.mark.parametrize("where", [b"MAPLEBROKER", b"CARMGATEWAY", b"REF1"])
+@pytest.mark.parametrize("charset", [b"UNOC", b"UNOW"])
+def test_no_answer_repeats_a_control(bad: bytes, where: bytes, charset: bytes) -> None:
+    """What the character set has was repeated in CONTRL and GOVCBR."""
+    body = edifact("REF1", number(1)).replace(where, where + bad, 1).replace(b"UNOC", charset, 1)
+    _, answers, _ = Way().send(PARTNERS["maple"], body)
+    assert answers
+    for answer in answers:
+        assert acting(answer.body.decode("latin-1" if charset == b"UNOC" else "utf-8", "replace")) == set()
+
+
 @given(st.text())
 def test_json_keeps_its_values(text: str) -> None:
     written = in_json(json.dumps({"a": text}, ensure_ascii=False))
@@ -154,3 +180,22 @@ def test_a_console_prints_texts_as_they_are(capsys: pytest.CaptureFixture[str]) 
         capsys.readouterr().out
         == "[red]a :smile: [/none] \N{REPLACEMENT CHARACTER}]8;;http://x\N{REPLACEMENT CHARACTER}\\\n"
     )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list", "--limit", "9" * 40], ["replay", "--since", "9999-12-31"], ["replay", "--until", "9999-12-31"],
+        ["replay", "--since", "0001-01-01"], ["replay", "--until", "0001-01-01T00:00+14:00"],
+        ["list", "--transaction", "\0"], ["show", "\udcff"], ["smoke", "--wait", "nan"],
+        ["send", ORIGINAL, "--as", "maple", "--seconds", "inf"],
+        ["samples", "make", "--out", "x", "--count", "9" * 40], ["samples", "make", "--out", "x", "--on", "9999-12-31"],
+        ["samples", "make", "--out", "y", "--on", "0001-01-01"], ["serve", "--health-port", "99999"],
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.usefixtures("gateway")
+def test_absurd_arguments_are_one_line(run: Run, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    assert len(result.stderr.splitlines()) <= 1

@@ -9,7 +9,7 @@ from core.calendar import Period
 from core.declaration import MessageType, Nature
 from core.errors import GatewayError
 from core.partner import Agreement
-from routing.partners import inbound_queue, load_partners
+from routing.partners import inbound_queue, load_partners, not_ours
 from routing.routes import destination, load_routes
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -137,3 +137,28 @@ def test_the_agreement_is_every_partners(tmp_path: Path) -> None:
     file.write_text(f"[gateway]\nmax_age_days = -1\n{text}", encoding="utf-8")
     with pytest.raises(GatewayError, match="max_age_days"):
         load_partners(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('id = "maple"', 'id = "maple\\n"', "id"),
+        ('name = "Maple"', 'name = "Ma\\u001bple"', "name"),
+        ('envelopes = ["MAPLE"]', 'envelopes = ["MA\\u0085PLE"]', "envelopes"),
+        ('name = "Maple"', 'name = "Maple"\nuser = "maple\\n"', "user"),
+        ("[[partner]]", "[gateway]\nmax_age_days = 99999999999\n[[partner]]", "max_age_days"),
+        ("[[partner]]", "[gateway]\nmax_age_days = nan\n[[partner]]", "max_age_days"),
+    ],
+)
+def test_what_is_out_of_range_is_one_line(tmp_path, old, new, key):
+    with pytest.raises(GatewayError, match=key) as caught:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_no_partner_is_our_own_user(tmp_path):
+    """Its messages would be believed to be the engine's."""
+    partners = load(tmp_path, GOOD)
+    not_ours(partners.values(), {"gateway", "assessment"})
+    with pytest.raises(GatewayError, match="'maple' is the gateway's own or the engine's"):
+        not_ours(partners.values(), {"maple"})
