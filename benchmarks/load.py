@@ -105,7 +105,7 @@ def memory(process: psutil.Process) -> int:
 def processor(process: psutil.Process) -> dict[str, float]:
     """Return the processor seconds that each loop of the gateway has used, and the servers, and sender and reader."""
     loops = [one for one in process.children() if "spawn_main" in " ".join(one.cmdline())]
-    names = ["receive", *(f"work-{n}" for n in range(1, len(loops) - 1)), "dispatch"]
+    names = ["receive", *(f"work-{n}" for n in range(1, len(loops) - 2)), "retry", "dispatch"]
     started = sorted(loops, key=lambda one: one.pid)
     used = {name: sum(one.cpu_times()[:2]) for name, one in zip(names, started, strict=True)}
     used["sender and reader"] = sum(psutil.Process().cpu_times()[:2])

@@ -9,8 +9,10 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from core.findings import Bilingual
 
@@ -31,14 +33,18 @@ class Period:
         return (self.start is None or self.start <= day) and (self.end is None or day <= self.end)
 
 
+# A day that every month has.
+DayOfMonth = Annotated[int, msgspec.Meta(ge=1, le=28)]
+
+
 @dataclass(frozen=True, slots=True)
 class Billing:
     """How CARM bills: days of the month, and the rank of the weekday (Monday to Friday) on which payment is due."""
 
-    period_start: int
-    period_end: int
-    statement_day: int
-    due_weekday: int
+    period_start: DayOfMonth
+    period_end: DayOfMonth
+    statement_day: DayOfMonth
+    due_weekday: Annotated[int, msgspec.Meta(ge=1, le=60)]
 
 
 @dataclass(frozen=True, slots=True)

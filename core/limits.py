@@ -23,6 +23,10 @@ ECHO_CHARACTERS = 40
 # Counted attempts before a message is parked: with 2 % kills a step, innocent ones never needed more than 3.
 ATTEMPTS = 5
 
+# Transmissions of one unproven sender by one queue that are answered in a minute: enough to tell an honest partner what
+# is wrong with its set-up, too few to flood the queue's owner.
+UNPROVEN_ANSWERED = 10
+
 # Hours that a partner's CONTRL on an answer may take: programs send it at once, and who fetches once a day has the day.
 ACKNOWLEDGEMENT_HOURS = 24
 
@@ -30,6 +34,13 @@ ACKNOWLEDGEMENT_HOURS = 24
 # that the other limits let through takes a fraction, and twice this is still below a minute for those behind it
 # (DECISIONS D17).
 MESSAGE_SECONDS = 20.0
+
+# The same for a message that is tried for the first time, so that those behind it wait for a few seconds only. The
+# largest good ones stay below; what does not is tried again, where it holds up nobody (DECISIONS D71).
+FIRST_SECONDS = 2.5
+
+# After so many seconds a worker lets go of what it has claimed and not begun: then it is everybody's turn again.
+TURN_SECONDS = 1.0
 
 # Address space of a process that judges: what asks for more gets a MemoryError, not the whole machine.
 WORKER_BYTES = 2_000_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,8 +82,23 @@ def _code_list(root: Path, path: Path, names: Mapping[str, Bilingual]) -> CodeLi
     return CodeList(path.stem, names[path.stem], codes, least)
 
 
+def _files_below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield every file below a folder, whatever links lead to it."""
+    if folder.resolve() in above:
+        raise SpecError(str(folder), None, "the folder is linked into itself")
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files_below(path, (*above, folder.resolve()))
+        elif path.is_file():
+            yield path
+
+
 def digest_of_files(root: Path, *others: Path) -> str:
-    """Return the SHA-256 (hexadecimal) over the names and bytes of every file below a folder, and of others."""
-    inside = [(path.relative_to(root).as_posix(), path) for path in sorted(root.rglob("*")) if path.is_file()]
+    """Return the SHA-256 (hexadecimal) over the names and bytes of every file below a folder, and of others.
+
+    A folder that is linked into it counts as if it lay there: its tables are read, too. Raises SpecError for a folder
+    that is linked into itself.
+    """
+    inside = sorted((path.relative_to(root).as_posix(), path) for path in _files_below(root, ()))
     named = [*inside, *((f"../{path.name}", path) for path in others)]
     return digest_of("".join(f"{name} {digest_of(path.read_bytes())}\n" for name, path in named).encode())

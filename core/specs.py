@@ -17,7 +17,7 @@ from core.findings import Address, Bilingual, Severity
 from core.trade import Trade
 
 # A dictionary format: `an..35`, `n14`, `a2`, `n..16,3` (digits in all, decimals), `date` (CCYYMMDD).
-FORMAT = re.compile(r"(?P<type>an|a|n)(?P<up_to>\.\.)?(?P<max>\d+)(,(?P<decimals>\d+))?|(?P<date>date)")
+FORMAT = re.compile(r"(?P<type>an|a|n)(?P<up_to>\.\.)?(?P<max>\d{1,5})(,(?P<decimals>\d{1,3}))?|(?P<date>date)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import csv
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,8 +17,8 @@ from core.errors import SpecError, cause_of
 Origin = tuple[str, int]  # a file's name and a row of it, the heading being row 1
 Row = Mapping[str, str]
 T = TypeVar("T")
-AtLeast0 = Annotated[int, msgspec.Meta(ge=0)]
-AtLeast1 = Annotated[int, msgspec.Meta(ge=1)]
+AtLeast0 = Annotated[int, msgspec.Meta(ge=0, le=999_999)]
+AtLeast1 = Annotated[int, msgspec.Meta(ge=1, le=999_999)]
 
 _COLUMN = re.compile(r" - at `\$\.(.*)`")
 
@@ -64,12 +65,17 @@ def read_typed(path: Path, row_type: type[T], *, root: Path | None = None) -> It
     described: Any = msgspec.inspect.type_info(row_type)
     required = {field.encode_name for field in described.fields if field.required}
     columns = [field.encode_name for field in described.fields]
+    numbers = {field.encode_name for field in described.fields if isinstance(field.type, msgspec.inspect.DecimalType)}
     for origin, row in read_rows(path, columns, root=root):
         given = {column: row[column] for column in columns if row[column] or column in required}
         try:
-            yield origin, msgspec.convert(given, row_type, strict=False)
+            read = msgspec.convert(given, row_type, strict=False)
         except msgspec.ValidationError as error:
             raise SpecError(*origin, _reason(str(error), row)) from None
+        for column, value in given.items():
+            if column in numbers and not Decimal(value).is_finite():
+                raise SpecError(*origin, f"{column} cannot be {value!r}: expected a number")
+        yield origin, read
 
 
 def _reason(error: str, row: Row) -> str:

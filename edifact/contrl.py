@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,8 @@ from datetime import datetime
 from core.envelope import Group, Interchange
 from core.findings import Fault, Finding
 from edifact.syntax import ENCODINGS, charset_known, serialised
+
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 Wrong = Fault | Finding
 REJECTED, ACKNOWLEDGED, RECEIVED = "4", "7", "8"
@@ -70,7 +73,8 @@ def contrl(
     identifier = ["CONTRL", "4", "1", "UN"] if version == "4" else ["CONTRL", "D", "3", "UN"]
     message: list[Written] = [["UNH", "1", identifier, own_id], *segments]
     message.append(["UNT", str(len(message) + 1), "1"])
-    text = serialised([unb, *message, ["UNZ", "1", reference]], version)
+    # What is repeated of the subject may hold controls, where the character set has them; nobody's reader gets them.
+    text = CONTROLS.sub(".", serialised([unb, *message, ["UNZ", "1", reference]], version))
     return text.encode(ENCODINGS.get(charset, "latin-1"), "surrogateescape")
 
 

@@ -6,10 +6,14 @@ latencies from the audit chain as it grows, what waits from the tables (DECISION
 
 from __future__ import annotations
 
+import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -19,7 +23,7 @@ from core.errors import GatewayError
 from gateway.journal import Event, Journal
 from gateway.logs import logger
 from gateway.queues import DEAD_QUEUE, open_broker
-from gateway.service import now
+from gateway.service import now, reason
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS
@@ -30,8 +34,10 @@ EVENTS = 5_000
 # From receipt to verdict, in seconds: well under one as a rule; a message that kills its worker takes minutes.
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
-# How long a reader of ours may take to ask, and how long we wait before we look whether to stop.
+# How long a reader of ours may take to ask and to take its answer, how many are answered at one time, and how long we
+# wait before we look whether to stop.
 PATIENCE_SECONDS = 5.0
+CLIENTS = 16
 LOOK_SECONDS = 0.5
 
 
@@ -154,7 +160,55 @@ def ready(settings: Settings, journal: Journal) -> list[str]:
 
 def _ping(settings: Settings) -> None:
     with open_broker(settings.broker_url) as broker:
-        broker.ping()
+        broker.version()
+
+
+class _Server(ThreadingHTTPServer):
+    """Answers a few at a time, each within PATIENCE_SECONDS; when more come, the one that has been here longest leaves.
+
+    So whoever asks slowly, or never, keeps nobody else from being answered; and who hangs up is no news.
+    """
+
+    daemon_threads = True
+    timeout = LOOK_SECONDS
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._here: dict[socket.socket, threading.Timer] = {}
+        self._changing = threading.Lock()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own."""
+        timer = threading.Timer(PATIENCE_SECONDS, _hang_up, (request,))
+        timer.daemon = True
+        with self._changing:
+            if len(self._here) >= CLIENTS:
+                _hang_up(next(iter(self._here)))
+            if len(self._here) >= 2 * CLIENTS:  # threads that have not noticed yet
+                self.shutdown_request(request)
+                return
+            self._here[request] = timer
+        timer.start()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and be gone."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._changing:
+                self._here.pop(request).cancel()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library's signature
+        """Say in one line what went wrong, if it was not that somebody hung up."""
+        error = sys.exception()
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            logger().error("no answer", state="health", error=reason(error))
+
+
+def _hang_up(request: socket.socket) -> None:
+    with suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 def run(settings: Settings, journal: Journal, stopping: Callable[[], bool]) -> None:
@@ -183,12 +237,10 @@ def run(settings: Settings, journal: Journal, stopping: Callable[[], bool]) -> N
 
     host, _, port = (settings.health or "").rpartition(":")
     try:
-        server = ThreadingHTTPServer((host or "127.0.0.1", int(port)), Handler)
+        server = _Server((host or "127.0.0.1", int(port)), Handler)
     except OSError as error:
         raise GatewayError(f"cannot answer at {settings.health}: {error.strerror}") from error
     with server:
-        server.daemon_threads = True
-        server.timeout = LOOK_SECONDS
         while not stopping():
             server.handle_request()
 

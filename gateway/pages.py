@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from core.errors import GatewayError
 from core.findings import Bilingual
+from core.text import printable
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -48,7 +50,15 @@ def _environment() -> Environment:
     """Return the templates, escaping by default and strict about what they name."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, finalize=_shown,
     )  # fmt: skip
     environment.filters["grouped"] = lambda number: f"{number:,}".replace(",", THIN)
     return environment
+
+
+def _shown(value: object) -> object:
+    """Return what a template writes, with nothing in it that acts on who reads the page."""
+    if not isinstance(value, str):
+        return value
+    safe = printable(value, "\N{REPLACEMENT CHARACTER}", keep="\n\t")
+    return Markup(safe) if isinstance(value, Markup) else safe  # noqa: S704 - it was markup before

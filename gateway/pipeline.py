@@ -40,7 +40,7 @@ def parse(received: Received, plans: Plans) -> Parsed:
 
 def judge(parsed: Parsed, facts: Facts, plans: Plans) -> Outcome:
     """Carry a parsed transmission to its answers; a message sees what those before it in it have changed."""
-    parsed = agreed(parsed, facts)
+    parsed = _unproven(parsed.received, facts.partner) if facts.unproven else agreed(parsed, facts)
     around = envelope_faults(parsed)  # by message: the faults of the interchange and the group that it is in
     judged: list[Judged] = []
     told = 0  # faults of syntax so far: their number is limited for a whole transmission
@@ -86,6 +86,14 @@ def refuse(received: Received, partner: Partner | None, reason: str, now: dateti
         for message in parsed.messages
     ]
     return respond(parsed, judged, Facts(partner), {}, plans.specs.packs, now)
+
+
+def _unproven(received: Received, owner: Partner | None) -> Parsed:
+    """Return a transmission of nobody knows whom as one message with nothing of its bytes, addressed to the owner.
+
+    What another wrote would else be repeated to the owner of the queue as his own, and as often as there are messages.
+    """
+    return reading.unreadable(received, said=Envelope(sender=next(iter(owner.envelopes), None) if owner else None))
 
 
 def hold(received: Received, partner: Partner, plans: Plans) -> Outgoing:

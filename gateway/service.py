@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -14,19 +15,19 @@ from core import limits
 from core.errors import GatewayError, JournalUnavailable
 from core.partner import Partner
 from core.register import Facts, Register, status_after
-from core.transmission import Outcome, Outgoing, Parsed, Received, stable_id
+from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax, stable_id
 from gateway import pipeline
-from gateway.journal import Arrival, Claimed, Due, Journal, Settlement, Unproven, inbox_id
+from gateway.journal import Arrival, Claimed, Due, Journal, Role, Settlement, Unproven, inbox_id
 from gateway.logs import bound, logger
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter
 from parsers import sniff
 from responses.receipt import receipt
 from responses.respond import respond_assessed
-from routing.assessment import read_result
+from routing.assessment import compare, read_result
 from routing.partners import inbound_queue
 from routing.routes import RESULTS
-from validators.sender import ANONYMOUS, SOMEBODY_ELSE
+from validators.sender import ANONYMOUS, MISDIRECTED, SOMEBODY_ELSE
 
 # How long a claimed message stays with its worker; far above the longest handling, so that only a dead one loses it.
 LEASE_SECONDS = 60
@@ -38,6 +39,9 @@ BATCH = 100
 AGAIN_SECONDS = 1
 
 Partners = Mapping[str, Partner]
+
+# Is told, before each message, how many seconds it may take and its sequence, and (0, 0) after it.
+Alarm = Callable[[float, int], object]
 Done = TypeVar("Done", Outcome, Settlement)
 
 
@@ -49,8 +53,12 @@ def now() -> datetime:
 # ------------------------------------------------------------------------------------------------ receive
 
 
-def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -> int:
+def receive(
+    intake: Intake, journal: Journal, partners: Partners, wait: float, engines: Collection[str] = frozenset()
+) -> int:
     """Journal the next deliveries in one transaction, then acknowledge them; returns how many there were.
+
+    `engines` are the users that may send the engine's results, where the broker vouches for users.
 
     Nothing is parsed here: what arrived is a fact before it is understood. It is idempotent: a delivery that the
     journal knows already adds nothing, but its answers are sent again: it may be the sender's own resend, and a
@@ -61,7 +69,7 @@ def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -
         return 0
     owners = _owners(partners)
     head = journal.head()
-    new = journal.receive([_arrival(delivery, owners.get(delivery.queue), head) for delivery in deliveries])
+    new = journal.receive([_arrival(delivery, owners.get(delivery.queue), head, engines) for delivery in deliveries])
     for delivery, is_new in zip(deliveries, new, strict=True):
         if not is_new:
             journal.resend(inbox_id(delivery.uid), now())
@@ -75,20 +83,19 @@ def _owners(partners: Partners) -> dict[str, Partner]:
     return {inbound_queue(name): partner for name, partner in partners.items()}
 
 
-def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str]) -> Arrival:
+def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str], engines: Collection[str]) -> Arrival:
     """Return what the journal keeps of a delivery, with the receipt for its sender; `head` is the audit chain's.
 
     What is not proven to be the owner's is kept as nobody's: it can use up none of the owner's references
     (DECISIONS D16).
     """
     if delivery.queue == RESULTS:
-        return Arrival(delivery.uid, "assessment", None, delivery.body, delivery.headers, now(), lane=delivery.uid)
+        told = _told(delivery, unproven(delivery, engines))
+        lane = delivery.uid
+        return Arrival(lane, "assessment", None, delivery.body, delivery.headers, now(), lane, unproven=told)
     received_at, lane = now(), sniff.lane(delivery.body)
-    code = unproven(delivery, owner) if owner else None
-    if owner is None or code:
-        told = Unproven(code, delivery.queue, delivery.user_id) if code else None
-        if told:
-            logger().error("sender not proven", findings=[code], queue=told.queue, user=told.user)
+    told = _told(delivery, unproven(delivery, {owner.user}) if owner else None)
+    if owner is None or told:
         return Arrival(delivery.uid, "partner", None, delivery.body, delivery.headers, received_at, lane, unproven=told)
     received = Received(inbox_id(delivery.uid), owner.id, delivery.body, received_at)
     receipt_id = stable_id(received.id, "receipt")
@@ -97,29 +104,45 @@ def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str]) -
     return Arrival(delivery.uid, "partner", owner.id, delivery.body, delivery.headers, received_at, lane, confirmation)
 
 
-def unproven(delivery: Delivery, owner: Partner) -> str | None:
-    """Return the finding's code when the broker does not vouch for the queue's owner, None when it does.
+def unproven(delivery: Delivery, users: Collection[str]) -> str | None:
+    """Return the finding's code when the broker does not prove that one of the queue's users sent to it, else None.
 
     On the embedded queue, who may write there is the owner; RabbitMQ lets any user that may write leave its name out.
     """
-    if not delivery.vouched or delivery.user_id == owner.user:
+    if not delivery.addressed:
+        return MISDIRECTED
+    if not delivery.vouched or delivery.user_id in users:
         return None
     return ANONYMOUS if delivery.user_id is None else SOMEBODY_ELSE
+
+
+def _told(delivery: Delivery, code: str | None) -> Unproven | None:
+    """Return, and log, that a delivery's sender is not proven."""
+    if code is None:
+        return None
+    logger().error("sender not proven", findings=[code], queue=delivery.queue, user=delivery.user_id)
+    return Unproven(code, delivery.queue, delivery.user_id)
 
 
 # ------------------------------------------------------------------------------------------------ work
 
 
 def work(
-    journal: Journal, plans: Plans, partners: Partners, worker: str, alarm: Callable[[float], object] = lambda _: None
+    journal: Journal,
+    plans: Plans,
+    partners: Partners,
+    worker: str,
+    alarm: Alarm = lambda *_: None,
+    engines: Collection[str] = frozenset(),
+    role: Role = "all",
 ) -> int:
     """Claim the next messages, carry them through the pipeline and finish them; returns how many were claimed.
 
     One that fails does not hold up the others of its batch: it is given back, its attempt counted, and tried again
-    soon; after the last attempt it is parked, and its sender is told. `alarm` is set to the seconds that a message may
-    take and to 0 after it: what it does ends this process, so that no message holds a worker for ever.
+    soon; after the last attempt it is parked, and its sender is told. `alarm` ends this process after the seconds that
+    a message may take, so that none holds a worker for ever. `engines`: see `receive`; `role`: see `Journal.claim`.
     """
-    claims = journal.claim(worker, BATCH, LEASE_SECONDS, now())
+    claims = journal.claim(worker, BATCH, LEASE_SECONDS, now(), role)
     if claims.exhausted:
         parked = [(row, "too many attempts", _technical(row, partners, plans)) for row in claims.exhausted]
         journal.park(parked, now=now())
@@ -127,7 +150,8 @@ def work(
             logger().error("parked", message_id=row.id, partner=row.partner, attempts=row.attempts)
     results = [row for row in claims.work if row.channel == "assessment"]
     transmissions = [row for row in claims.work if row.channel != "assessment"]
-    looked_up = _look_up(journal, transmissions, plans, alarm)
+    end = time.monotonic() + limits.TURN_SECONDS if role == "fresh" else float("inf")
+    transmissions, looked_up = _look_up(journal, transmissions, plans, alarm, end)
     _carry(
         journal,
         transmissions,
@@ -135,13 +159,15 @@ def work(
         lambda row: _outcome(row, looked_up.pop(row.sequence, None), journal, plans, partners),
         lambda done: journal.finish(done, specs=plans.digest, now=now()),
         alarm,
+        end + limits.TURN_SECONDS,
     )
     _carry(
         journal,
         results,
-        lambda row: _settlement(row, journal, plans, partners),
+        lambda row: _settlement(row, journal, plans, partners, engines),
         lambda done: journal.settle(done, now=now()),
         alarm,
+        end + limits.TURN_SECONDS,
     )
     return len(claims.work) + len(claims.exhausted)
 
@@ -151,15 +177,19 @@ def _carry(
     rows: Sequence[Claimed],
     handle: Callable[[Claimed], Done | None],
     finish: Callable[[Sequence[tuple[Claimed, Done]]], object],
-    alarm: Callable[[float], object],
+    alarm: Alarm,
+    end: float,
 ) -> None:
-    """Handle every row, then write what became of them as one fact.
+    """Handle every row, then write what became of them as one fact; those not begun by `end` are given back untried.
 
     If that cannot be written, each is handled and written by itself: either one of them is at fault, or another worker
     was first with a version or a reference, and then fresh facts decide.
     """
     done: list[tuple[Claimed, Done]] = []
-    for row in rows:
+    for place, row in enumerate(rows):
+        if place and time.monotonic() > end:
+            journal.release(rows[place:])
+            break
         with _by_itself(journal, row, alarm):
             if one := handle(row):
                 done.append((row, one))
@@ -178,10 +208,10 @@ def _carry(
 
 
 @contextmanager
-def _by_itself(journal: Journal, row: Claimed, alarm: Callable[[float], object]) -> Iterator[None]:
+def _by_itself(journal: Journal, row: Claimed, alarm: Alarm) -> Iterator[None]:
     """Keep a row's failure to itself: one line in the log, and the row is given back with its attempt counted."""
     with bound(message_id=row.id, partner=row.partner):
-        alarm(limits.MESSAGE_SECONDS)
+        alarm(_seconds(row), row.sequence)
         try:
             yield
         except JournalUnavailable:
@@ -190,7 +220,12 @@ def _by_itself(journal: Journal, row: Claimed, alarm: Callable[[float], object])
             logger().error("given back", attempts=row.attempts, error=reason(error))
             journal.give_back([row], now() + timedelta(seconds=AGAIN_SECONDS))
         finally:
-            alarm(0)
+            alarm(0, 0)
+
+
+def _seconds(row: Claimed) -> float:
+    """Return how long a message may take."""
+    return limits.FIRST_SECONDS if row.attempts <= 1 else limits.MESSAGE_SECONDS
 
 
 def reason(error: Exception) -> str:
@@ -202,25 +237,32 @@ def reason(error: Exception) -> str:
 
 
 def _look_up(
-    journal: Journal, rows: Sequence[Claimed], plans: Plans, alarm: Callable[[float], object]
-) -> dict[int, tuple[Parsed, Register]]:
-    """Parse rows and ask the journal once what it knows about all of them; by sequence.
+    journal: Journal, rows: list[Claimed], plans: Plans, alarm: Alarm, end: float
+) -> tuple[list[Claimed], dict[int, tuple[Parsed, Register]]]:
+    """Parse rows until `end` and ask the journal once what it knows about all of them, by sequence; return both.
 
-    What fails here is left out: the row is then handled by itself, and fails there alone.
+    The rows not begun are given back untried. What fails here is left out of what is known: the row is then handled by
+    itself, and fails there alone.
     """
     read: list[tuple[Claimed, Parsed]] = []
-    for row in rows:
-        alarm(limits.MESSAGE_SECONDS)
+    for place, row in enumerate(rows):
+        if place and time.monotonic() > end:
+            journal.release(rows[place:])
+            rows = rows[:place]
+            break
+        if row.unproven:
+            continue
+        alarm(_seconds(row), row.sequence)
         with suppress(Exception):
             read.append((row, pipeline.parse(row.received, plans)))
-        alarm(0)
+        alarm(0, 0)
     try:
         known = journal.facts_of([_questions(row, parsed) for row, parsed in read])
     except JournalUnavailable:
         raise
     except Exception:
-        return {}
-    return {row.sequence: (parsed, one) for (row, parsed), one in zip(read, known, strict=True)}
+        return rows, {}
+    return rows, {row.sequence: (parsed, one) for (row, parsed), one in zip(read, known, strict=True)}
 
 
 def _questions(row: Claimed, parsed: Parsed) -> tuple[str | None, list[str], list[str]]:
@@ -234,10 +276,9 @@ def _outcome(
     row: Claimed, looked_up: tuple[Parsed, Register] | None, journal: Journal, plans: Plans, partners: Partners
 ) -> Outcome | None:
     """Return what becomes of a transmission; None when it repeats an earlier one, whose answers are then sent again."""
-    parsed, register = looked_up or (pipeline.parse(row.received, plans), None)
     if row.unproven:
-        owner = _owners(partners).get(row.unproven.queue)
-        return pipeline.judge(parsed, Facts(owner, unproven=row.unproven.code), plans)
+        return _refusal(row, row.unproven, journal, plans, partners)
+    parsed, register = looked_up or (pipeline.parse(row.received, plans), None)
     if register is None:
         register = journal.facts(*_questions(row, parsed))
     if first := register.repeated(row.partner, parsed):
@@ -250,24 +291,46 @@ def _outcome(
     return outcome
 
 
-def _settlement(row: Claimed, journal: Journal, plans: Plans, partners: Partners) -> Settlement | None:
-    """Return what an assessment result changes; None when it cannot be used, which parks it for the operator."""
-    answers: tuple[Outgoing, ...] = ()
+def _refusal(row: Claimed, told: Unproven, journal: Journal, plans: Plans, partners: Partners) -> Outcome:
+    """Return the refusal of a transmission whose sender is not proven; the owner of the queue hears of a few a minute.
+
+    It is not even read. What was copied into the queue from another is told to nobody: its owner can do nothing.
+    """
+    owner = None if told.code == MISDIRECTED else _owners(partners).get(told.queue)
+    if owner and journal.unproven_lately(row, row.received_at - timedelta(minutes=1)) >= limits.UNPROVEN_ANSWERED:
+        owner = None
+    unread = Parsed(row.received, Syntax.UNKNOWN, ())
+    return pipeline.judge(unread, Facts(owner, unproven=told.code), plans)
+
+
+def _settlement(
+    row: Claimed, journal: Journal, plans: Plans, partners: Partners, engines: Collection[str]
+) -> Settlement | None:
+    """Return what an assessment result changes; None when it is not the engine's word on what its request asked.
+
+    Then it is parked for the operator, and the declaration stays as it is. Who may send results is asked again here: a
+    result that was parked because the setting was wrong may be released once it is right.
+    """
     try:
+        if row.unproven and (row.unproven.user not in engines or row.unproven.code == MISDIRECTED):
+            raise GatewayError(f"assessment result: sent by the user {row.unproven.user!r}, who is not the engine's")
         result = read_result(row.body)
         asked = journal.asked(result.message_id)
-        if asked is None:
-            return Settlement(result.message_id, "assessed")
-        # Who asked: a withdrawal may be another's than the version.
-        if partner := partners.get(asked.received.partner or ""):
-            parsed, packs = pipeline.parse(asked.received, plans), plans.specs.packs
-            answers = (respond_assessed(parsed, asked.ordinal, asked.fact, result, partner, row.received_at, packs),)
+        if asked:
+            compare(result, asked.request)
     except JournalUnavailable:
         raise
     except GatewayError as error:
         journal.park([(row, str(error), ())], now=now())
         logger().error("parked", error=str(error))
         return None
+    if asked is None:
+        return Settlement(result.message_id, "assessed")
+    partner = partners.get(asked.received.partner or "")  # who asked: a withdrawal may be another's than the version
+    answers: tuple[Outgoing, ...] = ()
+    if partner:
+        parsed, packs = pipeline.parse(asked.received, plans), plans.specs.packs
+        answers = (respond_assessed(parsed, asked.ordinal, asked.fact, result, partner, row.received_at, packs),)
     status = status_after(asked.fact.nature, result.outcome)
     return Settlement(result.message_id, status, answers, result.payment_due)
 

@@ -17,6 +17,7 @@ PARTNERS = SAMPLES / "partners.toml"
 
 BROKER_URL = "sqlite:///run/queue.db"
 DATABASE_URL = "sqlite:///run/gateway.sqlite3"
+ENGINE_USER = "assessment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Settings:
 
     GATEWAY_BROKER_URL, GATEWAY_DATABASE_URL: default to files under `run/`, for one machine without servers.
     GATEWAY_PARTNERS: the partners' TOML file. GATEWAY_SPECS: the folder of specification packs.
+    GATEWAY_ENGINE_USER: the broker's user that the assessment engine's results come from.
     GATEWAY_LOG: json, text, or auto (text on a terminal). GATEWAY_HEALTH: [host:]port for /health, /ready, /metrics.
     """
 
@@ -34,6 +36,7 @@ class Settings:
     specs: Path
     log: str
     health: str | None = None
+    engine_user: str = ENGINE_USER
 
 
 def _whole(url: str) -> str:
@@ -52,7 +55,7 @@ def from_environment(health: str | None = None) -> Settings:
     if log not in ("auto", "json", "text"):
         raise GatewayError(f"GATEWAY_LOG is auto, json or text, not {log!r}")
     name, health = ("--health-port", health) if health else ("GATEWAY_HEALTH", os.environ.get("GATEWAY_HEALTH") or None)
-    if health and not re.fullmatch(r"([^:]+:)?\d{1,5}", health):
+    if health and not (re.fullmatch(r"([^:\s]+:)?\d{1,5}", health) and int(health.rpartition(":")[2]) < 65_536):
         raise GatewayError(f"{name} is a port or host:port, not {health!r}")
     return Settings(
         broker_url=_whole(os.environ.get("GATEWAY_BROKER_URL") or BROKER_URL),
@@ -61,4 +64,5 @@ def from_environment(health: str | None = None) -> Settings:
         specs=Path(os.environ.get("GATEWAY_SPECS") or SPECS),
         log=log,
         health=health,
+        engine_user=os.environ.get("GATEWAY_ENGINE_USER") or ENGINE_USER,
     )

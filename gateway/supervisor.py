@@ -15,16 +15,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from core import limits
 from core.errors import GatewayError, JournalUnavailable
+from core.urls import users_of
 from gateway import health, plans, service
 from gateway.engine import loop as engine_loop
-from gateway.journal import Journal
+from gateway.journal import Journal, Role
 from gateway.logs import configure, logger
+from gateway.plans import Plans
 from gateway.queues import open_broker
 from gateway.settings import Settings
-from routing.partners import inbound_queue, load_partners
+from routing.partners import inbound_queue, load_partners, not_ours
 from routing.routes import RESULTS, for_tests, load_routes
 
 # How long a loop that found nothing to do waits; with it a message crosses the three loops in well under a second.
@@ -32,6 +35,12 @@ IDLE_SECONDS = 0.05
 
 # How long a loop waits for a broker or database that is gone, and a supervisor before it restarts a dead loop.
 PAUSE_SECONDS = 1.0
+
+# A loop that died sooner than this after its start would die again: only then the supervisor waits.
+QUICK_SECONDS = 2.0
+
+# How often the loop for what was tried before looks for it: seldom there is any.
+RETRY_SECONDS = 0.5
 
 # How long a stopping gateway lets its loops finish what they are working on.
 STOP_SECONDS = 30.0
@@ -44,23 +53,33 @@ def queue_names(settings: Settings) -> list[str]:
     return sorted({*names, *load_routes().values(), RESULTS})
 
 
+def engine_users(settings: Settings) -> set[str]:
+    """Return the broker's users that may send results: the engine's, and our own, as which a reference engine runs."""
+    return {settings.engine_user, *(user or "guest" for user in users_of(settings.broker_url))}
+
+
 def serve(settings: Settings, workers: int, engine: str | None) -> None:
     """Run the gateway until SIGTERM or SIGINT; raises GatewayError when it cannot start.
 
     `engine` is the loop of a reference engine to run as well: "engine" for all requests, "tests" for test messages'.
     """
     plans.prepare(settings.specs)
+    not_ours(load_partners(settings.partners).values(), engine_users(settings))
     journal = Journal.open(settings.database_url)
     journal.migrate()
     _disown_dead(journal)
     journal.close()
     with open_broker(settings.broker_url) as broker:
         broker.declare(queue_names(settings))
-    names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "dispatch"]
+    names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "retry", "dispatch"]
     names += [*([engine] if engine else []), *(["health"] if settings.health else [])]
     context = multiprocessing.get_context("spawn")
     multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
     running: dict[str, BaseProcess] = {}
+    at: dict[str, Any] = {
+        name: context.RawValue("q", 0) for name in names
+    }  # the message that each is at, to know what killed it
+    born: dict[str, float] = {}
     with stop_signals() as stopping:
         logger().info("serving", count=len(names), loop=" ".join(names), database=journal.url, broker=broker.url)
         while not stopping():
@@ -69,9 +88,11 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
                 if process is None or not process.is_alive():
                     if process is not None:
                         logger().error("loop died, restarting", loop=name, exit=process.exitcode)
-                        _disown(settings, process)
-                        time.sleep(PAUSE_SECONDS)
-                    running[name] = context.Process(target=run, args=(name, settings, os.getpid()), name=name)
+                        _disown(settings, process, at[name].value)
+                        if time.monotonic() - born[name] < QUICK_SECONDS:
+                            time.sleep(PAUSE_SECONDS)
+                    at[name].value, born[name] = 0, time.monotonic()
+                    running[name] = context.Process(target=run, args=(name, settings, os.getpid(), at[name]), name=name)
                     # Ctrl-C goes to every process of a terminal, also to one that is still loading its modules.
                     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                     running[name].start()
@@ -88,10 +109,14 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     logger().info("stopped")
 
 
-def run(name: str, settings: Settings, parent: int) -> None:
-    """Run one loop until told to stop, or until the process that started it is gone."""
+def run(name: str, settings: Settings, parent: int, at: Any = None) -> None:
+    """Run one loop until told to stop, or until the process that started it is gone.
+
+    `at.value` is kept at the sequence of the message that a worker is at.
+    """
     configure(settings.log)
     kind = name.partition("-")[0]
+    loop = partial(WORKING[kind], at=at) if kind in WORKING else LOOPS[kind]
     with stop_signals() as told:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while this process was started
 
@@ -100,7 +125,7 @@ def run(name: str, settings: Settings, parent: int) -> None:
 
         while not stopping():
             try:
-                LOOPS[kind](settings, stopping)
+                loop(settings, stopping)
             except GatewayError as error:
                 logger().error("waiting", loop=name, error=str(error))
                 time.sleep(PAUSE_SECONDS)
@@ -121,23 +146,49 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
             logger().error("queues do not answer, they may have no leader", queue=", ".join(intake.silent))
         _rest_of_garbage()
         while not stopping():
-            service.receive(intake, journal, partners, wait=0.5)
+            service.receive(intake, journal, partners, wait=0.5, engines=engine_users(settings))
 
 
-def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
-    loaded, partners = plans.prepare(settings.specs), load_partners(settings.partners)
-    worker = f"{_worker(os.getpid())}{uuid.uuid4().hex[:8]}"
-    resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library
-    # (DECISIONS D17).
-    alarm = partial(signal.setitimer, signal.ITIMER_REAL)
-    _rest_of_garbage()
+def _work(settings: Settings, stopping: Callable[[], bool], *, at: Any = None) -> None:
+    loaded = plans.prepare(settings.specs)
     unwarmed = plans.warm(loaded)
     with _journal(settings) as journal:
+        step = _step(settings, journal, loaded, "fresh", at)
         while not stopping():
             # The first EDIFACT message would wait for its patterns; with nothing to do they are made beforehand.
-            if not service.work(journal, loaded, partners, worker, alarm) and not next(unwarmed, False):
+            if not step() and not next(unwarmed, False):
                 time.sleep(IDLE_SECONDS)
+
+
+def _retry(settings: Settings, stopping: Callable[[], bool], *, at: Any = None) -> None:
+    """Work on what was tried before, and on all of a sender whose message killed its worker: nobody else waits for it.
+
+    Nothing is loaded before there is any.
+    """
+    with _journal(settings) as journal:
+        while not stopping() and not journal.suspects(service.now()):
+            time.sleep(RETRY_SECONDS)
+        step = _step(settings, journal, plans.prepare(settings.specs), "tried", at)
+        while not stopping():
+            if not step():
+                time.sleep(RETRY_SECONDS)
+
+
+def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, at: Any) -> Callable[[], int]:
+    """Prepare this process for work and return what does some of it; see `service.work`."""
+    partners = load_partners(settings.partners)
+    worker = f"{_worker(os.getpid())}{uuid.uuid4().hex[:8]}"
+    resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+    def alarm(seconds: float, sequence: int) -> None:
+        # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library
+        # (DECISIONS D17).
+        if at is not None:
+            at.value = sequence
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    _rest_of_garbage()
+    return partial(service.work, journal, loaded, partners, worker, alarm, engine_users(settings), role)
 
 
 def _rest_of_garbage() -> None:
@@ -176,11 +227,11 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _disown(settings: Settings, process: BaseProcess) -> None:
-    """Let others take at once what a dead worker held."""
-    if process.name.startswith("work"):
+def _disown(settings: Settings, process: BaseProcess, suspect: int = 0) -> None:
+    """Let others take at once what a dead worker held; `suspect` is the message that it was at."""
+    if process.name.startswith(("work", "retry")):
         with suppress(JournalUnavailable), _journal(settings) as journal:
-            journal.disown(_worker(process.pid), service.now())
+            journal.disown(_worker(process.pid), service.now(), suspect)
 
 
 def _dispatch(settings: Settings, stopping: Callable[[], bool]) -> None:
@@ -206,9 +257,9 @@ def _health(settings: Settings, stopping: Callable[[], bool]) -> None:
         health.run(settings, journal, stopping)
 
 
+WORKING = {"work": _work, "retry": _retry}
 LOOPS: dict[str, Callable[[Settings, Callable[[], bool]], None]] = {
     "receive": _receive,
-    "work": _work,
     "dispatch": _dispatch,
     "engine": _engine,
     "tests": _test_engine,

@@ -18,9 +18,8 @@ from core.findings import Bilingual, Finding, Place, Severity
 from core.limits import FINDINGS_LISTED
 from core.partner import Partner
 from core.specs import Pack
+from core.text import printable as text_printable
 from core.transmission import Judged
-
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 class Kind(NamedTuple):
@@ -203,10 +202,8 @@ def moment(value: datetime) -> str:
 
 
 def printable(text: str | None) -> str:
-    """Return the text with control characters and what XML cannot hold as backslash escapes; "" for none or blanks."""
-    if text is None or not text.strip():
-        return ""
-    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    """Return the text fit to be shown (see `core.text`), which XML can hold, too; "" for none or blanks."""
+    return text_printable(text) if text and text.strip() else ""
 
 
 LABELS = {

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.exceptions import best_match
+from jsonschema.validators import extend
 
 from core.assessment import Amounts, AssessedLine, AssessmentResult, Reason
 from core.declaration import Level, Unreadable, Value
 from core.errors import GatewayError
 from core.findings import Bilingual
+from core.text import printable
 from core.transmission import Judged
 
 # Requests of 1.0 named no line: its results count lines by position, and may still come.
 CONTRACT = "1.1"
 HERE = Path(__file__).parent
 
+# How far a payment due date may be from the day of the request; four years are open to changes.
+DUE_YEARS = 10
 
-def _validator(name: str) -> Draft202012Validator:
+NIL = Amounts(*(Decimal(0) for _ in Amounts._fields))
+
+
+def _pattern(_validator: Any, pattern: str, value: object, _schema: object) -> Iterator[ValidationError]:
+    """Hold a text to a pattern as JSON Schema means it: `$` is its end, where Python's lets a line break follow."""
+    if isinstance(value, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), value):
+        yield ValidationError(f"{value[:100]!r} does not match {pattern!r}")
+
+
+STRICT = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+
+
+def _validator(name: str) -> Any:
     """Compile a published schema."""
-    return Draft202012Validator(json.loads((HERE / name).read_text("utf-8")))
+    return STRICT(json.loads((HERE / name).read_text("utf-8")))
 
 
 REQUEST = _validator("assessment_request.schema.json")
@@ -97,22 +114,66 @@ def read_result(body: bytes) -> AssessmentResult:
         version=content["version"],
         outcome=content["outcome"],
         lines=tuple(
-            AssessedLine(line["invoice"], line["line"], _amounts(line["amounts"]), line.get("sima_code"))
+            AssessedLine(int(line["invoice"]), int(line["line"]), _amounts(line["amounts"]), line.get("sima_code"))
             for line in content["lines"]
         ),
         totals=_amounts(content["totals"]),
         payment_due=due,
         reasons=tuple(
             Reason(
-                reason["code"],
-                Bilingual(reason["text_en"], reason["text_fr"]),
-                reason.get("invoice", 0),
-                reason.get("line", 0),
+                printable(reason["code"], "?"),
+                Bilingual(printable(reason["text_en"]), printable(reason["text_fr"])),
+                int(reason.get("invoice", 0)),
+                int(reason.get("line", 0)),
             )
             for reason in content["reasons"]
         ),
         named=content["contract"] != "1.0",
     )
+
+
+def compare(result: AssessmentResult, request: bytes) -> None:
+    """Raise GatewayError, one line, where a result is not about what its request asked.
+
+    `request` is what `build_request` returned. Number and version are the request's; there is a line for each of its
+    lines, in order, or none, with which nothing is approved but a withdrawal; the totals are their sums; a reason is
+    about a line that there is; and the payment due date lies within DUE_YEARS.
+    """
+    asked = msgspec.json.decode(request)
+    for name, got in (("transaction_number", result.transaction_number), ("version", result.version)):
+        if got != asked[name]:
+            raise _misfit(f"{name} is {got}, its request has {asked[name]}")
+    sizes = [len(invoice["lines"]) for invoice in asked["declaration"]["invoices"]]
+    _compare_lines(result, sizes, optional=result.outcome != "approved" or asked["nature"] == "withdrawal")
+    totals = Amounts(
+        *(sum(column, Decimal(0)) for column in zip(NIL, *(each.amounts for each in result.lines), strict=True))
+    )
+    if totals != result.totals:
+        name = next(n for n in Amounts._fields if getattr(totals, n) != getattr(result.totals, n))
+        raise _misfit(f"totals.{name} is {getattr(result.totals, name)}, its lines add up to {getattr(totals, name)}")
+    for reason in result.reasons:
+        if not _is_there(reason.invoice, reason.line, sizes):
+            raise _misfit(f"a reason is about line {reason.line} of invoice {reason.invoice}")
+    day = datetime.fromisoformat(asked["requested_at"]).date()
+    if result.payment_due and abs(result.payment_due.year - day.year) > DUE_YEARS:
+        raise _misfit(f"payment_due is {result.payment_due}, its request is of {day}")
+
+
+def _compare_lines(result: AssessmentResult, sizes: list[int], *, optional: bool) -> None:
+    """Raise GatewayError unless the result has each line of invoices of these sizes, in order, or (optional) none."""
+    wanted = [(i, j) for i, size in enumerate(sizes, 1) for j in range(1, size + 1)]
+    if [(each.invoice, each.line) for each in result.lines] == wanted or (optional and not result.lines):
+        return
+    raise _misfit(f"its {len(result.lines)} lines are not the {len(wanted)} of its request in their order")
+
+
+def _is_there(invoice: int, line: int, sizes: list[int]) -> bool:
+    """Tell whether a declaration with invoices of these sizes has the line; 0 is above them."""
+    return (invoice == 0 and line == 0) or (0 < invoice <= len(sizes) and 0 <= line <= sizes[invoice - 1])
+
+
+def _misfit(what: str) -> GatewayError:
+    return GatewayError(f"assessment result: does not fit its request: {what}")
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:
@@ -132,16 +193,16 @@ def _elements(level: Level) -> dict[str, Value | list[Value]]:
     return given
 
 
-def _read(body: bytes, validator: Draft202012Validator, what: str) -> dict[str, Any]:
+def _read(body: bytes, validator: Any, what: str) -> dict[str, Any]:
     """Parse JSON and validate it by a schema."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise GatewayError(f"{what}: not JSON: {str(error)[:200]}") from error
+        raise GatewayError(f"{what}: not JSON: {printable(str(error)[:200])}") from error
     fault = best_match(validator.iter_errors(content))
     if fault is not None:
-        place = ".".join(str(step) for step in fault.absolute_path) or "the whole"
-        raise GatewayError(f"{what}: {place}: {' '.join(fault.message.split())[:200]}")
+        place = ".".join(str(step) for step in fault.absolute_path)[:100] or "the whole"
+        raise GatewayError(f"{what}: {printable(place)}: {printable(' '.join(fault.message.split())[:200])}")
     return dict(content)
 
 

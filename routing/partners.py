@@ -17,9 +17,9 @@ from core.partner import ACCOUNT_SECURITY_DIGITS, Agreement, EnvelopeProfile, Pa
 from routing.agreements import load_profiles
 
 # A partner's id becomes part of a queue's name, here and on every broker.
-PartnerId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=70)]
-BrokerUser = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+PartnerId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=70, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+BrokerUser = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z")]
 BN15 = re.compile(r"(\d{9})RM(\d{4})")
 Account = Annotated[str, msgspec.Meta(pattern=rf"^[0-9]{{{ACCOUNT_SECURITY_DIGITS}}}\Z")]
 
@@ -71,7 +71,7 @@ class _Gateway(msgspec.Struct, forbid_unknown_fields=True):
 
     ids: list[Text] = []
     tests: bool = False
-    max_age_days: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    max_age_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] | None = None
 
 
 class _Importer(msgspec.Struct, forbid_unknown_fields=True):
@@ -151,6 +151,13 @@ def _owners(path: Path, rows: Iterable[_Partner]) -> dict[str, str]:
             if owners.setdefault(account, owner) != owner:
                 raise GatewayError(f"{path}: account_security: {account!r} is of {owners[account]} and of {owner}")
     return owners
+
+
+def not_ours(partners: Iterable[Partner], ours: Iterable[str]) -> None:
+    """Raise GatewayError if a partner logs in as one of our own users, whose messages are believed."""
+    for partner in partners:
+        if partner.user in set(ours):
+            raise GatewayError(f"partner {partner.id}: user: {partner.user!r} is the gateway's own or the engine's")
 
 
 def inbound_queue(partner_id: str) -> str:

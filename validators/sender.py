@@ -14,6 +14,9 @@ from core.partner import Partner
 # Found by the transport, before anything is read: RabbitMQ's user is missing, or is not the queue's owner.
 ANONYMOUS, SOMEBODY_ELSE = "GTW-0012", "GTW-0013"
 
+# Found there as well: published to another queue, whose name its routing key is, and copied into this one (CC, BCC).
+MISDIRECTED = "GTW-0019"
+
 UNKNOWN, OTHER_ENVELOPE, NO_AUTHORITY, CLOSED = "GTW-0003", "GTW-0004", "GTW-0005", "GTW-0006"
 OTHER_RECIPIENT, NO_TESTS, OTHER_ACCOUNT, OTHER_NUMBER = "GTW-0015", "GTW-0016", "GTW-0017", "GTW-0018"
 

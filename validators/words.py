@@ -9,17 +9,16 @@ from dataclasses import replace
 from core.findings import Bilingual, Fault, Finding, Place, Severity, picture_in
 from core.limits import ECHO_CHARACTERS, FINDINGS_LISTED
 from core.specs import FindingText, Pack, Specs
+from core.text import printable
 from core.transmission import Message
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 def shown(text: str, most: int = ECHO_CHARACTERS) -> str:
-    """Return the sender's text fit to be shown: control characters escaped, at most so many characters of it."""
+    """Return the sender's text fit to be shown (see `core.text`), at most so many characters of it."""
     cut = text if len(text) <= most else text[: most - 1] + "…"
-    if cut.isprintable():
-        return cut
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in cut)
+    return printable(cut)
 
 
 Texts = Mapping[str, FindingText]

@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from core.errors import GatewayError
 from core.findings import Bilingual, Finding, Severity
+from core.text import lines_of, printable
 from core.transmission import Judged, Outgoing, Syntax, Verdict
 from gateway import pipeline
 from gateway.catalogue import TYPE_WORDS
-from gateway.cli.shared import LANGUAGE, SEVERITIES, VERDICTS, echo_json, files_with_facts
+from gateway.cli.shared import LANGUAGE, SEVERITIES, VERDICTS, files_with_facts
+from gateway.cli.terminal import Console, echo_json
 from gateway.desk.explain import where
 from gateway.plans import prepare
 from gateway.settings import from_environment
 from validators.words import shown
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(soft_wrap=True)
 
 # The suffix of an answer's file.
 SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
@@ -121,7 +122,7 @@ def _print_judged(path: Path, one: Judged, lang: str) -> None:
     else:
         heading = Text(f"{shown(str(path), PATH)}: {syntax} {kind}{number} from {sender or 'an unknown sender'}: ")
     out.print(heading.append(said, style), soft_wrap=True)
-    text = message.document.text().splitlines() if one.findings else []
+    text = lines_of(message.document.text()) if one.findings else []
     for finding in one.findings:
         _print_finding(finding, text, lang)
 
@@ -138,7 +139,7 @@ def _print_finding(finding: Finding, lines: Sequence[str], lang: str) -> None:
     if place.line and place.line <= len(lines):
         line, column = lines[place.line - 1], (place.column or 1) - 1
         start = max(0, column - SHOWN // 2) if len(line) > SHOWN else 0
-        visible = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line[start : start + SHOWN])
+        visible = printable(line[start : start + SHOWN], "\N{REPLACEMENT CHARACTER}")
         out.print(Text(f"    | {visible}"))
         out.print(Text(f"    | {' ' * (column - start)}^", style))
     if finding.expected:

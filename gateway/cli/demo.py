@@ -14,12 +14,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.cli.check import SUFFIXES
+from gateway.cli.terminal import Console
 from gateway.desk.trial import Expected, differences, read_expectations
 from gateway.journal import Journal
 from gateway.queues import Broker, Delivery, Letter, open_broker
@@ -54,7 +54,7 @@ def play(
     played: list[tuple[Expected, Seen]] = []
     table = read_expectations(SAMPLES / "run.csv")
     for number, step in enumerate(table, 1):
-        told.print(f"[{number}/{len(table)}] {step.partner} sends {step.name}", highlight=False)
+        told.print(f"[{number}/{len(table)}] {step.partner} sends {step.name}")
         letter = Letter(
             uuid.uuid4().hex,
             inbound_queue(step.partner),
@@ -121,7 +121,7 @@ def _print(played: list[tuple[Expected, Seen]], told: Console) -> None:
 
 def main() -> int:
     """Run the samples through a gateway of its own; return 0 if every one met its expectation."""
-    told = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
+    told = Console(width=None if sys.stdout.isatty() else 180)
     home = Path.cwd() / "run" / "demo"
     folder = home / "answers"
     try:

@@ -24,7 +24,8 @@ from core.register import effect_of as made_of
 from core.specs import Pack, Specs
 from core.transmission import Judged, Message, Parsed, Received, stable_id
 from gateway import pipeline
-from gateway.cli.shared import CONFIDENCES, FORMAT, LANGUAGE, echo_json, named_partner, open_journal, out, read_file
+from gateway.cli.shared import CONFIDENCES, FORMAT, LANGUAGE, named_partner, open_journal, out, read_file
+from gateway.cli.terminal import echo_json
 from gateway.desk.diff import Diff, compare, due_days, effect_of, line_differences
 from gateway.engine.assess import load_rates
 from gateway.plans import Plans, prepare

@@ -14,14 +14,16 @@ from rich.text import Text
 from core.calendar import add_months, eastern_day
 from core.errors import GatewayError
 from core.loading import load
+from core.urls import mask
 from gateway import supervisor
 from gateway.cli.shared import DECLARE, folding_table, print_table
 from gateway.journal import Journal
 from gateway.plans import prepare
-from gateway.queues import mask, open_broker
+from gateway.queues import open_broker
+from gateway.queues.rabbitmq import lacks
 from gateway.queues.store import store_of
 from gateway.settings import HOME, Settings, from_environment
-from routing.partners import load_partners, unnumbered
+from routing.partners import load_partners, not_ours, unnumbered
 
 STYLES = {"well": "green", "soon": "bold yellow", "ILL": "bold red"}
 
@@ -94,6 +96,7 @@ def _examine_calendar(settings: Settings, _declare: bool) -> str | Soon:
 
 def _examine_partners(settings: Settings, _declare: bool) -> str:
     partners = load_partners(settings.partners)
+    not_ours(partners.values(), supervisor.engine_users(settings))
     told = f"{len(partners)} in {settings.partners}"
     if open_to_others := unnumbered(partners.values()):
         told += f"; without account_security, so that others can use their numbers: {', '.join(open_to_others)}"
@@ -106,13 +109,14 @@ def _examine_broker(settings: Settings, declare: bool) -> str:
         raise GatewayError(f"there is no queue at {mask(settings.broker_url)}: {DECLARE}")
     _examine_file(settings.broker_url)
     with open_broker(settings.broker_url) as broker:
-        broker.ping()
+        version = broker.version()
         if declare:
             broker.declare(wanted)
         if missing := broker.missing(wanted):
             lacking = ", ".join(missing)
             raise GatewayError(f"{mask(settings.broker_url)} lacks {lacking}: {DECLARE}")
-    return f"{mask(settings.broker_url)}, {len(wanted)} queues"
+    remark = lacks(version)
+    return f"{mask(settings.broker_url)}, {version}, {len(wanted)} queues" + (f"; {remark}" if remark else "")
 
 
 def _examine_file(url: str) -> None:
@@ -131,4 +135,6 @@ def _examine_journal(settings: Settings, declare: bool) -> str:
     elif not journal.exists():
         raise GatewayError(f"there is no journal at {mask(settings.database_url)}: {DECLARE}")
     journal.check()
+    if fault := journal.unfit():
+        raise GatewayError(fault)
     return journal.url

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from core.findings import Bilingual
 from gateway.cli.french import phrase
-from gateway.cli.shared import VERDICTS, echo_json, out
+from gateway.cli.shared import VERDICTS, out
+from gateway.cli.terminal import echo_json
 from gateway.desk.trial import differences, play, read_expectations
 from gateway.plans import prepare
 from gateway.settings import Settings

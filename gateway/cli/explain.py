@@ -22,6 +22,7 @@ from core.transmission import Judged, Verdict
 from gateway import pages, pipeline
 from gateway.catalogue import Listed, in_words, listed_rules
 from gateway.cli.shared import CONFIDENCES, HTML, LANGUAGE, files_with_facts, open_journal, out
+from gateway.cli.terminal import echo
 from gateway.desk import replay
 from gateway.desk.explain import Explained, NumberedFinding, explain, where
 from gateway.journal import RESEND_OF, Journal, Recorded
@@ -79,7 +80,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
             where=lambda place: where(place, lang),
         )
         pages.write(html, page)
-        click.echo(f"{WORDS['wrote'].speak(lang)} {html}")
+        echo(f"{WORDS['wrote'].speak(lang)} {html}")
     else:
         for each in explained:
             _print_explained(each, lang)
@@ -138,7 +139,7 @@ def _first(row: Recorded, journal: Journal, lang: str) -> Recorded:
         f"{row.id[:12]} repeats {first[:12]} and got its answers again; this is what was said to {first[:12]}.",
         f"{row.id[:12]} répète {first[:12]} et en a reçu de nouveau les réponses; voici ce qui a été dit à celui-ci.",
     )
-    click.echo(said.speak(lang), err=True)
+    echo(said.speak(lang), err=True)
     sequence = journal.sequence_of(first)
     if sequence is None:
         raise GatewayError(f"{row.id} repeats {first}, which is no longer kept")

@@ -11,6 +11,7 @@ from string import Template
 import click
 
 from core.errors import GatewayError
+from gateway.cli.terminal import echo
 from gateway.pages import TEMPLATES
 from gateway.queues.store import store_of
 from gateway.settings import SPECS
@@ -37,7 +38,7 @@ def init(folder: Path) -> None:
         _write(home, settings)
     except OSError as error:
         raise GatewayError(f"{folder}: cannot be written: {error.strerror}") from error
-    click.echo(_told(home))
+    echo(_told(home))
 
 
 def _settings(home: Path) -> str:

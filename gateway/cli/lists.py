@@ -10,7 +10,8 @@ import click
 from core import limits
 from core.calendar import eastern
 from core.transmission import Verdict
-from gateway.cli.shared import echo_json, folding_table, known_partner, open_journal, print_table
+from gateway.cli.shared import folding_table, known_partner, open_journal, plain, print_table
+from gateway.cli.terminal import echo, echo_json
 from gateway.journal import RESEND_OF
 from gateway.settings import from_environment
 from routing.partners import load_partners
@@ -28,7 +29,7 @@ SHORT = 12
 @click.option("--transaction", "transaction_number", help="Only this transaction number's.")
 @click.option("--verdict", type=click.Choice([str(v) for v in Verdict]))
 @click.option("--state", type=click.Choice(["received", "working", "done", "parked"]))
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def list_command(form: str, **filters: Any) -> None:
     """List the partners' messages, newest first.
@@ -45,9 +46,9 @@ def list_command(form: str, **filters: Any) -> None:
     if partner_id and not rows and not alerts:  # one that has left the file may still have messages
         known_partner(partner_id, load_partners(settings.partners))
     for alert in alerts:
-        click.echo(_alert(alert), err=True)
+        echo(_alert(alert), err=True)
     if form == "json":
-        echo_json(rows)
+        echo_json(rows, plain)
         return
     headings = ("id", "received", "partner", "sender", "type", "transaction", "version", "verdict", "findings", "state")
     table = folding_table(*headings)

@@ -10,6 +10,7 @@ import click
 
 from core.errors import GatewayError
 from gateway.cli import check, diff, doctor, explain, init, lists, ops, parked, replay, send, serve, show, smoke, spec
+from gateway.cli.terminal import echo
 
 CANNOT, INTERRUPTED = 2, 130
 
@@ -35,8 +36,10 @@ class _OneLine(click.Group):
         except click.UsageError as error:
             of = error.ctx.command_path if error.ctx else "gateway"
             _stop(f"{error.format_message().rstrip('.')}; see `{of} --help`")
+        except OverflowError:
+            _stop("a number or a time among the arguments is out of range")
         except KeyboardInterrupt:
-            click.echo("gateway: interrupted", err=True)
+            echo("gateway: interrupted", err=True)
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
             sys.exit(0)
@@ -44,7 +47,7 @@ class _OneLine(click.Group):
 
 def _stop(line: str) -> NoReturn:
     """Say one line on stderr and end with exit code 2."""
-    click.echo(f"gateway: {line}", err=True)
+    echo(f"gateway: {line}", err=True)
     sys.exit(CANNOT)
 
 

@@ -12,13 +12,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from core.calendar import eastern
 from core.errors import GatewayError
 from core.partner import Partner
 from gateway.cli.shared import open_journal
+from gateway.cli.terminal import Console, echo
 from gateway.journal import Journal
 from gateway.journal.periods import load_retention, months_before
 from gateway.queues.rabbitmq import INTAKE_EXCHANGE
@@ -27,7 +27,7 @@ from gateway.settings import from_environment
 from routing.partners import inbound_queue, load_partners
 from routing.routes import load_routes
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(soft_wrap=True)
 
 
 def _journal() -> AbstractContextManager[Journal]:
@@ -45,21 +45,27 @@ def _journal() -> AbstractContextManager[Journal]:
     help="A file with lines as `gateway export-audit-head` writes them: the chain must still contain the last.",
 )
 def verify_audit(heads: Path | None) -> None:
-    """Walk the audit chain and name the first bad row.
+    """Walk the audit chain and name what is bad first.
 
-    Bad is a row that is missing, changed or out of place.
+    What it witnessed is compared with what is stored. Bad is a row that is missing, changed or out of place; and a
+    transmission, a verdict, an effect or an answer that is not as it was written.
 
     Exit code: 0 the chain holds, 1 it does not, 2 the journal or the file cannot be read.
     """
     head = _last_head(heads) if heads else None
     with _journal() as journal:
         report = journal.verify(head)
-    if report.bad is not None:
-        click.echo(f"row {report.bad}: {report.reason}")
-        click.echo(f"{report.links} rows before it hold; last good hash {report.head}")
+    if report.bad is not None and report.bad <= report.links:
+        witnessed = f"row {report.bad} witnessed otherwise" if report.bad else "no row witnessed it"
+        echo(f"{report.reason} ({witnessed})")
+        echo(f"{report.links} rows hold, but not what they witnessed; head {report.head}")
         sys.exit(1)
-    against = f", row {head[0]} is the one exported" if head else ""
-    click.echo(f"{report.links} rows hold{against}; head {report.head}")
+    if report.bad is not None:
+        echo(f"row {report.bad}: {report.reason}")
+        echo(f"{report.links} rows before it hold; last good hash {report.head}")
+        sys.exit(1)
+    against = f", row {head[0]} is the one exported" if head else " (only --heads tells whether newer ones are missing)"
+    echo(f"{report.links} rows hold{against}; head {report.head}")
 
 
 def _last_head(path: Path) -> tuple[int, str]:
@@ -81,7 +87,7 @@ def export_audit_head() -> None:
     """
     with _journal() as journal:
         n, digest = journal.head()
-    click.echo(json.dumps({"n": n, "hash": digest, "at": now().isoformat(timespec="seconds")}))
+    echo(json.dumps({"n": n, "hash": digest, "at": now().isoformat(timespec="seconds")}))
 
 
 # ------------------------------------------------------------------------------------------------ retention
@@ -139,10 +145,10 @@ def unpark(destination: str) -> None:
     """
     with _journal() as journal:
         if destination not in {row["name"] for row in journal.destinations()}:
-            click.echo(f"gateway: nothing waits for {destination!r} and it has not failed", err=True)
+            echo(f"gateway: nothing waits for {destination!r} and it has not failed", err=True)
             sys.exit(1)
         waiting = journal.unpark(destination, now())
-    click.echo(f"{destination}: {waiting} waiting, tried again now")
+    echo(f"{destination}: {waiting} waiting, tried again now")
 
 
 # ------------------------------------------------------------------------------------------------ broker's users
@@ -151,8 +157,8 @@ def unpark(destination: str) -> None:
 @click.command("broker-users")
 @click.option("--vhost", default="/", show_default=True)
 @click.option("--gateway-user", default="gateway", show_default=True, help="The user of the gateway itself.")
-@click.option("--engine-user", default="assessment", show_default=True, help="The user of the assessment engine.")
-def broker_users(vhost: str, gateway_user: str, engine_user: str) -> None:
+@click.option("--engine-user", help="The user of the assessment engine.  [default: GATEWAY_ENGINE_USER]")
+def broker_users(vhost: str, gateway_user: str, engine_user: str | None) -> None:
     """Print the rabbitmqctl commands for the broker's users.
 
     They make users and permissions for partners, gateway and engine; nothing is changed by printing them. A partner may
@@ -161,8 +167,10 @@ def broker_users(vhost: str, gateway_user: str, engine_user: str) -> None:
 
     Exit code: 0, or 2 when the partners cannot be read.
     """
-    for line in user_commands(load_partners(from_environment().partners).values(), vhost, gateway_user, engine_user):
-        click.echo(line)
+    settings = from_environment()
+    partners = load_partners(settings.partners).values()
+    for line in user_commands(partners, vhost, gateway_user, engine_user or settings.engine_user):
+        echo(line)
 
 
 def user_commands(partners: Iterable[Partner], vhost: str, gateway_user: str, engine_user: str) -> list[str]:

@@ -13,7 +13,8 @@ from core.errors import GatewayError
 from core.findings import Bilingual
 from gateway import pipeline
 from gateway.cli.french import phrase
-from gateway.cli.shared import FORMAT, LANGUAGE, OPERATOR, VERDICTS, echo_json, open_journal, out, sequence_of
+from gateway.cli.shared import FORMAT, LANGUAGE, OPERATOR, VERDICTS, open_journal, out, plain, sequence_of
+from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
 from gateway.journal import Journal, Recorded
 from gateway.plans import prepare
@@ -30,7 +31,7 @@ def parked() -> None:
 
 
 @parked.command(name="list")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True)
 @FORMAT
 def parked_list(limit: int, form: str) -> None:
     """List parked messages, newest first, each with the reason.
@@ -40,7 +41,7 @@ def parked_list(limit: int, form: str) -> None:
     with open_journal(from_environment()) as journal:
         rows = journal.list_messages(state="parked", limit=limit)
     if form == "json":
-        echo_json(rows)
+        echo_json(rows, plain)
         return
     table = Table("id", "received", "channel", "sender", "why", box=None)
     for row in rows:
@@ -48,7 +49,7 @@ def parked_list(limit: int, form: str) -> None:
             row["id"][:12], eastern(row["received_at"]), row["channel"], row["partner"] or "", Text(row["note"] or "")
         )
     out.print(table)
-    click.echo(f"{len(rows)} parked")
+    echo(f"{len(rows)} parked")
 
 
 @parked.command(name="show")
@@ -112,7 +113,7 @@ def parked_release(ids: tuple[str, ...], operator: str) -> None:
         for row in [_parked(journal, id_) for id_ in ids]:
             if not journal.release_parked(row.sequence, operator, datetime.now(UTC)):
                 raise GatewayError(f"{row.id} is not parked any more")
-            click.echo(f"released {row.id}")
+            echo(f"released {row.id}")
 
 
 @parked.command(name="refuse")
@@ -139,7 +140,7 @@ def parked_refuse(id_: str, reason: str, operator: str) -> None:
         if not journal.refuse_parked(row, outcome, why=reason, specs=plans.digest, operator=operator, now=moment):
             raise GatewayError(f"{row.id} is not parked any more")
     told = [item.kind for item in outcome.outgoing] if outcome else []
-    click.echo(f"refused {row.id}; {'the sender is told' if told else 'nobody is told'}")
+    echo(f"refused {row.id}; {'the sender is told' if told else 'nobody is told'}")
 
 
 def _parked(journal: Journal, id_: str) -> Recorded:

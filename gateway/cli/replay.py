@@ -25,13 +25,13 @@ from gateway.cli.shared import (
     OPERATOR,
     VERDICTS,
     Moment,
-    echo_json,
     files_with_facts,
     known_partner,
     open_journal,
     out,
     sequence_of,
 )
+from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
 from gateway.desk.what_if import processors
 from gateway.journal import RESEND_OF, Execution, Journal, Recorded, Selection
@@ -232,7 +232,7 @@ def _print_again(shown: list[dict[str, Any]], form: str, send: bool, lang: str) 
                 " (an answer that contradicts the record is never sent)",
                 " (une réponse qui contredit le dossier n'est jamais envoyée)",
             ).speak(lang)
-    click.echo(told)
+    echo(told)
 
 
 def _resend(problem: str, lang: str) -> str:

@@ -13,9 +13,11 @@ import click
 from core.errors import GatewayError
 from core.partner import Partner
 from core.transmission import digest_of
+from core.urls import users_of
 from gateway.cli.shared import DECLARE, check_login, known_partner, read_file
+from gateway.cli.terminal import echo
 from gateway.journal import inbox_id
-from gateway.queues import Broker, Letter, open_broker, uid_of, users_of
+from gateway.queues import Broker, Letter, open_broker, uid_of
 from gateway.settings import from_environment
 from routing.partners import inbound_queue, load_partners
 
@@ -45,7 +47,7 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
             raise GatewayError(
                 "the broker did not confirm the message in time: it may or may not have it; send it again"
             )
-        click.echo(f"sent {file} as {letter.id}")
+        echo(f"sent {file} as {letter.id}")
         if not wait:
             return
         status = _await_answers(broker, settings.broker_url, partner, letter, seconds)
@@ -64,12 +66,12 @@ def _await_answers(broker: Broker, url: str, partner: Partner, letter: Letter, s
         if kind == "receipt" and (receipt := json.loads(answer.body))["sha256"] == digest:
             receipts.add(receipt["received"])
         if answer.headers.get("in-reply-to") not in ours | receipts:
-            click.echo(f"--- {kind} to another message, passed over")
+            echo(f"--- {kind} to another message, passed over")
             continue
-        click.echo(f"--- {kind} ({answer.content_type})")
-        click.echo(_as_text(answer.body))
+        echo(f"--- {kind} ({answer.content_type})")
+        echo(_as_text(answer.body))
         if kind == "receipt":
-            click.echo(f"    its life: gateway show {receipt['received']}")
+            echo(f"    its life: gateway show {receipt['received']}")
         if (status := _final(kind, answer.body)) is not None:
             return status
     why = (
@@ -77,7 +79,7 @@ def _await_answers(broker: Broker, url: str, partner: Partner, letter: Letter, s
         if receipts
         else "and no receipt: does a gateway run (`gateway serve`)? The message waits in its queue"
     )
-    click.echo(f"gateway: no final answer within {seconds:g} s; {why}", err=True)
+    echo(f"gateway: no final answer within {seconds:g} s; {why}", err=True)
     return 1
 
 

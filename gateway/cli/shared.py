@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from core.calendar import EASTERN, Period
@@ -23,11 +21,12 @@ from core.findings import Bilingual, Severity
 from core.partner import Agreement, Partner
 from core.register import Facts
 from core.transmission import Message, Parsed, Received
+from core.urls import mask, users_of
 from gateway import pipeline
+from gateway.cli.terminal import Console
 from gateway.desk.trial import TABLES, Trial
 from gateway.journal import Journal
 from gateway.plans import Plans
-from gateway.queues import mask, users_of
 from gateway.settings import Settings
 from routing.partners import load_partners
 
@@ -67,7 +66,7 @@ DECLARE = "run `gateway doctor --declare` or `gateway serve`"
 WIDE = 240
 
 # Tables are cut to the terminal; in a file or a pipe they are as wide as a screen may be.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+out = Console(width=None if sys.stdout.isatty() else 200)
 
 
 def _user() -> str:
@@ -203,12 +202,6 @@ def plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def echo_json(value: Any) -> None:
-    """Print a value as JSON that every reader takes, whatever a sender or the file system wrote."""
-    text = json.dumps(value, default=plain, ensure_ascii=False, indent=2)
-    click.echo(text.encode("utf-8", "backslashreplace").decode())  # of a lone surrogate JSON's own escape
-
-
 def folding_table(*headings: str) -> Table:
     """Return a table that folds what does not fit rather than hide it."""
     table = Table(box=None)
@@ -219,7 +212,7 @@ def folding_table(*headings: str) -> Table:
 
 def print_table(table: Table) -> None:
     """Print a table as wide as the terminal, or, where there is none, wide enough for whole rows."""
-    Console(highlight=False, width=None if Console().is_terminal else WIDE).print(table)
+    Console(width=None if Console().is_terminal else WIDE).print(table)
 
 
 def sequence_of(journal: Journal, id_: str) -> int:

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Place
-from gateway.cli.shared import FORMAT, echo_json, open_journal, plain
+from gateway.cli.shared import FORMAT, open_journal, plain
+from gateway.cli.terminal import Console, echo_json
 from gateway.desk.explain import visible, where
 from gateway.settings import from_environment
 from validators.words import shown
@@ -21,7 +21,7 @@ from validators.words import shown
 # How many characters of a text are shown.
 TEXT = 1_000
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(soft_wrap=True)
 
 # What the audit notes of an event that people want to read at once; the JSON has all of it.
 TOLD = ("operator", "why", "error", "execution")
@@ -43,7 +43,7 @@ def show(id_: str, form: str) -> None:
         if life is None:
             replay = journal.execution(id_)
     if form == "json" and (life or replay):
-        echo_json(life or replay)
+        echo_json(life or replay, plain)
     elif life:
         _print_life(life)
     elif replay:
@@ -60,7 +60,7 @@ def _print_life(life: Mapping[str, Any]) -> None:
     out.print(
         Text(life["id"], "bold").append(f" from {whose}, received {eastern(life['received_at'])}: {life['state']}")
     )
-    same = "" if life["intact"] else "; NOT what was received: the bytes have another digest now"
+    same = "" if life["intact"] else f"; NOT INTACT: {life['altered']}"
     out.print(
         Text(f"  {len(life['body'])} bytes, SHA-256 {life['digest']}{same}", "" if life["intact"] else "bold red")
     )

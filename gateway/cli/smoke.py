@@ -12,16 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import ACCOUNT_SECURITY_DIGITS, Partner
+from core.urls import mask
 from gateway import logs
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
+from gateway.cli.terminal import Console, echo
 from gateway.plans import Plans, prepare
-from gateway.queues import mask, open_broker
+from gateway.queues import open_broker
 from gateway.settings import Settings, from_environment
 from gateway.supervisor import stop_signals
 from gateway.trade import smoke_broker, smoke_customs
@@ -82,7 +83,7 @@ def smoke(
             if same
             else Bilingual("NOT the digest that the report shows", "N'EST PAS l'empreinte que montre le rapport")
         )
-        click.echo(f"{found} {said.speak(lang)}")
+        echo(f"{found} {said.speak(lang)}")
         sys.exit(0 if same else 1)
     settings = from_environment()
     partner = _partner(settings, partner_id, url, role)
@@ -96,7 +97,7 @@ def smoke(
     logs.configure(settings.log, logging.ERROR)  # as customs the service runs in this process: its news are ours
     result = _blank(role, partner, url, scenario, plans, started)
     # soft_wrap: lines of progress are read by programs, too.
-    told = Console(highlight=False, soft_wrap=True, markup=False)
+    told = Console(soft_wrap=True)
 
     def say(text: Bilingual) -> None:
         told.print(text.speak(lang))
@@ -140,7 +141,7 @@ def smoke(
                     home=home, patience=wait, say=say, changed=keep, gone=gone, stopping=stopping,
                 )  # fmt: skip
     keep()
-    _close(result, Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140), lang)
+    _close(result, Console(width=None if sys.stdout.isatty() else 140), lang)
     sys.exit(0 if result.passed else 1)
 
 

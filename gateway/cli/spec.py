@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import random
 import sys
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from core.calendar import eastern_day
@@ -22,6 +20,7 @@ from core.specs import Specs
 from core.transmission import Syntax
 from gateway.catalogue import Listed, as_json, in_words, listed_rules, place_in_words
 from gateway.cli.shared import CONFIDENCES, LANGUAGE, SEVERITIES, known_partner
+from gateway.cli.terminal import Console, echo, echo_json
 from gateway.desk.trial import TABLES
 from gateway.plans import prepare
 from gateway.settings import PARTNERS, SAMPLES, from_environment
@@ -32,7 +31,7 @@ from gateway.trade.samples import DRAWS, Made, Sample
 from gateway.trade.samples import make as make_sample
 from routing.partners import load_partners
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(soft_wrap=True)
 SUFFIXES = {Syntax.XML: "xml", Syntax.EDIFACT: "edi"}
 HEADINGS = Bilingual(
     "| id | severity | about | English | French | source | confidence |",
@@ -58,9 +57,9 @@ def rules(form: str, lang: str) -> None:
     specs = prepare(from_environment().specs).specs
     listed = listed_rules(specs)
     if form == "json":
-        click.echo(json.dumps([as_json(each, lang) for each in listed], ensure_ascii=False, indent=2))
+        echo_json([as_json(each, lang) for each in listed])
     elif form == "md":
-        click.echo("\n".join(_markdown(listed, lang)))
+        echo("\n".join(_markdown(listed, lang)))
     else:
         for each in listed:
             finding, text = each.finding, in_words(each.finding.text, each.element)
@@ -176,7 +175,7 @@ def _write(made: Made, syntax: Syntax, folder: Path, before: int) -> list[list[s
     if not made.good:
         wanted = sample.code or "no finding"
         said = f"{rows[-1][0]} was made for {wanted}, judged {rows[-1][4]!r}; drawn {DRAWS} times"
-        click.echo(f"gateway: {said}", err=True)
+        echo(f"gateway: {said}", err=True)
     return rows
 
 
@@ -195,4 +194,4 @@ def guide(folder: Path) -> None:
     settings = from_environment()
     plans = prepare(settings.specs)
     count = build(plans, folder, SAMPLES, load_partners(PARTNERS))
-    click.echo(f"{count} pages in {folder}; open {folder / 'index.html'}")
+    echo(f"{count} pages in {folder}; open {folder / 'index.html'}")

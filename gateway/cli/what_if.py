@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -20,6 +18,7 @@ from gateway import pages, pipeline
 from gateway.catalogue import in_words
 from gateway.cli.french import phrase, table_in
 from gateway.cli.shared import VERDICTS, files_with_facts, known_partner, open_journal, out
+from gateway.cli.terminal import Console, echo, in_json
 from gateway.desk import replay, what_if
 from gateway.desk.replay import Change
 from gateway.journal import Selection
@@ -94,8 +93,8 @@ def _report(
         pages.write(html, _page(result, plans, wanted, lang, meanings))
     if form == "json":
         for piece in what_if.as_json(result, plans):
-            click.echo(piece, nl=False)
-        click.echo()
+            echo(in_json(piece), nl=False)
+        echo()
     else:
         _print_what_if(result, plans, meanings, lang)
     return bool(sums.turned or sums.only_findings or sums.failed)

@@ -14,6 +14,7 @@ from core.findings import Address, Bilingual, Finding, Place
 from core.partner import Partner
 from core.register import consignment_of
 from core.specs import Element, Pack, Specs
+from core.text import lines_of, printable
 from core.transmission import Judged, Message, Verdict
 from gateway import pages
 from gateway.catalogue import TYPE_WORDS
@@ -93,7 +94,7 @@ class Explained:
 def explain(judged: Judged, partner: Partner | None, specs: Specs, language: str) -> Explained:
     """Return a judged message in plain words."""
     message = judged.message
-    lines = message.document.text().splitlines() if judged.findings else []
+    lines = lines_of(message.document.text()) if judged.findings else []
     remarks = tuple(
         NumberedFinding(number, finding, excerpt(lines, finding.place, finding.value))
         for number, finding in enumerate(judged.findings, 1)
@@ -262,8 +263,8 @@ def excerpt(lines: Sequence[str], place: Place, value: str | None) -> Excerpt | 
 
 
 def visible(text: str) -> str:
-    """Return a text with everything that has no glyph shown as a replacement character."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """Return a text with everything that acts instead of being seen shown as a replacement character."""
+    return printable(text, "\N{REPLACEMENT CHARACTER}")
 
 
 def where(place: Place, language: str) -> str:

@@ -15,6 +15,7 @@ from gateway import pipeline
 from gateway.journal import Journal, Recorded, Selection, Told
 from gateway.plans import Plans
 from routing.partners import inbound_queue
+from validators.sender import MISDIRECTED
 
 # What is read from the journal and judged in one go: so many transmissions, at most so many bytes (or one larger).
 PAGE, PAGE_BYTES = 100, 4_000_000
@@ -80,7 +81,8 @@ def judge_again(
             yield row, failed[row.sequence]
             continue
         if row.unproven:
-            facts = Facts(owners.get(row.unproven.queue), unproven=row.unproven.code)
+            owner = None if row.unproven.code == MISDIRECTED else owners.get(row.unproven.queue)
+            facts = Facts(owner, unproven=row.unproven.code)
         else:
             facts = Facts(partners.get(row.partner or ""), known[row.sequence])
         try:

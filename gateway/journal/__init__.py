@@ -12,14 +12,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from gateway.journal import database, evidence, inbox, lists, outbox, replays, results, retention, verdicts
+from gateway.journal import database, evidence, inbox, lists, outbox, replays, results, retention, verdicts, witness
 from gateway.journal.audit import AuditReport, walk
+from gateway.journal.inbox import Role
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
     Arrival,
@@ -50,6 +52,7 @@ __all__ = [
     "Execution",
     "Journal",
     "Recorded",
+    "Role",
     "Selection",
     "Settlement",
     "Told",
@@ -120,6 +123,7 @@ class Journal:
             yield connection
 
     check = _reads(evidence.check)
+    unfit = _reads(database.unfit)
 
     def exists(self) -> bool:
         """Tell whether the database holds a journal; asking makes no file."""
@@ -136,27 +140,29 @@ class Journal:
     # What comes in, and the work on it.
     receive = _writes(inbox.receive)
 
-    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime) -> Claims:
-        """Lease the oldest transmissions that wait for nothing, and count the attempt, before any work on them.
+    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, role: Role = "all") -> Claims:
+        """Lease transmissions that wait for nothing, in turn by sender, and count the attempt, before any work on them.
 
-        `worker` must be unique to the running process. What was tried before is claimed alone, so that a message
-        that kills its worker does not use up the attempts of others.
+        `worker` must be unique to the running process. What was tried before comes behind what was not, and alone; so
+        does all that the role `tried` takes: a message that kills its worker does not use up the attempts of others.
         """
         with self._read() as connection:
-            tried, fresh = inbox.find_work(connection, limit, now)
-        for chosen, most in ((tried, 1), (fresh, limit)):
-            if chosen:
-                with self._write() as connection:
-                    claims = inbox.lease(connection, chosen, worker, most, lease_seconds, now)
-                if claims:
-                    return claims
+            tried, fresh = inbox.find_work(connection, limit, now, role, lease_seconds)
+        most = 1 if role == "tried" else limit
+        for chosen in (*(fresh[at : at + most] for at in range(0, len(fresh), most)), *([one] for one in tried)):
+            with self._write() as connection:
+                claims = inbox.lease(connection, chosen, worker, most, lease_seconds, now)
+            if claims:
+                return claims
         return Claims()
 
     release = _writes(inbox.release)
     give_back = _writes(inbox.give_back)
     disown = _writes(inbox.disown)
+    suspects = _reads(inbox.suspects)
     workers = _reads(inbox.workers)
     park = _writes(inbox.park)
+    unproven_lately = _reads(inbox.unproven_lately)
     facts = _reads(verdicts.facts)
     facts_of = _reads(verdicts.facts_of)
     finish = _writes(verdicts.finish)
@@ -177,11 +183,14 @@ class Journal:
     events = _reads(evidence.events)
 
     def verify(self, head: tuple[int, str] | None = None) -> AuditReport:
-        """Walk the audit chain and name the first row that is missing, changed or moved.
+        """Walk the audit chain and name the first row that is missing, changed or moved, or is not what is stored.
 
         `head` (number, hash), as exported earlier, also shows rows taken off the end and a chain written anew.
         """
-        return walk(evidence.links(self._read), head)
+        report = walk(evidence.links(self._read), head)
+        if report.bad is None and (fault := witness.altered(self._read)):
+            return replace(report, bad=fault[0], reason=fault[1])
+        return report
 
     # Lists, one life, figures, and decisions about what is parked.
     list_messages = _reads(lists.list_messages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -31,18 +32,29 @@ from sqlalchemy import (
     inspect,
     make_url,
     select,
+    text,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL, Dialect
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-from core.errors import JournalUnavailable
-from gateway.journal.tables import audit
+from core.errors import GatewayError, JournalUnavailable
+from core.text import printable
+from core.urls import mask, without_secrets
+from gateway.journal.tables import audit, metadata
 
 DEFAULT_URL = "sqlite:///run/gateway.sqlite3"
 
@@ -59,6 +71,8 @@ INTEGER = 2**31
 one_thread = threading.Lock()
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+
+SCHEMA = text("SELECT version_num FROM alembic_version")
 
 # Opens a transaction.
 Transaction = Callable[[], AbstractContextManager[Connection]]
@@ -179,10 +193,14 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             yield connection
     except (DataError, IntegrityError):
         raise  # a fault of this program, not of the database
+    except json.JSONDecodeError as error:
+        raise GatewayError(f"journal {masked(engine.url)}: a row is damaged: {printable(str(error))[:200]}") from error
     except (DBAPIError, PoolTimeout) as error:
         if isinstance(error, ProgrammingError) and "does not exist" not in str(error.orig):
             raise
         raise JournalUnavailable(reason(engine.url, error)) from error
+    except StatementError as error:  # a value that the driver cannot take
+        raise (error.orig or error) from error
 
 
 def lock(connection: Connection, key: int) -> None:
@@ -191,11 +209,53 @@ def lock(connection: Connection, key: int) -> None:
         connection.execute(LOCK, {"key": key})
 
 
+def known_schemas() -> list[str]:
+    """Return the schemas that this version of the program knows, oldest first."""
+    return sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+def unfit(connection: Connection) -> str | None:
+    """Return in a line why `serve` could not work with this journal, None if it can."""
+    name, found = masked(connection.engine.url), inspect(connection)
+    given = (
+        connection.scalar(text("SELECT version_num FROM alembic_version"))
+        if found.has_table("alembic_version")
+        else None
+    )
+    if given not in (known := known_schemas()):
+        newer = "of a newer version of this program" if given and given > known[-1] else "not of this program"
+        return f"journal {name}: its schema {given} is {newer}"
+    if given != known[-1]:
+        return (
+            f"journal {name}: its schema is {given}, not {known[-1]}: run `gateway doctor --declare` or `gateway serve`"
+        )
+    for table in metadata.sorted_tables:
+        if not found.has_table(table.name):
+            return f"journal {name}: it is damaged: the table {table.name} is missing"
+        there = {column["name"] for column in found.get_columns(table.name)}
+        if lacking := [column.name for column in table.columns if column.name not in there]:
+            return f"journal {name}: it is damaged: the table {table.name} lacks {', '.join(lacking)}"
+    if _only_to_read(connection):
+        return f"journal {name}: it can only be read"
+    return None
+
+
+def _only_to_read(connection: Connection) -> bool:
+    """Tell whether the database takes no writing."""
+    if connection.dialect.name == "postgresql":
+        return bool(connection.scalar(text("SHOW transaction_read_only")) == "on")
+    path = Path(connection.engine.url.database or "")
+    return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
 def migrate(connection: Connection) -> None:
     """Bring the tables to this version's state; safe to repeat and to run in several processes at once.
 
-    In one process only one at a time, under the lock `one_thread`.
+    In one process only one at a time, under the lock `one_thread`. Raises JournalUnavailable for a schema that this
+    version does not know.
     """
+    if inspect(connection).has_table("alembic_version") and connection.scalar(SCHEMA) not in known_schemas():
+        raise JournalUnavailable(unfit(connection) or "")
     import alembic.command  # an eighth of a program's start; the loops of `serve` never need it
     import alembic.config
 
@@ -210,7 +270,7 @@ def open_engine(url: str) -> Engine:
     """Return the engine for a database URL, set up for durability and for failing in time."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise JournalUnavailable(
             "the database URL must be sqlite:///<file> or postgresql://<host>/<database>"
         ) from None
@@ -277,15 +337,14 @@ def _make_file(url: URL) -> None:
 
 def masked(url: URL) -> str:
     """Return a URL without secrets, as it is written in the settings."""
-    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
+    return mask(url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=False))
 
 
 def reason(url: URL, error: SQLAlchemyError) -> str:
     """Return the one line that tells what is wrong with the database."""
     cause = str(getattr(error, "orig", None) or error)
     line = " ".join(cause.split())[:300]
-    if url.password:
-        line = line.replace(url.password, "***")
+    line = without_secrets(line, url.render_as_string(hide_password=False))
     if "no such table" in line or ("relation" in line and "does not exist" in line):
         line = "it has no tables yet: run `gateway doctor --declare` or `gateway serve`"
     if "unable to open database file" in line or "readonly database" in line:

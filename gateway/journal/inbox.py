@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import Connection, bindparam, func, or_, select, tuple_, update
 
@@ -16,7 +17,7 @@ from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
 from gateway.journal.rows import AnyRow, claimed_of, key_of, outgoing_row, sent_detail, storable
 from gateway.journal.tables import inbox
-from gateway.journal.values import Arrival, Claimed, Claims
+from gateway.journal.values import Arrival, Claimed, Claims, Unproven
 
 # The lane of a transmission that holds several declarations: it waits for all before it, all after it wait for it.
 EVERY_LANE = "*"
@@ -24,15 +25,38 @@ EVERY_LANE = "*"
 # Unfinished transmissions looked at in one go when work is claimed: so many for each one wanted, at most all these.
 WINDOW_EACH, WINDOW = 8, 500
 
+# A backlog whose oldest has waited so long is looked through for other senders, who stand behind all of it.
+PATIENCE = timedelta(seconds=1)
+
+# Who claims: a worker for what is new, the one for what was tried (its worker died or gave it back, and may do so
+# again), or one for both where there is but one.
+Role = Literal["all", "fresh", "tried"]
+
 SEEN = select(inbox.c.uid).where(among(inbox.c.uid, "uids"))
 
 LAST = select(func.max(inbox.c.sequence))
 
 UNFINISHED = (
-    select(inbox.c.sequence, inbox.c.channel, inbox.c.partner, inbox.c.lane, inbox.c.lease_until, inbox.c.attempts)
+    select(
+        *(
+            inbox.c[name]
+            for name in ("sequence", "channel", "partner", "received_at", "lane", "state", "lease_until", "attempts")
+        )
+    )
     .where(inbox.c.finished_at.is_(None), inbox.c.sequence > bindparam("after"))
     .order_by(inbox.c.sequence)
     .limit(bindparam("size"))
+)
+
+# What `_is_suspect` says of a row, or that it was given back and has rested: whether there is anything for `tried`.
+SUSPECT = (
+    select(inbox.c.sequence)
+    .where(
+        inbox.c.finished_at.is_(None),
+        inbox.c.attempts > 0,
+        or_(inbox.c.attempts > 1, inbox.c.lease_until.is_(None), inbox.c.lease_until <= bindparam("now")),
+    )
+    .limit(1)
 )
 
 STILL_FREE = (
@@ -45,6 +69,16 @@ STILL_FREE = (
     .order_by(inbox.c.sequence)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
+)
+
+UNPROVEN_LATELY = (
+    select(inbox.c.sequence)
+    .where(
+        inbox.c.unproven == bindparam("told"),
+        inbox.c.received_at > bindparam("since"),
+        inbox.c.sequence < bindparam("before"),
+    )
+    .limit(limits.UNPROVEN_ANSWERED)
 )
 
 LEASE = (
@@ -70,6 +104,11 @@ CLOSE = (
     .where(among(inbox.c.sequence, "mine"))
     .values(state=bindparam("how"), note=bindparam("why"), finished_at=bindparam("at"), lease_until=None)
 )
+
+
+def unproven_text(told: Unproven | None) -> str | None:
+    """Return how a row says that its sender is not proven."""
+    return dump(told._asdict()) if told else None
 
 
 def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
@@ -102,7 +141,7 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
                 "body": arrival.body,
                 "digest": digest,
                 "headers": dump(dict(arrival.headers)),
-                "unproven": dump(arrival.unproven._asdict()) if arrival.unproven else None,
+                "unproven": unproven_text(arrival.unproven),
                 "lane": key_of(arrival.lane),
                 "state": "received",
                 "attempts": 0,
@@ -117,6 +156,7 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
             "partner": partner,
             "bytes": len(arrival.body),
             "digest": digest,
+            "outgoing": [sent_detail(arrival.receipt)] if arrival.receipt else [],
         }
         events.append((arrival.received_at, "received", last, detail))
     if rows:
@@ -142,39 +182,97 @@ def ready(rows: Iterable[AnyRow], lanes: dict[tuple[str, str], set[str]], now: d
     return free
 
 
-def find_work(connection: Connection, limit: int, now: datetime) -> tuple[list[int], list[int]]:
-    """Return the oldest transmissions that wait for nothing: those tried before, and those that were not."""
+def suspects(connection: Connection, now: datetime) -> bool:
+    """Tell whether there is anything for the role `tried`."""
+    return connection.execute(SUSPECT, {"now": now}).first() is not None
+
+
+def find_work(
+    connection: Connection, limit: int, now: datetime, role: Role = "all", lease_seconds: float = 0
+) -> tuple[list[int], list[int]]:
+    """Return transmissions that wait for nothing: those tried before, and those that were not, in turn by sender.
+
+    So many messages of one sender as there may be, another's first stands among the first. A sender with a message
+    that killed its worker is under suspicion: until that one is done, all of its messages are for the role `tried`.
+    One that has kept a worker (of leases of so many seconds) for long gets no second one.
+    """
+    if role == "tried" and not suspects(connection, now):
+        return [], []
     lanes: dict[tuple[str, str], set[str]] = defaultdict(set)
-    fresh: list[int] = []
+    fresh: dict[tuple[str, str], list[int]] = defaultdict(list)
     tried: list[int] = []
+    suspicious: set[tuple[str, str]] = set()
+    slow: set[tuple[str, str]] = set()
     after, size = 0, min(WINDOW_EACH * limit, WINDOW)
     while True:
         window = UNFINISHED
-        if barred := [sender for sender, before in lanes.items() if EVERY_LANE in before]:
+        enough = {sender for sender, found in fresh.items() if len(found) >= limit}
+        barred = [sender for sender, before in lanes.items() if EVERY_LANE in before or sender in enough]
+        if barred:
             window = window.where(tuple_(inbox.c.channel, inbox.c.partner).not_in(barred))
         rows = connection.execute(window, {"after": after, "size": size}).all()
         free = set(ready(rows, lanes, now))
-        fresh += [row.sequence for row in rows if row.sequence in free and not row.attempts]
-        tried += [row.sequence for row in rows if row.sequence in free and row.attempts]
-        if free or len(rows) < size:
-            return tried, fresh
+        for row in rows:
+            sender = row.channel, row.partner
+            if _is_suspect(row, now):
+                suspicious.add(sender)
+            elif _is_slow(row, now, lease_seconds):
+                slow.add(sender)
+            if row.sequence in free:
+                (tried if row.attempts else fresh[sender]).append(row.sequence)
+        left = {"all": set(), "fresh": suspicious | slow, "tried": fresh.keys() - suspicious}[role]
+        theirs = {one: fresh[one] for one in fresh if one not in left}
+        mine = tried if role != "fresh" else []
+        found = role != "tried" and bool(mine or any(theirs.values()))
+        if len(rows) < size or (found and rows[0].received_at > now - PATIENCE):
+            return mine, _in_turn(theirs)
         after, size = rows[-1].sequence, WINDOW
+
+
+def _is_suspect(row: AnyRow, now: datetime) -> bool:
+    """Tell whether a transmission has killed its worker, or failed again."""
+    return bool(row.attempts > 1 or (row.state == "working" and row.lease_until and row.lease_until <= now))
+
+
+def _is_slow(row: AnyRow, now: datetime, lease_seconds: float) -> bool:
+    """Tell whether a worker has been at it for long: a second one is not to be held up by the same sender."""
+    leased = timedelta(seconds=lease_seconds)
+    return bool(
+        row.lease_until and row.state == "working" and row.lease_until > now > row.lease_until - leased + PATIENCE
+    )
+
+
+def _in_turn(found: Mapping[tuple[str, str], list[int]]) -> list[int]:
+    """Return the first of each sender, then the second of each, and so on; the older before the younger."""
+    ranked = [(rank, sequence) for mine in found.values() for rank, sequence in enumerate(mine)]
+    return [sequence for _, sequence in sorted(ranked)]
 
 
 def lease(
     connection: Connection, chosen: list[int], worker: str, most: int, lease_seconds: float, now: datetime
 ) -> Claims:
-    """Lease up to `most` of the chosen rows that nobody else took meanwhile, as many as may be handled in one go."""
+    """Lease up to `most` of the chosen rows, in their order, that nobody else took and may be handled in one go."""
+    rank = {sequence: place for place, sequence in enumerate(chosen)}
     free = connection.execute(STILL_FREE, {"chosen": chosen, "now": now, "most": most}).all()
+    free = sorted(free, key=lambda row: rank[row[0]])
     mine = [row[0] for row in free[: limits.in_one_go(row[1] for row in free)]]
     if not mine:
         return Claims()
     until = now + timedelta(seconds=lease_seconds)
     rows = connection.execute(LEASE, {"mine": mine, "by": worker, "until": until}).all()
-    claimed = [claimed_of(row) for row in sorted(rows, key=lambda row: row.sequence)]
+    claimed = [claimed_of(row) for row in sorted(rows, key=lambda row: rank[row.sequence])]
     return Claims(
         tuple(row for row in claimed if row.attempts <= limits.ATTEMPTS),
         tuple(row for row in claimed if row.attempts > limits.ATTEMPTS),
+    )
+
+
+def unproven_lately(connection: Connection, row: Claimed, since: datetime) -> int:
+    """Count what the same unproven sender brought by the same queue before, after that time; no more than matters."""
+    return len(
+        connection.execute(
+            UNPROVEN_LATELY, {"told": unproven_text(row.unproven), "since": since, "before": row.sequence}
+        ).all()
     )
 
 
@@ -194,18 +292,24 @@ def give_back(connection: Connection, rows: Sequence[Claimed], until: datetime) 
     connection.execute(again, {"mine": sorted(mine), "until": until})
 
 
-def disown(connection: Connection, worker: str, now: datetime) -> int:
+def disown(connection: Connection, worker: str, now: datetime, suspect: int = 0) -> int:
     """Let others take at once what a dead worker held, given how its name begins; return how many there were.
 
-    What was claimed alone (tried before) is most likely what killed it, and rests until its lease ends.
+    `suspect` is the transmission that it was at when it died, 0 if that is not known. Then the others were not tried.
+    What was tried before is most likely what killed it, and rests until its lease ends.
     """
-    mine = (
+    held = (
         inbox.c.finished_at.is_(None),
         inbox.c.lease_until > now,
-        inbox.c.attempts <= 1,
         inbox.c.worker.startswith(worker, autoescape=True),
     )
-    return connection.execute(update(inbox).where(*mine).values(lease_until=now)).rowcount
+    freed = 0
+    if suspect:
+        untried = {"state": "received", "attempts": inbox.c.attempts - 1, "worker": None, "lease_until": None}
+        freed += connection.execute(update(inbox).where(*held, inbox.c.sequence != suspect).values(untried)).rowcount
+    return (
+        freed + connection.execute(update(inbox).where(*held, inbox.c.attempts <= 1).values(lease_until=now)).rowcount
+    )
 
 
 def workers(connection: Connection) -> list[str]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, or_, select, text, update
 
 from core import limits
 from core.errors import GatewayError
-from core.transmission import Outcome, digest_of
+from core.transmission import Outcome
 from gateway.journal.database import insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
@@ -29,6 +29,7 @@ from gateway.journal.tables import (
     outbox,
 )
 from gateway.journal.values import Recorded
+from gateway.journal.witness import altered_of
 
 
 def list_messages(
@@ -103,7 +104,8 @@ def show(connection: Connection, wanted: str) -> dict[str, Any] | None:
     life = rows[0]
     life["headers"] = json.loads(life["headers"])
     life["unproven"] = json.loads(life["unproven"]) if life["unproven"] else None
-    life["intact"] = digest_of(life["body"]) == life["digest"]
+    life["altered"] = altered_of(connection, life["sequence"])
+    life["intact"] = life["altered"] is None
     parts = {
         "messages": select(message).where(message.c.inbox == life["sequence"]).order_by(message.c.ordinal),
         "declarations": select(declaration_version)

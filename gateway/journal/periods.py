@@ -9,9 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from core.errors import SpecError
 from core.tables import AtLeast0, read_typed
 
 TABLE = Path(__file__).with_name("retention.csv")
+
+
+LONGEST_MONTHS = 1_200
 
 
 class Retention(NamedTuple):
@@ -35,8 +39,12 @@ class _Kept:
 
 def load_retention() -> Mapping[str, Retention]:
     """Return the retention of every kind: declaration, refused, repeated, result; raises SpecError for a bad table."""
-    rows = (row for _, row in read_typed(TABLE, _Kept))
-    return {row.kind: Retention(12 * row.years + row.months, row.what, row.reason) for row in rows}
+    kept = {}
+    for origin, row in read_typed(TABLE, _Kept):
+        if (months := 12 * row.years + row.months) > LONGEST_MONTHS:
+            raise SpecError(*origin, f"{row.kind} is kept for more than {LONGEST_MONTHS} months")
+        kept[row.kind] = Retention(months, row.what, row.reason)
+    return kept
 
 
 def months_before(moment: datetime, months: int) -> datetime:

@@ -17,7 +17,7 @@ from gateway.journal.evidence import chain
 from gateway.journal.inbox import close, still_held
 from gateway.journal.outbox import send
 from gateway.journal.rows import AnyRow, fact_of, outgoing_row, sent_detail, storable
-from gateway.journal.tables import assessment_request, declaration_version, inbox
+from gateway.journal.tables import assessment_request, declaration_version, inbox, outbox
 from gateway.journal.values import Asked, Claimed, Settlement
 from gateway.journal.verdicts import WITHDRAWAL_ASKED
 
@@ -32,6 +32,7 @@ ASKED = (
         inbox.c.body,
         inbox.c.received_at,
         inbox.c.digest,
+        outbox.c.body.label("request"),
     )
     .select_from(assessment_request)
     .join(
@@ -43,6 +44,7 @@ ASKED = (
         ),
     )
     .join(inbox, inbox.c.sequence == assessment_request.c.inbox)
+    .join(outbox, outbox.c.id == assessment_request.c.id)
     .where(assessment_request.c.id == bindparam("request"))
 )
 
@@ -71,6 +73,7 @@ def asked(connection: Connection, request_id: str) -> Asked | None:
         replace(fact_of(row), nature=Nature(row.asked_nature)),
         Received(row.id, row.sender or None, row.body, row.received_at, row.digest),
         row.asked_ordinal,
+        row.request,
     )
 
 
@@ -125,6 +128,7 @@ def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *
             "transaction_number": request.transaction_number,
             "version": request.version,
             "status": settlement.status,
+            "payment_due": settlement.payment_due.isoformat() if settlement.payment_due else None,
             "outgoing": [sent_detail(item) for item in settlement.outgoing],
         }
         events.append((now, "settled", request.inbox, detail))

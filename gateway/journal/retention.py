@@ -103,7 +103,7 @@ def purge(transaction: Transaction, before: Mapping[str, datetime], *, now: date
                 counts[kind] += 1
             if gone and not rehearse:
                 _delete(connection, sorted(gone), expired)
-                chain(connection, [(now, "purged", None, {"transmissions": sorted(gone)})])
+                chain(connection, [(now, "purged", None, {"transmissions": sorted(gone), "declarations": expired})])
         # Numbers follow the time of receipt: after the first page of younger ones there is nothing old.
         if len(page) < PURGE_PAGE or not old:
             return counts

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Row
 
 from core.declaration import Nature, VersionFact
 from core.transmission import Judged, Outcome, Outgoing, digest_of, stable_id
-from gateway.journal.codec import decode_declaration, encode_declaration, encode_envelope, encode_findings
+from gateway.journal.codec import decode_declaration, dump, encode_declaration, encode_envelope, encode_findings
 from gateway.journal.values import Claimed, Recorded, Unproven
+
+# What the digest of a verdict and that of an effect cover: all that does not change later.
+VERDICT = (
+    "syntax",
+    "type",
+    "sender",
+    "reference",
+    "message_reference",
+    "envelope",
+    "findings",
+    "nature",
+    "pack",
+    "specs",
+)
+EFFECT = ("transaction_number", "attempt", "version", "partner", "ordinal", "nature", "declaration", "created_by_cbsa")
+
+Effects = Mapping[int, Mapping[str, object]]
+NO_EFFECTS: Effects = MappingProxyType({})
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -48,7 +68,7 @@ def claimed_of(row: AnyRow) -> Claimed:
         row.received_at,
         row.body,
         row.digest,
-        json.loads(row.headers),
+        _headers_of(row),
         row.lane,
         row.attempts,
         row.worker,
@@ -57,8 +77,20 @@ def claimed_of(row: AnyRow) -> Claimed:
 
 
 def unproven_of(row: AnyRow) -> Unproven | None:
-    """Return whether, and how, an inbox row's sender is not proven."""
-    return Unproven(**json.loads(row.unproven)) if row.unproven else None
+    """Return whether, and how, an inbox row's sender is not proven; of a damaged row nothing is."""
+    try:
+        return Unproven(**json.loads(row.unproven)) if row.unproven else None
+    except (ValueError, TypeError):
+        return Unproven("GTW-0012", "", None)
+
+
+def _headers_of(row: AnyRow) -> Mapping[str, str]:
+    """Return the headers of an inbox row; a damaged one has none, and must not keep others from being claimed."""
+    try:
+        found = json.loads(row.headers)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def fact_of(row: AnyRow) -> VersionFact:
@@ -148,19 +180,39 @@ def sent_detail(item: Outgoing) -> dict[str, object]:
     return {"id": item.id, "kind": item.kind, "digest": digest_of(item.body)}
 
 
-def judged_detail(outcome: Outcome, specs: str) -> dict[str, object]:
-    """Return what the audit chain keeps of a verdict."""
+def judged_detail(
+    outcome: Outcome, specs: str, told: Sequence[Mapping[str, object]] = (), effects: Effects = NO_EFFECTS
+) -> dict[str, object]:
+    """Return what the audit chain keeps of a verdict.
+
+    `told` are the rows of its messages, `effects` what it keeps of the versions that they make, by ordinal: a digest
+    over each lets it be compared later (`gateway.journal.witness`).
+    """
     messages = []
-    for judged in outcome.judged:
+    for place, judged in enumerate(outcome.judged):
         declaration = judged.message.declaration
+        ordinal = judged.message.ordinal
         messages.append(
             {
-                "ordinal": judged.message.ordinal,
+                "ordinal": ordinal,
                 "transaction_number": declaration.transaction_number if declaration else None,
                 "version": declaration.version if declaration else None,
                 "verdict": judged.verdict.value,
                 "nature": judged.nature.value if judged.nature else None,
                 "findings": sorted({finding.code for finding in judged.findings}),
+                **({"digest": digest_over(told[place], VERDICT)} if told else {}),
+                **effects.get(ordinal, {}),
             }
         )
     return {"messages": messages, "outgoing": [sent_detail(item) for item in outcome.outgoing], "specs": specs}
+
+
+def effect_detail(version: Mapping[str, Any]) -> dict[str, object]:
+    """Return what the audit chain keeps of the row of an accepted version."""
+    due = version["payment_due"]
+    return {"effect": digest_over(version, EFFECT), "payment_due": due.isoformat() if due else None}
+
+
+def digest_over(row: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Return the digest of these columns of a row."""
+    return digest_of(dump([row[name] for name in names]).encode())

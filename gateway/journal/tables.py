@@ -89,6 +89,13 @@ Index(
     postgresql_where=inbox.c.finished_at.is_(None),
     sqlite_where=inbox.c.finished_at.is_(None),
 )
+Index(
+    "inbox_unproven",
+    inbox.c.unproven,
+    inbox.c.received_at,
+    postgresql_where=inbox.c.unproven.is_not(None),
+    sqlite_where=inbox.c.unproven.is_not(None),
+)
 _parked = inbox.c.state == literal_column("'parked'")
 Index("inbox_parked", inbox.c.sequence, postgresql_where=_parked, sqlite_where=_parked)
 

@@ -95,12 +95,14 @@ class Settlement:
 class Asked:
     """What a request to the engine asked: the version that it is about, and the message that it came from.
 
-    `fact.nature` is what was asked for; a withdrawal's `received` and `ordinal` are the withdrawal's own.
+    `fact.nature` is what was asked for; a withdrawal's `received` and `ordinal` are the withdrawal's own. `request` is
+    what was sent to the engine.
     """
 
     fact: VersionFact
     received: Received
     ordinal: int
+    request: bytes
 
 
 @dataclass(frozen=True, slots=True)

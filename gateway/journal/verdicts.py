@@ -20,6 +20,7 @@ from gateway.journal.inbox import close, still_held
 from gateway.journal.outbox import due_again, send
 from gateway.journal.rows import (
     AnyRow,
+    effect_detail,
     fact_of,
     judged_detail,
     key_of,
@@ -156,12 +157,16 @@ def finish(connection: Connection, done: Sequence[tuple[Claimed, Outcome]], *, s
     kept = [(row, outcome) for row, outcome in done if row.sequence in held]
     messages, outgoing = [], []
     events: list[tuple[datetime, str, int | None, object]] = []
+    written: dict[int, list[dict[str, Any]]] = {}
     for row, outcome in kept:
-        messages += [message_row(row, judged, specs, now) for judged in outcome.judged]
+        written[row.sequence] = [message_row(row, judged, specs, now) for judged in outcome.judged]
+        messages += written[row.sequence]
         outgoing += [outgoing_row(item, row.sequence, now, item.ordinal) for item in outcome.outgoing]
-        events.append((now, "judged", row.sequence, judged_detail(outcome, specs)))
     insert_rows(connection, message, messages)
-    _take_versions(connection, kept)
+    effects = _take_versions(connection, kept)
+    for row, outcome in kept:
+        detail = judged_detail(outcome, specs, written[row.sequence], effects[row.sequence])
+        events.append((now, "judged", row.sequence, detail))
     _take_references(connection, kept)
     send(connection, outgoing)
     notes: dict[int, str] = {}
@@ -207,8 +212,13 @@ def _acknowledge(
     return f"{'rejects' if rejected else 'acknowledges'} {answer.id}"
 
 
-def _take_versions(connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]) -> None:
-    """Write the effects on declarations and the requests; a withdrawal of a version on file is a request only."""
+def _take_versions(
+    connection: Connection, kept: Sequence[tuple[Claimed, Outcome]]
+) -> defaultdict[int, dict[int, dict[str, object]]]:
+    """Write the effects on declarations and the requests; a withdrawal of a version on file is a request only.
+
+    Returns what the audit chain keeps of the versions, by transmission and ordinal.
+    """
     rows: dict[tuple[str, bool, int], dict[str, Any]] = {}
     requests = []
     for row, outcome in kept:
@@ -233,6 +243,10 @@ def _take_versions(connection: Connection, kept: Sequence[tuple[Claimed, Outcome
         ordered = [rows[key] for key in sorted(rows)]
         _claim_keys(connection, declaration_version, ordered, "a version of these declarations")
     insert_rows(connection, assessment_request, requests)
+    effects: defaultdict[int, dict[int, dict[str, object]]] = defaultdict(dict)
+    for values in rows.values():
+        effects[values["inbox"]][values["ordinal"]] = effect_detail(values)
+    return effects
 
 
 def _version_on_file(connection: Connection, number: str, test: bool, attempt: int) -> int | None:

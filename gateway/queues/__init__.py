@@ -13,7 +13,7 @@ from __future__ import annotations
 from gateway.queues.embedded import Embedded
 from gateway.queues.port import Broker, Intake
 from gateway.queues.rabbitmq import RabbitMQ
-from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, Delivery, Letter, Published, mask, uid_of, users_of
+from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, Delivery, Letter, Published, uid_of
 
 __all__ = [
     "DEAD_QUEUE",
@@ -23,10 +23,8 @@ __all__ = [
     "Intake",
     "Letter",
     "Published",
-    "mask",
     "open_broker",
     "uid_of",
-    "users_of",
 ]
 
 

@@ -34,6 +34,9 @@ class Embedded(Broker):
     def _open_intake(self, queues: Sequence[str], prefetch: int) -> Intake:
         return EmbeddedIntake(self, queues, prefetch)
 
+    def _version_of(self, connection: Any) -> str:
+        return f"SQLite {connection.transport.driver_version()}"
+
     def _connected_to(self, connection: Any) -> None:
         """Do nothing: SQLite waits BUSY_SECONDS at most by itself."""
 

@@ -18,8 +18,9 @@ from kombu.connection import Connection
 
 from core.errors import BrokerUnavailable, GatewayError
 from core.limits import in_one_go
+from core.urls import mask, without_secrets
 from gateway.queues import patches
-from gateway.queues.values import HEADERS, Delivery, Letter, Published, mask, uid_of, usable_text
+from gateway.queues.values import HEADERS, Delivery, Letter, Published, uid_of, usable_text
 
 patches.apply()
 
@@ -44,7 +45,7 @@ class Broker(ABC):
     errors: ClassVar[tuple[type[Exception], ...]]
 
     def __init__(self, url: str, nodes: Sequence[Mapping[str, Any]]) -> None:
-        self.url = mask(url)
+        self.url, self._secret_url = mask(url), url
         self._nodes = nodes  # the options of a kombu connection to each
         self._publisher: Publisher | None = None
 
@@ -100,10 +101,15 @@ class Broker(ABC):
         with self.channel() as channel:
             return int(channel.queue_purge(queue))
 
-    def ping(self) -> None:
-        """Open a connection and close it."""
-        with self.channel():
-            pass
+    def version(self) -> str:
+        """Open a connection, close it, and return what the broker says of itself, such as `RabbitMQ 4.0.3`."""
+        with self._connected() as connection:
+            connection.channel()
+            return self._version_of(connection)
+
+    @abstractmethod
+    def _version_of(self, connection: Any) -> str:
+        """Return what the broker says of itself on an open connection."""
 
     # ---------------------------------------------------------------- out
 
@@ -200,6 +206,7 @@ class Broker(ABC):
             yield
         except self.errors as error:
             reason = " ".join((str(error).splitlines() or [""])[0].split()) or type(error).__name__
+            reason = without_secrets(reason, self._secret_url)
             if str(getattr(error, "reply_code", "")) in {"404", "406"}:  # not there; there with other properties
                 raise GatewayError(f"broker {self.url} refuses: {reason}") from error
             raise BrokerUnavailable(f"broker {self.url} is not available: {reason}") from error
@@ -307,6 +314,7 @@ class Intake(ABC):
                 tag=tag,
                 _settles=self,
                 vouched=self.vouched,
+                addressed=message.delivery_info.get("routing_key") == queue,
             )
         )
 

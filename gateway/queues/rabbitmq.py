@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
@@ -12,12 +13,18 @@ import amqp  # type: ignore[import-untyped]
 
 from core.errors import GatewayError
 from core.limits import BATCH_BYTES
+from core.text import printable
+from core.urls import mask, nodes_of
 from gateway.queues.confirms import ConfirmedPublisher
 from gateway.queues.port import Broker, Intake, Publisher
-from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, mask
+from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT
 
 # Filers publish here with their own queue's name as routing key; on the default exchange they could reach every queue.
 INTAKE_EXCHANGE = "customs.in"
+
+# Surely holds the headers CC and BCC to a sender's topic permissions (rabbitmq-server PR 12553, backported to 4.0 in
+# October 2024; no release note names it).
+MINIMUM_VERSION = (4, 0, 4)
 
 # The longest that one read or write of the socket may take, and that a connection may take to open.
 SOCKET_SECONDS = 8.0
@@ -42,10 +49,10 @@ class RabbitMQ(Broker):
     errors = (amqp.AMQPError, OSError)
 
     def __init__(self, url: str) -> None:
-        nodes = url.split(";")
+        nodes = nodes_of(url)
         super().__init__(url, [{"hostname": node, "connect_timeout": CONNECT_SECONDS} for node in nodes])
         try:
-            if not all(node.startswith(("amqp://", "amqps://")) for node in nodes):
+            if not all(node.startswith(("amqp://", "amqps://")) and ";" not in node for node in nodes):
                 raise ValueError(url)
             for options in self._nodes:
                 self._connection(**options)
@@ -83,9 +90,22 @@ class RabbitMQ(Broker):
             connection.ssl["server_hostname"] = urlsplit(options["hostname"]).hostname
         return connection
 
+    def _version_of(self, connection: Any) -> str:
+        said = connection.connection.server_properties
+        return printable(f"{said.get('product')} {said.get('version')}")
+
     def _connected_to(self, connection: Any) -> None:
         """Give every socket call a deadline."""
         connection.connection.sock.settimeout(SOCKET_SECONDS)
+
+
+def lacks(version: str) -> str | None:
+    """Return what a broker that calls itself so does not do for us, None if nothing or if it is no RabbitMQ."""
+    found = re.match(r"RabbitMQ (\d+)\.(\d+)\.(\d+)", version)
+    if not found or tuple(map(int, found.groups())) >= MINIMUM_VERSION:
+        return None
+    least = ".".join(map(str, MINIMUM_VERSION))
+    return f"older than {least}: partners can copy messages into each other's queues (refused here as GTW-0019)"
 
 
 def is_intake(queue: str) -> bool:

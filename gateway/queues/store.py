@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from core.errors import GatewayError
+from core.urls import mask
 
 # A reader that hangs keeps its messages this long, a killed one until the next look; a living one acknowledges
 # milliseconds after the journal's commit.
@@ -100,12 +101,14 @@ def store_of(url: str) -> Store:
         parts = sa.make_url(url)
         lease = float(parts.query.get("lease", LEASE_SECONDS))  # type: ignore[arg-type]
     except (ArgumentError, TypeError, ValueError) as error:
-        raise GatewayError(f"{url!r} is no queue URL: write sqlite:///run/queue.db") from error
+        raise GatewayError(f"{mask(url)!r} is no queue URL: write sqlite:///run/queue.db") from error
     unknown = set(parts.query) - {"lease"}
     if parts.get_backend_name() != "sqlite" or parts.host or unknown or not 0 < lease < 86_400:
-        raise GatewayError(f"{url!r} is no queue URL: write sqlite:///run/queue.db or sqlite:///run/queue.db?lease=30")
+        raise GatewayError(
+            f"{mask(url)!r} is no queue URL: write sqlite:///run/queue.db or sqlite:///run/queue.db?lease=30"
+        )
     if parts.database in {None, "", ":memory:"}:
-        raise GatewayError(f"{url!r} names no file: a queue in memory would not survive its process")
+        raise GatewayError(f"{mask(url)!r} names no file: a queue in memory would not survive its process")
     return Store(Path(parts.database or ""), lease)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import unquote, urlsplit
 
 from core.transmission import digest_of, stable_id
 
@@ -54,6 +53,8 @@ class Delivery:
     message_id on the same queue; without message_id RabbitMQ gives nothing to know a redelivery by, and each is new.
     `user_id` is the user that RabbitMQ vouches for (None: not given, or embedded queue); `vouched` tells whether the
     broker checks it, so that without it nothing is known of the sender; on the embedded queue, who may write there is.
+    `addressed` tells whether its routing key is the queue's name: brokers let a sender's headers CC and BCC put copies
+    into queues that it has no permission for.
     """
 
     uid: str
@@ -67,6 +68,7 @@ class Delivery:
     tag: tuple[int, Any]  # the channel and the broker's number on it
     _settles: Settles = field(repr=False, compare=False)
     vouched: bool = False
+    addressed: bool = True
 
     def ack(self) -> None:
         """Tell the broker that the message is safe here and may be forgotten there."""
@@ -86,20 +88,3 @@ def usable_text(value: object) -> str | None:
     """Return a property that is a short printable text; None for anything else that a sender may have put there."""
     usable = isinstance(value, str) and 0 < len(value) <= HEADER_CHARACTERS and value.isprintable()
     return str(value) if usable else None
-
-
-def users_of(url: str) -> set[str]:
-    """Return the users that a broker's URL names, "" where it names none; on the embedded queue there are none."""
-    nodes = [] if url.startswith("sqlite:") else url.split(";")
-    return {unquote(urlsplit(node).username or "") for node in nodes}
-
-
-def mask(url: str) -> str:
-    """Return the URL without its password."""
-    return ";".join(_mask_one(part) for part in url.split(";"))
-
-
-def _mask_one(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    userinfo, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{userinfo.partition(':')[0]}:**@{host}" if at else url

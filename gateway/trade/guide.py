@@ -20,6 +20,7 @@ from core.partner import Partner
 from core.register import Facts, Register
 from core.specs import CodeList, Element, FindingText, Pack, Rule, Specs
 from core.tables import read_rows
+from core.text import printable
 from core.transmission import Judged, Outgoing, Received, Syntax
 from gateway import pipeline
 from gateway.catalogue import PLACEHOLDERS, TYPE_WORDS, listed_rules
@@ -351,7 +352,7 @@ def _readable(body: bytes) -> str:
     text = body.decode("utf-8", errors="replace")
     if "\n" not in text.strip():
         text = re.sub(r"(?<!\?)'", "'\n", text)
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text).strip()
+    return printable(text, "\N{REPLACEMENT CHARACTER}", keep="\n").strip()
 
 
 # ------------------------------------------------------------------------------------------------ search

@@ -185,7 +185,7 @@ def test_serve_stops_in_order(tmp_path: Path, number: signal.Signals) -> None:
     finally:
         process.kill()
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-    assert lines[0]["loop"] == "receive work-1 work-2 dispatch"
+    assert lines[0]["loop"] == "receive work-1 work-2 retry dispatch"
     assert (lines[0]["database"], lines[0]["broker"]) == (settings.database_url, settings.broker_url)
     events = [line["event"] for line in lines]
     assert events[0] == "serving"

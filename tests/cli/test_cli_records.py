@@ -168,13 +168,13 @@ def test_show_of_bytes_that_are_no_longer_what_came_says_so(run: Run, gateway: H
     gateway.send("maple", Path(ORIGINAL).read_bytes())
     gateway.settle_down()
     (row,) = gateway.journal.list_messages(channel="partner")
-    assert "another digest" not in run("show", row["id"]).stdout
+    assert "NOT INTACT" not in run("show", row["id"]).stdout
     database = sqlite3.connect(settings_in(Path.cwd()).database_url.removeprefix("sqlite:///"))
     with database:
         database.execute("UPDATE inbox SET body = ?", (b"\x1b[31mother",))
     database.close()
     text = run("show", row["id"]).stdout
-    assert "NOT what was received" in text
+    assert "NOT INTACT: its bytes are not what was received" in text
     assert "\x1b" not in text, "a terminal does not obey what a sender wrote"
 
 

@@ -53,8 +53,8 @@ class Running:
         self.broker: Broker = open_broker(urls["GATEWAY_BROKER_URL"])
         wait_for(lambda: "serving" in self.log.read_text())
 
-    def send(self, *bodies: bytes) -> None:
-        letters = [Letter(os.urandom(8).hex(), inbound_queue("maple"), "", body) for body in bodies]
+    def send(self, *bodies: bytes, partner: str = "maple") -> None:
+        letters = [Letter(os.urandom(8).hex(), inbound_queue(partner), "", body) for body in bodies]
         assert len(self.broker.publish(letters).confirmed) == len(bodies)
 
     def ask(self, path: str) -> tuple[int, str]:
@@ -85,8 +85,8 @@ def wait_for(reached: Callable[[], object]) -> None:
 
 
 @contextmanager
-def running(folder: Path, *command: str) -> Iterator[Running]:
-    gateway = Running(folder, *command)
+def running(folder: Path, *command: str, **environment: str) -> Iterator[Running]:
+    gateway = Running(folder, *command, **environment)
     try:
         yield gateway
     finally:
@@ -167,3 +167,29 @@ def test_messages_that_kill_their_worker_are_parked_and_the_others_go_on(tmp_pat
         assert kinds.count("technical") == 3
         assert PARTNERS["maple"].answer_queue == "out.maple"
         assert gateway.stop() == 0
+
+
+def test_messages_of_one_partner_that_hang_keep_nobody_else_waiting(tmp_path: Path) -> None:
+    """Ten of them kept every other partner without a verdict for 358 seconds."""
+    with running(tmp_path, "-m", "tests.support.serving", REAL_TIMES="1") as gateway:
+        gateway.send(other(1_000), partner="erable")
+        wait_for(lambda: gateway.states() == ["done"])
+        time.sleep(3)  # until the other worker is ready too
+        gateway.send(*(GOOD + HANGS + b"%d" % n for n in range(10)))
+        end, sent = time.monotonic() + 40, 0
+        while time.monotonic() < end:
+            gateway.send(other(sent), partner="erable")
+            sent += 1
+            time.sleep(0.5)
+        wait_for(lambda: gateway.states().count("done") == sent + 1)
+        waited = []
+        for row in gateway.journal.list_messages(channel="partner", limit=1_000):
+            life = gateway.journal.show(row["id"])
+            assert life is not None
+            if life["partner"] == "erable":
+                waited.append((life["finished_at"] - life["received_at"]).total_seconds())
+        print(
+            f"{len(waited)} of others: longest {max(waited):.1f} s, killed {gateway.log.read_text().count('loop died')}"
+        )
+        assert max(waited) < 5
+        assert gateway.states().count("working") <= 1

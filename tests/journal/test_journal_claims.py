@@ -28,7 +28,7 @@ def test_work_comes_oldest_first_one_of_a_lane_at_a_time(journal: Journal) -> No
         ]
     )
     first = journal.claim("w", 10, 60, NOW).work
-    assert [row.uid for row in first] == ["a", "c", "d", "e"]
+    assert [row.uid for row in first] == ["a", "d", "e", "c"], "in turn by sender"
     assert not journal.claim("v", 10, 60, NOW)
     journal.park([(row, "x", ()) for row in first], now=NOW)
     for uid in "bfg":
@@ -52,7 +52,63 @@ def test_a_dead_workers_lease_runs_out_and_its_work_is_tried_alone(journal: Jour
     assert not journal.claim("w", 10, 60, NOW + timedelta(seconds=59))
     journal.receive([delivery("d", lane="d")])
     got = [[(row.uid, row.attempts) for row in journal.claim("w", 10, 60, LATER).work] for _ in range(5)]
-    assert got == [[("a", 2)], [("b", 2)], [("c", 2)], [("d", 1)], []]
+    assert got == [[("d", 1)], [("a", 2)], [("b", 2)], [("c", 2)], []]
+
+
+def test_senders_take_turns(journal: Journal) -> None:
+    """A sender's hundred messages stood before everybody else's first."""
+    journal.receive([delivery(f"a{n:03}", lane=f"{n}", partner="P1") for n in range(WINDOW + 100)])
+    journal.receive([delivery(f"b{n}", lane=f"{n}", partner="P2") for n in range(3)])
+    journal.receive([delivery("c", lane="c", partner="P3")])
+    later = NOW + timedelta(seconds=2)
+    got = [row.uid for row in journal.claim("w", 6, 60, later).work]
+    assert got == ["a000", "b0", "c", "a001", "b1", "a002"]
+    assert [row.uid for row in journal.claim("v", 3, 60, later).work] == ["a003", "b2", "a004"]
+
+
+def test_the_message_that_killed_its_worker_is_known_and_the_others_were_not_tried(journal: Journal) -> None:
+    journal.receive([delivery(uid, lane=uid, partner=f"P{n}") for n, uid in enumerate("abc")])
+    rows = journal.claim("host:1:x", 10, 60, NOW, "fresh").work
+    assert journal.disown("host:1:", NOW, rows[1].sequence) == 3
+    again = journal.claim("w", 10, 60, NOW, "fresh").work
+    assert [(row.uid, row.attempts) for row in again] == [("a", 1), ("c", 1)]
+    assert [(row.uid, row.attempts) for row in journal.claim("r", 10, 60, NOW, "tried").work] == [("b", 2)]
+
+
+def test_a_sender_whose_message_killed_its_worker_keeps_no_worker_of_others(journal: Journal) -> None:
+    journal.receive([delivery(f"a{n}", lane=f"a{n}", partner="P1") for n in range(3)])
+    (first,) = journal.claim("host:1:x", 1, 60, NOW, "fresh").work
+    assert not journal.suspects(NOW)
+    journal.disown("host:1:", NOW, first.sequence)
+    journal.receive([delivery("b", lane="b", partner="P2")])
+    assert journal.suspects(NOW)
+    assert [row.uid for row in journal.claim("w", 10, 60, NOW, "fresh").work] == ["b"]
+    mine = [journal.claim("r", 10, 60, NOW, "tried").work for _ in range(3)]
+    assert [[row.uid for row in rows] for rows in mine] == [["a1"], ["a2"], ["a0"]]
+    journal.park([(mine[2][0], "kills", ())], now=NOW)
+    journal.receive([delivery("a9", lane="a9", partner="P1")])
+    assert [row.uid for row in journal.claim("w", 10, 60, NOW, "fresh").work] == ["a9"]
+    assert not journal.suspects(NOW)
+
+
+def test_a_sender_that_keeps_a_worker_for_long_gets_no_second_one(journal: Journal) -> None:
+    journal.receive([delivery(f"a{n}", lane=f"a{n}", partner="P1") for n in range(2)])
+    journal.receive([delivery("b", lane="b", partner="P2")])
+    assert [row.uid for row in journal.claim("w", 1, 60, NOW, "fresh").work] == ["a0"]
+    later = NOW + timedelta(seconds=2)
+    assert [row.uid for row in journal.claim("v", 10, 60, later, "fresh").work] == ["b"]
+    assert not journal.claim("v", 10, 60, later, "fresh")
+
+
+def test_what_was_given_back_is_for_the_one_that_tries_again(journal: Journal) -> None:
+    journal.receive([delivery(uid, lane=uid) for uid in "ab"])
+    first, second = journal.claim("w", 10, 60, NOW, "fresh").work
+    journal.give_back([first], NOW + timedelta(seconds=1))
+    assert not journal.suspects(NOW)
+    assert journal.suspects(LATER)
+    assert not journal.claim("w", 10, 60, NOW + timedelta(seconds=2), "fresh")
+    assert [row.uid for row in journal.claim("r", 10, 60, NOW + timedelta(seconds=2), "tried").work] == ["a"]
+    assert second.uid == "b"
 
 
 def test_a_released_message_has_not_been_tried(journal: Journal) -> None:

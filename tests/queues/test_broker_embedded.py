@@ -43,7 +43,7 @@ def test_a_late_acknowledgement_leaves_the_next_readers_message_alone(tmp_path: 
 
 
 def test_the_embedded_file_is_its_owners_alone(tmp_path: Path) -> None:
-    open_broker(f"sqlite:///{tmp_path}/queue.db").ping()
+    open_broker(f"sqlite:///{tmp_path}/queue.db").version()
     assert os.stat(f"{tmp_path}/queue.db").st_mode & 0o077 == 0
 
 
@@ -79,7 +79,7 @@ def test_an_unusable_url_is_one_clear_line_without_its_password(url: str) -> Non
 def test_an_absent_broker_is_one_clear_line_without_its_password(url: str) -> None:
     broker = open_broker(url)
     assert "secret" not in broker.url
-    for call in (broker.ping, lambda: broker.publish(letters("in", 1)), lambda: broker.consume(["in"])):
+    for call in (broker.version, lambda: broker.publish(letters("in", 1)), lambda: broker.consume(["in"])):
         with pytest.raises(BrokerUnavailable, match="not available") as caught:
             call()
         assert "secret" not in str(caught.value)
@@ -90,7 +90,7 @@ def test_an_unusable_file_is_one_clear_line(tmp_path: Path) -> None:
     with open(f"{tmp_path}/queue.db", "wb") as file:
         file.write(b"this is no database" * 100)
     broker = open_broker(f"sqlite:///{tmp_path}/queue.db")
-    for call in (broker.ping, lambda: broker.publish(letters("in", 1)), lambda: broker.consume(["in"])):
+    for call in (broker.version, lambda: broker.publish(letters("in", 1)), lambda: broker.consume(["in"])):
         with pytest.raises(BrokerUnavailable, match="not a database") as caught:
             call()
         assert "\n" not in str(caught.value)

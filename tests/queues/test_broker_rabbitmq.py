@@ -21,6 +21,7 @@ import gateway.queues.confirms
 import gateway.queues.rabbitmq
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.queues import Broker, Letter, open_broker
+from gateway.queues.rabbitmq import lacks
 from tests.conftest import _absent, _rabbitmqctl
 
 pytestmark = pytest.mark.broker
@@ -86,6 +87,26 @@ def test_filers_reach_their_queue_by_the_intake_exchange(shared_rabbitmq_url: st
     assert got.body == b"from a filer"
 
 
+@pytest.mark.parametrize("header", ["CC", "BCC"])
+def test_a_copy_by_a_header_is_told_from_what_was_sent_to_the_queue(
+    shared_rabbitmq_url: str, broker: Broker, queue: str, header: str
+) -> None:
+    """Before RabbitMQ 4.0.4 the headers CC and BCC get around topic permissions."""
+    other = f"{queue}x"
+    broker.declare([other])
+    send_raw(shared_rabbitmq_url, queue, b"", exchange="customs.in", application_headers={header: [other]})
+    sent, copy = broker.take(queue, 5), broker.take(other, 5)
+    assert (sent and sent.addressed, copy and copy.addressed) == (True, False)
+    with kombu.Connection(shared_rabbitmq_url) as connection:
+        connection.channel().queue_delete(other)
+
+
+def test_the_brokers_version_is_asked(broker: Broker) -> None:
+    assert broker.version().startswith("RabbitMQ ")
+    assert "GTW-0019" in (lacks("RabbitMQ 4.0.3") or "")
+    assert [lacks(said) for said in ("RabbitMQ 4.0.4", "RabbitMQ 10.1.0", "SQLite 3.1.0", "LavinMQ 2.0")] == [None] * 4
+
+
 def test_a_queue_with_other_properties_is_one_clear_line(shared_rabbitmq_url: str, broker: Broker) -> None:
     name = f"in.{uuid.uuid4().hex}"
     with kombu.Connection(shared_rabbitmq_url) as connection:
@@ -99,7 +120,7 @@ def test_a_wrong_password_is_one_clear_line(shared_rabbitmq_url: str) -> None:
     parts = urlsplit(shared_rabbitmq_url)
     url = parts._replace(netloc=f"{parts.username}:wrong-secret@{parts.hostname}:{parts.port or 5672}").geturl()
     with pytest.raises(BrokerUnavailable, match="ACCESS_REFUSED") as caught:
-        open_broker(url).ping()
+        open_broker(url).version()
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -76,7 +76,7 @@ def supervise(plan: Plan) -> None:
     pipeline.parse = _poisonous(pipeline.parse)
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
-    names = ["receive", *(f"work-{n}" for n in range(plan.workers)), "dispatch", "engine"]
+    names = ["receive", *(f"work-{n}" for n in range(plan.workers)), "retry", "dispatch", "engine"]
     running: dict[str, int] = {}
     dead: dict[str, list[int]] = defaultdict(list)
     dice = random.Random(plan.seed)

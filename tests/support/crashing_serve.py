@@ -106,7 +106,7 @@ def serve(folder: Path) -> None:
     inbound = [*(inbound_queue(name) for name in PARTNERS), RESULTS]
     with open_broker(settings.broker_url) as broker, broker.consume(inbound) as intake:
         while time.monotonic() < end:
-            busy = service.receive(intake, journal, PARTNERS, 0.0)
+            busy = service.receive(intake, journal, PARTNERS, 0.0, {"guest"})
             busy += service.work(journal, PLANS, PARTNERS, f"worker-{os.getpid()}")
             busy += service.dispatch(broker, journal)
             if any(broker.depth(queue) for queue in set(load_routes().values())):

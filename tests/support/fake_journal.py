@@ -96,12 +96,12 @@ class FakeJournal:
             out.sent = False
         return len(again)
 
-    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime) -> Claims:
+    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, _role: str = "all") -> Claims:
         open_ = [row for row in self.t.inbox if row.state in {"received", "working"}]
         free = set(ready(open_, defaultdict(set), now))
         rows = [row for row in open_ if row.sequence in free]
-        tried = [row for row in rows if row.attempts][:1]
-        mine = tried or [row for row in rows if not row.attempts][:limit]
+        fresh = [row for row in rows if not row.attempts][:limit]
+        mine = fresh or [row for row in rows if row.attempts][:1]
         if not mine:
             return Claims()
 
@@ -222,7 +222,8 @@ class FakeJournal:
         facts = self.t.register.attempts(request.transaction_number)
         fact = next(each for each in facts if each.attempt == request.attempt)
         row = self.t.inbox[self.t.requests[request_id].inbox - 1]
-        return Asked(replace(fact, nature=request.nature), Received(row.id, row.partner, row.body, row.received_at), 1)
+        received = Received(row.id, row.partner, row.body, row.received_at)
+        return Asked(replace(fact, nature=request.nature), received, 1, b"")
 
     def settle(self, done: Sequence[tuple[Claimed, Settlement]], *, now: datetime) -> list[bool]:
         return self.commit(lambda: [self._settle(*one) for one in done])

@@ -146,6 +146,7 @@ class World:
             mock.patch.object(service, "bound", _unbound),
             mock.patch.object(service, "now", side_effect=self._clock),
             mock.patch.object(service, "read_result", _read_result),
+            mock.patch.object(service, "compare"),
             mock.patch.object(service, "BATCH", self.batch),
         ):
             yield self

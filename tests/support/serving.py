@@ -29,29 +29,32 @@ def parse(received: Any, specs: Any) -> Any:
     return REAL_PARSE(received, specs)
 
 
-def run(name: str, settings: Any, parent: int) -> None:
-    """Run a loop whose pipeline is a bad one, with short times."""
+def run(name: str, settings: Any, parent: int, at: Any) -> None:
+    """Run a loop whose pipeline is a bad one, with short times unless the environment asks for the real ones."""
     pipeline.parse = parse
-    limits.MESSAGE_SECONDS, service.LEASE_SECONDS = 0.3, 1
-    supervisor.run(name, settings, parent)
+    if "REAL_TIMES" not in os.environ:
+        limits.FIRST_SECONDS, limits.MESSAGE_SECONDS, service.LEASE_SECONDS = 0.3, 0.3, 1
+    supervisor.run(name, settings, parent, at)
 
 
 if __name__ == "__main__":
     multiprocessing.set_start_method("spawn")
-    real = multiprocessing.get_context("spawn").Process
+    spawn = multiprocessing.get_context("spawn")
 
     class Spawner:
         """Starts `run` in place of the gateway's own."""
+
+        RawValue = staticmethod(spawn.RawValue)
 
         @staticmethod
         def Process(target: Any, args: Any, name: str) -> Any:  # noqa: N802
             from tests.support import serving
 
-            return real(target=serving.run, args=args, name=name)
+            return spawn.Process(target=serving.run, args=args, name=name)
 
     supervisor.multiprocessing.get_context = lambda _kind: Spawner  # type: ignore[attr-defined,assignment,return-value]
     supervisor.PAUSE_SECONDS = 0.1
     os.environ["GATEWAY_LOG"] = "json"
     supervisor.configure("json")
-    supervisor.serve(from_environment(), 1, False)
+    supervisor.serve(from_environment(), 2 if "REAL_TIMES" in os.environ else 1, None)
     sys.exit(0)

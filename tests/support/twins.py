@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -272,13 +273,21 @@ class Twins(RuleBasedStateMachine):
 
     def settle(self, request_id: str, outcome: str, due: str | None) -> None:
         self.sent += 1
+        asked = self.journal.asked(request_id)
+        sent = json.loads(asked.request) if asked else {"transaction_number": NUMBERS[0], "version": "00001"}
+        due = due and asked and f"{sent['requested_at'][:4]}{due[4:]}"
         request = self.requests().get(request_id)
         status = status_after(request.nature, outcome) if request else "assessed"
         self.register = self.register.settled(request_id, status, date.fromisoformat(due) if due else None)
 
+        invoices = sent["declaration"]["invoices"] if asked else []
         content = {
-            "contract": "1.0", "message_id": request_id, "transaction_number": NUMBERS[0], "version": "00001",
-            "outcome": outcome, "payment_due": due, "lines": [], "totals": NIL,
+            "contract": "1.0", "message_id": request_id, "outcome": outcome, "payment_due": due, "totals": NIL,
+            "transaction_number": sent["transaction_number"], "version": sent["version"],
+            "lines": [
+                {"invoice": i, "line": j, "amounts": NIL}
+                for i, invoice in enumerate(invoices, 1) for j in range(1, len(invoice["lines"]) + 1)
+            ],
             "reasons": [] if outcome == "approved" else [REASON],
         }  # fmt: skip
         body, uid = write_result(content), f"r{self.sent}"

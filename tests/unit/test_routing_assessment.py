@@ -1,6 +1,7 @@
 """The assessment contract and the reference engine: published examples, sums, outcomes, hostile results."""
 
 import json
+import unicodedata
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,7 +16,7 @@ from core.envelope import Envelope
 from core.errors import GatewayError
 from core.transmission import Judged, Message, Syntax, Verdict
 from gateway.engine.assess import assess, load_rates
-from routing.assessment import build_request, read_request, read_result, write_result
+from routing.assessment import build_request, compare, read_request, read_result, write_result
 
 NOW = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
 RATES = load_rates()
@@ -306,3 +307,85 @@ def test_rates_that_cannot_be_used_are_told_with_file_and_row(tmp_path):
     (tmp_path / "exchange_rates.csv").write_text("currency,rate,valid_from,valid_to\nUSD,1.x,2020-01-01,\n")
     with pytest.raises(GatewayError, match=r"exchange_rates\.csv, row 2"):
         load_rates(tmp_path)
+
+
+ASKED = build_request(judged(LINE, LINE), message_id=MESSAGE_ID, partner="maple", requested_at=NOW)
+WITHDRAWN = build_request(
+    judged(LINE, nature=Nature.WITHDRAWAL), message_id=MESSAGE_ID, partner="maple", requested_at=NOW
+)
+ANSWER = assess(read_request(ASKED), RATES).result or {}
+ZERO = dict.fromkeys(Amounts._fields, "0.00")
+WHY = {"code": "X-1", "text_en": "no", "text_fr": "non"}
+
+
+def compared(**changes) -> None:
+    compare(read_result(json.dumps(ANSWER | changes).encode()), ASKED)
+
+
+def test_what_fits_its_request_passes():
+    compared()
+    compared(outcome="refused", lines=[], totals=ZERO, reasons=[WHY, WHY | {"invoice": 1}])
+    compared(outcome="pending", reasons=[WHY | {"invoice": 1, "line": 2}], payment_due="2035-01-01")
+    nothing = ANSWER | {"lines": [], "totals": ZERO}
+    compare(read_result(json.dumps(nothing).encode()), WITHDRAWN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"transaction_number": "99999999999999"}, "transaction_number"),
+        ({"version": "00002"}, "version"),
+        ({"lines": ANSWER["lines"][:1]}, "lines"),
+        ({"lines": ANSWER["lines"][::-1]}, "lines"),
+        ({"lines": [*ANSWER["lines"], ANSWER["lines"][0]]}, "lines"),
+        ({"lines": [ANSWER["lines"][0], ANSWER["lines"][1] | {"invoice": 2, "line": 1}]}, "lines"),
+        ({"lines": [], "totals": ZERO}, "lines"),
+        ({"totals": ANSWER["totals"] | {"gst": "999999999.99"}}, r"totals\.gst"),
+        ({"lines": [], "outcome": "pending"}, "totals"),
+        ({"outcome": "refused", "reasons": [WHY | {"invoice": 2}]}, "invoice 2"),
+        ({"outcome": "refused", "reasons": [WHY | {"line": 1}]}, "invoice 0"),
+        ({"outcome": "refused", "reasons": [WHY | {"invoice": 1, "line": 3}]}, "line 3"),
+        ({"payment_due": "0001-01-01"}, "payment_due"),
+        ({"payment_due": "9999-12-31"}, "payment_due"),
+    ],
+    ids=str,
+)
+def test_a_result_that_does_not_fit_its_request_is_told(changes, words):
+    with pytest.raises(GatewayError, match=words) as caught:
+        compared(**changes)
+    assert str(caught.value).startswith("assessment result: does not fit its request: ")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"transaction_number": ANSWER["transaction_number"] + "\n"},
+        {"lines": [line | {"sima_code": "51\n"} for line in ANSWER["lines"]]},
+        {"totals": ANSWER["totals"] | {"gst": "1.00\n"}},
+        {"outcome": "refused", "reasons": [WHY | {"invoice": 10**400}]},
+        {"\x1b]0;mine\x07": 1},
+        {"outcome": "\x1b[2J"},
+    ],
+    ids=repr,
+)
+def test_a_result_out_of_bounds_is_one_printable_line(changes):
+    with pytest.raises(GatewayError) as caught:
+        read_result(json.dumps(ANSWER | changes).encode())
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
+@given(st.text(min_size=1, max_size=8))
+def test_what_the_engine_says_is_printable(text):
+    why = {"code": text, "text_en": text, "text_fr": text}
+    (reason,) = read_result(json.dumps(ANSWER | {"outcome": "refused", "reasons": [why]}).encode()).reasons
+    for said in (reason.code, *reason.text):
+        assert all(c.isprintable() or unicodedata.category(c) == "Zs" for c in said)
+    assert len(reason.code) == len(text)
+
+
+def test_numbers_that_json_writes_as_fractions_are_whole():
+    line = ANSWER["lines"][0] | {"invoice": 1.0, "line": 1.0}
+    (first, _) = read_result(json.dumps(ANSWER | {"lines": [line, ANSWER["lines"][1]]}).encode()).lines
+    assert (str(first.invoice), str(first.line)) == ("1", "1")

@@ -9,7 +9,7 @@ from core.calendar import Period
 from core.declaration import MessageType, Nature
 from core.errors import GatewayError
 from core.partner import Agreement
-from routing.partners import inbound_queue, load_partners, unnumbered
+from routing.partners import inbound_queue, load_partners, not_ours, unnumbered
 from routing.routes import destination, load_routes
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -235,3 +235,28 @@ def test_the_next_number_begins_with_an_account_of_ones_own_where_there_is_one(t
     partners = load(tmp_path, text)
     assert {name: each.account for name, each in partners.items()} == {"maple": "12345", "birch": "67890"}
     assert load(tmp_path, GOOD)["maple"].account is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('id = "maple"', 'id = "maple\\n"', "id"),
+        ('name = "Maple"', 'name = "Ma\\u001bple"', "name"),
+        ('envelopes = ["MAPLE"]', 'envelopes = ["MA\\u0085PLE"]', "envelopes"),
+        ('name = "Maple"', 'name = "Maple"\nuser = "maple\\n"', "user"),
+        ("[[partner]]", "[gateway]\nmax_age_days = 99999999999\n[[partner]]", "max_age_days"),
+        ("[[partner]]", "[gateway]\nmax_age_days = nan\n[[partner]]", "max_age_days"),
+    ],
+)
+def test_what_is_out_of_range_is_one_line(tmp_path, old, new, key):
+    with pytest.raises(GatewayError, match=key) as caught:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_no_partner_is_our_own_user(tmp_path):
+    """Its messages would be believed to be the engine's."""
+    partners = load(tmp_path, GOOD)
+    not_ours(partners.values(), {"gateway", "assessment"})
+    with pytest.raises(GatewayError, match="'maple' is the gateway's own or the engine's"):
+        not_ours(partners.values(), {"maple"})

@@ -10,9 +10,11 @@ import pytest
 
 from core.errors import SpecError
 from core.tables import AtLeast1, read_rows, read_typed
-from gateway.engine.assess import load_rates
+from gateway.engine.assess import SAMPLE_RATES, load_rates
 from gateway.journal import periods
+from gateway.plans import prepare
 from routing.routes import load_routes
+from tests.support import packs
 
 
 @dataclass
@@ -85,3 +87,44 @@ def test_routes_rates_and_retention_without_a_column_are_told(tmp_path: Path, mo
     (path.parent / "exchange_rates.csv").write_bytes(path.read_bytes())
     with pytest.raises(SpecError, match=r"exchange_rates\.csv, row 1: the column rate is missing"):
         load_rates(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("calendar/billing.toml", "period_start = 18", "period_start = 31", "period_start"),
+        ("calendar/billing.toml", "period_end = 17", "period_end = 0", "period_end"),
+        ("calendar/billing.toml", "statement_day = 25", "statement_day = nan", "statement_day"),
+        ("calendar/billing.toml", "due_weekday = 10", "due_weekday = 1000000000", "due_weekday"),
+        ("chapter24/elements.csv", ",an..35,", ",an..99999999999,", "format"),
+    ],
+)
+def test_numbers_of_the_specification_have_ranges(tmp_path: Path, file: str, old: str, new: str, words: str) -> None:
+    """A period that begins on the 31st was loaded, and the first message ended in a traceback."""
+    root = packs.copy(tmp_path)
+    packs.edit(root / file, old, new)
+    with pytest.raises(SpecError, match=words) as caught:
+        prepare(root)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_numbers_that_are_none_are_told(tmp_path: Path) -> None:
+    for name in ("exchange_rates.csv", "charges.csv", "reasons.csv", "not_due.csv"):
+        (tmp_path / name).write_bytes((SAMPLE_RATES / name).read_bytes())
+    (tmp_path / "exchange_rates.csv").write_text("currency,rate,valid_from,valid_to\nUSD,NaN,2020-01-01,\n")
+    with pytest.raises(SpecError, match=r"exchange_rates\.csv, row 2: rate cannot be 'NaN'"):
+        load_rates(tmp_path)
+
+
+def test_tables_behind_a_link_decide_and_count_in_the_digest(tmp_path: Path) -> None:
+    """A linked folder was read, but what it held was not in the digest."""
+    root = packs.copy(tmp_path)
+    before = prepare(root).digest
+    (root / "codes").rename(tmp_path / "elsewhere")
+    (root / "codes").symlink_to(tmp_path / "elsewhere")
+    assert prepare(root).digest == before
+    packs.edit(tmp_path / "elsewhere/cad_type.csv", "\nAB,", "\n\nAB,")
+    assert prepare(root).digest != before
+    (root / "codes/round").symlink_to(root)
+    with pytest.raises(SpecError, match="linked into itself"):
+        prepare(root)

@@ -19,6 +19,7 @@ import kombu
 import pytest
 from click.testing import CliRunner
 
+from core import limits
 from core.calendar import Period
 from core.envelope import Envelope
 from core.errors import GatewayError
@@ -35,10 +36,13 @@ from routing.routes import RESULTS, load_routes
 from tests.conftest import _absent
 from tests.support.builders import DECLARATION, IMPORTER, valid_declaration
 from tests.support.house import House, as_user, house, kinds
+from tests.support.sending import Clock
 from tests.support.way import HOME, NOW, PARTNERS, Way
 
-ENVELOPE = Envelope("MAPLEBROKER", "CARMGATEWAY", "REF1")
+ENVELOPE = Envelope("MAPLEBROKER", "CARMGATEWAY", "REF1MINE")
 GOOD = write_edifact([valid_declaration()], DECLARATION, ENVELOPE, prepared=NOW)
+MANY = write_edifact([valid_declaration()] * 3, DECLARATION, ENVELOPE, prepared=NOW)
+NUMBER = valid_declaration().transaction_number or ""
 MAPLE = PARTNERS["maple"]
 
 
@@ -46,6 +50,13 @@ MAPLE = PARTNERS["maple"]
 def gateway(tmp_path: Path) -> Iterator[House]:
     with house(tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(service, "now", clock)
+    return clock
 
 
 def codes(gateway: House) -> list[list[str]]:
@@ -76,6 +87,52 @@ def test_who_is_not_proven_is_told_nothing_and_routed_nowhere(gateway: House, us
     assert life is not None
     assert (life["partner"], life["headers"]) == ("", {})
     assert life["unproven"] == {"code": code, "queue": "in.maple", "user": user}
+
+
+@pytest.mark.parametrize("body", [GOOD, MANY], ids=["one", "many"])
+def test_nothing_of_an_unproven_senders_bytes_is_in_the_answer(gateway: House, body: bytes) -> None:
+    """The owner of the queue got another's numbers and references as its own, once for each message."""
+    as_user(gateway, "erable")
+    gateway.send("maple", body)
+    gateway.settle_down()
+    (answer,) = gateway.answers("maple")
+    for said in (b"MINE", NUMBER.encode(), IMPORTER.encode()):
+        assert said in body
+        assert said not in answer.body
+
+
+def test_unproven_senders_are_answered_a_few_times_a_minute(gateway: House, clock: Clock) -> None:
+    """A queue's owner could be flooded with refusals of what it never sent."""
+    as_user(gateway, "erable")
+    most = limits.UNPROVEN_ANSWERED
+    for _ in range(3):
+        gateway.send("maple", *[GOOD] * most)
+        gateway.settle_down()
+    assert kinds(gateway.answers("maple")) == ["refused"] * most
+    assert codes(gateway) == [["GTW-0013"]] * 3 * most
+    as_user(gateway, None)
+    gateway.send("maple", GOOD)
+    gateway.settle_down()
+    assert kinds(gateway.answers("maple")) == ["refused"], "another sender"
+    clock.ahead += timedelta(seconds=61)
+    as_user(gateway, "erable")
+    gateway.send("maple", GOOD)
+    gateway.settle_down()
+    assert kinds(gateway.answers("maple")) == ["refused"]
+
+
+@pytest.mark.parametrize("user", ["erable", None, "maple"])
+def test_a_copy_of_what_went_to_another_queue_is_told_to_nobody(gateway: House, user: str | None) -> None:
+    """A broker's headers CC and BCC put a copy into queues that the sender has no permission for."""
+    as_user(gateway, user)
+    real = gateway.intake.receive
+    gateway.intake.receive = lambda wait: [replace(one, addressed=False) for one in real(wait)]  # type: ignore[method-assign]
+    gateway.send("maple", GOOD)
+    while gateway.receive() + gateway.work() + gateway.dispatch():
+        pass
+    assert codes(gateway) == [["GTW-0019"]]
+    assert nothing_routed(gateway)
+    assert gateway.answers("maple") == []
 
 
 @pytest.mark.parametrize("partner", ["maple", None])
@@ -207,7 +264,7 @@ def test_the_first_and_the_last_day_of_a_delegation_count(edge: Period) -> None:
 def test_what_comes_by_a_queue_of_nobodys_is_kept_and_goes_nowhere(gateway: House) -> None:
     letter = gateway_letter(gateway, "in.maple", GOOD)
     nobody = replace(letter, queue="in.gone")
-    gateway.journal.receive([service._arrival(nobody, None, (0, "0" * 64))])
+    gateway.journal.receive([service._arrival(nobody, None, (0, "0" * 64), ())])
     assert gateway.work() == 1
     assert codes(gateway) == [["GTW-0003"]]
     assert gateway.journal.due(10, service.now()) == []

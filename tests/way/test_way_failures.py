@@ -13,6 +13,7 @@ from core import limits
 from core.errors import JournalUnavailable
 from gateway import pipeline, service
 from gateway.journal import Journal
+from gateway.queues import Delivery
 from tests.support.house import House, kinds
 from tests.support.sending import ORIGINAL, Clock, edifact, messages, number, xml
 from tests.support.way import PARTNERS
@@ -150,6 +151,70 @@ def test_a_result_that_comes_twice_or_answers_nothing_has_no_effect(gateway: Hou
     assert kinds(gateway.answers("maple")).count("assessed") == 1
     rows = gateway.journal.list_messages(channel="assessment")
     assert sorted(row["note"] or "" for row in rows) == ["", "answers no request of ours", "repeats a result"]
+
+
+def assessed(gateway: House, **changes: object) -> bytes:
+    """Have an original accepted; return the engine's result on it, with these changes."""
+    from gateway.engine.assess import assess
+    from routing.assessment import read_request, write_result
+    from tests.support.way import RATES
+
+    gateway.send("maple", ORIGINAL)
+    while gateway.receive() + gateway.work() + gateway.dispatch():
+        pass
+    (request,) = gateway.taken("assessment.requests")
+    return write_result({**(assess(read_request(request.body), RATES).result or {}), **changes})
+
+
+def statuses(gateway: House) -> list[str]:
+    """Return the status of every version on file."""
+    (row,) = gateway.journal.list_messages(channel="partner")
+    life = gateway.journal.show(row["id"])
+    assert life is not None
+    return [one["status"] for one in life["declarations"]]
+
+
+def test_a_result_that_does_not_fit_its_request_is_parked_and_changes_nothing(gateway: House) -> None:
+    """It was believed: another's number, lines that are not there, any total."""
+    from gateway.queues import Letter
+
+    body = assessed(gateway, transaction_number="99999999999999")
+    gateway.broker.publish([Letter("r", "assessment.results", "", body)])
+    gateway.settle_down()
+    assert kinds(gateway.answers("maple")) == ["receipt", "contrl", "accepted"]
+    (row,) = gateway.journal.list_messages(channel="assessment")
+    assert (row["state"], "transaction_number" in row["note"]) == ("parked", True)
+    assert statuses(gateway) == ["accepted"]
+
+
+@pytest.mark.parametrize("user", [None, "maple"])
+def test_a_result_of_somebody_else_is_parked_until_the_engine_is_known(gateway: House, user: str | None) -> None:
+    """Whoever could write to the results' queue was the engine."""
+    from dataclasses import replace
+
+    from gateway.queues import Letter
+
+    class Stranger:
+        def receive(self, timeout: float) -> list[Delivery]:
+            return [replace(one, vouched=True, user_id=user) for one in real.receive(timeout)]
+
+        def ack(self, deliveries: list[Delivery]) -> None:
+            real.ack(deliveries)
+
+    body, real = assessed(gateway), gateway.intake
+    gateway.intake = Stranger()  # type: ignore[assignment]
+    gateway.broker.publish([Letter("r", "assessment.results", "", body)])
+    gateway.settle_down()
+    (row,) = gateway.journal.list_messages(channel="assessment")
+    assert (row["state"], repr(user) in row["note"]) == ("parked", True)
+    assert statuses(gateway) == ["accepted"]
+    if user:
+        gateway.engines = {user}
+        sequence = gateway.journal.sequence_of(row["id"])
+        assert sequence is not None
+        assert gateway.journal.release_parked(sequence, "clerk", service.now())
+        gateway.settle_down()
+        assert statuses(gateway) == ["assessed"]
 
 
 # ------------------------------------------------------------------------------------------------ dispatch

@@ -1,0 +1,28 @@
+"""Makes text fit to be shown: whatever a stranger wrote, nothing of it acts on a terminal, a file or a reader."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def printable(text: str, instead: str = "", keep: str = "") -> str:
+    """Return the text with everything that acts instead of being seen as a backslash escape.
+
+    That is controls (C0, DEL, C1), marks that turn the direction of writing or join letters, surrogates, private and
+    unassigned characters, line and paragraph separators; spaces of any width are seen. `instead` is one character to
+    stand for each, where columns must stay; what is in `keep` stays as it is.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in keep or unicodedata.category(c) == "Zs" else instead or _escaped(c) for c in text
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text as places count them: by line feeds alone; U+0085 and others are characters in one."""
+    return [line.removesuffix("\r") for line in text.split("\n")]

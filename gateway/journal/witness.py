@@ -1,0 +1,207 @@
+"""Compares what the audit chain witnessed with what is stored: bodies, verdicts, effects, answers, the engine's word.
+
+The chain proves that its own rows are those that were written; that a transmission or an answer still is what it was
+then is proven only here. What a former version did not witness is not compared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, select
+
+from core.declaration import Nature
+from core.register import ACCEPTED, reaches
+from core.transmission import digest_of
+from gateway.journal.database import Transaction, among
+from gateway.journal.rows import EFFECT, VERDICT, AnyRow, digest_over, key_of, storable
+from gateway.journal.tables import assessment_request, audit, declaration_version, inbox, message, outbox
+
+# Transmissions compared in one transaction.
+PAGE = 200
+
+# A fault found: the number of the audit row that witnessed otherwise (0: none did), and what is wrong.
+Fault = tuple[int, str]
+
+
+def altered(reading: Transaction) -> Fault | None:
+    """Return the first transmission of which something is not stored as it was witnessed, None if all is."""
+    with reading() as connection:
+        last = max(connection.scalar(select(func.max(each))) or 0 for each in (inbox.c.sequence, audit.c.subject))
+        gone = connection.scalars(select(audit.c.detail).where(audit.c.event == "purged").order_by(audit.c.n)).all()
+    purged = {sequence for text in gone for sequence in json.loads(text)["transmissions"]}
+    expired = {number for text in gone for number in json.loads(text).get("declarations", ())}
+    for first in range(1, last + 1, PAGE):
+        with reading() as connection:
+            for fault in _compare(connection, range(first, first + PAGE), purged, expired):
+                return fault
+    return None
+
+
+def altered_of(connection: Connection, sequence: int) -> str | None:
+    """Return what of a transmission is not stored as it was witnessed, None if all is."""
+    found = next((what for _, what in _compare(connection, [sequence], (), ())), None)
+    return found and found.partition(": ")[2]
+
+
+def _of(table: Table, column: Any = None) -> Any:
+    return select(table).where(among(table.c.inbox if column is None else column, "mine"))
+
+
+LINKS = select(audit).where(among(audit.c.subject, "mine")).order_by(audit.c.n)
+REQUESTS_ABOUT = _of(assessment_request, assessment_request.c.transaction_number)
+
+
+def _compare(
+    connection: Connection, sequences: Collection[int], purged: Collection[int], expired: Collection[str]
+) -> Iterator[Fault]:
+    """Yield what is wrong with these transmissions, in order."""
+    mine = {"mine": list(sequences)}
+    rows = {row.sequence: row for row in connection.execute(_of(inbox, inbox.c.sequence), mine)}
+    parts = {table.name: _by_inbox(connection, table, mine) for table in (message, outbox, declaration_version)}
+    numbers = sorted({row.transaction_number for some in parts["declaration_version"].values() for row in some})
+    requests = connection.execute(REQUESTS_ABOUT, {"mine": numbers}).all()
+    asked = _by_inbox(connection, assessment_request, mine)
+    elsewhere = {row.inbox for row in requests} - set(sequences)
+    links: dict[int, list[AnyRow]] = defaultdict(list)
+    for link in connection.execute(LINKS, {"mine": [*sequences, *sorted(elsewhere)]}):
+        links[link.subject].append(link)
+    settled = _settled(link for some in links.values() for link in some)
+    for sequence in sequences:
+        events = [(link.n, link.event, json.loads(link.detail)) for link in links[sequence]]
+        row = rows.get(sequence)
+        if row is None:
+            if events and sequence not in purged:
+                yield events[0][0], f"transmission {events[0][2].get('id', sequence)} is not stored any more"
+            continue
+        name = f"transmission {row.id}: "
+        found = (
+            *_received(row, events),
+            *_verdicts(parts["message"][sequence], events),
+            *_answers(parts["outbox"][sequence], events),
+            *_effects(parts["declaration_version"][sequence], events, expired),
+            *(_requests(asked[sequence], settled)),
+            *_statuses(parts["declaration_version"][sequence], requests, settled, events),
+        )
+        yield from ((n, name + what) for n, what in found)
+
+
+def _by_inbox(connection: Connection, table: Table, mine: Mapping[str, Any]) -> dict[int, list[AnyRow]]:
+    found: dict[int, list[AnyRow]] = defaultdict(list)
+    for row in connection.execute(_of(table), mine):
+        found[row.inbox].append(row)
+    return found
+
+
+Events = list[tuple[int, str, dict[str, Any]]]
+
+
+def _received(row: AnyRow, events: Events) -> Iterator[Fault]:
+    """Compare who sent what, and its bytes."""
+    n, detail = next(((n, detail) for n, event, detail in events if event == "received"), (0, {}))
+    if not n:
+        yield 0, "nothing witnessed that it was received"
+        return
+    for name in ("id", "uid", "channel", "partner"):
+        if detail[name] != getattr(row, name):
+            yield n, f"its {name} is not what was received"
+    if not digest_of(row.body) == row.digest == detail["digest"]:
+        yield n, "its bytes are not what was received"
+
+
+def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
+    """Compare the verdicts on its messages."""
+    n, witnessed = 0, {}
+    for number, event, detail in events:
+        if event in ("judged", "refused by operator") and "messages" in detail:
+            n, witnessed = number, {each["ordinal"]: each for each in detail["messages"]}
+    stored = {row.ordinal: row for row in rows}
+    for ordinal in sorted({*witnessed, *stored}):
+        if ordinal not in witnessed or ordinal not in stored:
+            yield n, f"its message {ordinal} is {'missing' if ordinal in witnessed else 'one that nobody judged'}"
+            continue
+        row, told = stored[ordinal], witnessed[ordinal]
+        number, version = told["transaction_number"], told["version"]
+        codes = sorted({finding["code"] for finding in json.loads(row.findings)})
+        same = (row.verdict, row.nature, row.transaction_number, row.version, codes) == (
+            told["verdict"],
+            told["nature"],
+            key_of(number) if number else None,
+            storable(version) if version else None,
+            told["findings"],
+        )
+        if not same or told.get("digest", digest := digest_over(row._asdict(), VERDICT)) != digest:
+            yield n, f"the verdict on its message {ordinal} is not the one that was given"
+
+
+def _answers(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
+    """Compare what was sent about it, or is to be."""
+    witnessed: dict[str, tuple[int, set[tuple[str, str]]]] = {}
+    receipts = any(event == "received" and "outgoing" in detail for _, event, detail in events)
+    for n, event, detail in events:
+        for item in detail.get("outgoing", ()) if event != "replayed" else ():
+            witnessed.setdefault(item["id"], (n, set()))[1].add((item["kind"], item["digest"]))
+    for row in rows:
+        n, said = witnessed.pop(row.id, (0, set()))
+        if row.kind == "receipt" and not receipts:
+            continue
+        if (row.kind, digest_of(row.body)) not in said:
+            yield n, f"the answer {row.id} ({row.kind}) is not the one that was written"
+    for id_, (n, _) in witnessed.items():
+        yield n, f"the answer {id_} is not stored any more"
+
+
+def _effects(rows: list[AnyRow], events: Events, expired: Collection[str]) -> Iterator[Fault]:
+    """Compare what it made of declarations."""
+    stored = {row.ordinal: row for row in rows}
+    for n, event, detail in events:
+        for told in detail.get("messages", ()) if event == "judged" else ():
+            row = stored.pop(told["ordinal"], None)
+            if "effect" not in told or (row is None and key_of(told["transaction_number"] or "") in expired):
+                continue
+            if row is None or digest_over(row._asdict(), EFFECT) != told["effect"]:
+                yield n, f"the version that its message {told['ordinal']} made is not as it was"
+    for ordinal in stored:
+        yield 0, f"a version is on file that its message {ordinal} did not make"
+
+
+Settled = dict[str, list[tuple[int, dict[str, Any]]]]
+
+
+def _settled(links: Iterable[AnyRow]) -> Settled:
+    """Return what the engine was witnessed to say of each request, in order."""
+    found: Settled = defaultdict(list)
+    for link in sorted(links, key=lambda link: link.n):
+        if link.event == "settled":
+            detail = json.loads(link.detail)
+            found[detail["request"]].append((link.n, detail))
+    return found
+
+
+def _requests(rows: list[AnyRow], settled: Settled) -> Iterator[Fault]:
+    """Compare the engine's word on its requests."""
+    for row in rows:
+        n, detail = settled[row.id][-1] if settled[row.id] else (0, {"status": ACCEPTED})
+        told = digest_of((row.result or "").encode()) if "\ufffd" not in (row.result or "") else detail.get("digest")
+        if row.status != detail["status"] or (n and told != detail["digest"]):
+            yield n, f"the engine's word on the request {row.id} is not what it said"
+
+
+def _statuses(rows: list[AnyRow], requests: Iterable[AnyRow], settled: Settled, events: Events) -> Iterator[Fault]:
+    """Compare what its versions have become with what the engine said of all requests about them."""
+    dues = {one["ordinal"]: one["payment_due"] for *_, d in events for one in d.get("messages", ()) if "effect" in one}
+    for row in rows:
+        status, n, due = ACCEPTED, 0, dues.get(row.ordinal, ...)
+        key = row.transaction_number, row.attempt
+        about = [each for each in requests if (each.transaction_number, each.attempt) == key]
+        for number, detail, nature in sorted(
+            ((n, detail, each.nature) for each in about for n, detail in settled[each.id]), key=lambda one: one[0]
+        ):
+            if reaches(Nature(nature), detail["status"], Nature(row.nature), status):
+                status, n = detail["status"], number
+                due = (detail["payment_due"] or due) if "payment_due" in detail else ...
+        if status != row.status or due not in (..., row.payment_due and row.payment_due.isoformat()):
+            yield n, f"the version of {row.transaction_number} is not what became of it: {status}"
