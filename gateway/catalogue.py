@@ -40,6 +40,7 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
     "treatment_en": Bilingual("treatment", "traitement"),
     "treatment_fr": Bilingual("treatment", "traitement"),
     "accounted": Bilingual("day of accounting", "jour de la déclaration"),
+    "charset": Bilingual("character set", "jeu de caractères"),
     "first": Bilingual("first reason", "premier motif"),
     "reason": Bilingual("reason", "raison"),
     "reason_en": Bilingual("reason", "raison"),
