@@ -85,7 +85,9 @@ def _fault(
 
 def _located(written: InterchangeText, flaw: Flaw) -> Fault:
     """Return a flaw that the reader found as a fault with its place."""
-    place = written.place(written.header if flaw.element else None, flaw.element, flaw.component, at=flaw.at)
+    place = written.place(
+        written.header if flaw.element else None, flaw.element or None, flaw.component or None, at=flaw.at
+    )
     value, expected = (each and told(each) for each in (flaw.value, flaw.expected))
     return Fault(flaw.code, None, place, value, expected, flaw.details, flaw.syntax_error, flaw.service_segment)
 

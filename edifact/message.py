@@ -280,14 +280,14 @@ def too_large(message: MessageText) -> Fault | None:
         return None  # every segment is too short to have too many elements
     position, number = 0, 1
     while position < len(text):
-        position = behind_blanks(text, position)
+        begin = behind_blanks(text, position)
         end = segment_end(text, service, position, position + limits.SEGMENT_BYTES + 1)
         elements = text.count(service.element, position, end)
         if end - position > limits.SEGMENT_BYTES or elements > limits.SEGMENT_ELEMENTS:
             return Fault(
                 "EDI-0308",
-                place=message.place_at(position, number),
-                value=told(text[position : position + limits.ECHO_CHARACTERS]),
+                place=message.place_at(min(begin, len(text) - 1), number),
+                value=told(text[begin : begin + limits.ECHO_CHARACTERS]),
                 expected=str(limits.SEGMENT_BYTES),
                 syntax_error="18",
             )

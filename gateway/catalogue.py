@@ -43,6 +43,7 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
     "accounted": Bilingual("day of accounting", "jour de la déclaration"),
     "after": Bilingual("number", "numéro"),
     "after_segment": Bilingual("tag", "étiquette"),
+    "charset": Bilingual("character set", "jeu de caractères"),
     "first": Bilingual("first reason", "premier motif"),
     "reason": Bilingual("reason", "raison"),
     "reason_en": Bilingual("reason", "raison"),
