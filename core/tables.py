@@ -17,8 +17,8 @@ from core.errors import SpecError, cause_of
 Origin = tuple[str, int]  # a file's name and a row of it, the heading being row 1
 Row = Mapping[str, str]
 T = TypeVar("T")
-AtLeast0 = Annotated[int, msgspec.Meta(ge=0, le=999_999)]
-AtLeast1 = Annotated[int, msgspec.Meta(ge=1, le=999_999)]
+AtLeast0 = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+AtLeast1 = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
 
 _COLUMN = re.compile(r" - at `\$\.(.*)`")
 

@@ -10,8 +10,6 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from core.text import printable
-
 # Never a payload: these are the only fields that an event may carry, whatever a caller passes.
 FIELDS = {
     "event", "level", "timestamp", "logger", "exc_info", "exception", "message_id", "partner", "sequence", "verdict",
@@ -42,7 +40,9 @@ def _harmless(_logger: Any, _method: str, event: structlog.types.EventDict) -> s
 
 def _clean(text: str) -> str:
     """Return a text with control characters escaped and the middle of business numbers left out, bounded."""
-    shown = printable(text[:LONGEST])
+    shown = text[:LONGEST]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
     return BUSINESS_NUMBER.sub(r"\1***\2", shown) if NINE_DIGITS.search(shown) else shown
 
 
