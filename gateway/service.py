@@ -52,22 +52,59 @@ def now() -> datetime:
 def receive(intake: Intake, journal: Journal, partners: Partners, wait: float) -> int:
     """Journal the next deliveries in one transaction, then acknowledge them; returns how many there were.
 
-    Nothing is parsed here: what arrived is a fact before it is understood. It is idempotent: a delivery that the
-    journal knows already adds nothing, but its answers are sent again: it may be the sender's own resend, and a
-    redelivery does not tell whether it was one before a crash. An answer that comes twice has the same id.
+    Nothing is parsed here: what arrived is a fact before it is understood. When the journal does not answer, they stay
+    in hand and come first at the next call: to give them back would count as a failed delivery of each. One that
+    cannot be recorded for another reason goes back alone, counted; the broker makes it a dead letter in the end.
     """
     deliveries = intake.receive(wait)
     if not deliveries:
         return 0
+    try:
+        record(deliveries, journal, partners)
+    except JournalUnavailable:
+        intake.keep(deliveries)
+        raise
+    except Exception as error:
+        logger().warning("recording one by one", count=len(deliveries), error=reason(error))
+        return _record_each(intake, deliveries, journal, partners)
+    intake.ack(deliveries)
+    logger().info("received", count=len(deliveries))
+    return len(deliveries)
+
+
+def _record_each(intake: Intake, deliveries: Sequence[Delivery], journal: Journal, partners: Partners) -> int:
+    """Journal and acknowledge each by itself; return how many of them were recorded."""
+    recorded = 0
+    for place, delivery in enumerate(deliveries):
+        try:
+            record([delivery], journal, partners)
+        except JournalUnavailable:
+            intake.keep(deliveries[place:])
+            raise
+        except Exception as error:  # whatever it is: the others must not be dead letters with it
+            logger().error("cannot be recorded", queue=delivery.queue, error=reason(error))
+            intake.reject([delivery], requeue=True)
+        else:
+            intake.ack([delivery])
+            recorded += 1
+    if recorded < len(deliveries):
+        intake.idle(AGAIN_SECONDS)
+    return recorded
+
+
+def record(deliveries: Sequence[Delivery], journal: Journal, partners: Partners) -> None:
+    """Journal deliveries in one transaction.
+
+    It is idempotent: a delivery that the journal knows already adds nothing, but its answers are sent again: it may be
+    the sender's own resend, and a redelivery does not tell whether it was one before a crash. An answer that comes
+    twice has the same id.
+    """
     owners = _owners(partners)
     head = journal.head()
     new = journal.receive([_arrival(delivery, owners.get(delivery.queue), head) for delivery in deliveries])
     for delivery, is_new in zip(deliveries, new, strict=True):
         if not is_new:
             journal.resend(inbox_id(delivery.uid), now())
-    intake.ack(deliveries)
-    logger().info("received", count=len(deliveries))
-    return len(deliveries)
 
 
 def _owners(partners: Partners) -> dict[str, Partner]:

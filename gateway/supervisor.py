@@ -102,17 +102,24 @@ def run(name: str, settings: Settings, parent: int) -> None:
             try:
                 LOOPS[kind](settings, stopping)
             except GatewayError as error:
-                logger().error("waiting", loop=name, error=str(error))
+                _waits(name, error)
                 time.sleep(PAUSE_SECONDS)
             except Exception as error:  # without the library's traceback, which could repeat what was sent to us
                 logger().critical("loop fails", loop=name, error=service.reason(error))
                 raise SystemExit(1) from None
 
 
+def _waits(name: str, error: GatewayError) -> None:
+    """Say that a loop waits for what it needs."""
+    logger().error("waiting", loop=name, error=str(error))
+
+
 def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
     partners = load_partners(settings.partners)
     with ExitStack() as open_things:
         journal = open_things.enter_context(_journal(settings))
+        # What is taken and cannot be kept goes back, and the broker counts that against it (DECISIONS D82).
+        journal.probe()
         broker = open_things.enter_context(open_broker(settings.broker_url))
         intake = open_things.enter_context(
             broker.consume([*(inbound_queue(name) for name in partners), RESULTS], prefetch=service.BATCH)
@@ -121,7 +128,11 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
             logger().error("queues do not answer, they may have no leader", queue=", ".join(intake.silent))
         _rest_of_garbage()
         while not stopping():
-            service.receive(intake, journal, partners, wait=0.5)
+            try:
+                service.receive(intake, journal, partners, wait=0.5)
+            except JournalUnavailable as error:
+                _waits("receive", error)
+                intake.idle(PAUSE_SECONDS)
 
 
 def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
@@ -134,10 +145,20 @@ def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
     _rest_of_garbage()
     unwarmed = plans.warm(loaded)
     with _journal(settings) as journal:
+        _disown_dead(journal)  # the supervisor could not, if the journal was away as well
+        interrupted = False
         while not stopping():
-            # The first EDIFACT message would wait for its patterns; with nothing to do they are made beforehand.
-            if not service.work(journal, loaded, partners, worker, alarm) and not next(unwarmed, False):
-                time.sleep(IDLE_SECONDS)
+            try:
+                if interrupted:
+                    journal.let_go(worker)
+                    interrupted = False
+                # The first EDIFACT message would wait for its patterns; with nothing to do they are made beforehand.
+                if not service.work(journal, loaded, partners, worker, alarm) and not next(unwarmed, False):
+                    time.sleep(IDLE_SECONDS)
+            except JournalUnavailable as error:
+                interrupted = True
+                _waits("work", error)
+                time.sleep(PAUSE_SECONDS)
 
 
 def _rest_of_garbage() -> None:

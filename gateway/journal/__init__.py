@@ -120,6 +120,7 @@ class Journal:
             yield connection
 
     check = _reads(evidence.check)
+    probe = _writes(evidence.probe)
 
     def exists(self) -> bool:
         """Tell whether the database holds a journal; asking makes no file."""
@@ -153,6 +154,7 @@ class Journal:
         return Claims()
 
     release = _writes(inbox.release)
+    let_go = _writes(inbox.let_go)
     give_back = _writes(inbox.give_back)
     disown = _writes(inbox.disown)
     workers = _reads(inbox.workers)

@@ -49,6 +49,9 @@ DEFAULT_URL = "sqlite:///run/gateway.sqlite3"
 # Seconds that SQLite waits for the writer before us, and PostgreSQL for a lock: longer means something is stuck.
 LOCK_SECONDS = 10
 
+# PostgreSQL's codes for what is wrong with the database rather than with us: no right, no table, no column, no schema.
+UNUSABLE = frozenset({"42501", "42P01", "42703", "3F000"})
+
 # PostgreSQL advisory locks: transmissions are numbered in the order of their commits, and so is the audit chain.
 RECEIVING, CHAINING, MIGRATING = 7_305_001, 7_305_002, 7_305_003
 
@@ -180,7 +183,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     except (DataError, IntegrityError):
         raise  # a fault of this program, not of the database
     except (DBAPIError, PoolTimeout) as error:
-        if isinstance(error, ProgrammingError) and "does not exist" not in str(error.orig):
+        if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) not in UNUSABLE:
             raise
         raise JournalUnavailable(reason(engine.url, error)) from error
 

@@ -342,6 +342,14 @@ class Intake(ABC):
         together = in_one_go(len(one.body) for one in islice(self._arrived, self._prefetch))
         return [self._arrived.popleft() for _ in range(together)]
 
+    def keep(self, deliveries: Sequence[Delivery]) -> None:
+        """Take back what `receive` gave out: it comes first at the next call, and the broker counts nothing."""
+        self._arrived.extendleft(reversed(deliveries))
+
+    @abstractmethod
+    def idle(self, seconds: float) -> None:
+        """Wait so long without giving anything out; what is unacknowledged stays ours."""
+
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Tell the broker, in one go, that these messages are safe here; what it did not hear of comes again."""
         mine = self._mine(deliveries)

@@ -75,6 +75,8 @@ LEASE = (
 )
 FORGET = sa.delete(MESSAGE).where(_mine)
 RETURN = sa.update(MESSAGE).where(_mine).values(visible_at=0)
+# Given back by a reader that leaves in order: that was no delivery.
+LEAVE = sa.update(MESSAGE).where(_mine).values(visible_at=0, deliveries=MESSAGE.c.deliveries - 1)
 INHERIT = (
     sa.update(MESSAGE)
     .where(MESSAGE.c.reader.in_(sa.bindparam("dead", expanding=True)), MESSAGE.c.visible_at > sa.bindparam("now"))
