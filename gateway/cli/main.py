@@ -9,7 +9,23 @@ from typing import Any, NoReturn
 import click
 
 from core.errors import GatewayError
-from gateway.cli import check, diff, doctor, explain, init, lists, ops, parked, replay, send, serve, show, smoke, spec
+from gateway.cli import (
+    check,
+    dead,
+    diff,
+    doctor,
+    explain,
+    init,
+    lists,
+    ops,
+    parked,
+    replay,
+    send,
+    serve,
+    show,
+    smoke,
+    spec,
+)
 
 CANNOT, INTERRUPTED = 2, 130
 
@@ -71,6 +87,7 @@ for command in (
     spec.guide,
     replay.replay_command,
     parked.parked,
+    dead.dead,
     explain.explain_command,
     diff.diff_command,
     *ops.COMMANDS,

@@ -19,7 +19,7 @@ from kombu.connection import Connection
 from core.errors import BrokerUnavailable, GatewayError
 from core.limits import in_one_go
 from gateway.queues import patches
-from gateway.queues.values import HEADERS, Delivery, Letter, Published, mask, uid_of, usable_text
+from gateway.queues.values import Delivery, Letter, Published, delivery_of, mask
 
 patches.apply()
 
@@ -284,31 +284,9 @@ class Intake(ABC):
 
     def _arrive(self, number: int, queue: str, raw: Any) -> None:
         message = self._channels[number].message_to_python(raw)
-        body = message.body.encode() if isinstance(message.body, str) else bytes(message.body or b"")
-        properties = message.properties
-        message_id, user_id = usable_text(properties.get("message_id")), usable_text(properties.get("user_id"))
-        if message_id:
-            uid = uid_of(queue, user_id, message_id, body)
-        else:
-            uid = properties.get("stored_as") or uuid.uuid4().hex
-        headers = {name: text for name in HEADERS if (text := usable_text(message.headers.get(name)))}
         tag = (number, message.delivery_tag)
         self._in_flight.add(tag)
-        self._arrived.append(
-            Delivery(
-                uid=uid,
-                queue=queue,
-                body=body,
-                content_type=usable_text(message.content_type) or "",
-                headers=headers,
-                message_id=message_id,
-                user_id=user_id,
-                redelivered=bool(message.delivery_info.get("redelivered")),
-                tag=tag,
-                _settles=self,
-                vouched=self.vouched,
-            )
-        )
+        self._arrived.append(delivery_of(message, queue, tag, self, vouched=self.vouched))
 
     @contextmanager
     def _usable(self) -> Iterator[None]:

@@ -53,6 +53,7 @@ ANYTHING = sa.select(1).where(MESSAGE.c.queue.in_(sa.bindparam("queues", expandi
 CANDIDATES = (
     sa.select(
         MESSAGE.c.id,
+        MESSAGE.c.version,
         MESSAGE.c.deliveries,
         sa.func.length(MESSAGE.c.body).label("size"),
         MESSAGE.c.visible_at,
@@ -82,7 +83,23 @@ INHERIT = (
     .where(MESSAGE.c.reader.in_(sa.bindparam("dead", expanding=True)), MESSAGE.c.visible_at > sa.bindparam("now"))
     .values(visible_at=0)
 )
-BURY = sa.update(MESSAGE).where(_mine).values(queue=sa.bindparam("dead"), visible_at=0, deliveries=0)
+# With the header in which RabbitMQ writes of a dead letter where, why and when it died.
+BURY = (
+    sa.update(MESSAGE)
+    .where(_mine)
+    .values(
+        queue=sa.bindparam("dead"),
+        visible_at=0,
+        deliveries=0,
+        properties=sa.func.json_set(
+            MESSAGE.c.properties,
+            '$.headers."x-death"',
+            sa.func.json_array(
+                sa.func.json_object("queue", MESSAGE.c.queue, "reason", sa.bindparam("why"), "time", sa.bindparam("at"))
+            ),
+        ),
+    )
+)
 NAMES = sa.select(QUEUE.c.name)
 
 

@@ -193,8 +193,8 @@ class Channel(virtual.Channel):  # type: ignore[misc]
             size = 0
             for row in sorted(candidates, key=lambda row: row.id)[:limit]:
                 if row.deliveries >= self._delivery_limit and self._dead_queue not in queues:
-                    buried = {"queue": self._dead_queue, "visible_at": 0, "deliveries": 0}
-                    connection.execute(sa.update(MESSAGE).where(MESSAGE.c.id == row.id).values(buried))
+                    key = {"row": row.id, "lease": row.version}
+                    connection.execute(BURY, key | self._burial("delivery_limit"))
                     continue
                 size += row.size
                 if ids and size > FETCH_BYTES:
@@ -243,9 +243,13 @@ class Channel(virtual.Channel):  # type: ignore[misc]
 
     def _give_back(self, delivery_tags: Sequence[str], how: sa.Update) -> None:
         if delivery_tags:
-            dead = {"dead": self._dead_queue} if how is BURY else {}
+            dead = self._burial("rejected") if how is BURY else {}
             with self._engine.begin() as connection:
                 connection.execute(how, [_key(tag) | dead for tag in delivery_tags])
+
+    def _burial(self, why: str) -> dict[str, Any]:
+        """Return what is written of a message that becomes a dead letter now."""
+        return {"dead": self._dead_queue, "why": why, "at": int(time.time())}
 
 
 def _row(message: dict[str, Any], queue: str) -> dict[str, Any]:
