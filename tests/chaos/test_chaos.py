@@ -197,54 +197,6 @@ class TestServers:
             check(run, kills=0)
         recovered(seconds, 2, full=5)
 
-    @pytest.mark.parametrize("what", ["database", "broker", "both"])
-    def test_an_outage_of_minutes(self, what: str, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
-        """Longer than a broker would deliver a message again and again: none is dead, none parked, none lost.
-
-        In a build half a minute, beyond the twenty tries of the delivery limit; at full size 3 s, 1, 10 and 30 minutes.
-        """
-        seconds: list[float] = []
-        lengths = [3, 60, 600, 1800] if FULL else [25]
-
-        def strike(part: int) -> None:
-            if part >= len(lengths):
-                return
-            run.read(0.5)
-            if what != "broker":
-                postgres.kill()
-            elif part == 0:
-                rabbit.kill(signal.SIGTERM)  # in order: a killed lone node may need help, which is another test's
-            if what == "both":
-                rabbit.kill(signal.SIGTERM)
-            time.sleep(lengths[part])
-            if what != "broker":
-                postgres.start()
-            if rabbit.process is None:
-                rabbit.start()
-            seconds.append(run.recovers())
-
-        with Run(tmp_path, rabbit.url(), postgres.url(), workers=2, batch=20) as run:
-            if what != "broker":  # what comes while the journal is away is what was lost
-                late = list(traffic(20, first=5_000_000))
-                kill = postgres.kill
-
-                def kill_and_send(*arguments: int) -> None:
-                    kill(*arguments)
-                    run.send(late)
-                    late.clear()
-
-                postgres.kill = kill_and_send  # type: ignore[method-assign]
-            try:
-                send_slowly(run, size(1000, 100), len(lengths) + 1, strike)
-            finally:
-                vars(postgres).pop("kill", None)
-            run.settle(600)
-            dead = run._broker.depth("dead")
-            print(f"dead {dead}")
-            assert dead == 0
-            check(run, kills=0)
-        recovered(seconds, len(lengths), full=5)
-
     def test_partner_without_a_queue(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
         _dead_partner(Run(tmp_path, rabbit.url(), postgres.url(), failures=3, batch=20))
 
