@@ -51,7 +51,10 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     """
     plans.prepare(settings.specs)
     journal = Journal.open(settings.database_url)
-    journal.migrate()
+    if journal.exists():
+        journal.check_schema()
+    else:
+        journal.migrate()
     _disown_dead(journal)
     journal.close()
     with open_broker(settings.broker_url) as broker:
@@ -239,9 +242,10 @@ LOOPS: dict[str, Callable[[Settings, Callable[[], bool]], None]] = {
 
 @contextmanager
 def _journal(settings: Settings) -> Iterator[Journal]:
-    """Open the journal for a block."""
+    """Open the journal for a block; raises JournalUnavailable also where its schema is another version's."""
     journal = Journal.open(settings.database_url)
     try:
+        journal.check_schema()
         yield journal
     finally:
         journal.close()

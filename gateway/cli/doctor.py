@@ -21,7 +21,7 @@ from routing.partners import load_partners
 
 
 @click.command()
-@click.option("--declare", is_flag=True, help="Make the queues and bring the journal's schema up to date.")
+@click.option("--declare", is_flag=True, help="Make the queues, and the journal where there is none.")
 def doctor(declare: bool) -> None:
     """Check the installation.
 
@@ -95,9 +95,11 @@ def _examine_file(url: str) -> None:
 
 def _examine_journal(settings: Settings, declare: bool) -> str:
     journal = Journal.open(settings.database_url)
-    if declare:
+    if journal.exists():
+        journal.check_schema()
+    elif declare:
         journal.migrate()
-    elif not journal.exists():
+    else:
         raise GatewayError(f"there is no journal at {mask(settings.database_url)}: {DECLARE}")
     journal.check()
     return journal.url

@@ -84,6 +84,29 @@ def export_audit_head() -> None:
     click.echo(json.dumps({"n": n, "hash": digest, "at": now().isoformat(timespec="seconds")}))
 
 
+# ------------------------------------------------------------------------------------------------ schema
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the journal's schema to the one that this version needs.
+
+    Stop every process of the gateway first, and back up; it may take minutes. Nothing else changes the schema of a
+    journal that is there.
+
+    Exit code: 0, or 2 when the journal cannot be written, or is a newer version's.
+    """
+    settings = from_environment()
+    journal = Journal.open(settings.database_url)
+    try:
+        before = journal.schema() if journal.exists() else None
+        journal.migrate()
+        after = journal.schema()
+    finally:
+        journal.close()
+    click.echo(f"schema {after}: " + ("nothing to do" if before == after else f"was {before or 'not there'}"))
+
+
 # ------------------------------------------------------------------------------------------------ retention
 
 
@@ -199,4 +222,4 @@ def _rabbitmqctl(*arguments: str) -> str:
     return shlex.join(["rabbitmqctl", *arguments])
 
 
-COMMANDS = (verify_audit, export_audit_head, purge, destinations, unpark, broker_users)
+COMMANDS = (migrate, verify_audit, export_audit_head, purge, destinations, unpark, broker_users)

@@ -131,8 +131,15 @@ class Journal:
 
     def migrate(self) -> None:
         """Bring the tables to this version's state; safe to repeat and to run in several processes at once."""
-        with database.one_thread, self._write() as connection:
-            database.migrate(connection)
+        engine = database.open_engine(self._engine.url, making=True)
+        try:
+            with database.one_thread, database.transaction(engine) as connection:
+                database.migrate(connection)
+        finally:
+            engine.dispose()
+
+    schema = _reads(database.schema)
+    check_schema = _reads(database.check_schema)
 
     # What comes in, and the work on it.
     receive = _writes(inbox.receive)

@@ -34,7 +34,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL, Dialect
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -51,6 +59,11 @@ LOCK_SECONDS = 10
 
 # PostgreSQL's codes for what is wrong with the database rather than with us: no right, no table, no column, no schema.
 UNUSABLE = frozenset({"42501", "42P01", "42703", "3F000"})
+
+# How long a migration waits for another one to end; on PostgreSQL as long as that takes.
+MIGRATING_SECONDS = 3600
+
+NO_TABLES = "it has no tables yet: run `gateway serve`, which makes them, or `gateway migrate`"
 
 # PostgreSQL advisory locks: transmissions are numbered in the order of their commits, and so is the audit chain.
 RECEIVING, CHAINING, MIGRATING = 7_305_001, 7_305_002, 7_305_003
@@ -182,7 +195,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             yield connection
     except (DataError, IntegrityError):
         raise  # a fault of this program, not of the database
-    except (DBAPIError, PoolTimeout) as error:
+    except (DBAPIError, PoolTimeout, DisconnectionError) as error:
         if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) not in UNUSABLE:
             raise
         raise JournalUnavailable(reason(engine.url, error)) from error
@@ -194,23 +207,60 @@ def lock(connection: Connection, key: int) -> None:
         connection.execute(LOCK, {"key": key})
 
 
+def needed() -> str:
+    """Return the schema that this version works on: its newest migration."""
+    return max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def schema(connection: Connection) -> str | None:
+    """Return the schema that a database has; None where it has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)
+
+
+def check_schema(connection: Connection) -> None:
+    """Raise JournalUnavailable unless the database has the schema that this version works on."""
+    found, ours = schema(connection), needed()
+    where = f"journal {masked(connection.engine.url)}"
+    if found is None:
+        raise JournalUnavailable(f"{where}: {NO_TABLES}")
+    if found > ours:
+        raise JournalUnavailable(f"{where} has schema {found}, newer than this version's {ours}: run the newer version")
+    if found < ours:
+        raise JournalUnavailable(
+            f"{where} has schema {found}, this version needs {ours}: stop every process of the gateway, then run"
+            " `gateway migrate`"
+        )
+
+
 def migrate(connection: Connection) -> None:
     """Bring the tables to this version's state; safe to repeat and to run in several processes at once.
 
-    In one process only one at a time, under the lock `one_thread`.
+    In one process only one at a time, under the lock `one_thread`. Raises JournalUnavailable for a newer schema.
     """
     import alembic.command  # an eighth of a program's start; the loops of `serve` never need it
     import alembic.config
 
+    if connection.dialect.name == "postgresql":  # whoever migrates before us may take his time, but nobody else
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        lock(connection, MIGRATING)
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+    if (schema(connection) or "") > needed():
+        check_schema(connection)
     config = alembic.config.Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    lock(connection, MIGRATING)
     config.attributes["connection"] = connection
     alembic.command.upgrade(config, "head")
 
 
-def open_engine(url: str) -> Engine:
-    """Return the engine for a database URL, set up for durability and for failing in time."""
+def open_engine(url: str | URL, *, making: bool = False) -> Engine:
+    """Return the engine for a database URL, set up for durability and for failing in time.
+
+    `making` is for who makes or changes the tables: a missing SQLite file is made, and no statement is ended for its
+    length.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -219,11 +269,13 @@ def open_engine(url: str) -> Engine:
         ) from None
     kind = parsed.drivername.partition("+")[0]
     if kind in {"postgresql", "postgres"}:
-        options = f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout=60s"
+        # A stalled worker must not hold the chain's lock; a migration may take hours.
+        longest = "0" if making else "60s"
+        options = f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout={longest}"
+        options += f" -c idle_in_transaction_session_timeout={longest}"
         # A plan kept from when the tables were small goes through all of a table that has grown; a bitmap scan reads a
         # whole backlog, with all that is done, to give its first rows.
         options += " -c plan_cache_mode=force_custom_plan -c enable_bitmapscan=off -c jit=off"
-        options += " -c idle_in_transaction_session_timeout=60s"  # a stalled worker must not hold the chain's lock
         given = parsed.query.get("options", "")
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
@@ -236,18 +288,36 @@ def open_engine(url: str) -> Engine:
         )
     if kind != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise JournalUnavailable(f"{masked(parsed)}: the journal needs a SQLite file or PostgreSQL")
-    engine = create_engine(parsed.set(drivername="sqlite+pysqlite"), connect_args={"timeout": LOCK_SECONDS})
-    event.listen(engine, "do_connect", lambda *_: _make_file(parsed))
-    event.listen(engine, "connect", _prepare_sqlite)
+    patience = MIGRATING_SECONDS if making else LOCK_SECONDS
+    engine = create_engine(parsed.set(drivername="sqlite+pysqlite"), connect_args={"timeout": patience})
+    event.listen(engine, "do_connect", lambda *_: _make_file(parsed) if making else _has_file(parsed))
+    event.listen(engine, "connect", functools.partial(_prepare_sqlite, Path(parsed.database)))
+    event.listen(engine, "checkout", functools.partial(_is_the_same, Path(parsed.database)))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(path: Path, connection: Any, record: Any) -> None:
     """Make a SQLite connection durable; transactions begin where we say."""
+    record.info["file"] = _file(path)
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _is_the_same(path: Path, _connection: Any, record: Any, _proxy: Any) -> None:
+    """Let a connection go whose file is no longer the one at its path: what it wrote there would be lost."""
+    if record.info.get("file") != _file(path):
+        raise DisconnectionError
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another at the same path; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -264,6 +334,12 @@ def has_file(url: URL) -> bool:
 def has_tables(connection: Connection) -> bool:
     """Tell whether the journal's tables are there."""
     return inspect(connection).has_table(audit.name)
+
+
+def _has_file(url: URL) -> None:
+    """Raise JournalUnavailable where there is no SQLite file: only making the tables makes one."""
+    if not Path(url.database or "").exists():
+        raise JournalUnavailable(f"journal {masked(url)}: there is no such file, so {NO_TABLES}")
 
 
 def _make_file(url: URL) -> None:
@@ -290,7 +366,7 @@ def reason(url: URL, error: SQLAlchemyError) -> str:
     if url.password:
         line = line.replace(url.password, "***")
     if "no such table" in line or ("relation" in line and "does not exist" in line):
-        line = "it has no tables yet: run `gateway doctor --declare` or `gateway serve`"
+        line = NO_TABLES
     if "unable to open database file" in line or "readonly database" in line:
         folder = Path(url.database or "").resolve().parent
         line = f"it cannot be opened for writing; SQLite must write the file and into its folder {folder}, also to read"
