@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import multiprocessing
 import multiprocessing.resource_tracker
@@ -15,14 +16,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from core import limits
 from core.errors import GatewayError, JournalUnavailable
 from gateway import health, plans, service
 from gateway.engine import loop as engine_loop
-from gateway.journal import Journal
+from gateway.journal import Journal, file_of
 from gateway.logs import configure, logger
 from gateway.queues import open_broker
+from gateway.queues.store import settle, store_of
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, for_tests, load_routes
@@ -50,6 +53,12 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     `engine` is the loop of a reference engine to run as well: "engine" for all requests, "tests" for test messages'.
     """
     plans.prepare(settings.specs)
+    with hold(settings):
+        _serve(settings, workers, engine)
+
+
+def _serve(settings: Settings, workers: int, engine: str | None) -> None:
+    """Run the loops until told to stop."""
     journal = Journal.open(settings.database_url)
     if journal.exists():
         journal.check_schema()
@@ -89,6 +98,45 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
             if process.is_alive():
                 process.kill()
     logger().info("stopped")
+
+
+@contextmanager
+def hold(settings: Settings) -> Iterator[None]:
+    """Keep the files of queue and journal to one gateway, and leave them whole, without their logs.
+
+    Raises GatewayError where another gateway runs on one of them.
+    """
+    paths = [path for path in (file_of(settings.database_url), _queue_file(settings)) if path]
+    with ExitStack() as locks:
+        for path in paths:
+            locks.enter_context(_alone(path))
+        try:
+            yield
+        finally:
+            for path in paths:
+                if path.exists():
+                    settle(path)
+
+
+def _queue_file(settings: Settings) -> Path | None:
+    return store_of(settings.broker_url).path if settings.broker_url.startswith("sqlite:") else None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock beside a file (never on it: DECISIONS D7); the kernel lets go of it when this process dies."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise GatewayError(f"{path}: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise GatewayError(f"another gateway runs on {path}: stop it first") from error
+    finally:
+        os.close(handle)
 
 
 def run(name: str, settings: Settings, parent: int) -> None:

@@ -10,6 +10,7 @@ import click
 
 from core.errors import GatewayError
 from gateway.cli import (
+    backup,
     check,
     dead,
     diff,
@@ -88,6 +89,8 @@ for command in (
     replay.replay_command,
     parked.parked,
     dead.dead,
+    backup.backup,
+    backup.restore,
     explain.explain_command,
     diff.diff_command,
     *ops.COMMANDS,

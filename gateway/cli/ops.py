@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ from core.calendar import eastern
 from core.errors import GatewayError
 from core.partner import Partner
 from gateway.cli.shared import open_journal
-from gateway.journal import Journal
+from gateway.journal import Head, Journal
 from gateway.journal.periods import load_retention, months_before
 from gateway.queues.rabbitmq import INTAKE_EXCHANGE
 from gateway.service import now
@@ -42,7 +43,7 @@ def _journal() -> AbstractContextManager[Journal]:
 @click.option(
     "--heads",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with lines as `gateway export-audit-head` writes them: the chain must still contain the last.",
+    help="A file with lines as `gateway export-audit-head` writes them: the chain must still contain each.",
 )
 def verify_audit(heads: Path | None) -> None:
     """Walk the audit chain and name the first bad row.
@@ -51,24 +52,36 @@ def verify_audit(heads: Path | None) -> None:
 
     Exit code: 0 the chain holds, 1 it does not, 2 the journal or the file cannot be read.
     """
-    head = _last_head(heads) if heads else None
+    exported = _heads(heads) if heads else []
     with _journal() as journal:
-        report = journal.verify(head)
+        report = journal.verify(*exported)
     if report.bad is not None:
         click.echo(f"row {report.bad}: {report.reason}")
         click.echo(f"{report.links} rows before it hold; last good hash {report.head}")
         sys.exit(1)
-    against = f", row {head[0]} is the one exported" if head else ""
+    against = f", {report.heads} of {len(exported)} exported heads are in them" if exported else ""
     click.echo(f"{report.links} rows hold{against}; head {report.head}")
+    if report.explained:
+        click.echo(
+            f"{report.explained} heads are of a history that ended with the restore in row {report.restore}:"
+            " compare it with what you know of restores"
+        )
 
 
-def _last_head(path: Path) -> tuple[int, str]:
-    """Return number and hash of the newest head in a file of exported ones."""
+def _heads(path: Path) -> list[Head]:
+    """Return every head in a file of exported ones."""
     try:
-        heads = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-        return max((int(head["n"]), str(head["hash"])) for head in heads)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        return [Head(int(line["n"]), str(line["hash"]), _aware(line.get("at"))) for line in lines]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GatewayError(f"{path}: lines as of `gateway export-audit-head` are wanted: {error}") from error
+
+
+def _aware(at: str | None) -> str | None:
+    """Return a time as it was exported; ValueError where it is none, or has no zone."""
+    if at is not None and datetime.fromisoformat(at).tzinfo is None:
+        raise ValueError(f"{at} has no zone")
+    return at
 
 
 @click.command("export-audit-head")
@@ -89,7 +102,7 @@ def export_audit_head() -> None:
 
 @click.command()
 def migrate() -> None:
-    """Bring the journal's schema to the one that this version needs.
+    """Bring the journal's schema up to date.
 
     Stop every process of the gateway first, and back up; it may take minutes. Nothing else changes the schema of a
     journal that is there.

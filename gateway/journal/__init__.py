@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from gateway.journal import database, evidence, inbox, lists, outbox, replays, results, retention, verdicts
-from gateway.journal.audit import AuditReport, walk
+from core.errors import JournalUnavailable
+from gateway.journal import backup, database, evidence, inbox, lists, outbox, replays, results, retention, verdicts
+from gateway.journal.audit import AuditReport, Head, walk
+from gateway.journal.database import file_of
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
     Arrival,
@@ -48,12 +51,14 @@ __all__ = [
     "Due",
     "Event",
     "Execution",
+    "Head",
     "Journal",
     "Recorded",
     "Selection",
     "Settlement",
     "Told",
     "Unproven",
+    "file_of",
     "inbox_id",
 ]  # fmt: skip
 
@@ -81,6 +86,21 @@ def _writes(step: Callable[Concatenate[Connection, P], T]) -> Callable[Concatena
             return step(connection, *args, **kwargs)
 
     return method
+
+
+class Snapshot:
+    """A journal as of one moment."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a copy must agree with. See `backup.facts`."""
+        return backup.facts(self._connection)
+
+    def write(self, folder: Path) -> None:
+        """Write the copy into a folder."""
+        backup.write(self._connection, folder)
 
 
 class Journal:
@@ -185,12 +205,53 @@ class Journal:
     head = _reads(evidence.head)
     events = _reads(evidence.events)
 
-    def verify(self, head: tuple[int, str] | None = None) -> AuditReport:
+    def verify(self, *heads: Head | tuple[int, str]) -> AuditReport:
         """Walk the audit chain and name the first row that is missing, changed or moved.
 
-        `head` (number, hash), as exported earlier, also shows rows taken off the end and a chain written anew.
+        Heads, as exported earlier, also show rows taken off the end and a chain written anew.
         """
-        return walk(evidence.links(self._read), head)
+        return walk(evidence.links(self._read), [Head(*head) for head in heads])
+
+    # Copies.
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Hold the journal as it is now in view, to be copied."""
+        engine = database.open_engine(self._engine.url, making=True).execution_options(gateway_reading=True)
+        try:
+            with database.plainly(engine.url), backup.snapshot(engine) as connection:
+                yield Snapshot(connection)
+        finally:
+            engine.dispose()
+
+    def restore(self, folder: Path, facts: Mapping[str, Any], mark: str, operator: str, now: datetime) -> list[Path]:
+        """Put the copy in a folder into this journal's place, record that, and verify what is there now.
+
+        Files of before are set aside with the mark in their names, and returned; a PostgreSQL database must be empty.
+        Raises JournalUnavailable when another kind, a newer schema or somebody at work stands in the way.
+        """
+        kind = self._engine.dialect.name
+        if facts["kind"] != kind or facts["schema"] > database.needed():
+            what = f"{facts['kind']}, schema {facts['schema']}"
+            raise JournalUnavailable(f"{folder} is of {what}; {self.url} is {kind}, schema {database.needed()} at most")
+        engine = database.open_engine(self._engine.url, making=True)
+        aside: list[Path] = []
+        try:
+            if path := database.file_of(self._engine.url):
+                self.close()
+                aside = backup.set_aside(path, mark)
+                backup.put(folder / backup.FILE, path)
+            else:
+                backup.read(engine, folder, facts["schema"])
+        finally:
+            engine.dispose()
+        with self._read() as connection:
+            found = backup.facts(connection)
+        report = self.verify((facts["head"]["n"], facts["head"]["hash"]))
+        if any(found[name] != facts[name] for name in ("schema", "head", "rows")) or report.bad is not None:
+            raise JournalUnavailable(f"journal {self.url} is not what {folder} held: {report.reason or 'rows differ'}")
+        with self._write() as connection:
+            backup.restored(connection, facts, facts["taken"], operator, now)
+        return aside
 
     # Lists, one life, figures, and decisions about what is parked.
     list_messages = _reads(lists.list_messages)

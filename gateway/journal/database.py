@@ -189,16 +189,22 @@ def _copy(table: Table, names: tuple[str, ...]) -> tuple[str, list[str]]:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction; the database's own errors become JournalUnavailable."""
+    with plainly(engine.url), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def plainly(url: URL) -> Iterator[None]:
     """Turn the database's own errors into JournalUnavailable, one line, no password."""
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield
     except (DataError, IntegrityError):
         raise  # a fault of this program, not of the database
     except (DBAPIError, PoolTimeout, DisconnectionError) as error:
         if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) not in UNUSABLE:
             raise
-        raise JournalUnavailable(reason(engine.url, error)) from error
+        raise JournalUnavailable(reason(url, error)) from error
 
 
 def lock(connection: Connection, key: int) -> None:
@@ -235,8 +241,8 @@ def check_schema(connection: Connection) -> None:
         )
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the tables to this version's state; safe to repeat and to run in several processes at once.
+def migrate(connection: Connection, to: str = "head") -> None:
+    """Bring the tables to this version's state, or an earlier one; safe to repeat and to run in several processes.
 
     In one process only one at a time, under the lock `one_thread`. Raises JournalUnavailable for a newer schema.
     """
@@ -252,7 +258,7 @@ def migrate(connection: Connection) -> None:
     config = alembic.config.Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    alembic.command.upgrade(config, "head")
+    alembic.command.upgrade(config, to)
 
 
 def open_engine(url: str | URL, *, making: bool = False) -> Engine:
@@ -324,6 +330,12 @@ def _begin_sqlite(connection: Connection) -> None:
     """Take the write lock at once where there will be writing: a lock taken halfway can only fail."""
     reading = connection.get_execution_options().get("gateway_reading")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def file_of(url: str | URL) -> Path | None:
+    """Return the SQLite file that a URL names, None for a server."""
+    parsed = make_url(url)
+    return Path(parsed.database or "") if parsed.drivername.startswith("sqlite") else None
 
 
 def has_file(url: URL) -> bool:

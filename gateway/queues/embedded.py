@@ -57,8 +57,11 @@ class StoringPublisher:
         )
 
     def close(self) -> None:
-        """Throw the connection away."""
-        drop(self._connection)
+        """Close the connection: as long as one is open, the file needs its log beside it."""
+        try:
+            self._connection.release()
+        except self._broker.errors:
+            drop(self._connection)
 
 
 class EmbeddedIntake(Intake):

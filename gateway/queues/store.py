@@ -6,9 +6,10 @@ import fcntl
 import os
 import sqlite3
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
@@ -150,6 +151,70 @@ def open_file(path: Path) -> sa.Engine:
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("reads") else "BEGIN IMMEDIATE")
 
     return engine
+
+
+class Still:
+    """The queue as of one moment; nobody writes to it before `go_on`."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._writer, self._reader = engine.connect(), engine.connect().execution_options(reads=True)
+        self._holds = self._writer.begin()
+        self._reader.begin()
+        self._count = self._reader.scalar(sa.select(sa.func.count()).select_from(MESSAGE)) or 0
+
+    def go_on(self) -> None:
+        """Let others write again; what is copied stays as it was."""
+        self._holds.rollback()
+
+    def copy(self, target: Path) -> int:
+        """Copy it into a new file, without companions, and return how many messages it has."""
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        source: Any = self._reader.connection.driver_connection
+        with closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
+        return self._count
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._holds.close()
+        self._writer.close()
+        self._reader.close()
+
+
+@contextmanager
+def still(path: Path) -> Iterator[Still]:
+    """Hold the queue still, to copy it together with the journal.
+
+    Held, nothing is acknowledged and nothing published: what the journal has of either is in the queue's copy as well,
+    or was done with before. Raises GatewayError where there is no queue, or it cannot be read.
+    """
+    if not path.exists():
+        raise GatewayError(f"there is no queue at {path}")
+    engine = open_file(path)
+    try:
+        held = Still(engine)
+        try:
+            yield held
+        finally:
+            held.close()
+    except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise GatewayError(f"queue {path}: {' '.join(str(getattr(error, 'orig', error)).split())[:200]}") from error
+    finally:
+        engine.dispose()
+
+
+def settle(path: Path) -> bool:
+    """Write all of a SQLite file's log into it, so that it is whole by itself; False while others have it open."""
+    with closing(sqlite3.connect(path, timeout=1)) as connection:
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute("PRAGMA journal_mode=DELETE").fetchall()
+        except sqlite3.OperationalError:
+            return False
+        except sqlite3.DatabaseError:  # it is broken, which is why it is restored
+            return True
+    return True
 
 
 class Presence(NamedTuple):

@@ -94,6 +94,13 @@ class Channel(virtual.Channel):  # type: ignore[misc]
         self._seen: int | None = None
         self._looked = self._buried = float("-inf")
 
+    def close(self) -> None:
+        """Close the channel, and let go of the file."""
+        super().close()
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
         with self._engine.connect() as connection:
