@@ -9,7 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -20,7 +20,7 @@ from core.calendar import eastern
 from core.errors import GatewayError
 from core.partner import Partner
 from gateway.cli.shared import open_journal
-from gateway.journal import Head, Journal
+from gateway.journal import Extent, Head, Journal
 from gateway.journal.periods import load_retention, months_before
 from gateway.queues.rabbitmq import INTAKE_EXCHANGE
 from gateway.service import now
@@ -29,6 +29,11 @@ from routing.partners import inbound_queue, load_partners
 from routing.routes import load_routes
 
 out = Console(highlight=False, soft_wrap=True)
+
+# A purge deletes without being asked again: nothing where the newest transmission is further from now than any holiday
+# is long, or the database's clock says another time; and at most one in so many transmissions. Every night it is one in
+# 400 of what is kept shortest, every week one in 57.
+SILENCE, APART, SHARE = timedelta(days=7), timedelta(minutes=5), 20
 
 
 def _journal() -> AbstractContextManager[Journal]:
@@ -125,23 +130,51 @@ def migrate() -> None:
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only count what would go.")
-def purge(dry_run: bool) -> None:
+@click.option("--confirm", type=click.IntRange(0), metavar="FIGURE", help="What a dry run said would go.")
+def purge(dry_run: bool, confirm: int | None) -> None:
     """Delete what is older than its kind is kept.
 
-    The audit chain stays whole, and notes what went.
+    The audit chain stays whole, and notes what went. Where the clock may be wrong, or more would go than goes in a
+    month, nothing does: make a dry run, look at the clock, and repeat its figure with --confirm.
 
-    Exit code: 0, or 2 when the journal cannot be written.
+    Exit code: 0, 1 nothing went because it has to be confirmed, 2 when the journal cannot be written.
     """
     moment, kinds = now(), load_retention()
     # The chain itself has no period: it is never cut (DECISIONS D20).
     before = {kind: months_before(moment, each.months) for kind, each in kinds.items()}
     with _journal() as journal:
-        counts = journal.purge(before, now=moment, rehearse=dry_run)
-    table = Table("kind", "kept", "until", "would go" if dry_run else "gone", "what", box=None)
+        extent = journal.extent()
+        counts = journal.purge(before, now=moment, rehearse=True)
+        figure = sum(counts.values())
+        doubts = _doubts(moment, extent, figure)
+        held = bool(figure and doubts and confirm is None) or (confirm is not None and confirm != figure)
+        if not dry_run and not held:
+            counts = journal.purge(before, now=moment)
+    table = Table("kind", "kept", "until", "would go" if dry_run or held else "gone", "what", box=None)
     for kind, each in kinds.items():
         kept = f"{each.months // 12} y {each.months % 12} m"
         table.add_row(kind, kept, f"{before[kind]:%Y-%m-%d}", str(counts[kind]), each.what)
     out.print(table)
+    if dry_run or held:
+        click.echo(f"{figure} of {extent.stored} transmissions would go")
+    for doubt in doubts if figure else ():
+        click.echo(f"gateway: {doubt}", err=True)
+    if held and not dry_run:
+        wrong = f"the figure is {figure}, not {confirm}" if confirm is not None else "look at the clock"
+        click.echo(f"gateway: nothing was deleted: {wrong}; to delete them, --confirm {figure}", err=True)
+        sys.exit(1)
+
+
+def _doubts(moment: datetime, extent: Extent, figure: int) -> list[str]:
+    """Return why the time, or what would go at that time, may be wrong."""
+    doubts = []
+    if extent.newest and abs(moment - extent.newest) > SILENCE:
+        doubts.append(f"the newest transmission is of {eastern(extent.newest)}, and now is {eastern(moment)}")
+    if extent.clock and abs(moment - extent.clock) > APART:
+        doubts.append(f"the database's clock says {eastern(extent.clock)}, this machine's {eastern(moment)}")
+    if figure * SHARE > extent.stored:
+        doubts.append(f"{figure} of {extent.stored} transmissions are more than one in {SHARE}")
+    return doubts
 
 
 # ------------------------------------------------------------------------------------------------ destinations

@@ -23,6 +23,7 @@ from core.errors import JournalUnavailable
 from gateway.journal import backup, database, evidence, inbox, lists, outbox, replays, results, retention, verdicts
 from gateway.journal.audit import AuditReport, Head, walk
 from gateway.journal.database import file_of
+from gateway.journal.retention import Extent
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
     Arrival,
@@ -51,6 +52,7 @@ __all__ = [
     "Due",
     "Event",
     "Execution",
+    "Extent",
     "Head",
     "Journal",
     "Recorded",
@@ -270,6 +272,8 @@ class Journal:
     keep_execution = _writes(replays.keep_execution)
     send_execution = _writes(replays.send_execution)
     execution = _reads(replays.execution_of)
+
+    extent = _reads(retention.extent)
 
     def purge(self, before: Mapping[str, datetime], *, now: datetime, rehearse: bool = False) -> dict[str, int]:
         """Delete what is older than its kind may be, page by page; `rehearse` only counts. See `retention.purge`."""

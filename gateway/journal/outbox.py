@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, or_, select, text, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core import limits
@@ -25,8 +25,12 @@ INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.inse
 
 THERE = select(outbox.c.id).where(among(outbox.c.id, "ids"))
 
+# A pause that ends later than one that began now was made by a clock that has been set back since.
 RESTING = select(destination.c.name).where(
-    or_(destination.c.paused_until > bindparam("now"), destination.c.parked_at.is_not(None))
+    or_(
+        and_(destination.c.paused_until > bindparam("now"), destination.c.paused_until <= bindparam("longest")),
+        destination.c.parked_at.is_not(None),
+    )
 )
 
 NEXT = (
@@ -90,7 +94,7 @@ def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
     out. Reading holds nothing: run one dispatcher.
     """
     chosen: list[int] = []
-    resting = set(connection.scalars(RESTING, {"now": now}))
+    resting = set(connection.scalars(RESTING, {"now": now, "longest": now + LONGEST_PAUSE}))
     waiting = [row.name for row in connection.execute(WAITING) if row.name not in resting]
     for done, name in enumerate(waiting):
         share = -(-(limit - len(chosen)) // (len(waiting) - done))  # rounded up
