@@ -19,13 +19,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from core import limits
-from core.errors import GatewayError, JournalUnavailable
+from core.errors import BrokerUnavailable, GatewayError, JournalUnavailable
 from gateway import health, plans, service
 from gateway.engine import loop as engine_loop
 from gateway.journal import Journal, file_of
 from gateway.logs import configure, logger
 from gateway.queues import open_broker
 from gateway.queues.store import settle, store_of
+from gateway.service import Partners
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, for_tests, load_routes
@@ -36,8 +37,26 @@ IDLE_SECONDS = 0.05
 # How long a loop waits for a broker or database that is gone, and a supervisor before it restarts a dead loop.
 PAUSE_SECONDS = 1.0
 
+# How often a receiver looks for queues that were missing.
+LOOK_SECONDS = 10.0
+
 # How long a stopping gateway lets its loops finish what they are working on.
 STOP_SECONDS = 30.0
+
+
+# The partners as this process last could read them: a file that is being written stops nobody.
+_known: dict[Path, Partners] = {}
+
+
+def _partners(settings: Settings) -> Partners:
+    """Return the partners; those of the last good file where it cannot be read now, which is said."""
+    try:
+        _known[settings.partners] = load_partners(settings.partners)
+    except GatewayError as error:
+        if settings.partners not in _known:
+            raise
+        logger().error("partners' file cannot be used, the last good one stays", error=str(error))
+    return _known[settings.partners]
 
 
 def queue_names(settings: Settings) -> list[str]:
@@ -59,22 +78,14 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
 
 def _serve(settings: Settings, workers: int, engine: str | None) -> None:
     """Run the loops until told to stop."""
-    journal = Journal.open(settings.database_url)
-    if journal.exists():
-        journal.check_schema()
-    else:
-        journal.migrate()
-    _disown_dead(journal)
-    journal.close()
-    with open_broker(settings.broker_url) as broker:
-        broker.declare(queue_names(settings))
+    database, broker_url = _open_store(settings), _declare(settings)
     names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "dispatch"]
     names += [*([engine] if engine else []), *(["health"] if settings.health else [])]
     context = multiprocessing.get_context("spawn")
     multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
     running: dict[str, BaseProcess] = {}
     with stop_signals() as stopping:
-        logger().info("serving", count=len(names), loop=" ".join(names), database=journal.url, broker=broker.url)
+        logger().info("serving", count=len(names), loop=" ".join(names), database=database, broker=broker_url)
         while not stopping():
             for name in names:
                 process = running.get(name)
@@ -83,7 +94,8 @@ def _serve(settings: Settings, workers: int, engine: str | None) -> None:
                         logger().error("loop died, restarting", loop=name, exit=process.exitcode)
                         _disown(settings, process)
                         time.sleep(PAUSE_SECONDS)
-                    running[name] = context.Process(target=run, args=(name, settings, os.getpid()), name=name)
+                    given = (name, settings, os.getpid(), _partners(settings))
+                    running[name] = context.Process(target=run, args=given, name=name)
                     # Ctrl-C goes to every process of a terminal, also to one that is still loading its modules.
                     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                     running[name].start()
@@ -98,6 +110,30 @@ def _serve(settings: Settings, workers: int, engine: str | None) -> None:
             if process.is_alive():
                 process.kill()
     logger().info("stopped")
+
+
+def _open_store(settings: Settings) -> str:
+    """Make the journal where there is none, free what the dead held, and return its URL without secrets."""
+    journal = Journal.open(settings.database_url)
+    if journal.exists():
+        journal.check_schema()
+    else:
+        journal.migrate()
+    _disown_dead(journal)
+    journal.close()
+    return journal.url
+
+
+def _declare(settings: Settings) -> str:
+    """Make the queues that are missing, and return the broker's URL without secrets."""
+    with open_broker(settings.broker_url) as broker:
+        try:
+            broker.declare(queue_names(settings))
+        except BrokerUnavailable:
+            raise
+        except GatewayError as error:  # one partner's queue is not as it should be: the others' are
+            logger().error("a queue is left as it is", error=str(error))
+        return broker.url
 
 
 @contextmanager
@@ -139,9 +175,14 @@ def _alone(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def run(name: str, settings: Settings, parent: int) -> None:
-    """Run one loop until told to stop, or until the process that started it is gone."""
+def run(name: str, settings: Settings, parent: int, partners: Partners | None = None) -> None:
+    """Run one loop until told to stop, or until the process that started it is gone.
+
+    `partners` are those of a file that can no longer be read.
+    """
     configure(settings.log)
+    if partners:
+        _known[settings.partners] = partners
     kind = name.partition("-")[0]
     with stop_signals() as told:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while this process was started
@@ -166,19 +207,26 @@ def _waits(name: str, error: GatewayError) -> None:
 
 
 def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
-    partners = load_partners(settings.partners)
+    partners = _partners(settings)
     with ExitStack() as open_things:
         journal = open_things.enter_context(_journal(settings))
         # What is taken and cannot be kept goes back, and the broker counts that against it (DECISIONS D82).
         journal.probe()
         broker = open_things.enter_context(open_broker(settings.broker_url))
-        intake = open_things.enter_context(
-            broker.consume([*(inbound_queue(name) for name in partners), RESULTS], prefetch=service.BATCH)
-        )
+        names = [*(inbound_queue(name) for name in partners), RESULTS]
+        if absent := broker.missing(names):
+            logger().error("no such queue, run `gateway doctor --declare`", queue=", ".join(absent))
+        there = [name for name in names if name not in absent]
+        intake = open_things.enter_context(broker.consume(there or names, prefetch=service.BATCH))
         if intake.silent:
             logger().error("queues do not answer, they may have no leader", queue=", ".join(intake.silent))
         _rest_of_garbage()
+        looked = time.monotonic()
         while not stopping():
+            if absent and time.monotonic() - looked > LOOK_SECONDS:
+                if len(broker.missing(absent)) < len(absent):
+                    return  # to be begun again, with that queue
+                looked = time.monotonic()
             try:
                 service.receive(intake, journal, partners, wait=0.5)
             except JournalUnavailable as error:
@@ -187,7 +235,7 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
 
 
 def _work(settings: Settings, stopping: Callable[[], bool]) -> None:
-    loaded, partners = plans.prepare(settings.specs), load_partners(settings.partners)
+    loaded, partners = plans.prepare(settings.specs), _partners(settings)
     worker = f"{_worker(os.getpid())}{uuid.uuid4().hex[:8]}"
     resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
     # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library
@@ -275,7 +323,7 @@ def _test_engine(settings: Settings, stopping: Callable[[], bool]) -> None:
 
 def _health(settings: Settings, stopping: Callable[[], bool]) -> None:
     with _journal(settings) as journal:
-        health.run(settings, journal, stopping)
+        health.run(settings, journal, _partners(settings), stopping)
 
 
 LOOPS: dict[str, Callable[[Settings, Callable[[], bool]], None]] = {

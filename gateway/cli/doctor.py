@@ -81,7 +81,13 @@ def _examine_broker(settings: Settings, declare: bool) -> str:
         if missing := broker.missing(wanted):
             lacking = ", ".join(missing)
             raise GatewayError(f"{mask(settings.broker_url)} lacks {lacking}: {DECLARE}")
-    return f"{mask(settings.broker_url)}, {len(wanted)} queues"
+        channels = broker.channels()
+    inbound = sum(name.startswith("in.") for name in wanted) + 1  # and the results'
+    told = f"{mask(settings.broker_url)}, {len(wanted)} queues"
+    if channels is None:
+        return told
+    sharing = "" if inbound <= channels else ": some share one, and one that hangs holds up those that share with it"
+    return f"{told}, {inbound} read on {min(inbound, channels)} channels of {channels}{sharing}"
 
 
 def _examine_file(url: str) -> None:

@@ -22,13 +22,19 @@ CONFIRM_SECONDS = 8.0
 PIECE_BYTES = 100_000
 
 
+def channels_of(connection: Any) -> int:
+    """Return how many channels an open kombu connection may have, but for the one that the library keeps."""
+    return max(1, int(connection.connection.channel_max) - 1)
+
+
 class ConfirmedPublisher:
     """Counts its messages as RabbitMQ does, and matches each confirmation with its message by that number.
 
     The library's own confirming publish takes any confirmation for the one it waits for; after a timeout it reported a
     lost message as kept. So here a channel that left anything unanswered is never used again.
 
-    Each queue has a channel of its own: a quorum queue without a leader stops the channel that publishes to it.
+    Each queue has a channel of its own, as far as there are so many: a quorum queue without a leader stops the channel
+    that publishes to it.
 
     Without heartbeat: nobody would send it between two batches, and the broker would cut the connection.
     """
@@ -36,9 +42,10 @@ class ConfirmedPublisher:
     def __init__(self, broker: Broker, exchange_of: Callable[[str], str]) -> None:
         self._broker, self._exchange_of = broker, exchange_of
         self._connection: Any = None
-        self._channels: dict[str, Any] = {}
-        self._sent: Counter[str] = Counter()
-        self._waiting: dict[str, dict[int, str]] = {}
+        self._numbers: dict[str, int] = {}  # the queues' channels
+        self._channels: dict[int, Any] = {}
+        self._sent: Counter[int] = Counter()
+        self._waiting: dict[int, dict[int, str]] = {}
         self._returned: set[str] = set()
         self._confirmed: set[str] = set()
 
@@ -74,9 +81,9 @@ class ConfirmedPublisher:
             for letter in batch:
                 if time.monotonic() > end:
                     break
-                channel = channels[letter.queue]
-                self._sent[letter.queue] += 1
-                self._waiting[letter.queue][self._sent[letter.queue]] = letter.id
+                channel, number = channels[letter.queue], self._numbers[letter.queue]
+                self._sent[number] += 1
+                self._waiting[number][self._sent[number]] = letter.id
                 channel.basic_publish(
                     message_of(channel, letter, self._connection.userid),  # which the broker checks
                     exchange=self._exchange_of(letter.queue),
@@ -96,20 +103,21 @@ class ConfirmedPublisher:
             else:
                 return
         self._connection = self._broker.connect()
-        self._channels, self._sent = {}, Counter()
+        self._numbers, self._channels, self._sent = {}, {}, Counter()
 
     def _channel(self, queue: str) -> Any:
-        """Return the queue's channel, opened at its first letter."""
-        if queue not in self._channels:
-            channel = self._channels[queue] = self._connection.channel()
+        """Return the queue's channel, opened at its first letter, or shared where there are no more."""
+        number = self._numbers.setdefault(queue, len(self._numbers) % channels_of(self._connection))
+        if number not in self._channels:
+            channel = self._channels[number] = self._connection.channel()
             channel.confirm_select()
-            channel.events["basic_ack"].add(partial(self._answered, queue, kept=True))
-            channel.events["basic_nack"].add(partial(self._answered, queue, kept=False))
+            channel.events["basic_ack"].add(partial(self._answered, number, kept=True))
+            channel.events["basic_nack"].add(partial(self._answered, number, kept=False))
             channel.events["basic_return"].add(self._came_back)
-        return self._channels[queue]
+        return self._channels[number]
 
-    def _answered(self, queue: str, tag: int, multiple: bool, *, kept: bool) -> None:
-        waiting = self._waiting[queue]
+    def _answered(self, number: int, tag: int, multiple: bool, *, kept: bool) -> None:
+        waiting = self._waiting[number]
         tags = [one for one in waiting if one <= tag] if multiple else [tag]
         for one in tags:
             letter = waiting.pop(one, None)
@@ -124,4 +132,4 @@ class ConfirmedPublisher:
         """Throw the connection away."""
         if self._connection is not None:
             drop(self._connection)
-        self._connection, self._channels = None, {}
+        self._connection, self._numbers, self._channels = None, {}, {}

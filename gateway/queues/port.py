@@ -72,28 +72,32 @@ class Broker(ABC):
 
     def missing(self, queues: Iterable[str]) -> list[str]:
         """Name those of the queues that do not exist."""
-        absent = []
+        return [queue for queue, depth in self.depths(queues).items() if depth is None]
+
+    def depth(self, queue: str) -> int:
+        """Count the messages that wait; those in flight are not counted. Raises GatewayError if it is missing."""
+        with self.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+
+    def depths(self, queues: Iterable[str]) -> dict[str, int | None]:
+        """Return the depth of each queue, on one connection; None where a queue is missing."""
+        found: dict[str, int | None] = {}
         with self._connected() as connection:
             for queue in queues:
                 channel = connection.channel()  # RabbitMQ closes the channel with its answer "not found"
                 try:
-                    channel.queue_declare(queue, passive=True)
+                    found[queue] = int(channel.queue_declare(queue, passive=True).message_count)
                 except connection.channel_errors as error:
                     if getattr(error, "reply_code", 404) not in {404, "404"}:
                         raise
-                    absent.append(queue)
+                    found[queue] = None
                 else:
                     channel.close()
-        return absent
+        return found
 
-    def depth(self, queue: str) -> int:
-        """Count the messages that wait; those in flight are not counted. Raises GatewayError if it is missing."""
-        return self.depths([queue])[queue]
-
-    def depths(self, queues: Iterable[str]) -> dict[str, int]:
-        """Return the depth of each queue, on one connection. Raises GatewayError if one is missing."""
-        with self.channel() as channel:
-            return {queue: int(channel.queue_declare(queue, passive=True).message_count) for queue in queues}
+    def channels(self) -> int | None:
+        """Return how many channels a connection may have; None where each has as many as it likes."""
+        return None
 
     def purge(self, queue: str) -> int:
         """Delete the messages that wait and return how many they were."""
