@@ -38,6 +38,7 @@ WAITING = (
     ("parked", "Transmissions that an operator must look at"),
     ("oldest_seconds", "Age of the oldest unfinished transmission"),
     ("outbox", "Things to be sent"),
+    ("outbox_parked", "Things to be sent that the broker refused to take"),
     ("outbox_oldest_seconds", "Age of the oldest thing to be sent"),
     ("answers_unacknowledged", "Answers that their partner was to acknowledge by CONTRL and did not in time"),
     ("answers_rejected", "Answers that their partner rejected by CONTRL"),

@@ -325,7 +325,8 @@ def _technical(row: Claimed, partners: Partners, plans: Plans) -> list[Outgoing]
 def dispatch(broker: Broker, journal: Journal) -> int:
     """Publish what is due, mark only what the broker confirmed; returns how many were marked.
 
-    A destination whose queue does not exist, or does not take what the others take, is paused; they go on. When the
+    A destination whose queue does not exist, or does not take what the others take, is paused; they go on. What the
+    broker refuses whatever the destination, such as what is too large for it, is parked alone. When the
     broker confirms nothing at all, BrokerUnavailable is raised: that is nobody's fault, and nothing is paused.
     """
     due = journal.due(4 * BATCH, now())
@@ -334,7 +335,11 @@ def dispatch(broker: Broker, journal: Journal) -> int:
     letters = [Letter(i.id, i.destination, i.content_type, i.body, _headers(i)) for i in due]
     published = broker.publish(letters)
     sent = journal.mark_sent(sorted(published.confirmed), now())
-    left = [item for item in due if item.id not in published.confirmed]
+    if published.refused:
+        journal.park_refused(published.refused, now())
+        for id_, why in published.refused.items():
+            logger().error("refused by the broker, parked", message_id=id_, error=why)
+    left = [item for item in due if item.id not in published.confirmed and item.id not in published.refused]
     for name, items in groupby(sorted(left, key=lambda item: item.destination), key=lambda item: item.destination):
         ids = [item.id for item in items]
         why = "there is no such queue" if published.unroutable.issuperset(ids) else "the broker did not confirm"

@@ -184,15 +184,17 @@ def _doubts(moment: datetime, extent: Extent, figure: int) -> list[str]:
 def destinations() -> None:
     """List the destinations with a backlog or a failure.
 
+    Refused is what the broker would not take, such as an answer larger than it allows: `unpark` has it tried again.
+
     Exit code: 0, or 2 without a journal.
     """
     with _journal() as journal:
         rows = journal.destinations()
-    table = Table("destination", "waiting", "oldest", "failures", "state", "error", box=None)
+    table = Table("destination", "waiting", "refused", "oldest", "failures", "state", "error", box=None)
     for row in rows:
         oldest = eastern(row["oldest"]) if row["oldest"] else ""
         state = "parked" if row["parked_at"] else "paused" if row["failures"] else "well"
-        cells = row["name"], row["waiting"], oldest, row["failures"], state, row["error"] or ""
+        cells = row["name"], row["waiting"], row["refused"], oldest, row["failures"], state, row["error"] or ""
         table.add_row(*(str(cell) for cell in cells))
     out.print(table)
 

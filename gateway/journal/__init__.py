@@ -199,6 +199,7 @@ class Journal:
     due = _reads(outbox.due)
     mark_sent = _writes(outbox.mark_sent)
     postpone = _writes(outbox.postpone)
+    park_refused = _writes(outbox.park_refused)
     unpark = _writes(outbox.unpark)
     destinations = _reads(outbox.destinations)
     resend = _writes(outbox.resend)

@@ -12,7 +12,7 @@ from typing import Any
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.queues.patches import in_one_piece
 from gateway.queues.port import Broker, drop, message_of
-from gateway.queues.values import Letter, Published
+from gateway.queues.values import Letter, Published, Refused
 
 # One deadline for the confirmation of a whole batch. The library's own timeout starts again with every frame.
 CONFIRM_SECONDS = 8.0
@@ -50,7 +50,31 @@ class ConfirmedPublisher:
         self._confirmed: set[str] = set()
 
     def publish(self, batch: Sequence[Letter]) -> Published:
-        """Publish a batch; what was neither confirmed nor returned in time may or may not have arrived."""
+        """Publish a batch; what was neither confirmed nor returned in time may or may not have arrived.
+
+        A letter that the broker refuses closes the channel, and with it goes the word on all others: what was not
+        answered before is published again one by one, which shows which it was.
+        """
+        try:
+            return self._publish(batch)
+        except Refused as error:
+            if len(batch) == 1:
+                return Published(frozenset(), frozenset(), {batch[0].id: str(error)})
+        confirmed, returned, refused = self._confirmed, self._returned, dict[str, str]()
+        for letter in batch:
+            if letter.id not in confirmed | returned:
+                try:
+                    one = self._publish([letter])
+                except Refused as error:
+                    refused[letter.id] = str(error)
+                except BrokerUnavailable:
+                    break
+                else:
+                    confirmed, returned = confirmed | one.confirmed, returned | one.unroutable
+        return Published(frozenset(confirmed), frozenset(returned), refused)
+
+    def _publish(self, batch: Sequence[Letter]) -> Published:
+        """Publish a batch, and wait for the broker's word on each letter; raises Refused when it refuses one."""
         end = time.monotonic() + CONFIRM_SECONDS
         self._waiting, self._returned, self._confirmed = defaultdict(dict), set(), set()
         failure: GatewayError | None = None
@@ -68,7 +92,7 @@ class ConfirmedPublisher:
             raise
         if any(self._waiting.values()) or failure:
             self.close()
-            if not self._confirmed and not self._returned:
+            if isinstance(failure, Refused) or (not self._confirmed and not self._returned):
                 raise failure or BrokerUnavailable(
                     f"broker {self._broker.url} is not available: nothing confirmed within {CONFIRM_SECONDS:g} seconds"
                 )

@@ -19,7 +19,7 @@ from kombu.connection import Connection
 from core.errors import BrokerUnavailable, GatewayError
 from core.limits import in_one_go
 from gateway.queues import patches
-from gateway.queues.values import Delivery, Letter, Published, delivery_of, mask
+from gateway.queues.values import Delivery, Letter, Published, Refused, delivery_of, mask
 
 patches.apply()
 
@@ -204,8 +204,9 @@ class Broker(ABC):
             yield
         except self.errors as error:
             reason = " ".join((str(error).splitlines() or [""])[0].split()) or type(error).__name__
-            if str(getattr(error, "reply_code", "")) in {"404", "406"}:  # not there; there with other properties
-                raise GatewayError(f"broker {self.url} refuses: {reason}") from error
+            code = str(getattr(error, "reply_code", ""))
+            if code in {"404", "406"}:  # not there; there with other properties, or more than it takes
+                raise (Refused if code == "406" else GatewayError)(f"broker {self.url} refuses: {reason}") from error
             raise BrokerUnavailable(f"broker {self.url} is not available: {reason}") from error
 
 

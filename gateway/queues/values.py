@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
+from core.errors import GatewayError
 from core.transmission import digest_of, stable_id
 
 # The dead letter queue: poison messages, rejected or delivered too often.
@@ -32,10 +33,18 @@ class Letter(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What became of a batch: ids that the broker keeps, ids whose queue does not exist; the others: try again."""
+    """What became of a batch: ids that the broker keeps, ids whose queue does not exist; the others: try again.
+
+    `refused` are those that the broker will never take, such as what is too large for it, each with its words.
+    """
 
     confirmed: frozenset[str]
     unroutable: frozenset[str]
+    refused: Mapping[str, str] = MappingProxyType({})
+
+
+class Refused(GatewayError):
+    """The broker does not take it as it is, and will not the next time."""
 
 
 class Death(NamedTuple):

@@ -7,7 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
+from gateway import service
+from gateway.journal import Journal
 from tests.chaos.test_chaos import FULL, check, recovered, send_slowly, servers, size
 from tests.support.chaos import Run, traffic
 from tests.support.servers import Postgres, Rabbit
@@ -62,3 +65,37 @@ def test_an_outage_of_minutes(what: str, rabbit: Rabbit, postgres: Postgres, tmp
         assert dead == 0
         check(run, kills=0)
     recovered(seconds, len(lengths), full=5)
+
+
+def test_an_answer_larger_than_the_broker_takes(rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
+    """It parks alone, and the others of its destination go out; with a larger limit it goes out as well."""
+    with Run(tmp_path, rabbit.url(), postgres.url(), batch=20) as run:
+        run.send(list(traffic(20)))
+        run.settle(120)
+        small = max(len(bodies[0]) for bodies in run.seen.values()) + 1000
+        rabbit.control("eval", f"application:set_env(rabbit, max_message_size, {small}).")
+        run.stop()
+        run.start()  # a channel takes the limit when it is opened
+        journal = Journal.open(postgres.url())
+        engine = sqlalchemy.create_engine(postgres.url())
+        with engine.begin() as connection:
+            large = (
+                "UPDATE outbox SET body = body || convert_to(repeat(' ', 200000), 'UTF8'), sent_at = NULL WHERE id = "
+            )
+            one = connection.exec_driver_sql("SELECT id FROM outbox WHERE kind = 'receipt' LIMIT 1").scalar()
+            connection.exec_driver_sql(f"{large} '{one}'")
+        run.send(list(traffic(20, first=20)))
+        run.settle(120)
+        assert journal.counts(service.now())["outbox_parked"] == 1
+        assert not [row for row in journal.destinations() if row["failures"]]
+        assert not run.figures().wrong()
+        rabbit.control("eval", "application:set_env(rabbit, max_message_size, 134217728).")
+        run.stop()
+        run.start()
+        (name,) = [row["name"] for row in journal.destinations() if row["refused"]]
+        journal.unpark(name, service.now())
+        run.settle(120)
+        assert journal.counts(service.now())["outbox_parked"] == 0
+        assert max(len(body) for bodies in run.seen.values() for body in bodies) > 200_000
+        engine.dispose()
+        journal.close()
