@@ -29,11 +29,11 @@ def parse(received: Any, specs: Any) -> Any:
     return REAL_PARSE(received, specs)
 
 
-def run(name: str, settings: Any, parent: int) -> None:
+def run(name: str, settings: Any, parent: int, partners: Any) -> None:
     """Run a loop whose pipeline is a bad one, with short times."""
     pipeline.parse = parse
     limits.MESSAGE_SECONDS, service.LEASE_SECONDS = 0.3, 1
-    supervisor.run(name, settings, parent)
+    supervisor.run(name, settings, parent, partners)
 
 
 if __name__ == "__main__":
