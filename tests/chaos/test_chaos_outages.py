@@ -67,6 +67,28 @@ def test_an_outage_of_minutes(what: str, rabbit: Rabbit, postgres: Postgres, tmp
     recovered(seconds, len(lengths), full=5)
 
 
+@pytest.mark.parametrize("table", ["inbox", "message", "outbox"])
+def test_a_table_locked_for_long(table: str, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
+    """Somebody's maintenance holds a table, before receipt, while judging or while answering."""
+    with Run(tmp_path, rabbit.url(), postgres.url(), workers=2, batch=20) as run:
+        run.recovers()
+        engine = sqlalchemy.create_engine(postgres.url())
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            run.send(list(traffic(60)))
+            time.sleep(size(600, 35))
+        seconds = run.recovers()
+        run.settle(300)
+        assert run._broker.depth("dead") == 0
+        check(run, kills=0)
+        with engine.begin() as connection:
+            tries = connection.exec_driver_sql("SELECT max(attempts) FROM inbox").scalar()
+        engine.dispose()
+        print(f"{table} locked: most attempts {tries}")
+        assert tries == 1
+        recovered([seconds], 1, full=5)
+
+
 def test_an_answer_larger_than_the_broker_takes(rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
     """It parks alone, and the others of its destination go out; with a larger limit it goes out as well."""
     with Run(tmp_path, rabbit.url(), postgres.url(), batch=20) as run:
