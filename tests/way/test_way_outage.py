@@ -194,6 +194,7 @@ def test_a_right_that_was_taken_away_is_the_databases_fault(postgres_url: str) -
     admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.exec_driver_sql(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'")
+        connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA public TO {role}")
     asked = Journal.open(url.set(username=role, password=role).render_as_string(hide_password=False))
     try:
         with pytest.raises(JournalUnavailable, match="permission denied"):
@@ -202,6 +203,7 @@ def test_a_right_that_was_taken_away_is_the_databases_fault(postgres_url: str) -
         asked.close()
         owner.close()
         with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY {role}")
             connection.exec_driver_sql(f"DROP ROLE {role}")
         admin.dispose()
 
