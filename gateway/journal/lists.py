@@ -19,6 +19,7 @@ from gateway.journal.replays import executions
 from gateway.journal.rows import judged_detail, message_row, outgoing_row, storable
 from gateway.journal.tables import (
     DUE,
+    REFUSED,
     UNACKNOWLEDGED,
     assessment_request,
     audit,
@@ -136,7 +137,7 @@ def counts(connection: Connection, now: datetime) -> dict[str, Any]:
     waiting, since = connection.execute(
         select(func.count(), func.min(outbox.c.created_at, type_=outbox.c.created_at.type)).where(DUE)
     ).one()
-    refused = connection.scalar(select(func.count()).where(outbox.c.parked_at.is_not(None)))
+    refused = connection.scalar(select(func.count()).where(REFUSED))
     parked = connection.scalar(select(func.count()).where(inbox.c.state == text("'parked'")))
     overdue = now - timedelta(hours=limits.ACKNOWLEDGEMENT_HOURS)
     silent, rejected = connection.execute(

@@ -15,7 +15,7 @@ from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.rows import storable
 from gateway.journal.tables import DUE as UNSENT
-from gateway.journal.tables import destination, inbox, outbox
+from gateway.journal.tables import REFUSED, destination, inbox, outbox
 from gateway.journal.values import Due
 
 # A failing destination rests 1, 2, 4 ... seconds, at most five minutes, and is parked after some four hours.
@@ -171,7 +171,7 @@ def park_refused(connection: Connection, refused: Mapping[str, str], now: dateti
 
 def unpark(connection: Connection, name: str, now: datetime) -> int:
     """Let a parked or resting destination, and what of it was parked alone, be tried at once; return how many wait."""
-    again = update(outbox).where(outbox.c.destination == name, outbox.c.parked_at.is_not(None))
+    again = update(outbox).where(outbox.c.destination == name, REFUSED)
     freed = connection.execute(again.values(parked_at=None)).rowcount
     if connection.execute(delete(destination).where(destination.c.name == name)).rowcount or freed:
         chain(connection, [(now, "destination unparked", None, {"destination": name})])

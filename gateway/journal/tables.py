@@ -188,11 +188,17 @@ outbox = Table(
     Column("body", LargeBinary, nullable=False),
     Index("outbox_inbox", "inbox"),
 )
-# What is to be sent now or later; what is parked is not.
+Index(
+    "outbox_due",
+    outbox.c.destination,
+    outbox.c.position,
+    postgresql_where=outbox.c.sent_at.is_(None),
+    sqlite_where=outbox.c.sent_at.is_(None),
+)
+
+# What is to be sent now or later, and what stands aside: few, in the same index.
 DUE = and_(outbox.c.sent_at.is_(None), outbox.c.parked_at.is_(None))
-Index("outbox_due", outbox.c.destination, outbox.c.position, postgresql_where=DUE, sqlite_where=DUE)
-_refused = outbox.c.parked_at.is_not(None)
-Index("outbox_parked", outbox.c.destination, postgresql_where=_refused, sqlite_where=_refused)
+REFUSED = and_(outbox.c.sent_at.is_(None), outbox.c.parked_at.is_not(None))
 
 # What an operator may have to look at; a literal, so that the planner sees that the index is meant.
 UNACKNOWLEDGED = outbox.c.acknowledgement.in_((literal_column("'awaited'"), literal_column("'4'")))
