@@ -69,8 +69,8 @@ def test_an_outage_of_minutes(what: str, rabbit: Rabbit, postgres: Postgres, tmp
 
 @pytest.mark.parametrize("table", ["inbox", "message", "outbox"])
 def test_a_table_locked_for_long(table: str, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
-    """Somebody's maintenance holds a table, before receipt, while judging or while answering."""
-    with Run(tmp_path, rabbit.url(), postgres.url(), workers=2, batch=20) as run:
+    """Somebody's maintenance holds a table; a lease is longer than anybody waits for a lock, as in production."""
+    with Run(tmp_path, rabbit.url(), postgres.url(), workers=2, batch=20, lease_seconds=60) as run:
         run.recovers()
         engine = sqlalchemy.create_engine(postgres.url())
         with engine.begin() as connection:
