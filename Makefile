@@ -64,7 +64,7 @@ chaos-ci: install  ## Kills, cuts and outages on brokers and databases of its ow
 
 chaos: install  ## The same at full size, for hours
 	HYPOTHESIS_PROFILE=ci GATEWAY_MACHINE_RUNS=20000 $(BIN)/python -m pytest --timeout=7200 -rP tests/chaos/test_crash_simulation.py tests/chaos/test_way_machine.py tests/chaos/test_way_order.py
-	GATEWAY_CHAOS=full $(BIN)/python -m pytest -m "chaos or slow" --timeout=7200 -rP tests/chaos/test_chaos.py
+	GATEWAY_CHAOS=full $(BIN)/python -m pytest -m "chaos or slow" --timeout=7200 -rP tests/chaos/test_chaos.py tests/chaos/test_chaos_outages.py
 
 MINUTES ?= 30
 soak: install  ## A steady flow for MINUTES (30) with strikes at random: brokers and databases killed, networks cut

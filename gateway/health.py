@@ -6,10 +6,11 @@ latencies from the audit chain as it grows, what waits from the tables (DECISION
 
 from __future__ import annotations
 
+import math
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +26,7 @@ from gateway.logs import logger
 from gateway.queues import DEAD_QUEUE, open_broker
 from gateway.service import now, reason
 from gateway.settings import Settings
-from routing.partners import inbound_queue, load_partners
+from routing.partners import inbound_queue
 from routing.routes import RESULTS
 
 # Audit links read in one go; a scrape after a long pause reads on until the end.
@@ -33,6 +34,21 @@ EVENTS = 5_000
 
 # From receipt to verdict, in seconds: well under one as a rule; a message that kills its worker takes minutes.
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+# The journal's figures, and what each tells.
+WAITING = (
+    ("received", "Transmissions that wait for a worker"),
+    ("working", "Transmissions leased to a worker"),
+    ("parked", "Transmissions that an operator must look at"),
+    ("oldest_seconds", "Age of the oldest unfinished transmission"),
+    ("outbox", "Things to be sent"),
+    ("outbox_parked", "Things to be sent that the broker refused to take"),
+    ("outbox_oldest_seconds", "Age of the oldest thing to be sent"),
+    ("answers_unacknowledged", "Answers that their partner was to acknowledge by CONTRL and did not in time"),
+    ("answers_rejected", "Answers that their partner rejected by CONTRL"),
+    ("destinations_paused", "Destinations that rest after a failure"),
+    ("destinations_parked", "Destinations that wait for an operator"),
+)
 
 # How long a reader of ours may take to ask and to take its answer, how many are answered at one time, and how long we
 # wait before we look whether to stop.
@@ -44,8 +60,9 @@ LOOK_SECONDS = 0.5
 class Figures(Collector):
     """The metrics of one deployment, as the journal has them; counters start at 0 with this process."""
 
-    def __init__(self, settings: Settings, journal: Journal) -> None:
+    def __init__(self, settings: Settings, journal: Journal, partners: Iterable[str]) -> None:
         self._settings, self._journal = settings, journal
+        self._names = [*(inbound_queue(name) for name in partners), RESULTS, DEAD_QUEUE]
         self._last: int | None = None
         self._reading = threading.Lock()
         self.registry = CollectorRegistry()
@@ -72,35 +89,28 @@ class Figures(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Yield what waits now; one part that does not answer leaves the others."""
-        for name, examine in (("journal", self._waiting), ("broker", self._queues)):
+        for name, examine, unknown in (
+            ("journal", self._waiting, self._unknown),
+            ("broker", self._queues, lambda: self._depths({})),
+        ):
             try:
-                found = list(examine())
+                found, up = list(examine()), 1
             except GatewayError as error:
                 logger().error("no figures", state=name, error=str(error))
-                found = []
-                up = 0
-            else:
-                up = 1
+                found, up = list(unknown()), 0
             yield GaugeMetricFamily(f"gateway_{name}_up", f"Whether the {name} answers", up)
             yield from found
+
+    def _unknown(self) -> Iterable[GaugeMetricFamily]:
+        """Yield the journal's figures as not known: an alert on one that is missing would never come."""
+        for name, told in WAITING:
+            yield GaugeMetricFamily(_family(name), told, math.nan)
 
     def _waiting(self) -> Iterable[GaugeMetricFamily]:
         """Yield the journal's figures."""
         figures = self._journal.counts(now())
-        for name, told in (
-            ("received", "Transmissions that wait for a worker"),
-            ("working", "Transmissions leased to a worker"),
-            ("parked", "Transmissions that an operator must look at"),
-            ("oldest_seconds", "Age of the oldest unfinished transmission"),
-            ("outbox", "Things to be sent"),
-            ("outbox_oldest_seconds", "Age of the oldest thing to be sent"),
-            ("answers_unacknowledged", "Answers that their partner was to acknowledge by CONTRL and did not in time"),
-            ("answers_rejected", "Answers that their partner rejected by CONTRL"),
-            ("destinations_paused", "Destinations that rest after a failure"),
-            ("destinations_parked", "Destinations that wait for an operator"),
-        ):
-            family = f"gateway_waiting_{name}" if name in ("received", "working") else f"gateway_{name}"
-            yield GaugeMetricFamily(family, told, figures[name])
+        for name, told in WAITING:
+            yield GaugeMetricFamily(_family(name), told, figures[name])
         yield GaugeMetricFamily("gateway_audit_links", "Number of the newest audit link", self._journal.head()[0])
         waiting = GaugeMetricFamily("gateway_destination_waiting", "Things to be sent", labels=["destination"])
         for each in self._journal.destinations():
@@ -109,12 +119,19 @@ class Figures(Collector):
 
     def _queues(self) -> Iterable[GaugeMetricFamily]:
         """Yield how much lies in the inbound queues, in the results' and in the dead one."""
-        names = [*(inbound_queue(name) for name in load_partners(self._settings.partners)), RESULTS, DEAD_QUEUE]
-        depth = GaugeMetricFamily("gateway_queue_messages", "Messages that wait in a queue", labels=["queue"])
         with open_broker(self._settings.broker_url) as broker:
-            for name, count in broker.depths(names).items():
-                depth.add_metric([name], count)
+            return self._depths(broker.depths(self._names))
+
+    def _depths(self, depths: Mapping[str, int | None]) -> Iterable[GaugeMetricFamily]:
+        """Yield each queue's depth, and whether it is missing; what nobody knows is no number."""
+        depth = GaugeMetricFamily("gateway_queue_messages", "Messages that wait in a queue", labels=["queue"])
+        absent = GaugeMetricFamily("gateway_queue_absent", "Whether a queue is missing", labels=["queue"])
+        for name in self._names:
+            found = depths.get(name)
+            depth.add_metric([name], math.nan if found is None else found)
+            absent.add_metric([name], float(found is None) if depths else math.nan)
         yield depth
+        yield absent
 
     def read_on(self) -> None:
         """Count what the audit chain has since the last time; the first time only finds its end."""
@@ -145,6 +162,11 @@ class Figures(Collector):
             self._sent.labels(detail["destination"]).inc()
         if event.event in ("judged", "parked") and event.attempts:
             self._attempts.inc(event.attempts)
+
+
+def _family(name: str) -> str:
+    """Return a figure's name among the metrics."""
+    return f"gateway_waiting_{name}" if name in ("received", "working") else f"gateway_{name}"
 
 
 def ready(settings: Settings, journal: Journal) -> list[str]:
@@ -211,9 +233,9 @@ def _hang_up(request: socket.socket) -> None:
         request.shutdown(socket.SHUT_RDWR)
 
 
-def run(settings: Settings, journal: Journal, stopping: Callable[[], bool]) -> None:
+def run(settings: Settings, journal: Journal, partners: Iterable[str], stopping: Callable[[], bool]) -> None:
     """Answer at `settings.health` (host:port, or port on this machine only) until told to stop."""
-    figures = Figures(settings, journal)
+    figures = Figures(settings, journal, partners)
     figures.read_on()
 
     class Handler(BaseHTTPRequestHandler):

@@ -15,19 +15,17 @@ from core import limits
 from core.errors import GatewayError, JournalUnavailable
 from core.partner import Partner
 from core.register import Facts, Register, status_after
-from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax, stable_id
+from core.transmission import Outcome, Outgoing, Parsed, Syntax
 from gateway import pipeline
-from gateway.journal import Arrival, Claimed, Due, Journal, Role, Settlement, Unproven, inbox_id
+from gateway.arrivals import arrival
+from gateway.journal import Claimed, Due, Journal, Role, Settlement, Unproven, inbox_id
 from gateway.logs import bound, logger
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter
-from parsers import sniff
-from responses.receipt import receipt
 from responses.respond import respond_assessed
 from routing.assessment import compare, read_result
 from routing.partners import inbound_queue
-from routing.routes import RESULTS
-from validators.sender import ANONYMOUS, MISDIRECTED, SOMEBODY_ELSE
+from validators.sender import MISDIRECTED
 
 # How long a claimed message stays with its worker; far above the longest handling, so that only a dead one loses it.
 LEASE_SECONDS = 60
@@ -58,70 +56,72 @@ def receive(
 ) -> int:
     """Journal the next deliveries in one transaction, then acknowledge them; returns how many there were.
 
-    `engines` are the users that may send the engine's results, where the broker vouches for users.
-
-    Nothing is parsed here: what arrived is a fact before it is understood. It is idempotent: a delivery that the
-    journal knows already adds nothing, but its answers are sent again: it may be the sender's own resend, and a
-    redelivery does not tell whether it was one before a crash. An answer that comes twice has the same id.
+    Nothing is parsed here: what arrived is a fact before it is understood. When the journal does not answer, they stay
+    in hand and come first at the next call: to give them back would count as a failed delivery of each. One that
+    cannot be recorded for another reason goes back alone, counted; the broker makes it a dead letter in the end.
+    `engines`: see `record`.
     """
     deliveries = intake.receive(wait)
     if not deliveries:
         return 0
-    owners = _owners(partners)
-    head = journal.head()
-    new = journal.receive([_arrival(delivery, owners.get(delivery.queue), head, engines) for delivery in deliveries])
-    for delivery, is_new in zip(deliveries, new, strict=True):
-        if not is_new:
-            journal.resend(inbox_id(delivery.uid), now())
+    try:
+        record(deliveries, journal, partners, engines)
+    except JournalUnavailable:
+        intake.keep(deliveries)
+        raise
+    except Exception as error:
+        logger().warning("recording one by one", count=len(deliveries), error=reason(error))
+        return _record_each(intake, deliveries, journal, partners, engines)
     intake.ack(deliveries)
     logger().info("received", count=len(deliveries))
     return len(deliveries)
 
 
+def _record_each(
+    intake: Intake, deliveries: Sequence[Delivery], journal: Journal, partners: Partners, engines: Collection[str]
+) -> int:
+    """Journal and acknowledge each by itself; return how many of them were recorded."""
+    recorded = 0
+    for place, delivery in enumerate(deliveries):
+        try:
+            record([delivery], journal, partners, engines)
+        except JournalUnavailable:
+            intake.keep(deliveries[place:])
+            raise
+        except Exception as error:  # whatever it is: the others must not be dead letters with it
+            logger().error("cannot be recorded", queue=delivery.queue, error=reason(error))
+            intake.reject([delivery], requeue=True)
+        else:
+            intake.ack([delivery])
+            recorded += 1
+    if recorded < len(deliveries):
+        intake.idle(AGAIN_SECONDS)
+    return recorded
+
+
+def record(
+    deliveries: Sequence[Delivery], journal: Journal, partners: Partners, engines: Collection[str] = frozenset()
+) -> None:
+    """Journal deliveries in one transaction; `engines` are the users that may send results, where the broker vouches.
+
+    It is idempotent: a delivery that the journal knows already adds nothing, but its answers are sent again: it may be
+    the sender's own resend, and a redelivery does not tell whether it was one before a crash. An answer that comes
+    twice has the same id.
+    """
+    owners = _owners(partners)
+    head = journal.head()
+    arrivals = [arrival(one, owners.get(one.queue), head, engines, now()) for one in deliveries]
+    for told in filter(None, (one.unproven for one in arrivals)):
+        logger().error("sender not proven", findings=[told.code], queue=told.queue, user=told.user)
+    new = journal.receive(arrivals)
+    for delivery, is_new in zip(deliveries, new, strict=True):
+        if not is_new:
+            journal.resend(inbox_id(delivery.uid), now())
+
+
 def _owners(partners: Partners) -> dict[str, Partner]:
     """Return whose each inbound queue is."""
     return {inbound_queue(name): partner for name, partner in partners.items()}
-
-
-def _arrival(delivery: Delivery, owner: Partner | None, head: tuple[int, str], engines: Collection[str]) -> Arrival:
-    """Return what the journal keeps of a delivery, with the receipt for its sender; `head` is the audit chain's.
-
-    What is not proven to be the owner's is kept as nobody's: it can use up none of the owner's references
-    (DECISIONS D16).
-    """
-    if delivery.queue == RESULTS:
-        told = _told(delivery, unproven(delivery, engines))
-        lane = delivery.uid
-        return Arrival(lane, "assessment", None, delivery.body, delivery.headers, now(), lane, unproven=told)
-    received_at, lane = now(), sniff.lane(delivery.body)
-    told = _told(delivery, unproven(delivery, {owner.user}) if owner else None)
-    if owner is None or told:
-        return Arrival(delivery.uid, "partner", None, delivery.body, delivery.headers, received_at, lane, unproven=told)
-    received = Received(inbox_id(delivery.uid), owner.id, delivery.body, received_at)
-    receipt_id = stable_id(received.id, "receipt")
-    content_type, body = receipt(received, receipt_id=receipt_id, reference=delivery.message_id, head=head)
-    confirmation = Outgoing(receipt_id, "receipt", owner.answer_queue, content_type, body)
-    return Arrival(delivery.uid, "partner", owner.id, delivery.body, delivery.headers, received_at, lane, confirmation)
-
-
-def unproven(delivery: Delivery, users: Collection[str]) -> str | None:
-    """Return the finding's code when the broker does not prove that one of the queue's users sent to it, else None.
-
-    On the embedded queue, who may write there is the owner; RabbitMQ lets any user that may write leave its name out.
-    """
-    if not delivery.addressed:
-        return MISDIRECTED
-    if not delivery.vouched or delivery.user_id in users:
-        return None
-    return ANONYMOUS if delivery.user_id is None else SOMEBODY_ELSE
-
-
-def _told(delivery: Delivery, code: str | None) -> Unproven | None:
-    """Return, and log, that a delivery's sender is not proven."""
-    if code is None:
-        return None
-    logger().error("sender not proven", findings=[code], queue=delivery.queue, user=delivery.user_id)
-    return Unproven(code, delivery.queue, delivery.user_id)
 
 
 # ------------------------------------------------------------------------------------------------ work
@@ -140,7 +140,7 @@ def work(
 
     One that fails does not hold up the others of its batch: it is given back, its attempt counted, and tried again
     soon; after the last attempt it is parked, and its sender is told. `alarm` ends this process after the seconds that
-    a message may take, so that none holds a worker for ever. `engines`: see `receive`; `role`: see `Journal.claim`.
+    a message may take, so that none holds a worker for ever. `engines`: see `record`; `role`: see `Journal.claim`.
     """
     claims = journal.claim(worker, BATCH, LEASE_SECONDS, now(), role)
     if claims.exhausted:
@@ -353,7 +353,8 @@ def _technical(row: Claimed, partners: Partners, plans: Plans) -> list[Outgoing]
 def dispatch(broker: Broker, journal: Journal) -> int:
     """Publish what is due, mark only what the broker confirmed; returns how many were marked.
 
-    A destination whose queue does not exist, or does not take what the others take, is paused; they go on. When the
+    A destination whose queue does not exist, or does not take what the others take, is paused; they go on. What the
+    broker refuses whatever the destination, such as what is too large for it, is parked alone. When the
     broker confirms nothing at all, BrokerUnavailable is raised: that is nobody's fault, and nothing is paused.
     """
     due = journal.due(4 * BATCH, now())
@@ -362,7 +363,11 @@ def dispatch(broker: Broker, journal: Journal) -> int:
     letters = [Letter(i.id, i.destination, i.content_type, i.body, _headers(i)) for i in due]
     published = broker.publish(letters)
     sent = journal.mark_sent(sorted(published.confirmed), now())
-    left = [item for item in due if item.id not in published.confirmed]
+    if published.refused:
+        journal.park_refused(published.refused, now())
+        for id_, why in published.refused.items():
+            logger().error("refused by the broker, parked", message_id=id_, error=why)
+    left = [item for item in due if item.id not in published.confirmed and item.id not in published.refused]
     for name, items in groupby(sorted(left, key=lambda item: item.destination), key=lambda item: item.destination):
         ids = [item.id for item in items]
         why = "there is no such queue" if published.unroutable.issuperset(ids) else "the broker did not confirm"

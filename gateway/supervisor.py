@@ -15,17 +15,20 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from core import limits
-from core.errors import GatewayError, JournalUnavailable
+from core.errors import BrokerUnavailable, GatewayError, JournalUnavailable
 from core.urls import users_of
 from gateway import health, plans, service
 from gateway.engine import loop as engine_loop
+from gateway.files import hold
 from gateway.journal import Journal, Role
 from gateway.logs import configure, logger
 from gateway.plans import Plans
 from gateway.queues import open_broker
+from gateway.service import Partners
 from gateway.settings import Settings
 from routing.partners import inbound_queue, load_partners, not_ours
 from routing.routes import RESULTS, for_tests, load_routes
@@ -42,8 +45,26 @@ QUICK_SECONDS = 2.0
 # How often the loop for what was tried before looks for it: seldom there is any.
 RETRY_SECONDS = 0.5
 
+# How often a receiver looks for queues that were missing.
+LOOK_SECONDS = 10.0
+
 # How long a stopping gateway lets its loops finish what they are working on.
 STOP_SECONDS = 30.0
+
+
+# The partners as this process last could read them: a file that is being written stops nobody.
+_known: dict[Path, Partners] = {}
+
+
+def _partners(settings: Settings) -> Partners:
+    """Return the partners; those of the last good file where it cannot be read now, which is said."""
+    try:
+        _known[settings.partners] = load_partners(settings.partners)
+    except GatewayError as error:
+        if settings.partners not in _known:
+            raise
+        logger().error("partners' file cannot be used, the last good one stays", error=str(error))
+    return _known[settings.partners]
 
 
 def queue_names(settings: Settings) -> list[str]:
@@ -65,12 +86,13 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     """
     plans.prepare(settings.specs)
     not_ours(load_partners(settings.partners).values(), engine_users(settings))
-    journal = Journal.open(settings.database_url)
-    journal.migrate()
-    _disown_dead(journal)
-    journal.close()
-    with open_broker(settings.broker_url) as broker:
-        broker.declare(queue_names(settings))
+    with hold(settings):
+        _serve(settings, workers, engine)
+
+
+def _serve(settings: Settings, workers: int, engine: str | None) -> None:
+    """Run the loops until told to stop."""
+    database, broker_url = _open_store(settings), _declare(settings)
     names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "retry", "dispatch"]
     names += [*([engine] if engine else []), *(["health"] if settings.health else [])]
     context = multiprocessing.get_context("spawn")
@@ -81,7 +103,7 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     }  # the message that each is at, to know what killed it
     born: dict[str, float] = {}
     with stop_signals() as stopping:
-        logger().info("serving", count=len(names), loop=" ".join(names), database=journal.url, broker=broker.url)
+        logger().info("serving", count=len(names), loop=" ".join(names), database=database, broker=broker_url)
         while not stopping():
             for name in names:
                 process = running.get(name)
@@ -92,7 +114,8 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
                         if time.monotonic() - born[name] < QUICK_SECONDS:
                             time.sleep(PAUSE_SECONDS)
                     at[name].value, born[name] = 0, time.monotonic()
-                    running[name] = context.Process(target=run, args=(name, settings, os.getpid(), at[name]), name=name)
+                    given = (name, settings, os.getpid(), at[name], _partners(settings))
+                    running[name] = context.Process(target=run, args=given, name=name)
                     # Ctrl-C goes to every process of a terminal, also to one that is still loading its modules.
                     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
                     running[name].start()
@@ -109,14 +132,43 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     logger().info("stopped")
 
 
-def run(name: str, settings: Settings, parent: int, at: Any = None) -> None:
+def _open_store(settings: Settings) -> str:
+    """Make the journal where there is none, free what the dead held, and return its URL without secrets."""
+    journal = Journal.open(settings.database_url)
+    try:
+        if not journal.exists():
+            journal.migrate()
+        if fault := journal.unfit():
+            raise JournalUnavailable(fault)
+        _disown_dead(journal)
+    finally:
+        journal.close()
+    return journal.url
+
+
+def _declare(settings: Settings) -> str:
+    """Make the queues that are missing, and return the broker's URL without secrets."""
+    with open_broker(settings.broker_url) as broker:
+        try:
+            broker.declare(queue_names(settings))
+        except BrokerUnavailable:
+            raise
+        except GatewayError as error:  # one partner's queue is not as it should be: the others' are
+            logger().error("a queue is left as it is", error=str(error))
+        return broker.url
+
+
+def run(name: str, settings: Settings, parent: int, at: Any = None, partners: Partners | None = None) -> None:
     """Run one loop until told to stop, or until the process that started it is gone.
 
-    `at.value` is kept at the sequence of the message that a worker is at.
+    `at.value` is kept at the sequence of the message that a worker is at; `partners` are those of a file that can no
+    longer be read.
     """
     configure(settings.log)
+    if partners:
+        _known[settings.partners] = partners
     kind = name.partition("-")[0]
-    loop = partial(WORKING[kind], at=at) if kind in WORKING else LOOPS[kind]
+    loop = partial(LOOPS[kind], at=at) if kind in WORKING else LOOPS[kind]
     with stop_signals() as told:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while this process was started
 
@@ -127,32 +179,51 @@ def run(name: str, settings: Settings, parent: int, at: Any = None) -> None:
             try:
                 loop(settings, stopping)
             except GatewayError as error:
-                logger().error("waiting", loop=name, error=str(error))
+                _waits(name, error)
                 time.sleep(PAUSE_SECONDS)
             except Exception as error:  # without the library's traceback, which could repeat what was sent to us
                 logger().critical("loop fails", loop=name, error=service.reason(error))
                 raise SystemExit(1) from None
 
 
+def _waits(name: str, error: GatewayError) -> None:
+    """Say that a loop waits for what it needs."""
+    logger().error("waiting", loop=name, error=str(error))
+
+
 def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
-    partners = load_partners(settings.partners)
+    partners = _partners(settings)
     with ExitStack() as open_things:
         journal = open_things.enter_context(_journal(settings))
+        # What is taken and cannot be kept goes back, and the broker counts that against it (DECISIONS D82).
+        journal.probe()
         broker = open_things.enter_context(open_broker(settings.broker_url))
-        intake = open_things.enter_context(
-            broker.consume([*(inbound_queue(name) for name in partners), RESULTS], prefetch=service.BATCH)
-        )
+        names = [*(inbound_queue(name) for name in partners), RESULTS]
+        if absent := broker.missing(names):
+            logger().error("no such queue, run `gateway doctor --declare`", queue=", ".join(absent))
+        there = [name for name in names if name not in absent]
+        intake = open_things.enter_context(broker.consume(there or names, prefetch=service.BATCH))
         if intake.silent:
             logger().error("queues do not answer, they may have no leader", queue=", ".join(intake.silent))
         _rest_of_garbage()
+        looked = time.monotonic()
         while not stopping():
-            service.receive(intake, journal, partners, wait=0.5, engines=engine_users(settings))
+            if absent and time.monotonic() - looked > LOOK_SECONDS:
+                if len(broker.missing(absent)) < len(absent):
+                    return  # to be begun again, with that queue
+                looked = time.monotonic()
+            try:
+                service.receive(intake, journal, partners, wait=0.5, engines=engine_users(settings))
+            except JournalUnavailable as error:
+                _waits("receive", error)
+                intake.idle(PAUSE_SECONDS)
 
 
 def _work(settings: Settings, stopping: Callable[[], bool], *, at: Any = None) -> None:
     loaded = plans.prepare(settings.specs)
     unwarmed = plans.warm(loaded)
     with _journal(settings) as journal:
+        _disown_dead(journal)  # the supervisor could not, if the journal was away as well
         step = _step(settings, journal, loaded, "fresh", at)
         while not stopping():
             # The first EDIFACT message would wait for its patterns; with nothing to do they are made beforehand.
@@ -166,6 +237,7 @@ def _retry(settings: Settings, stopping: Callable[[], bool], *, at: Any = None) 
     Nothing is loaded before there is any.
     """
     with _journal(settings) as journal:
+        _disown_dead(journal)
         while not stopping() and not journal.suspects(service.now()):
             time.sleep(RETRY_SECONDS)
         step = _step(settings, journal, plans.prepare(settings.specs), "tried", at)
@@ -175,8 +247,11 @@ def _retry(settings: Settings, stopping: Callable[[], bool], *, at: Any = None) 
 
 
 def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, at: Any) -> Callable[[], int]:
-    """Prepare this process for work and return what does some of it; see `service.work`."""
-    partners = load_partners(settings.partners)
+    """Prepare this process for work and return what does some of it; see `service.work`.
+
+    An outage of the journal is no message's attempt: what is held then is let go untried once the journal is back.
+    """
+    partners = _partners(settings)
     worker = f"{_worker(os.getpid())}{uuid.uuid4().hex[:8]}"
     resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
@@ -187,8 +262,24 @@ def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, at: A
             at.value = sequence
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
+    interrupted = False
+
+    def step() -> int:
+        nonlocal interrupted
+        try:
+            if interrupted:
+                journal.let_go(worker)
+                interrupted = False
+            return service.work(journal, loaded, partners, worker, alarm, engines, role)
+        except JournalUnavailable as error:
+            interrupted = True
+            _waits("retry" if role == "tried" else "work", error)
+            time.sleep(PAUSE_SECONDS)
+            return 0
+
+    engines = engine_users(settings)
     _rest_of_garbage()
-    return partial(service.work, journal, loaded, partners, worker, alarm, engine_users(settings), role)
+    return step
 
 
 def _rest_of_garbage() -> None:
@@ -254,11 +345,11 @@ def _test_engine(settings: Settings, stopping: Callable[[], bool]) -> None:
 
 def _health(settings: Settings, stopping: Callable[[], bool]) -> None:
     with _journal(settings) as journal:
-        health.run(settings, journal, stopping)
+        health.run(settings, journal, _partners(settings), stopping)
 
 
 WORKING = {"work": _work, "retry": _retry}
-LOOPS: dict[str, Callable[[Settings, Callable[[], bool]], None]] = {
+LOOPS: dict[str, Callable[..., None]] = WORKING | {
     "receive": _receive,
     "dispatch": _dispatch,
     "engine": _engine,
@@ -269,9 +360,10 @@ LOOPS: dict[str, Callable[[Settings, Callable[[], bool]], None]] = {
 
 @contextmanager
 def _journal(settings: Settings) -> Iterator[Journal]:
-    """Open the journal for a block."""
+    """Open the journal for a block; raises JournalUnavailable also where its schema is another version's."""
     journal = Journal.open(settings.database_url)
     try:
+        journal.check_schema()
         yield journal
     finally:
         journal.close()

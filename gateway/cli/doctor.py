@@ -38,7 +38,7 @@ class Soon(NamedTuple):
 
 
 @click.command()
-@click.option("--declare", is_flag=True, help="Make the queues and bring the journal's schema up to date.")
+@click.option("--declare", is_flag=True, help="Make the queues, and the journal where there is none.")
 def doctor(declare: bool) -> None:
     """Check the installation.
 
@@ -115,8 +115,15 @@ def _examine_broker(settings: Settings, declare: bool) -> str:
         if missing := broker.missing(wanted):
             lacking = ", ".join(missing)
             raise GatewayError(f"{mask(settings.broker_url)} lacks {lacking}: {DECLARE}")
+        channels = broker.channels()
+    inbound = sum(name.startswith("in.") for name in wanted) + 1  # and the results'
+    told = f"{mask(settings.broker_url)}, {version}, {len(wanted)} queues"
+    if channels is not None:
+        told += f", {inbound} read on {min(inbound, channels)} channels of {channels}"
+        if inbound > channels:
+            told += ": some share one, and one that hangs holds up those that share with it"
     remark = lacks(version)
-    return f"{mask(settings.broker_url)}, {version}, {len(wanted)} queues" + (f"; {remark}" if remark else "")
+    return f"{told}; {remark}" if remark else told
 
 
 def _examine_file(url: str) -> None:
@@ -130,11 +137,10 @@ def _examine_file(url: str) -> None:
 
 def _examine_journal(settings: Settings, declare: bool) -> str:
     journal = Journal.open(settings.database_url)
-    if declare:
+    if not journal.exists():
+        if not declare:
+            raise GatewayError(f"there is no journal at {mask(settings.database_url)}: {DECLARE}")
         journal.migrate()
-    elif not journal.exists():
-        raise GatewayError(f"there is no journal at {mask(settings.database_url)}: {DECLARE}")
-    journal.check()
     if fault := journal.unfit():
         raise GatewayError(fault)
     return journal.url

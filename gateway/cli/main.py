@@ -9,7 +9,24 @@ from typing import Any, NoReturn
 import click
 
 from core.errors import GatewayError
-from gateway.cli import check, diff, doctor, explain, init, lists, ops, parked, replay, send, serve, show, smoke, spec
+from gateway.cli import (
+    backup,
+    check,
+    dead,
+    diff,
+    doctor,
+    explain,
+    init,
+    lists,
+    ops,
+    parked,
+    replay,
+    send,
+    serve,
+    show,
+    smoke,
+    spec,
+)
 from gateway.cli.terminal import echo
 
 CANNOT, INTERRUPTED = 2, 130
@@ -74,6 +91,9 @@ for command in (
     spec.guide,
     replay.replay_command,
     parked.parked,
+    dead.dead,
+    backup.backup,
+    backup.restore,
     explain.explain_command,
     diff.diff_command,
     *ops.COMMANDS,

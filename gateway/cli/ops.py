@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ from core.errors import GatewayError
 from core.partner import Partner
 from gateway.cli.shared import open_journal
 from gateway.cli.terminal import Console, echo
-from gateway.journal import Journal
+from gateway.journal import Extent, Head, Journal
 from gateway.journal.periods import load_retention, months_before
 from gateway.queues.rabbitmq import INTAKE_EXCHANGE
 from gateway.service import now
@@ -28,6 +29,11 @@ from routing.partners import inbound_queue, load_partners
 from routing.routes import load_routes
 
 out = Console(soft_wrap=True)
+
+# A purge deletes without being asked again: nothing where the newest transmission is further from now than any holiday
+# is long, or the database's clock says another time; and at most one in so many transmissions. Every night it is one in
+# 400 of what is kept shortest, every week one in 57.
+SILENCE, APART, SHARE = timedelta(days=7), timedelta(minutes=5), 20
 
 
 def _journal() -> AbstractContextManager[Journal]:
@@ -42,7 +48,7 @@ def _journal() -> AbstractContextManager[Journal]:
 @click.option(
     "--heads",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file with lines as `gateway export-audit-head` writes them: the chain must still contain the last.",
+    help="A file with lines as `gateway export-audit-head` writes them: the chain must still contain each.",
 )
 def verify_audit(heads: Path | None) -> None:
     """Walk the audit chain and name what is bad first.
@@ -52,9 +58,9 @@ def verify_audit(heads: Path | None) -> None:
 
     Exit code: 0 the chain holds, 1 it does not, 2 the journal or the file cannot be read.
     """
-    head = _last_head(heads) if heads else None
+    exported = _heads(heads) if heads else []
     with _journal() as journal:
-        report = journal.verify(head)
+        report = journal.verify(*exported)
     if report.bad is not None and report.bad <= report.links:
         witnessed = f"row {report.bad} witnessed otherwise" if report.bad else "no row witnessed it"
         echo(f"{report.reason} ({witnessed})")
@@ -64,17 +70,31 @@ def verify_audit(heads: Path | None) -> None:
         echo(f"row {report.bad}: {report.reason}")
         echo(f"{report.links} rows before it hold; last good hash {report.head}")
         sys.exit(1)
-    against = f", row {head[0]} is the one exported" if head else " (only --heads tells whether newer ones are missing)"
+    against = " (only --heads tells whether newer ones are missing)"
+    if exported:
+        against = f", {report.heads} of {len(exported)} exported heads are in them"
     echo(f"{report.links} rows hold{against}; head {report.head}")
+    if report.explained:
+        echo(
+            f"{report.explained} heads are of a history that ended with the restore in row {report.restore}:"
+            " compare it with what you know of restores"
+        )
 
 
-def _last_head(path: Path) -> tuple[int, str]:
-    """Return number and hash of the newest head in a file of exported ones."""
+def _heads(path: Path) -> list[Head]:
+    """Return every head in a file of exported ones."""
     try:
-        heads = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-        return max((int(head["n"]), str(head["hash"])) for head in heads)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        return [Head(int(line["n"]), str(line["hash"]), _aware(line.get("at"))) for line in lines]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GatewayError(f"{path}: lines as of `gateway export-audit-head` are wanted: {error}") from error
+
+
+def _aware(at: str | None) -> str | None:
+    """Return a time as it was exported; ValueError where it is none, or has no zone."""
+    if at is not None and datetime.fromisoformat(at).tzinfo is None:
+        raise ValueError(f"{at} has no zone")
+    return at
 
 
 @click.command("export-audit-head")
@@ -90,28 +110,79 @@ def export_audit_head() -> None:
     echo(json.dumps({"n": n, "hash": digest, "at": now().isoformat(timespec="seconds")}))
 
 
+# ------------------------------------------------------------------------------------------------ schema
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the journal's schema up to date.
+
+    Stop every process of the gateway first, and back up; it may take minutes. Nothing else changes the schema of a
+    journal that is there.
+
+    Exit code: 0, or 2 when the journal cannot be written, or is a newer version's.
+    """
+    settings = from_environment()
+    journal = Journal.open(settings.database_url)
+    try:
+        before = journal.schema() if journal.exists() else None
+        journal.migrate()
+        after = journal.schema()
+    finally:
+        journal.close()
+    echo(f"schema {after}: " + ("nothing to do" if before == after else f"was {before or 'not there'}"))
+
+
 # ------------------------------------------------------------------------------------------------ retention
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only count what would go.")
-def purge(dry_run: bool) -> None:
+@click.option("--confirm", type=click.IntRange(0), metavar="FIGURE", help="What a dry run said would go.")
+def purge(dry_run: bool, confirm: int | None) -> None:
     """Delete what is older than its kind is kept.
 
-    The audit chain stays whole, and notes what went.
+    The audit chain stays whole, and notes what went. Where the clock may be wrong, or more would go than goes in a
+    month, nothing does: make a dry run, look at the clock, and repeat its figure with --confirm.
 
-    Exit code: 0, or 2 when the journal cannot be written.
+    Exit code: 0, 1 nothing went because it has to be confirmed, 2 when the journal cannot be written.
     """
     moment, kinds = now(), load_retention()
     # The chain itself has no period: it is never cut (DECISIONS D20).
     before = {kind: months_before(moment, each.months) for kind, each in kinds.items()}
     with _journal() as journal:
-        counts = journal.purge(before, now=moment, rehearse=dry_run)
-    table = Table("kind", "kept", "until", "would go" if dry_run else "gone", "what", box=None)
+        extent = journal.extent()
+        counts = journal.purge(before, now=moment, rehearse=True)
+        figure = sum(counts.values())
+        doubts = _doubts(moment, extent, figure)
+        held = bool(figure and doubts and confirm is None) or (confirm is not None and confirm != figure)
+        if not dry_run and not held:
+            counts = journal.purge(before, now=moment)
+    table = Table("kind", "kept", "until", "would go" if dry_run or held else "gone", "what", box=None)
     for kind, each in kinds.items():
         kept = f"{each.months // 12} y {each.months % 12} m"
         table.add_row(kind, kept, f"{before[kind]:%Y-%m-%d}", str(counts[kind]), each.what)
     out.print(table)
+    if dry_run or held:
+        echo(f"{figure} of {extent.stored} transmissions would go")
+    for doubt in doubts if figure else ():
+        echo(f"gateway: {doubt}", err=True)
+    if held and not dry_run:
+        wrong = f"the figure is {figure}, not {confirm}" if confirm is not None else "look at the clock"
+        echo(f"gateway: nothing was deleted: {wrong}; to delete them, --confirm {figure}", err=True)
+        sys.exit(1)
+
+
+def _doubts(moment: datetime, extent: Extent, figure: int) -> list[str]:
+    """Return why the time, or what would go at that time, may be wrong."""
+    doubts = []
+    if extent.newest and abs(moment - extent.newest) > SILENCE:
+        doubts.append(f"the newest transmission is of {eastern(extent.newest)}, and now is {eastern(moment)}")
+    if extent.clock and abs(moment - extent.clock) > APART:
+        doubts.append(f"the database's clock says {eastern(extent.clock)}, this machine's {eastern(moment)}")
+    if figure * SHARE > extent.stored:
+        doubts.append(f"{figure} of {extent.stored} transmissions are more than one in {SHARE}")
+    return doubts
 
 
 # ------------------------------------------------------------------------------------------------ destinations
@@ -121,15 +192,17 @@ def purge(dry_run: bool) -> None:
 def destinations() -> None:
     """List the destinations with a backlog or a failure.
 
+    Refused is what the broker would not take, such as an answer larger than it allows: `unpark` has it tried again.
+
     Exit code: 0, or 2 without a journal.
     """
     with _journal() as journal:
         rows = journal.destinations()
-    table = Table("destination", "waiting", "oldest", "failures", "state", "error", box=None)
+    table = Table("destination", "waiting", "refused", "oldest", "failures", "state", "error", box=None)
     for row in rows:
         oldest = eastern(row["oldest"]) if row["oldest"] else ""
         state = "parked" if row["parked_at"] else "paused" if row["failures"] else "well"
-        cells = row["name"], row["waiting"], oldest, row["failures"], state, row["error"] or ""
+        cells = row["name"], row["waiting"], row["refused"], oldest, row["failures"], state, row["error"] or ""
         table.add_row(*(str(cell) for cell in cells))
     out.print(table)
 
@@ -207,4 +280,4 @@ def _rabbitmqctl(*arguments: str) -> str:
     return shlex.join(["rabbitmqctl", *arguments])
 
 
-COMMANDS = (verify_audit, export_audit_head, purge, destinations, unpark, broker_users)
+COMMANDS = (migrate, verify_audit, export_audit_head, purge, destinations, unpark, broker_users)

@@ -41,6 +41,8 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
     with open_broker(settings.broker_url) as broker:
         check_login(settings.broker_url, partner)
         published = broker.publish([letter])
+        if why := published.refused.get(letter.id):
+            raise GatewayError(why)
         if letter.id in published.unroutable:
             raise GatewayError(f"the queue {letter.queue} does not exist: {DECLARE}")
         if letter.id not in published.confirmed:

@@ -102,18 +102,22 @@ class Moment(click.ParamType[datetime]):
 
 @contextmanager
 def open_journal(settings: Settings, *, make: bool = False, otherwise: str = "") -> Iterator[Journal]:
-    """Open the journal, its schema brought up to date, for a block.
+    """Open the journal for a block.
 
-    Raises GatewayError where there is none, unless it may be made; `otherwise` is what else was looked for in vain.
+    Raises GatewayError where there is none, unless it may be made, and where its schema is another version's;
+    `otherwise` is what else was looked for in vain.
     """
     journal = Journal.open(settings.database_url)
     try:
-        if not make and not journal.exists():
+        if journal.exists():
+            journal.check_schema()
+        elif make:
+            journal.migrate()
+        else:
             raise GatewayError(
                 f"{otherwise}there is no journal at {mask(settings.database_url)}: `gateway serve` makes one,"
                 " GATEWAY_DATABASE_URL says where"
             )
-        journal.migrate()
         yield journal
     finally:
         journal.close()

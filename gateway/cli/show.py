@@ -130,6 +130,8 @@ def _print_verdict(one: Mapping[str, Any]) -> None:
 def _print_answer(each: Mapping[str, Any]) -> None:
     """Print when an answer was sent, and what its partner said to it."""
     sent = f"sent {eastern(each['sent_at'])}" if each["sent_at"] else f"not sent yet, {each['attempts']} attempts"
+    if each["parked_at"]:
+        sent = f"parked {eastern(each['parked_at'])}: {each['error']}"
     acknowledged = {"awaited": "CONTRL awaited", "4": "REJECTED by CONTRL"}
     if each["acknowledgement"]:
         sent += f", {acknowledged.get(each['acknowledgement'], 'acknowledged by CONTRL')}"

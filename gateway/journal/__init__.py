@@ -15,13 +15,30 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from gateway.journal import database, evidence, inbox, lists, outbox, replays, results, retention, verdicts, witness
-from gateway.journal.audit import AuditReport, walk
+from core.errors import JournalUnavailable
+from gateway.journal import (
+    backup,
+    database,
+    evidence,
+    inbox,
+    lists,
+    outbox,
+    replays,
+    results,
+    retention,
+    schemas,
+    verdicts,
+    witness,
+)
+from gateway.journal.audit import AuditReport, Head, walk
+from gateway.journal.database import file_of
 from gateway.journal.inbox import Role
+from gateway.journal.retention import Extent
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
     Arrival,
@@ -50,6 +67,8 @@ __all__ = [
     "Due",
     "Event",
     "Execution",
+    "Extent",
+    "Head",
     "Journal",
     "Recorded",
     "Role",
@@ -57,6 +76,7 @@ __all__ = [
     "Settlement",
     "Told",
     "Unproven",
+    "file_of",
     "inbox_id",
 ]  # fmt: skip
 
@@ -84,6 +104,21 @@ def _writes(step: Callable[Concatenate[Connection, P], T]) -> Callable[Concatena
             return step(connection, *args, **kwargs)
 
     return method
+
+
+class Snapshot:
+    """A journal as of one moment."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a copy must agree with. See `backup.facts`."""
+        return backup.facts(self._connection)
+
+    def write(self, folder: Path) -> None:
+        """Write the copy into a folder."""
+        backup.write(self._connection, folder)
 
 
 class Journal:
@@ -123,7 +158,7 @@ class Journal:
             yield connection
 
     check = _reads(evidence.check)
-    unfit = _reads(database.unfit)
+    probe = _writes(evidence.probe)
 
     def exists(self) -> bool:
         """Tell whether the database holds a journal; asking makes no file."""
@@ -134,8 +169,16 @@ class Journal:
 
     def migrate(self) -> None:
         """Bring the tables to this version's state; safe to repeat and to run in several processes at once."""
-        with database.one_thread, self._write() as connection:
-            database.migrate(connection)
+        engine = database.open_engine(self._engine.url, making=True)
+        try:
+            with schemas.one_thread, database.transaction(engine) as connection:
+                schemas.migrate(connection)
+        finally:
+            engine.dispose()
+
+    schema = _reads(schemas.schema)
+    check_schema = _reads(schemas.check_schema)
+    unfit = _reads(schemas.unfit)
 
     # What comes in, and the work on it.
     receive = _writes(inbox.receive)
@@ -157,6 +200,7 @@ class Journal:
         return Claims()
 
     release = _writes(inbox.release)
+    let_go = _writes(inbox.let_go)
     give_back = _writes(inbox.give_back)
     disown = _writes(inbox.disown)
     suspects = _reads(inbox.suspects)
@@ -174,6 +218,7 @@ class Journal:
     due = _reads(outbox.due)
     mark_sent = _writes(outbox.mark_sent)
     postpone = _writes(outbox.postpone)
+    park_refused = _writes(outbox.park_refused)
     unpark = _writes(outbox.unpark)
     destinations = _reads(outbox.destinations)
     resend = _writes(outbox.resend)
@@ -182,15 +227,60 @@ class Journal:
     head = _reads(evidence.head)
     events = _reads(evidence.events)
 
-    def verify(self, head: tuple[int, str] | None = None) -> AuditReport:
+    def verify(self, *heads: Head | tuple[int, str]) -> AuditReport:
         """Walk the audit chain and name the first row that is missing, changed or moved, or is not what is stored.
 
-        `head` (number, hash), as exported earlier, also shows rows taken off the end and a chain written anew.
+        Heads, as exported earlier, also show rows taken off the end and a chain written anew.
         """
-        report = walk(evidence.links(self._read), head)
+        report = self.walk(*heads)
         if report.bad is None and (fault := witness.altered(self._read)):
             return replace(report, bad=fault[0], reason=fault[1])
         return report
+
+    def walk(self, *heads: Head | tuple[int, str]) -> AuditReport:
+        """Walk the audit chain by itself, whatever is stored of what it witnessed: a copy is what its journal was."""
+        return walk(evidence.links(self._read), [Head(*head) for head in heads])
+
+    # Copies.
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Hold the journal as it is now in view, to be copied."""
+        engine = database.open_engine(self._engine.url, making=True).execution_options(gateway_reading=True)
+        try:
+            with database.plainly(engine.url), backup.snapshot(engine) as connection:
+                yield Snapshot(connection)
+        finally:
+            engine.dispose()
+
+    def restore(self, folder: Path, facts: Mapping[str, Any], mark: str, operator: str, now: datetime) -> list[Path]:
+        """Put the copy in a folder into this journal's place, record that, and verify what is there now.
+
+        Files of before are set aside with the mark in their names, and returned; a PostgreSQL database must be empty.
+        Raises JournalUnavailable when another kind, a newer schema or somebody at work stands in the way.
+        """
+        kind = self._engine.dialect.name
+        if facts["kind"] != kind or facts["schema"] > schemas.needed():
+            what = f"{facts['kind']}, schema {facts['schema']}"
+            raise JournalUnavailable(f"{folder} is of {what}; {self.url} is {kind}, schema {schemas.needed()} at most")
+        engine = database.open_engine(self._engine.url, making=True)
+        aside: list[Path] = []
+        try:
+            if path := database.file_of(self._engine.url):
+                self.close()
+                aside = backup.set_aside(path, mark)
+                backup.put(folder / backup.FILE, path)
+            else:
+                backup.read(engine, folder, facts["schema"])
+        finally:
+            engine.dispose()
+        with self._read() as connection:
+            found = backup.facts(connection)
+        report = self.walk((facts["head"]["n"], facts["head"]["hash"]))
+        if any(found[name] != facts[name] for name in ("schema", "head", "rows")) or report.bad is not None:
+            raise JournalUnavailable(f"journal {self.url} is not what {folder} held: {report.reason or 'rows differ'}")
+        with self._write() as connection:
+            backup.restored(connection, facts, facts["taken"], operator, now)
+        return aside
 
     # Lists, one life, figures, and decisions about what is parked.
     list_messages = _reads(lists.list_messages)
@@ -209,6 +299,8 @@ class Journal:
     keep_execution = _writes(replays.keep_execution)
     send_execution = _writes(replays.send_execution)
     execution = _reads(replays.execution_of)
+
+    extent = _reads(retention.extent)
 
     def purge(self, before: Mapping[str, datetime], *, now: datetime, rehearse: bool = False) -> dict[str, int]:
         """Delete what is older than its kind may be, page by page; `rehearse` only counts. See `retention.purge`."""

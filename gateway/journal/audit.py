@@ -7,8 +7,9 @@ and logs carry it) and `walk` compares with such a head.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import NamedTuple
 
 # What the first link follows.
@@ -26,14 +27,29 @@ class Link(NamedTuple):
     hash: str
 
 
+class Head(NamedTuple):
+    """A head of the chain as exported: number, hash, and when (ISO), where that was kept."""
+
+    n: int
+    hash: str
+    at: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What walking the chain found: links that hold, the last good hash, and the first bad row with the reason."""
+    """What walking the chain found: links that hold, the last good hash, and the first bad row with the reason.
+
+    `heads` of the exported ones are in the chain; `explained` are not, and were exported before a restore that the
+    chain records, in row `restore`.
+    """
 
     links: int
     head: str
     bad: int | None = None
     reason: str | None = None
+    heads: int = 0
+    explained: int = 0
+    restore: int | None = None
 
 
 def link_hash(previous: str, n: int, at: str, event: str, subject: int | None, detail: str) -> str:
@@ -41,15 +57,16 @@ def link_hash(previous: str, n: int, at: str, event: str, subject: int | None, d
     return hashlib.sha256(f"{previous}\x1f{n}\x1f{at}\x1f{event}\x1f{subject}\x1f{detail}".encode()).hexdigest()
 
 
-def walk(
-    links: Iterable[Link | tuple[int, str, str, int | None, str, str]], head: tuple[int, str] | None
-) -> AuditReport:
+def walk(links: Iterable[Link | tuple[int, str, str, int | None, str, str]], heads: Sequence[Head] = ()) -> AuditReport:
     """Walk the chain from its first link and stop at the first row that is missing, changed or out of place.
 
-    `head` is (number, hash) as exported earlier: the chain must still contain it.
+    Each exported head must be in the chain, unless a restore from an older backup is recorded at or before its row and
+    after its time: then what followed is another history, and the chain says so (DECISIONS D84).
     """
     good, previous = 0, GENESIS
-    exported, exported_hash = head or (0, GENESIS)
+    wanted = {one.n for one in heads}
+    found: dict[int, Link] = {}  # with the hash before it as its detail
+    restores: list[tuple[int, str]] = []
     sha256 = hashlib.sha256
     for n, at, event, subject, detail, stored in links:
         if n != good + 1:
@@ -57,9 +74,37 @@ def walk(
         # link_hash written out: this loop runs once for every event of seven years.
         if sha256(f"{previous}\x1f{n}\x1f{at}\x1f{event}\x1f{subject}\x1f{detail}".encode()).hexdigest() != stored:
             return AuditReport(good, previous, n, f"row {n} is not what was written after row {good}")
-        if n == exported and stored != exported_hash:
-            return AuditReport(good, previous, n, f"row {n} is not the one whose hash was exported")
+        if event == "restored":
+            restores.append((n, at))
+        if n in wanted:
+            found[n] = Link(n, at, event, subject, previous, stored)
         good, previous = n, stored
-    if good < exported:
-        return AuditReport(good, previous, good + 1, f"row {good + 1} is missing: row {exported} was exported")
-    return AuditReport(good, previous)
+    return _compare(AuditReport(good, previous), sorted(heads, key=lambda one: one.n), found, restores)
+
+
+def _compare(
+    report: AuditReport, heads: Sequence[Head], found: Mapping[int, Link], restores: Sequence[tuple[int, str]]
+) -> AuditReport:
+    """Return the report with what became of the exported heads, in order; the first that nothing explains is bad."""
+    held = explained = 0
+    for one in heads:
+        link = found.get(one.n)
+        if (link.hash if link else GENESIS) == one.hash and (link or not one.n):
+            held += 1
+        elif _explained(one, restores):
+            explained += 1
+        elif link:
+            why = f"row {one.n} is not the one whose hash was exported"
+            return AuditReport(one.n - 1, link.detail, one.n, why)
+        else:
+            why = f"row {report.links + 1} is missing: row {one.n} was exported"
+            return AuditReport(report.links, report.head, report.links + 1, why)
+    return replace(report, heads=held, explained=explained, restore=restores[-1][0] if explained else None)
+
+
+def _explained(head: Head, restores: Sequence[tuple[int, str]]) -> bool:
+    """Tell whether a head that is not in the chain was exported before a restore that took its row away."""
+    if head.at is None:
+        return False
+    moment = datetime.fromisoformat(head.at)
+    return any(n <= head.n and moment <= datetime.fromisoformat(at) for n, at in restores)

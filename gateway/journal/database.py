@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from operator import itemgetter
@@ -32,7 +30,6 @@ from sqlalchemy import (
     inspect,
     make_url,
     select,
-    text,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL, Dialect
@@ -40,6 +37,7 @@ from sqlalchemy.exc import (
     ArgumentError,
     DataError,
     DBAPIError,
+    DisconnectionError,
     IntegrityError,
     ProgrammingError,
     SQLAlchemyError,
@@ -54,25 +52,26 @@ from sqlalchemy.types import TypeEngine
 from core.errors import GatewayError, JournalUnavailable
 from core.text import printable
 from core.urls import mask, without_secrets
-from gateway.journal.tables import audit, metadata
+from gateway.journal.tables import audit
 
 DEFAULT_URL = "sqlite:///run/gateway.sqlite3"
 
 # Seconds that SQLite waits for the writer before us, and PostgreSQL for a lock: longer means something is stuck.
 LOCK_SECONDS = 10
 
+# PostgreSQL's codes for what is wrong with the database rather than with us: no right, no table, no column, no schema.
+UNUSABLE = frozenset({"42501", "42P01", "42703", "3F000"})
+
+# How long a migration waits for another one to end; on PostgreSQL as long as that takes.
+MIGRATING_SECONDS = 3600
+
+NO_TABLES = "it has no tables yet: run `gateway serve`, which makes them, or `gateway migrate`"
+
 # PostgreSQL advisory locks: transmissions are numbered in the order of their commits, and so is the audit chain.
 RECEIVING, CHAINING, MIGRATING = 7_305_001, 7_305_002, 7_305_003
 
 # An integer of PostgreSQL is smaller.
 INTEGER = 2**31
-
-# Alembic keeps its context in module globals: one thread at a time.
-one_thread = threading.Lock()
-
-MIGRATIONS = Path(__file__).with_name("migrations")
-
-SCHEMA = text("SELECT version_num FROM alembic_version")
 
 # Opens a transaction.
 Transaction = Callable[[], AbstractContextManager[Connection]]
@@ -187,18 +186,24 @@ def _copy(table: Table, names: tuple[str, ...]) -> tuple[str, list[str]]:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction; the database's own errors become JournalUnavailable."""
+    with plainly(engine.url), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def plainly(url: URL) -> Iterator[None]:
     """Turn the database's own errors into JournalUnavailable, one line, no password."""
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield
     except (DataError, IntegrityError):
         raise  # a fault of this program, not of the database
     except json.JSONDecodeError as error:
-        raise GatewayError(f"journal {masked(engine.url)}: a row is damaged: {printable(str(error))[:200]}") from error
-    except (DBAPIError, PoolTimeout) as error:
-        if isinstance(error, ProgrammingError) and "does not exist" not in str(error.orig):
+        raise GatewayError(f"journal {masked(url)}: a row is damaged: {printable(str(error))[:200]}") from error
+    except (DBAPIError, PoolTimeout, DisconnectionError) as error:
+        if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) not in UNUSABLE:
             raise
-        raise JournalUnavailable(reason(engine.url, error)) from error
+        raise JournalUnavailable(reason(url, error)) from error
     except StatementError as error:  # a value that the driver cannot take
         raise (error.orig or error) from error
 
@@ -209,65 +214,12 @@ def lock(connection: Connection, key: int) -> None:
         connection.execute(LOCK, {"key": key})
 
 
-def known_schemas() -> list[str]:
-    """Return the schemas that this version of the program knows, oldest first."""
-    return sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+def open_engine(url: str | URL, *, making: bool = False) -> Engine:
+    """Return the engine for a database URL, set up for durability and for failing in time.
 
-
-def unfit(connection: Connection) -> str | None:
-    """Return in a line why `serve` could not work with this journal, None if it can."""
-    name, found = masked(connection.engine.url), inspect(connection)
-    given = (
-        connection.scalar(text("SELECT version_num FROM alembic_version"))
-        if found.has_table("alembic_version")
-        else None
-    )
-    if given not in (known := known_schemas()):
-        newer = "of a newer version of this program" if given and given > known[-1] else "not of this program"
-        return f"journal {name}: its schema {given} is {newer}"
-    if given != known[-1]:
-        return (
-            f"journal {name}: its schema is {given}, not {known[-1]}: run `gateway doctor --declare` or `gateway serve`"
-        )
-    for table in metadata.sorted_tables:
-        if not found.has_table(table.name):
-            return f"journal {name}: it is damaged: the table {table.name} is missing"
-        there = {column["name"] for column in found.get_columns(table.name)}
-        if lacking := [column.name for column in table.columns if column.name not in there]:
-            return f"journal {name}: it is damaged: the table {table.name} lacks {', '.join(lacking)}"
-    if _only_to_read(connection):
-        return f"journal {name}: it can only be read"
-    return None
-
-
-def _only_to_read(connection: Connection) -> bool:
-    """Tell whether the database takes no writing."""
-    if connection.dialect.name == "postgresql":
-        return bool(connection.scalar(text("SHOW transaction_read_only")) == "on")
-    path = Path(connection.engine.url.database or "")
-    return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
-
-
-def migrate(connection: Connection) -> None:
-    """Bring the tables to this version's state; safe to repeat and to run in several processes at once.
-
-    In one process only one at a time, under the lock `one_thread`. Raises JournalUnavailable for a schema that this
-    version does not know.
+    `making` is for who makes or changes the tables: a missing SQLite file is made, and no statement is ended for its
+    length.
     """
-    if inspect(connection).has_table("alembic_version") and connection.scalar(SCHEMA) not in known_schemas():
-        raise JournalUnavailable(unfit(connection) or "")
-    import alembic.command  # an eighth of a program's start; the loops of `serve` never need it
-    import alembic.config
-
-    config = alembic.config.Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    lock(connection, MIGRATING)
-    config.attributes["connection"] = connection
-    alembic.command.upgrade(config, "head")
-
-
-def open_engine(url: str) -> Engine:
-    """Return the engine for a database URL, set up for durability and for failing in time."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -276,11 +228,13 @@ def open_engine(url: str) -> Engine:
         ) from None
     kind = parsed.drivername.partition("+")[0]
     if kind in {"postgresql", "postgres"}:
-        options = f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout=60s"
+        # A stalled worker must not hold the chain's lock; a migration may take hours.
+        longest = "0" if making else "60s"
+        options = f"-c lock_timeout={LOCK_SECONDS}s -c statement_timeout={longest}"
+        options += f" -c idle_in_transaction_session_timeout={longest}"
         # A plan kept from when the tables were small goes through all of a table that has grown; a bitmap scan reads a
         # whole backlog, with all that is done, to give its first rows.
         options += " -c plan_cache_mode=force_custom_plan -c enable_bitmapscan=off -c jit=off"
-        options += " -c idle_in_transaction_session_timeout=60s"  # a stalled worker must not hold the chain's lock
         given = parsed.query.get("options", "")
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
@@ -293,24 +247,48 @@ def open_engine(url: str) -> Engine:
         )
     if kind != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise JournalUnavailable(f"{masked(parsed)}: the journal needs a SQLite file or PostgreSQL")
-    engine = create_engine(parsed.set(drivername="sqlite+pysqlite"), connect_args={"timeout": LOCK_SECONDS})
-    event.listen(engine, "do_connect", lambda *_: _make_file(parsed))
-    event.listen(engine, "connect", _prepare_sqlite)
+    patience = MIGRATING_SECONDS if making else LOCK_SECONDS
+    engine = create_engine(parsed.set(drivername="sqlite+pysqlite"), connect_args={"timeout": patience})
+    event.listen(engine, "do_connect", lambda *_: _make_file(parsed) if making else _has_file(parsed))
+    event.listen(engine, "connect", functools.partial(_prepare_sqlite, Path(parsed.database)))
+    event.listen(engine, "checkout", functools.partial(_is_the_same, Path(parsed.database)))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(path: Path, connection: Any, record: Any) -> None:
     """Make a SQLite connection durable; transactions begin where we say."""
+    record.info["file"] = _file(path)
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _is_the_same(path: Path, _connection: Any, record: Any, _proxy: Any) -> None:
+    """Let a connection go whose file is no longer the one at its path: what it wrote there would be lost."""
+    if record.info.get("file") != _file(path):
+        raise DisconnectionError
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another at the same path; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _begin_sqlite(connection: Connection) -> None:
     """Take the write lock at once where there will be writing: a lock taken halfway can only fail."""
     reading = connection.get_execution_options().get("gateway_reading")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def file_of(url: str | URL) -> Path | None:
+    """Return the SQLite file that a URL names, None for a server."""
+    parsed = make_url(url)
+    return Path(parsed.database or "") if parsed.drivername.startswith("sqlite") else None
 
 
 def has_file(url: URL) -> bool:
@@ -321,6 +299,12 @@ def has_file(url: URL) -> bool:
 def has_tables(connection: Connection) -> bool:
     """Tell whether the journal's tables are there."""
     return inspect(connection).has_table(audit.name)
+
+
+def _has_file(url: URL) -> None:
+    """Raise JournalUnavailable where there is no SQLite file: only making the tables makes one."""
+    if not Path(url.database or "").exists():
+        raise JournalUnavailable(f"journal {masked(url)}: there is no such file, so {NO_TABLES}")
 
 
 def _make_file(url: URL) -> None:
@@ -346,7 +330,7 @@ def reason(url: URL, error: SQLAlchemyError) -> str:
     line = " ".join(cause.split())[:300]
     line = without_secrets(line, url.render_as_string(hide_password=False))
     if "no such table" in line or ("relation" in line and "does not exist" in line):
-        line = "it has no tables yet: run `gateway doctor --declare` or `gateway serve`"
+        line = NO_TABLES
     if "unable to open database file" in line or "readonly database" in line:
         folder = Path(url.database or "").resolve().parent
         line = f"it cannot be opened for writing; SQLite must write the file and into its folder {folder}, also to read"

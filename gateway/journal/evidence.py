@@ -6,15 +6,21 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, false, insert, select
 
 from gateway.journal.audit import GENESIS, Link, link_hash
 from gateway.journal.codec import dump
-from gateway.journal.database import CHAINING, Transaction, insert_rows, lock
-from gateway.journal.tables import audit, inbox
+from gateway.journal.database import CHAINING, RECEIVING, Transaction, insert_rows, lock
+from gateway.journal.tables import audit, inbox, outbox
 from gateway.journal.values import Event
 
 HEAD = select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)
+
+# Writes nothing, and needs all that it takes to write what arrives: the rights, and tables that nobody has locked.
+PROBES = tuple(
+    insert(table).from_select([column.name for column in table.c], select(table).where(false()))
+    for table in (inbox, outbox, audit)
+)
 
 
 def chain(connection: Connection, events: Sequence[tuple[datetime, str, int | None, object]]) -> None:
@@ -41,6 +47,13 @@ def head(connection: Connection) -> tuple[int, str]:
 def check(connection: Connection) -> None:
     """Raise JournalUnavailable unless the database answers and has its tables."""
     connection.execute(select(audit.c.n).limit(1)).all()
+
+
+def probe(connection: Connection) -> None:
+    """Raise JournalUnavailable unless what arrives can be written now; it leaves nothing behind."""
+    lock(connection, RECEIVING)
+    for statement in PROBES:
+        connection.execute(statement)
 
 
 def links(reading: Transaction, page: int = 10_000) -> Iterator[tuple[int, str, str, int | None, str, str]]:

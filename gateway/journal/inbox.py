@@ -284,6 +284,18 @@ def release(connection: Connection, rows: Sequence[Claimed]) -> None:
     connection.execute(again, {"mine": sorted(mine)})
 
 
+def let_go(connection: Connection, worker: str) -> int:
+    """Give back untouched all that a worker holds, whether it knows of it or not: an outage is nobody's attempt.
+
+    Return how many that were. Its claim may have been written although it never heard so.
+    """
+    mine = (inbox.c.finished_at.is_(None), inbox.c.state == "working", inbox.c.worker == worker)
+    again = update(inbox).where(*mine)
+    return connection.execute(
+        again.values(state="received", attempts=inbox.c.attempts - 1, worker=None, lease_until=None)
+    ).rowcount
+
+
 def give_back(connection: Connection, rows: Sequence[Claimed], until: datetime) -> None:
     """Give leased transmissions back after a failure: the attempt counts, and they rest until that time."""
     mine = still_held(connection, rows)

@@ -18,6 +18,8 @@ from gateway.journal.outbox import send
 from gateway.journal.replays import executions
 from gateway.journal.rows import judged_detail, message_row, outgoing_row, storable
 from gateway.journal.tables import (
+    DUE,
+    REFUSED,
     UNACKNOWLEDGED,
     assessment_request,
     audit,
@@ -135,10 +137,9 @@ def counts(connection: Connection, now: datetime) -> dict[str, Any]:
         .group_by(inbox.c.state)
     ).all()
     waiting, since = connection.execute(
-        select(func.count(), func.min(outbox.c.created_at, type_=outbox.c.created_at.type)).where(
-            outbox.c.sent_at.is_(None)
-        )
+        select(func.count(), func.min(outbox.c.created_at, type_=outbox.c.created_at.type)).where(DUE)
     ).one()
+    refused = connection.scalar(select(func.count()).where(REFUSED))
     parked = connection.scalar(select(func.count()).where(inbox.c.state == text("'parked'")))
     overdue = now - timedelta(hours=limits.ACKNOWLEDGEMENT_HOURS)
     silent, rejected = connection.execute(
@@ -160,6 +161,7 @@ def counts(connection: Connection, now: datetime) -> dict[str, Any]:
         "answers_rejected": rejected,
         "oldest_seconds": (now - oldest).total_seconds() if oldest else 0.0,
         "outbox": waiting,
+        "outbox_parked": refused,
         "outbox_oldest_seconds": (now - since).total_seconds() if since else 0.0,
         "destinations_paused": resting[0] - resting[1],
         "destinations_parked": resting[1],

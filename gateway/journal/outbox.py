@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, or_, select, text, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core import limits
 from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.rows import storable
-from gateway.journal.tables import destination, inbox, outbox
+from gateway.journal.tables import DUE as UNSENT
+from gateway.journal.tables import REFUSED, destination, inbox, outbox
 from gateway.journal.values import Due
 
 # A failing destination rests 1, 2, 4 ... seconds, at most five minutes, and is parked after some four hours.
@@ -25,13 +26,17 @@ INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.inse
 
 THERE = select(outbox.c.id).where(among(outbox.c.id, "ids"))
 
+# A pause that ends later than one that began now was made by a clock that has been set back since.
 RESTING = select(destination.c.name).where(
-    or_(destination.c.paused_until > bindparam("now"), destination.c.parked_at.is_not(None))
+    or_(
+        and_(destination.c.paused_until > bindparam("now"), destination.c.paused_until <= bindparam("longest")),
+        destination.c.parked_at.is_not(None),
+    )
 )
 
 NEXT = (
     select(outbox.c.position, func.length(outbox.c.body))
-    .where(outbox.c.destination == bindparam("name"), outbox.c.sent_at.is_(None))
+    .where(outbox.c.destination == bindparam("name"), UNSENT)
     .order_by(outbox.c.position)
     .limit(bindparam("share"))
 )
@@ -55,12 +60,18 @@ WELL = delete(destination).where(among(destination.c.name, "names"))
 WAITING = text(
     """
     WITH RECURSIVE waiting (name) AS (
-        SELECT min(destination) FROM outbox WHERE sent_at IS NULL
+        SELECT min(destination) FROM outbox WHERE sent_at IS NULL AND parked_at IS NULL
         UNION ALL
-        SELECT (SELECT min(destination) FROM outbox WHERE sent_at IS NULL AND destination > waiting.name)
+        SELECT (
+            SELECT min(destination) FROM outbox
+            WHERE sent_at IS NULL AND parked_at IS NULL AND destination > waiting.name
+        )
         FROM waiting WHERE waiting.name IS NOT NULL
     )
-    SELECT name, (SELECT min(position) FROM outbox WHERE sent_at IS NULL AND destination = waiting.name) AS first
+    SELECT name, (
+        SELECT min(position) FROM outbox
+        WHERE sent_at IS NULL AND parked_at IS NULL AND destination = waiting.name
+    ) AS first
     FROM waiting WHERE name IS NOT NULL ORDER BY first
     """
 )
@@ -90,7 +101,7 @@ def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
     out. Reading holds nothing: run one dispatcher.
     """
     chosen: list[int] = []
-    resting = set(connection.scalars(RESTING, {"now": now}))
+    resting = set(connection.scalars(RESTING, {"now": now, "longest": now + LONGEST_PAUSE}))
     waiting = [row.name for row in connection.execute(WAITING) if row.name not in resting]
     for done, name in enumerate(waiting):
         share = -(-(limit - len(chosen)) // (len(waiting) - done))  # rounded up
@@ -141,11 +152,30 @@ def postpone(connection: Connection, name: str, ids: Sequence[str], error: str, 
     return None if parked else until
 
 
+def park_refused(connection: Connection, refused: Mapping[str, str], now: datetime) -> None:
+    """Take items out of the way that the broker refuses to take, each with its words; their destination goes on."""
+    parked = (
+        update(outbox)
+        .where(outbox.c.id == bindparam("refused_id"), UNSENT)
+        .values(parked_at=now, attempts=outbox.c.attempts + 1, error=bindparam("why"))
+        .returning(outbox.c.inbox, outbox.c.destination)
+    )
+    events: list[tuple[datetime, str, int | None, object]] = []
+    for id_, why in refused.items():
+        error = storable(why)[:500]
+        for row in connection.execute(parked, {"refused_id": id_, "why": error}):
+            detail = {"id": id_, "destination": row.destination, "error": error}
+            events.append((now, "outgoing parked", row.inbox, detail))
+    chain(connection, events)
+
+
 def unpark(connection: Connection, name: str, now: datetime) -> int:
-    """Let a parked or resting destination be tried again at once; return how many items wait for it."""
-    if connection.execute(delete(destination).where(destination.c.name == name)).rowcount:
+    """Let a parked or resting destination, and what of it was parked alone, be tried at once; return how many wait."""
+    again = update(outbox).where(outbox.c.destination == name, REFUSED)
+    freed = connection.execute(again.values(parked_at=None)).rowcount
+    if connection.execute(delete(destination).where(destination.c.name == name)).rowcount or freed:
         chain(connection, [(now, "destination unparked", None, {"destination": name})])
-    waiting = select(func.count()).where(outbox.c.destination == name, outbox.c.sent_at.is_(None))
+    waiting = select(func.count()).where(outbox.c.destination == name, UNSENT)
     return connection.scalar(waiting) or 0
 
 
@@ -154,7 +184,8 @@ def destinations(connection: Connection) -> list[dict[str, Any]]:
     backlog = connection.execute(
         select(
             outbox.c.destination.label("name"),
-            func.count().label("waiting"),
+            func.count().filter(outbox.c.parked_at.is_(None)).label("waiting"),
+            func.count(outbox.c.parked_at).label("refused"),
             func.min(outbox.c.created_at, type_=outbox.c.created_at.type).label("oldest"),
         )
         .where(outbox.c.sent_at.is_(None))
@@ -162,7 +193,7 @@ def destinations(connection: Connection) -> list[dict[str, Any]]:
     ).mappings()
     found: dict[str, dict[str, Any]] = {row["name"]: dict(row) for row in backlog}
     for row in connection.execute(select(destination)).mappings():
-        found.setdefault(row["name"], {"name": row["name"], "waiting": 0, "oldest": None}).update(row)
+        found.setdefault(row["name"], {"name": row["name"], "waiting": 0, "refused": 0, "oldest": None}).update(row)
     blank = {"failures": 0, "paused_until": None, "parked_at": None, "error": None}
     return [blank | found[name] for name in sorted(found)]
 
@@ -178,7 +209,7 @@ def due_again(connection: Connection, first: str, resent: int | None, now: datet
     again = (
         update(outbox)
         .where(outbox.c.inbox == sequence, outbox.c.kind != "request")
-        .values(sent_at=None, attempts=0, error=None)
+        .values(sent_at=None, parked_at=None, attempts=0, error=None)
     )
     count = connection.execute(again).rowcount
     chain(connection, [(now, "resend", resent or sequence, {"first": first, "answers": count})])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, select, union
 
@@ -83,6 +83,22 @@ DELETES = (
     ),
     delete(inbox).where(among(inbox.c.sequence, "mine")),
 )
+
+
+class Extent(NamedTuple):
+    """How much there is: transmissions, when the newest was received, and what the database's own clock says."""
+
+    stored: int
+    newest: datetime | None
+    clock: datetime | None
+
+
+def extent(connection: Connection) -> Extent:
+    """Return what the time of a purge is compared with."""
+    newest = connection.scalar(select(inbox.c.received_at).order_by(inbox.c.sequence.desc()).limit(1))
+    stored = connection.scalar(select(func.count()).select_from(inbox)) or 0
+    server = connection.dialect.name == "postgresql"
+    return Extent(stored, newest, connection.scalar(select(func.clock_timestamp())) if server else None)
 
 
 def purge(transaction: Transaction, before: Mapping[str, datetime], *, now: datetime, rehearse: bool) -> dict[str, int]:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    and_,
     literal_column,
 )
 from sqlalchemy.engine import Dialect
@@ -194,6 +195,7 @@ outbox = Table(
         "acknowledgement", Text
     ),  # awaited; then what the partner's CONTRL said: 4 rejected, 7 acknowledged, 8 received
     Column("acknowledged_at", Instant),
+    Column("parked_at", Instant),  # when the broker refused to take it, as too large; it waits for an operator
     Column("body", LargeBinary, nullable=False),
     Index("outbox_inbox", "inbox"),
 )
@@ -204,6 +206,10 @@ Index(
     postgresql_where=outbox.c.sent_at.is_(None),
     sqlite_where=outbox.c.sent_at.is_(None),
 )
+
+# What is to be sent now or later, and what stands aside: few, in the same index.
+DUE = and_(outbox.c.sent_at.is_(None), outbox.c.parked_at.is_(None))
+REFUSED = and_(outbox.c.sent_at.is_(None), outbox.c.parked_at.is_not(None))
 
 # What an operator may have to look at; a literal, so that the planner sees that the index is meant.
 UNACKNOWLEDGED = outbox.c.acknowledgement.in_((literal_column("'awaited'"), literal_column("'4'")))

@@ -12,7 +12,7 @@ from typing import Any
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.queues.patches import in_one_piece
 from gateway.queues.port import Broker, drop, message_of
-from gateway.queues.values import Letter, Published
+from gateway.queues.values import Letter, Published, Refused
 
 # One deadline for the confirmation of a whole batch. The library's own timeout starts again with every frame.
 CONFIRM_SECONDS = 8.0
@@ -22,13 +22,19 @@ CONFIRM_SECONDS = 8.0
 PIECE_BYTES = 100_000
 
 
+def channels_of(connection: Any) -> int:
+    """Return how many channels an open kombu connection may have, but for the one that the library keeps."""
+    return max(1, int(connection.connection.channel_max) - 1)
+
+
 class ConfirmedPublisher:
     """Counts its messages as RabbitMQ does, and matches each confirmation with its message by that number.
 
     The library's own confirming publish takes any confirmation for the one it waits for; after a timeout it reported a
     lost message as kept. So here a channel that left anything unanswered is never used again.
 
-    Each queue has a channel of its own: a quorum queue without a leader stops the channel that publishes to it.
+    Each queue has a channel of its own, as far as there are so many: a quorum queue without a leader stops the channel
+    that publishes to it.
 
     Without heartbeat: nobody would send it between two batches, and the broker would cut the connection.
     """
@@ -36,14 +42,39 @@ class ConfirmedPublisher:
     def __init__(self, broker: Broker, exchange_of: Callable[[str], str]) -> None:
         self._broker, self._exchange_of = broker, exchange_of
         self._connection: Any = None
-        self._channels: dict[str, Any] = {}
-        self._sent: Counter[str] = Counter()
-        self._waiting: dict[str, dict[int, str]] = {}
+        self._numbers: dict[str, int] = {}  # the queues' channels
+        self._channels: dict[int, Any] = {}
+        self._sent: Counter[int] = Counter()
+        self._waiting: dict[int, dict[int, str]] = {}
         self._returned: set[str] = set()
         self._confirmed: set[str] = set()
 
     def publish(self, batch: Sequence[Letter]) -> Published:
-        """Publish a batch; what was neither confirmed nor returned in time may or may not have arrived."""
+        """Publish a batch; what was neither confirmed nor returned in time may or may not have arrived.
+
+        A letter that the broker refuses closes the channel, and with it goes the word on all others: what was not
+        answered before is published again one by one, which shows which it was.
+        """
+        try:
+            return self._publish(batch)
+        except Refused as error:
+            if len(batch) == 1:
+                return Published(frozenset(), frozenset(), {batch[0].id: str(error)})
+        confirmed, returned, refused = self._confirmed, self._returned, dict[str, str]()
+        for letter in batch:
+            if letter.id not in confirmed | returned:
+                try:
+                    one = self._publish([letter])
+                except Refused as error:
+                    refused[letter.id] = str(error)
+                except BrokerUnavailable:
+                    break
+                else:
+                    confirmed, returned = confirmed | one.confirmed, returned | one.unroutable
+        return Published(frozenset(confirmed), frozenset(returned), refused)
+
+    def _publish(self, batch: Sequence[Letter]) -> Published:
+        """Publish a batch, and wait for the broker's word on each letter; raises Refused when it refuses one."""
         end = time.monotonic() + CONFIRM_SECONDS
         self._waiting, self._returned, self._confirmed = defaultdict(dict), set(), set()
         failure: GatewayError | None = None
@@ -61,7 +92,7 @@ class ConfirmedPublisher:
             raise
         if any(self._waiting.values()) or failure:
             self.close()
-            if not self._confirmed and not self._returned:
+            if isinstance(failure, Refused) or (not self._confirmed and not self._returned):
                 raise failure or BrokerUnavailable(
                     f"broker {self._broker.url} is not available: nothing confirmed within {CONFIRM_SECONDS:g} seconds"
                 )
@@ -74,9 +105,9 @@ class ConfirmedPublisher:
             for letter in batch:
                 if time.monotonic() > end:
                     break
-                channel = channels[letter.queue]
-                self._sent[letter.queue] += 1
-                self._waiting[letter.queue][self._sent[letter.queue]] = letter.id
+                channel, number = channels[letter.queue], self._numbers[letter.queue]
+                self._sent[number] += 1
+                self._waiting[number][self._sent[number]] = letter.id
                 channel.basic_publish(
                     message_of(channel, letter, self._connection.userid),  # which the broker checks
                     exchange=self._exchange_of(letter.queue),
@@ -96,20 +127,21 @@ class ConfirmedPublisher:
             else:
                 return
         self._connection = self._broker.connect()
-        self._channels, self._sent = {}, Counter()
+        self._numbers, self._channels, self._sent = {}, {}, Counter()
 
     def _channel(self, queue: str) -> Any:
-        """Return the queue's channel, opened at its first letter."""
-        if queue not in self._channels:
-            channel = self._channels[queue] = self._connection.channel()
+        """Return the queue's channel, opened at its first letter, or shared where there are no more."""
+        number = self._numbers.setdefault(queue, len(self._numbers) % channels_of(self._connection))
+        if number not in self._channels:
+            channel = self._channels[number] = self._connection.channel()
             channel.confirm_select()
-            channel.events["basic_ack"].add(partial(self._answered, queue, kept=True))
-            channel.events["basic_nack"].add(partial(self._answered, queue, kept=False))
+            channel.events["basic_ack"].add(partial(self._answered, number, kept=True))
+            channel.events["basic_nack"].add(partial(self._answered, number, kept=False))
             channel.events["basic_return"].add(self._came_back)
-        return self._channels[queue]
+        return self._channels[number]
 
-    def _answered(self, queue: str, tag: int, multiple: bool, *, kept: bool) -> None:
-        waiting = self._waiting[queue]
+    def _answered(self, number: int, tag: int, multiple: bool, *, kept: bool) -> None:
+        waiting = self._waiting[number]
         tags = [one for one in waiting if one <= tag] if multiple else [tag]
         for one in tags:
             letter = waiting.pop(one, None)
@@ -124,4 +156,4 @@ class ConfirmedPublisher:
         """Throw the connection away."""
         if self._connection is not None:
             drop(self._connection)
-        self._connection, self._channels = None, {}
+        self._connection, self._numbers, self._channels = None, {}, {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -59,8 +60,11 @@ class StoringPublisher:
         )
 
     def close(self) -> None:
-        """Throw the connection away."""
-        drop(self._connection)
+        """Close the connection: as long as one is open, the file needs its log beside it."""
+        try:
+            self._connection.release()
+        except self._broker.errors:
+            drop(self._connection)
 
 
 class EmbeddedIntake(Intake):
@@ -86,6 +90,10 @@ class EmbeddedIntake(Intake):
 
     def _beat(self) -> None:
         """Do nothing."""
+
+    def idle(self, seconds: float) -> None:
+        """Sleep: to read would lease again what is ours already, and count a delivery."""
+        time.sleep(seconds)
 
     def _ack(self, number: int, tags: Sequence[Any]) -> None:
         self._channels[number].basic_ack_many(tags)

@@ -7,8 +7,10 @@ the tests of the queues against RabbitMQ.
 Used beyond the documented interface, without a change:
 
 - amqp, in `rabbitmq`: `Connection.sock` (deadline of a socket call), `Connection.blocking_read` (one frame; its own
-  `drain_events` begins the timeout again at each heartbeat), `Channel.flow` (changes nothing, and has an answer).
-- amqp, in `confirms`: `Channel.events`, lists of callbacks by the method's name, for confirmations and returns.
+  `drain_events` begins the timeout again at each heartbeat), `Channel.flow` (changes nothing, and has an answer),
+  `Connection.send_heartbeat`.
+- amqp, in `confirms`: `Connection.channel_max` (as agreed with the broker), and `Channel.events`, lists of callbacks by
+  the method's name, for confirmations and returns.
 - kombu, in `port`: `Connection.collect` (drops a connection without a word to the broker), `Channel.auto_decode`,
   `Channel.prepare_message` and `Channel.message_to_python`.
 - kombu, in `transport`: the inner methods of its virtual transport: `Channel._get_many`, `_get`, `_size`, `_purge`,

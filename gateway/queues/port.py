@@ -20,7 +20,7 @@ from core.errors import BrokerUnavailable, GatewayError
 from core.limits import in_one_go
 from core.urls import mask, without_secrets
 from gateway.queues import patches
-from gateway.queues.values import HEADERS, Delivery, Letter, Published, uid_of, usable_text
+from gateway.queues.values import Delivery, Letter, Published, Refused, delivery_of
 
 patches.apply()
 
@@ -73,28 +73,32 @@ class Broker(ABC):
 
     def missing(self, queues: Iterable[str]) -> list[str]:
         """Name those of the queues that do not exist."""
-        absent = []
+        return [queue for queue, depth in self.depths(queues).items() if depth is None]
+
+    def depth(self, queue: str) -> int:
+        """Count the messages that wait; those in flight are not counted. Raises GatewayError if it is missing."""
+        with self.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+
+    def depths(self, queues: Iterable[str]) -> dict[str, int | None]:
+        """Return the depth of each queue, on one connection; None where a queue is missing."""
+        found: dict[str, int | None] = {}
         with self._connected() as connection:
             for queue in queues:
                 channel = connection.channel()  # RabbitMQ closes the channel with its answer "not found"
                 try:
-                    channel.queue_declare(queue, passive=True)
+                    found[queue] = int(channel.queue_declare(queue, passive=True).message_count)
                 except connection.channel_errors as error:
                     if getattr(error, "reply_code", 404) not in {404, "404"}:
                         raise
-                    absent.append(queue)
+                    found[queue] = None
                 else:
                     channel.close()
-        return absent
+        return found
 
-    def depth(self, queue: str) -> int:
-        """Count the messages that wait; those in flight are not counted. Raises GatewayError if it is missing."""
-        return self.depths([queue])[queue]
-
-    def depths(self, queues: Iterable[str]) -> dict[str, int]:
-        """Return the depth of each queue, on one connection. Raises GatewayError if one is missing."""
-        with self.channel() as channel:
-            return {queue: int(channel.queue_declare(queue, passive=True).message_count) for queue in queues}
+    def channels(self) -> int | None:
+        """Return how many channels a connection may have; None where each has as many as it likes."""
+        return None
 
     def purge(self, queue: str) -> int:
         """Delete the messages that wait and return how many they were."""
@@ -207,8 +211,9 @@ class Broker(ABC):
         except self.errors as error:
             reason = " ".join((str(error).splitlines() or [""])[0].split()) or type(error).__name__
             reason = without_secrets(reason, self._secret_url)
-            if str(getattr(error, "reply_code", "")) in {"404", "406"}:  # not there; there with other properties
-                raise GatewayError(f"broker {self.url} refuses: {reason}") from error
+            code = str(getattr(error, "reply_code", ""))
+            if code in {"404", "406"}:  # not there; there with other properties, or more than it takes
+                raise (Refused if code == "406" else GatewayError)(f"broker {self.url} refuses: {reason}") from error
             raise BrokerUnavailable(f"broker {self.url} is not available: {reason}") from error
 
 
@@ -291,32 +296,9 @@ class Intake(ABC):
 
     def _arrive(self, number: int, queue: str, raw: Any) -> None:
         message = self._channels[number].message_to_python(raw)
-        body = message.body.encode() if isinstance(message.body, str) else bytes(message.body or b"")
-        properties = message.properties
-        message_id, user_id = usable_text(properties.get("message_id")), usable_text(properties.get("user_id"))
-        if message_id:
-            uid = uid_of(queue, user_id, message_id, body)
-        else:
-            uid = properties.get("stored_as") or uuid.uuid4().hex
-        headers = {name: text for name in HEADERS if (text := usable_text(message.headers.get(name)))}
         tag = (number, message.delivery_tag)
         self._in_flight.add(tag)
-        self._arrived.append(
-            Delivery(
-                uid=uid,
-                queue=queue,
-                body=body,
-                content_type=usable_text(message.content_type) or "",
-                headers=headers,
-                message_id=message_id,
-                user_id=user_id,
-                redelivered=bool(message.delivery_info.get("redelivered")),
-                tag=tag,
-                _settles=self,
-                vouched=self.vouched,
-                addressed=message.delivery_info.get("routing_key") == queue,
-            )
-        )
+        self._arrived.append(delivery_of(message, queue, tag, self, vouched=self.vouched))
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
@@ -349,6 +331,14 @@ class Intake(ABC):
         # While the library waits for an answer of the broker's, any number may come.
         together = in_one_go(len(one.body) for one in islice(self._arrived, self._prefetch))
         return [self._arrived.popleft() for _ in range(together)]
+
+    def keep(self, deliveries: Sequence[Delivery]) -> None:
+        """Take back what `receive` gave out: it comes first at the next call, and the broker counts nothing."""
+        self._arrived.extendleft(reversed(deliveries))
+
+    @abstractmethod
+    def idle(self, seconds: float) -> None:
+        """Wait so long without giving anything out; what is unacknowledged stays ours."""
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Tell the broker, in one go, that these messages are safe here; what it did not hear of comes again."""

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import amqp  # type: ignore[import-untyped]
 
-from core.errors import GatewayError
+from core.errors import BrokerUnavailable, GatewayError
 from core.limits import BATCH_BYTES
 from core.text import printable
 from core.urls import mask, nodes_of
-from gateway.queues.confirms import ConfirmedPublisher
+from gateway.queues.confirms import ConfirmedPublisher, channels_of
 from gateway.queues.port import Broker, Intake, Publisher
 from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT
 
@@ -32,6 +32,9 @@ CONNECT_SECONDS = 5.0
 
 # The reader's connection: the broker gives its messages to another when it hears nothing for two of these.
 HEARTBEAT_SECONDS = 20
+
+# What a reader that waits for the journal lays by; the rest stays in the broker.
+HELD_BYTES = 32_000_000
 
 _QUORUM = {
     "x-queue-type": "quorum",
@@ -63,13 +66,29 @@ class RabbitMQ(Broker):
 
     def declare(self, queues: Iterable[str]) -> None:
         """Make quorum queues; `in` and `in.<partner>` are bound to the intake exchange by their name."""
-        with self.channel() as channel:
+        refused: list[GatewayError] = []
+        with self._connected() as connection:
+            channel = connection.channel()
             channel.exchange_declare(INTAKE_EXCHANGE, "topic", durable=True, auto_delete=False)
             for queue in {DEAD_QUEUE: None} | dict.fromkeys(queues):
                 arguments = {"x-queue-type": "quorum"} if queue == DEAD_QUEUE else _QUORUM
-                channel.queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
-                if is_intake(queue):
-                    channel.queue_bind(queue, INTAKE_EXCHANGE, routing_key=queue)
+                try:
+                    with self.one_line():
+                        channel.queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
+                        if is_intake(queue):
+                            channel.queue_bind(queue, INTAKE_EXCHANGE, routing_key=queue)
+                except BrokerUnavailable:
+                    raise
+                except GatewayError as error:  # the others are made all the same
+                    refused.append(error)
+                    channel = connection.channel()
+        if refused:
+            raise refused[0]
+
+    def channels(self) -> int | None:
+        """Ask the broker how many channels a connection may have."""
+        with self._connected() as connection:
+            return channels_of(connection)
 
     def _open_publisher(self) -> Publisher:
         # A filer may write to the intake exchange only.
@@ -114,7 +133,10 @@ def is_intake(queue: str) -> bool:
 
 
 class RabbitIntake(Intake):
-    """A reader of RabbitMQ's queues, each on a channel of its own: one without a leader stops its channel only."""
+    """A reader of RabbitMQ's queues, each on a channel of its own: one without a leader stops its channel only.
+
+    Where there are more queues than channels, some share one.
+    """
 
     vouched = True
     consume_options = MappingProxyType({"nowait": True})  # a queue without a leader would never answer
@@ -124,18 +146,18 @@ class RabbitIntake(Intake):
         super().__init__(broker, queues, prefetch, heartbeat)
 
     def _channels_for(self, queues: Sequence[str]) -> int:
-        return len(queues)
+        return min(len(queues), channels_of(self._connection))
 
     def _ask(self, queues: Sequence[str]) -> list[str]:
         """Return the queues whose channel hangs, after at most SOCKET_SECONDS; raise TimeoutError if all do."""
-        silent = []
+        silent: list[str] = []
         end = time.monotonic() + SOCKET_SECONDS
-        for channel, queue in zip(self._channels, queues, strict=True):
+        for number, channel in enumerate(self._channels):
             self._connection.connection.sock.settimeout(max(0.2, end - time.monotonic()))
             try:
                 channel.flow(True)  # changes nothing, and has an answer
             except TimeoutError:
-                silent.append(queue)
+                silent += queues[number :: len(self._channels)]
         self._connection.connection.sock.settimeout(SOCKET_SECONDS)
         if len(silent) == len(queues):
             raise TimeoutError(f"no queue answers ({', '.join(silent)}), they may have no leader")
@@ -156,6 +178,18 @@ class RabbitIntake(Intake):
         if time.monotonic() - self._beaten >= 1.0:
             self._connection.heartbeat_check()
             self._beaten = time.monotonic()
+
+    def idle(self, seconds: float) -> None:
+        """Wait; what arrives meanwhile is laid by, up to HELD_BYTES, so that the broker does not take us for dead."""
+        end = time.monotonic() + seconds
+        with self._usable():
+            while (left := end - time.monotonic()) > 0:
+                if sum(len(one.body) for one in self._arrived) < HELD_BYTES:
+                    self._beat()
+                    self._read(min(left, 1.0))
+                else:
+                    self._connection.connection.send_heartbeat()
+                    time.sleep(min(left, 1.0))
 
     def _ack(self, number: int, tags: Sequence[Any]) -> None:
         channel = self._channels[number]

@@ -6,9 +6,10 @@ import fcntl
 import os
 import sqlite3
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
@@ -54,6 +55,7 @@ ANYTHING = sa.select(1).where(MESSAGE.c.queue.in_(sa.bindparam("queues", expandi
 CANDIDATES = (
     sa.select(
         MESSAGE.c.id,
+        MESSAGE.c.version,
         MESSAGE.c.deliveries,
         sa.func.length(MESSAGE.c.body).label("size"),
         MESSAGE.c.visible_at,
@@ -76,12 +78,30 @@ LEASE = (
 )
 FORGET = sa.delete(MESSAGE).where(_mine)
 RETURN = sa.update(MESSAGE).where(_mine).values(visible_at=0)
+# Given back by a reader that leaves in order: that was no delivery.
+LEAVE = sa.update(MESSAGE).where(_mine).values(visible_at=0, deliveries=MESSAGE.c.deliveries - 1)
 INHERIT = (
     sa.update(MESSAGE)
     .where(MESSAGE.c.reader.in_(sa.bindparam("dead", expanding=True)), MESSAGE.c.visible_at > sa.bindparam("now"))
     .values(visible_at=0)
 )
-BURY = sa.update(MESSAGE).where(_mine).values(queue=sa.bindparam("dead"), visible_at=0, deliveries=0)
+# With the header in which RabbitMQ writes of a dead letter where, why and when it died.
+BURY = (
+    sa.update(MESSAGE)
+    .where(_mine)
+    .values(
+        queue=sa.bindparam("dead"),
+        visible_at=0,
+        deliveries=0,
+        properties=sa.func.json_set(
+            MESSAGE.c.properties,
+            '$.headers."x-death"',
+            sa.func.json_array(
+                sa.func.json_object("queue", MESSAGE.c.queue, "reason", sa.bindparam("why"), "time", sa.bindparam("at"))
+            ),
+        ),
+    )
+)
 NAMES = sa.select(QUEUE.c.name)
 
 
@@ -134,6 +154,70 @@ def open_file(path: Path) -> sa.Engine:
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("reads") else "BEGIN IMMEDIATE")
 
     return engine
+
+
+class Still:
+    """The queue as of one moment; nobody writes to it before `go_on`."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._writer, self._reader = engine.connect(), engine.connect().execution_options(reads=True)
+        self._holds = self._writer.begin()
+        self._reader.begin()
+        self._count = self._reader.scalar(sa.select(sa.func.count()).select_from(MESSAGE)) or 0
+
+    def go_on(self) -> None:
+        """Let others write again; what is copied stays as it was."""
+        self._holds.rollback()
+
+    def copy(self, target: Path) -> int:
+        """Copy it into a new file, without companions, and return how many messages it has."""
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        source: Any = self._reader.connection.driver_connection
+        with closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
+        return self._count
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._holds.close()
+        self._writer.close()
+        self._reader.close()
+
+
+@contextmanager
+def still(path: Path) -> Iterator[Still]:
+    """Hold the queue still, to copy it together with the journal.
+
+    Held, nothing is acknowledged and nothing published: what the journal has of either is in the queue's copy as well,
+    or was done with before. Raises GatewayError where there is no queue, or it cannot be read.
+    """
+    if not path.exists():
+        raise GatewayError(f"there is no queue at {path}")
+    engine = open_file(path)
+    try:
+        held = Still(engine)
+        try:
+            yield held
+        finally:
+            held.close()
+    except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise GatewayError(f"queue {path}: {' '.join(str(getattr(error, 'orig', error)).split())[:200]}") from error
+    finally:
+        engine.dispose()
+
+
+def settle(path: Path) -> bool:
+    """Write all of a SQLite file's log into it, so that it is whole by itself; False while others have it open."""
+    with closing(sqlite3.connect(path, timeout=1)) as connection:
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute("PRAGMA journal_mode=DELETE").fetchall()
+        except sqlite3.OperationalError:
+            return False
+        except sqlite3.DatabaseError:  # it is broken, which is why it is restored
+            return True
+    return True
 
 
 class Presence(NamedTuple):

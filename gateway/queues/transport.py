@@ -30,6 +30,7 @@ from gateway.queues.store import (
     FORGET,
     INHERIT,
     LEASE,
+    LEAVE,
     MESSAGE,
     METADATA,
     NAMES,
@@ -61,13 +62,13 @@ class QoS(virtual.QoS):  # type: ignore[misc]
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give the message back, or make it a dead letter."""
-        self.channel._give_back([delivery_tag], dead=not requeue)
+        self.channel._give_back([delivery_tag], RETURN if requeue else BURY)
         self._quick_ack(delivery_tag)
 
     def restore_unacked(self) -> list[object]:
-        """Give everything in flight back at once."""
+        """Give everything in flight back at once, uncounted: who leaves in order has not failed on it."""
         self._flush()
-        self.channel._give_back(list(self._delivered), dead=False)
+        self.channel._give_back(list(self._delivered), LEAVE)
         self._delivered.clear()
         return []
 
@@ -92,6 +93,13 @@ class Channel(virtual.Channel):  # type: ignore[misc]
         self._watch: Any = None
         self._seen: int | None = None
         self._looked = self._buried = float("-inf")
+
+    def close(self) -> None:
+        """Close the channel, and let go of the file."""
+        super().close()
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
@@ -187,22 +195,13 @@ class Channel(virtual.Channel):  # type: ignore[misc]
                 return []
         me = self.connection.presence().path.name
         with self._engine.begin() as connection:
-            candidates: list[Any] = []
-            for queue in queues:  # one by one: the index then gives each in order, without sorting a backlog
-                room = limit + len(self.qos._delivered)
-                for row in connection.execute(CANDIDATES, {"name": queue, "room": room}):
-                    if row.visible_at <= now:
-                        candidates.append(row)
-                    elif row.reader != me:
-                        # In flight to another reader: what stands behind it waits, or a correction would overtake its
-                        # original when that reader is killed.
-                        break
+            candidates = self._candidates(connection, queues, limit, now)
             ids: list[int] = []
             size = 0
             for row in sorted(candidates, key=lambda row: row.id)[:limit]:
                 if row.deliveries >= self._delivery_limit and self._dead_queue not in queues:
-                    buried = {"queue": self._dead_queue, "visible_at": 0, "deliveries": 0}
-                    connection.execute(sa.update(MESSAGE).where(MESSAGE.c.id == row.id).values(buried))
+                    key = {"row": row.id, "lease": row.version}
+                    connection.execute(BURY, key | self._burial("delivery_limit"))
                     continue
                 size += row.size
                 if ids and size > FETCH_BYTES:
@@ -210,6 +209,24 @@ class Channel(virtual.Channel):  # type: ignore[misc]
                 ids.append(row.id)
             leased = connection.execute(LEASE, {"rows": ids, "until": now + self._lease, "by": me}).all()
         return [_raw(row) for row in sorted(leased, key=lambda row: row.id)]
+
+    def _candidates(self, connection: sa.Connection, queues: list[str], limit: int, now: float) -> list[Any]:
+        """Return the rows that nobody holds, in the order of each queue."""
+        me = self.connection.presence().path.name
+        self.qos._flush()
+        held = {_key(tag)["row"] for tag in self.qos._delivered}
+        candidates: list[Any] = []
+        for queue in queues:  # one by one: the index then gives each in order, without sorting a backlog
+            for row in connection.execute(CANDIDATES, {"name": queue, "room": limit + len(held)}):
+                if row.id in held:  # in our own hands, though their lease may have ended
+                    continue
+                if row.visible_at <= now:
+                    candidates.append(row)
+                elif row.reader != me:
+                    # In flight to another reader: what stands behind it waits, or a correction would overtake its
+                    # original when that reader is killed.
+                    break
+        return candidates
 
     def _inherit(self) -> None:
         """Make what dead readers had in flight visible at once."""
@@ -231,15 +248,15 @@ class Channel(virtual.Channel):  # type: ignore[misc]
         for tag in delivery_tags:
             self.qos.ack(tag)
 
-    def _give_back(self, delivery_tags: Sequence[str], *, dead: bool) -> None:
-        if not delivery_tags:
-            return
-        keys = [_key(tag) for tag in delivery_tags]
-        with self._engine.begin() as connection:
-            if dead:
-                connection.execute(BURY, [key | {"dead": self._dead_queue} for key in keys])
-            else:
-                connection.execute(RETURN, keys)
+    def _give_back(self, delivery_tags: Sequence[str], how: sa.Update) -> None:
+        if delivery_tags:
+            dead = self._burial("rejected") if how is BURY else {}
+            with self._engine.begin() as connection:
+                connection.execute(how, [_key(tag) | dead for tag in delivery_tags])
+
+    def _burial(self, why: str) -> dict[str, Any]:
+        """Return what is written of a message that becomes a dead letter now."""
+        return {"dead": self._dead_queue, "why": why, "at": int(time.time())}
 
 
 def _row(message: dict[str, Any], queue: str) -> dict[str, Any]:
@@ -265,7 +282,7 @@ def _raw(row: sa.Row[Any]) -> dict[str, Any]:
             "exchange": "",
             "routing_key": row.queue,
             "queue": row.queue,
-            "redelivered": row.deliveries > 1,
+            "redelivered": row.version > 1,
         },
     )
     return message

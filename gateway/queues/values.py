@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
+from core.errors import GatewayError
 from core.transmission import digest_of, stable_id
 
 # The dead letter queue: poison messages, rejected or delivered too often.
@@ -29,10 +32,30 @@ class Letter(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What became of a batch: ids that the broker keeps, ids whose queue does not exist; the others: try again."""
+    """What became of a batch: ids that the broker keeps, ids whose queue does not exist; the others: try again.
+
+    `refused` are those that the broker will never take, such as what is too large for it, each with its words.
+    """
 
     confirmed: frozenset[str]
     unroutable: frozenset[str]
+    refused: Mapping[str, str] = MappingProxyType({})
+
+
+class Refused(GatewayError):
+    """The broker does not take it as it is, and will not the next time."""
+
+
+class Death(NamedTuple):
+    """What the broker says of a dead letter: the queue that it died in, why, and when (None: it does not say).
+
+    `addressed` tells of its way there what `Delivery.addressed` would have told.
+    """
+
+    queue: str | None
+    reason: str
+    at: datetime | None
+    addressed: bool = True
 
 
 class Settles(Protocol):
@@ -53,8 +76,8 @@ class Delivery:
     message_id on the same queue; without message_id RabbitMQ gives nothing to know a redelivery by, and each is new.
     `user_id` is the user that RabbitMQ vouches for (None: not given, or embedded queue); `vouched` tells whether the
     broker checks it, so that without it nothing is known of the sender; on the embedded queue, who may write there is.
-    `addressed` tells whether its routing key is the queue's name: brokers let a sender's headers CC and BCC put copies
-    into queues that it has no permission for.
+    `addressed` tells whether its routing key is the queue's name, of a dead letter that of the queue that it died in,
+    too: brokers let a sender's headers CC and BCC put copies into queues that it has no permission for.
     """
 
     uid: str
@@ -69,6 +92,21 @@ class Delivery:
     _settles: Settles = field(repr=False, compare=False)
     vouched: bool = False
     addressed: bool = True
+    death: Death | None = None
+
+    @property
+    def origin(self) -> str | None:
+        """The queue that it was sent to: of a dead letter the one that it died in, None where nobody knows it."""
+        return self.death.queue if self.death else self.queue
+
+    def as_sent(self, otherwise: str | None = None) -> Delivery:
+        """Return a dead letter as it was delivered from the queue that it died in, its sender as proven as then.
+
+        `otherwise` is that queue where nobody knows it.
+        """
+        origin = self.origin or otherwise or self.queue
+        uid = uid_of(origin, self.user_id, self.message_id, self.body) if self.message_id else self.uid
+        return replace(self, queue=origin, uid=uid)
 
     def ack(self) -> None:
         """Tell the broker that the message is safe here and may be forgotten there."""
@@ -79,9 +117,50 @@ class Delivery:
         self._settles.reject([self], requeue)
 
 
+def delivery_of(message: Any, queue: str, tag: tuple[int, Any], settles: Settles, *, vouched: bool) -> Delivery:
+    """Read kombu's message; what a sender may have put in it goes no further than it is usable."""
+    body = message.body.encode() if isinstance(message.body, str) else bytes(message.body or b"")
+    properties = message.properties
+    message_id, user_id = usable_text(properties.get("message_id")), usable_text(properties.get("user_id"))
+    stored_as = properties.get("stored_as") or uuid.uuid4().hex
+    death = death_of(message.headers) if queue == DEAD_QUEUE else None
+    return Delivery(
+        uid=uid_of(queue, user_id, message_id, body) if message_id else stored_as,
+        queue=queue,
+        body=body,
+        content_type=usable_text(message.content_type) or "",
+        headers={name: text for name in HEADERS if (text := usable_text(message.headers.get(name)))},
+        message_id=message_id,
+        user_id=user_id,
+        redelivered=bool(message.delivery_info.get("redelivered")),
+        tag=tag,
+        _settles=settles,
+        vouched=vouched,
+        addressed=message.delivery_info.get("routing_key") == queue and (death is None or death.addressed),
+        death=death,
+    )
+
+
 def uid_of(queue: str, user_id: str | None, message_id: str, body: bytes) -> str:
     """Return the `uid` of a message that has a message_id."""
     return stable_id(queue, user_id or "", message_id, digest_of(body))
+
+
+def death_of(headers: Mapping[str, Any]) -> Death:
+    """Read the header in which a broker writes how a dead letter died, the latest first, whatever its sender wrote."""
+    deaths = headers.get("x-death")
+    last = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
+    at = last.get("time")
+    if isinstance(at, int):
+        at = datetime.fromtimestamp(at, UTC)
+    elif isinstance(at, datetime):
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    else:
+        at = None
+    queue, keys = last.get("queue"), last.get("routing-keys")
+    # The key that it was sent by comes first, those of its header CC after it; the embedded queue has no such header.
+    addressed = keys is None or (isinstance(keys, list) and keys[:1] == [queue])
+    return Death(usable_text(queue), usable_text(last.get("reason")) or "unknown", at, addressed)
 
 
 def usable_text(value: object) -> str | None:

@@ -159,6 +159,8 @@ def _publish(broker: Broker, sent: list[Sent]) -> None:
         for each in batch:
             each.at = now
         published = broker.publish([each.letter for each in batch])
+        if published.refused:
+            raise GatewayError(next(iter(published.refused.values())))
         if published.unroutable:
             raise GatewayError(f"the queue {batch[0].letter.queue} does not exist: run `gateway doctor --declare`")
         if len(published.confirmed) < len(batch):

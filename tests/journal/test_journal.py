@@ -86,7 +86,7 @@ def test_an_unusable_database_is_one_clear_line_without_the_password(url: str) -
 
 
 def test_missing_tables_and_foreign_files_are_told(journal_url: str, tmp_path: Path) -> None:
-    with pytest.raises(JournalUnavailable, match="no tables"):
+    with pytest.raises(JournalUnavailable, match="it has no tables"):
         Journal.open(journal_url).check()
     (tmp_path / "other").write_bytes(b"this is no database " * 100)
     with pytest.raises(JournalUnavailable, match="not a database"):
@@ -110,6 +110,7 @@ def test_a_held_lock_is_told_and_work_goes_on_afterwards(tmp_path: Path, monkeyp
 def test_a_database_that_comes_back_is_used_again(postgres_url: str) -> None:
     journal = Journal.open(postgres_url)
     journal.migrate()
+    journal.check()
     with sqlalchemy.create_engine(postgres_url).connect() as other:
         other.exec_driver_sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

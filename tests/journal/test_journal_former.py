@@ -16,7 +16,7 @@ from core.envelope import numbered
 from core.register import Reference
 from core.transmission import digest_of
 from gateway import service
-from gateway.journal import Journal, Selection, Unproven, database, inbox_id
+from gateway.journal import Journal, Selection, Unproven, database, inbox_id, schemas
 from gateway.journal.codec import dump
 from gateway.queues import Letter
 from routing.routes import RESULTS
@@ -39,7 +39,7 @@ def unpacked(folder: Path) -> str:
 def onto_postgresql(url: str, source: str) -> None:
     """Make the former tables on PostgreSQL with the former migrations, and copy every row into them."""
     config = alembic.config.Config()
-    config.set_main_option("script_location", str(database.MIGRATIONS))
+    config.set_main_option("script_location", str(schemas.MIGRATIONS))
     server, former = database.open_engine(url), sqlalchemy.create_engine(source)
     with server.begin() as connection:
         config.attributes["connection"] = connection

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from gateway import service
 from gateway.cli.main import main
 from gateway.journal import Journal, retention
-from gateway.journal.audit import GENESIS, Link, link_hash, walk
+from gateway.journal.audit import GENESIS, Head, Link, link_hash, walk
 from gateway.journal.periods import load_retention, months_before
 from tests.support.effort import times
 from tests.support.house import House, house
@@ -172,22 +172,22 @@ def test_whatever_is_done_to_any_of_ten_thousand_rows_is_found_at_the_row() -> N
     good = chain(ROWS)
     head = (ROWS, good[-1].hash)
     before = time.process_time()
-    assert walk(good, head).bad is None
+    assert walk(good, [Head(*head)]).bad is None
     assert ROWS / (time.process_time() - before) > 100_000, "links a second of processor time"
     draw = random.Random(19)
     for n in [1, 2, ROWS - 1, ROWS, *draw.sample(range(3, ROWS - 1), times(0.36))]:
         other = draw.choice([each for each in (n + 1, n + 2, ROWS) if n < each <= ROWS] or [n - 1])
         changed = [good[n - 1]._replace(detail="{}"), good[n - 1]._replace(subject=99), good[n - 1]._replace(event="x")]
         for link in changed:
-            assert walk([*good[: n - 1], link, *good[n:]], head).bad == n
-        assert walk(good[: n - 1] + good[n:], head).bad == n
+            assert walk([*good[: n - 1], link, *good[n:]], [Head(*head)]).bad == n
+        assert walk(good[: n - 1] + good[n:], [Head(*head)]).bad == n
         swapped = list(good)
         swapped[n - 1], swapped[other - 1] = swapped[other - 1], swapped[n - 1]
-        assert walk(swapped, head).bad == min(n, other)
+        assert walk(swapped, [Head(*head)]).bad == min(n, other)
         renumbered = sorted(
             (link._replace(n={n: other, other: n}.get(link.n, link.n)) for link in good), key=lambda link: link.n
         )
-        assert walk(renumbered, head).bad == min(n, other)
+        assert walk(renumbered, [Head(*head)]).bad == min(n, other)
 
 
 def test_the_commands_find_it_too(gateway: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,11 +22,12 @@ def test_a_good_journal_is_fit(journal: Journal) -> None:
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("UPDATE alembic_version SET version_num = '0999'", "its schema 0999 is of a newer version"),
-        ("UPDATE alembic_version SET version_num = 'beef'", "its schema beef"),
-        ("UPDATE alembic_version SET version_num = '0005'", "its schema is 0005"),
-        ("DELETE FROM alembic_version", "its schema None is not of this program"),
-        ("DROP TABLE alembic_version", "its schema None is not of this program"),
+        ("UPDATE alembic_version SET version_num = '0999'", "has schema 0999, newer than this version's"),
+        ("UPDATE alembic_version SET version_num = 'beef'", "has schema beef"),
+        ("UPDATE alembic_version SET version_num = '0005'", "has schema 0005, this version needs"),
+        ("UPDATE alembic_version SET version_num = '0003x'", "has schema 0003x, which is not of this program"),
+        ("DELETE FROM alembic_version", "has tables and no schema: it is damaged"),
+        ("DROP TABLE alembic_version", "has tables and no schema: it is damaged"),
         ("DROP TABLE execution_answer", "the table execution_answer is missing"),
         ("ALTER TABLE outbox RENAME COLUMN error TO errors", "the table outbox lacks error"),
     ],
@@ -43,7 +44,7 @@ def test_a_journal_that_serve_could_not_work_with_is_told(
 def test_a_newer_journal_is_not_migrated(journal: Journal, raw: sqlalchemy.Engine, version: str) -> None:
     """It was a traceback of the library that migrates."""
     change(raw, "UPDATE alembic_version SET version_num = '?'".replace("?", version))
-    with pytest.raises(JournalUnavailable, match=f"its schema {version} is of a newer version"):
+    with pytest.raises(JournalUnavailable, match=f"has schema {version}, newer than this version's"):
         journal.migrate()
 
 

@@ -118,7 +118,7 @@ def test_the_unroutable_is_told_apart_and_holds_up_nobody(broker: Broker, queue:
     absent = f"out.{uuid.uuid4().hex}"
     for _ in range(2):
         batch = [Letter("a", queue, "", b"1"), Letter("b", absent, "", b"2"), Letter("c", queue, "", b"3")]
-        assert broker.publish(batch) == ({"a", "c"}, {"b"})
+        assert broker.publish(batch) == ({"a", "c"}, {"b"}, {})
     assert broker.depth(queue) == 4
 
 

@@ -56,6 +56,7 @@ class Plan:
     file_bytes: int = 0
     failures: int = 55
     hang_seconds: float = 30.0
+    lease_seconds: int = 10
 
     @property
     def settings(self) -> Settings:
@@ -71,7 +72,7 @@ def supervise(plan: Plan) -> None:
 
     way.play()  # what is compiled at first use, the forks need not compile again
     plans.prepare = lambda _root: way.PLANS
-    service.BATCH, service.LEASE_SECONDS = plan.batch, 10
+    service.BATCH, service.LEASE_SECONDS = plan.batch, plan.lease_seconds
     outbox.FAILURES, limits.MESSAGE_SECONDS = plan.failures, plan.hang_seconds
     pipeline.parse = _poisonous(pipeline.parse)
     told: list[int] = []

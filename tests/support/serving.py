@@ -29,12 +29,12 @@ def parse(received: Any, specs: Any) -> Any:
     return REAL_PARSE(received, specs)
 
 
-def run(name: str, settings: Any, parent: int, at: Any) -> None:
+def run(name: str, settings: Any, parent: int, at: Any, partners: Any) -> None:
     """Run a loop whose pipeline is a bad one, with short times unless the environment asks for the real ones."""
     pipeline.parse = parse
     if "REAL_TIMES" not in os.environ:
         limits.FIRST_SECONDS, limits.MESSAGE_SECONDS, service.LEASE_SECONDS = 0.3, 0.3, 1
-    supervisor.run(name, settings, parent, at)
+    supervisor.run(name, settings, parent, at, partners)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,12 @@ ROOMS: dict[str, set[str]] = {
     "gateway.plans": WAY,
     "gateway.pipeline": {*WAY, "gateway.plans"},
 }
+ROOMS["gateway.files"] = {*GROUND, "gateway.journal", "gateway.queues", "gateway.settings"}
+ROOMS["gateway.arrivals"] = {*WAY, "gateway.journal", "gateway.queues"}
 ROOMS["gateway.service"] = {
     *ROOMS["gateway.pipeline"],
     "gateway.pipeline",
+    "gateway.arrivals",
     "gateway.journal",
     "gateway.queues",
     "gateway.logs",
@@ -50,6 +53,7 @@ ROOMS["gateway.health"] = {
 }
 ROOMS["gateway.health"] |= {"gateway.logs"}
 ROOMS["gateway.supervisor"] = {*ROOMS["gateway.service"], *ROOMS["gateway.health"], "gateway.health", "gateway.engine"}
+ROOMS["gateway.supervisor"] |= {"gateway.files"}
 ROOMS["gateway.desk"] = {*WAY, "gateway.plans", "gateway.pipeline", "gateway.journal", "gateway.engine"}
 ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue"}
 ROOMS["gateway.trade"] = {
@@ -77,7 +81,7 @@ HOMES: dict[str, set[str]] = {
         "gateway/queues/transport.py",
     },
     "alembic": {
-        "gateway/journal/database.py",
+        "gateway/journal/schemas.py",
         "gateway/journal/migrations/*.py",
         "gateway/journal/migrations/versions/*.py",
     },

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from core.declaration import Commodity, Declaration, Invoice, Unreadable
 from core.envelope import Envelope
 from core.findings import Bilingual, Finding, Place, Severity
-from gateway.journal.audit import GENESIS, Link, link_hash, walk
+from gateway.journal.audit import GENESIS, Head, Link, link_hash, walk
 from gateway.journal.codec import (
     decode_declaration,
     encode_declaration,
@@ -107,10 +107,11 @@ def chain(length: int) -> list[Link]:
 
 def test_a_whole_chain_holds() -> None:
     links = chain(20)
-    assert walk(links, None) == walk(links, (7, links[6].hash))
-    assert walk(links, None).links == 20
-    assert walk(links, None).head == links[-1].hash
-    assert walk([], None).bad is None
+    told = walk(links, [Head(7, links[6].hash), Head(20, links[-1].hash), Head(0, GENESIS)])
+    assert (told.bad, told.heads) == (None, 3)
+    assert walk(links).links == 20
+    assert walk(links).head == links[-1].hash
+    assert walk([]).bad is None
 
 
 @given(st.integers(1, 20), st.sampled_from(["at", "event", "subject", "detail", "hash"]))
@@ -118,14 +119,14 @@ def test_a_changed_row_is_named(n: int, column: str) -> None:
     links = chain(20)
     was = getattr(links[n - 1], column)
     links[n - 1] = links[n - 1]._replace(**{column: was + 1 if column == "subject" else was + "0"})
-    assert walk(links, None).bad == n
+    assert walk(links).bad == n
 
 
 @given(st.integers(1, 19))
 def test_a_deleted_row_is_named(n: int) -> None:
     links = chain(20)
     del links[n - 1]
-    assert walk(links, None).bad == n
+    assert walk(links).bad == n
 
 
 @given(st.integers(1, 20), st.integers(1, 20))
@@ -136,20 +137,20 @@ def test_swapped_rows_are_named(first: int, second: int) -> None:
         Link(one, *links[other - 1][1:]),
         Link(other, *links[one - 1][1:]),
     )
-    assert walk(links, None).bad == (one if one != other else None)
+    assert walk(links).bad == (one if one != other else None)
 
 
 def test_only_an_exported_head_shows_a_cut_tail_and_a_rewritten_chain() -> None:
     links = chain(20)
-    head = (20, links[-1].hash)
-    assert walk(links[:15], None).bad is None
-    assert walk(links[:15], head).bad == 16
+    head = Head(20, links[-1].hash)
+    assert walk(links[:15]).bad is None
+    assert walk(links[:15], [head]).bad == 16
     rewritten, previous = [], GENESIS
     for n in range(1, 25):
         previous = link_hash(previous, n, "2027", "received", n, "{}")
         rewritten.append(Link(n, "2027", "received", n, "{}", previous))
-    assert walk(rewritten, None).bad is None
-    assert walk(rewritten, head).bad == 20
+    assert walk(rewritten).bad is None
+    assert walk(rewritten, [head]).bad == 20
 
 
 # ------------------------------------------------------------------------------------------------ lanes, pauses

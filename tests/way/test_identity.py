@@ -26,6 +26,7 @@ from core.errors import GatewayError
 from core.partner import Partner
 from core.transmission import Outcome, Received, Verdict
 from gateway import service
+from gateway.arrivals import arrival
 from gateway.cli.main import main
 from gateway.desk.replay import judge_again
 from gateway.journal import Arrival, Journal
@@ -264,7 +265,7 @@ def test_the_first_and_the_last_day_of_a_delegation_count(edge: Period) -> None:
 def test_what_comes_by_a_queue_of_nobodys_is_kept_and_goes_nowhere(gateway: House) -> None:
     letter = gateway_letter(gateway, "in.maple", GOOD)
     nobody = replace(letter, queue="in.gone")
-    gateway.journal.receive([service._arrival(nobody, None, (0, "0" * 64), ())])
+    gateway.journal.receive([arrival(nobody, None, (0, "0" * 64), (), service.now())])
     assert gateway.work() == 1
     assert codes(gateway) == [["GTW-0003"]]
     assert gateway.journal.due(10, service.now()) == []

@@ -21,7 +21,7 @@ from core.envelope import Envelope
 from gateway import service
 from gateway.cli.main import main
 from gateway.engine.assess import assess
-from gateway.journal import Journal, database
+from gateway.journal import Journal, database, schemas
 from gateway.queues import Letter
 from gateway.trade.writer import write_edifact, write_xml
 from routing.assessment import read_request, write_result
@@ -200,7 +200,7 @@ def test_the_migration_tells_the_worlds_of_a_former_journal_apart(
         import alembic.config
 
         config = alembic.config.Config()
-        config.set_main_option("script_location", str(database.MIGRATIONS))
+        config.set_main_option("script_location", str(schemas.MIGRATIONS))
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, "0006")
     with engine.begin() as connection:

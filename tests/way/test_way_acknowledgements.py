@@ -228,7 +228,7 @@ def test_the_operator_sees_the_alerts(gateway: House, tmp_path: Path, monkeypatc
     assert CliRunner().invoke(main, ["list", "--partner", "erable"]).stderr == ""
     shown = CliRunner().invoke(main, ["show", ours["accepted"].headers["in-reply-to"]]).stdout
     assert "REJECTED by CONTRL" in shown
-    figures = Figures(settings, gateway.journal).text().decode()
+    figures = Figures(settings, gateway.journal, gateway.partners).text().decode()
     assert "gateway_answers_rejected 1.0" in figures
     assert "gateway_answers_unacknowledged 1.0" in figures
 

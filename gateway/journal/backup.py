@@ -1,0 +1,163 @@
+"""A journal's copy as of one moment, while it is written to, and its return: a SQLite file, or a file a table."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, func, select, update
+
+from core.errors import GatewayError, JournalUnavailable
+from gateway.journal import database, schemas
+from gateway.journal.evidence import chain, head
+from gateway.journal.tables import inbox, metadata
+
+# The journal's copy where it is one file.
+FILE = "journal.sqlite3"
+
+# What stands beside a SQLite file and belongs to it alone: beside another file it would be written over that.
+COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that sees the journal as it is now, whatever is written meanwhile."""
+    with engine.connect() as opened:
+        connection = opened
+        if engine.dialect.name == "postgresql":
+            connection = opened.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection.begin():
+            head(connection)  # the first question fixes the moment
+            yield connection
+
+
+def facts(connection: Connection) -> dict[str, Any]:
+    """Return what a copy must agree with: its kind and schema, the audit chain's head, each table's number of rows."""
+    n, digest = head(connection)
+    return {
+        "kind": connection.dialect.name,
+        "schema": schemas.schema(connection),
+        "head": {"n": n, "hash": digest},
+        "rows": {table.name: connection.scalar(select(func.count()).select_from(table)) for table in _tables()},
+    }
+
+
+def write(connection: Connection, folder: Path) -> None:
+    """Write the journal as a snapshot sees it into a folder, for its owner's eyes only."""
+    if connection.dialect.name == "sqlite":
+        copy_file(connection, folder / FILE)
+        return
+    with connection.connection.driver_connection.cursor() as cursor:  # type: ignore[union-attr]
+        for table in _tables():
+            with gzip.open(private(folder / _file_of(table)), "wb") as file, cursor.copy(_copy(table, "TO")) as copy:
+                for piece in copy:
+                    file.write(piece)
+
+
+def copy_file(connection: Connection, target: Path) -> None:
+    """Copy the SQLite file that a connection reads, as it sees it, into one whole file without companions."""
+    engine = create_engine(f"sqlite:///{private(target)}")
+    with engine.connect() as other:
+        theirs: Any = other.connection.driver_connection
+        ours: Any = connection.connection.driver_connection
+        wrong = connection.dialect.loaded_dbapi.Error
+        try:
+            ours.backup(theirs)
+            theirs.execute("PRAGMA journal_mode=DELETE")
+            if (found := theirs.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+                raise GatewayError(f"{target}: the copy is not whole: {found}")
+        except wrong as error:
+            raise GatewayError(f"{target} cannot be written: {error}") from error
+    engine.dispose()
+
+
+def private(path: Path) -> Path:
+    """Make a file that only its owner may read, and return its path; raises GatewayError where there is one."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise GatewayError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def set_aside(path: Path, mark: str) -> list[Path]:
+    """Rename a SQLite file and what belongs to it, so that nothing of it stands beside what comes in its place."""
+    moved = []
+    for each in (path, *(path.with_name(path.name + end) for end in COMPANIONS)):
+        if each.exists():
+            moved.append(each.rename(each.with_name(f"{path.name}.{mark}{each.name.removeprefix(path.name)}")))
+    return moved
+
+
+def put(copy: Path, path: Path) -> None:
+    """Put a copy of a SQLite file to its place, whole or not at all, on the disk when this returns."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with copy.open("rb") as source, private(new).open("wb") as target:
+        shutil.copyfileobj(source, target)
+        target.flush()
+        os.fsync(target.fileno())
+    new.rename(path)
+    handle = os.open(path.parent, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def read(engine: Engine, folder: Path, schema: str) -> None:
+    """Fill an empty PostgreSQL database from a folder, in one transaction; raises JournalUnavailable if it is not."""
+    with schemas.one_thread, database.transaction(engine) as connection:
+        if database.has_tables(connection):
+            where = database.masked(engine.url)
+            raise JournalUnavailable(f"journal {where} is not empty: a backup is restored into an empty database")
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        if count := connection.exec_driver_sql(f"{others} AND backend_type = 'client backend'").scalar():
+            raise JournalUnavailable(f"journal {database.masked(engine.url)}: {count} others are connected: stop them")
+        schemas.migrate(connection, schema)
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor:
+            for table in _tables():
+                with gzip.open(folder / _file_of(table)) as file, cursor.copy(_copy(table, "FROM")) as copy:
+                    while piece := file.read(1_000_000):
+                        copy.write(piece)
+        for table in _tables():
+            for column in table.primary_key:
+                _count_on(connection, table, column.name)
+
+
+def restored(connection: Connection, facts: Mapping[str, Any], taken_at: str, operator: str, now: datetime) -> None:
+    """Record that a journal goes on from a backup: older heads of what came after it are explained by this.
+
+    What was being worked on is free again: those who held it then are no more.
+    """
+    free = {"state": "received", "attempts": inbox.c.attempts - 1, "worker": None, "lease_until": None}
+    connection.execute(update(inbox).where(inbox.c.state == "working", inbox.c.finished_at.is_(None)).values(free))
+    chain(connection, [(now, "restored", None, {"head": facts["head"], "taken": taken_at, "operator": operator})])
+
+
+def _tables() -> Sequence[Table]:
+    return metadata.sorted_tables
+
+
+def _file_of(table: Table) -> str:
+    return f"{table.name}.copy.gz"
+
+
+def _copy(table: Table, way: str) -> str:
+    """Return the COPY statement of a whole table, its columns by name."""
+    columns = ", ".join(column.name for column in table.c)
+    return f"COPY {table.name} ({columns}) {way} {'STDOUT' if way == 'TO' else 'STDIN'}"
+
+
+def _count_on(connection: Connection, table: Table, column: str) -> None:
+    """Let a column that numbers itself go on after the highest number that is there."""
+    sequence = connection.scalar(select(func.pg_get_serial_sequence(table.name, column)))
+    if sequence:
+        highest = connection.scalar(select(func.max(table.c[column])))
+        connection.execute(select(func.setval(sequence, highest or 1, highest is not None)))

@@ -1,0 +1,123 @@
+"""Outages that last minutes, as real ones do: nothing is dead, parked or lost, and answers come at once afterwards."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from gateway import service
+from gateway.journal import Journal
+from tests.chaos.test_chaos import FULL, check, recovered, send_slowly, servers, size
+from tests.support.chaos import Run, traffic
+from tests.support.servers import Postgres, Rabbit
+
+pytestmark = [pytest.mark.timeout(7200 if FULL else 1000), *servers]
+
+
+@pytest.mark.parametrize("what", ["database", "broker", "both"])
+def test_an_outage_of_minutes(what: str, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
+    """Longer than a broker would deliver a message again and again: none is dead, none parked, none lost.
+
+    In a build half a minute, beyond the twenty tries of the delivery limit; at full size 3 s, 1, 10 and 30 minutes.
+    """
+    seconds: list[float] = []
+    lengths = [3, 60, 600, 1800] if FULL else [25]
+
+    def strike(part: int) -> None:
+        if part >= len(lengths):
+            return
+        run.read(0.5)
+        if what != "broker":
+            postgres.kill()
+        elif part == 0:
+            rabbit.kill(signal.SIGTERM)  # in order: a killed lone node may need help, which is another test's
+        if what == "both":
+            rabbit.kill(signal.SIGTERM)
+        time.sleep(lengths[part])
+        if what != "broker":
+            postgres.start()
+        if rabbit.process is None:
+            rabbit.start()
+        seconds.append(run.recovers())
+
+    with Run(tmp_path, rabbit.url(), postgres.url(), workers=2, batch=20) as run:
+        if what != "broker":  # what comes while the journal is away is what was lost
+            late = list(traffic(20, first=5_000_000))
+            kill = postgres.kill
+
+            def kill_and_send(*arguments: int) -> None:
+                kill(*arguments)
+                run.send(late)
+                late.clear()
+
+            postgres.kill = kill_and_send  # type: ignore[method-assign]
+        try:
+            send_slowly(run, size(1000, 100), len(lengths) + 1, strike)
+        finally:
+            vars(postgres).pop("kill", None)
+        run.settle(600)
+        dead = run._broker.depth("dead")
+        print(f"dead {dead}")
+        assert dead == 0
+        check(run, kills=0)
+    recovered(seconds, len(lengths), full=5)
+
+
+@pytest.mark.parametrize("table", ["inbox", "message", "outbox"])
+def test_a_table_locked_for_long(table: str, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
+    """Somebody's maintenance holds a table; a lease is longer than anybody waits for a lock, as in production."""
+    with Run(tmp_path, rabbit.url(), postgres.url(), workers=2, batch=20, lease_seconds=60) as run:
+        run.recovers()
+        engine = sqlalchemy.create_engine(postgres.url())
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            run.send(list(traffic(60)))
+            time.sleep(size(600, 35))
+        seconds = run.recovers()
+        run.settle(300)
+        assert run._broker.depth("dead") == 0
+        check(run, kills=0)
+        with engine.begin() as connection:
+            tries = connection.exec_driver_sql("SELECT max(attempts) FROM inbox").scalar()
+        engine.dispose()
+        print(f"{table} locked: most attempts {tries}")
+        assert tries == 1
+        recovered([seconds], 1, full=5)
+
+
+def test_an_answer_larger_than_the_broker_takes(rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
+    """It parks alone, and the others of its destination go out; with a larger limit it goes out as well."""
+    with Run(tmp_path, rabbit.url(), postgres.url(), batch=20) as run:
+        run.send(list(traffic(20)))
+        run.settle(120)
+        small = max(len(bodies[0]) for bodies in run.seen.values()) + 1000
+        rabbit.control("eval", f"application:set_env(rabbit, max_message_size, {small}).")
+        run.stop()
+        run.start()  # a channel takes the limit when it is opened
+        journal = Journal.open(postgres.url())
+        engine = sqlalchemy.create_engine(postgres.url())
+        with engine.begin() as connection:
+            large = (
+                "UPDATE outbox SET body = body || convert_to(repeat(' ', 200000), 'UTF8'), sent_at = NULL WHERE id = "
+            )
+            one = connection.exec_driver_sql("SELECT id FROM outbox WHERE kind = 'receipt' LIMIT 1").scalar()
+            connection.exec_driver_sql(f"{large} '{one}'")
+        run.send(list(traffic(20, first=20)))
+        run.settle(120)
+        assert journal.counts(service.now())["outbox_parked"] == 1
+        assert not [row for row in journal.destinations() if row["failures"]]
+        assert not run.figures().wrong()
+        rabbit.control("eval", "application:set_env(rabbit, max_message_size, 134217728).")
+        run.stop()
+        run.start()
+        (name,) = [row["name"] for row in journal.destinations() if row["refused"]]
+        journal.unpark(name, service.now())
+        run.settle(120)
+        assert journal.counts(service.now())["outbox_parked"] == 0
+        assert max(len(body) for bodies in run.seen.values() for body in bodies) > 200_000
+        engine.dispose()
+        journal.close()
