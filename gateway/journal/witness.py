@@ -26,6 +26,9 @@ PAGE = 200
 # A fault found: the number of the audit row that witnessed otherwise (0: none did), and what is wrong.
 Fault = tuple[int, str]
 
+# Declarations by number and whether they are tests'.
+Expired = Collection[tuple[str, bool]]
+
 
 def altered(reading: Transaction) -> Fault | None:
     """Return the first transmission of which something is not stored as it was witnessed, None if all is."""
@@ -33,7 +36,7 @@ def altered(reading: Transaction) -> Fault | None:
         last = max(connection.scalar(select(func.max(each))) or 0 for each in (inbox.c.sequence, audit.c.subject))
         gone = connection.scalars(select(audit.c.detail).where(audit.c.event == "purged").order_by(audit.c.n)).all()
     purged = {sequence for text in gone for sequence in json.loads(text)["transmissions"]}
-    expired = {number for text in gone for number in json.loads(text).get("declarations", ())}
+    expired = {(number, test) for text in gone for number, test in json.loads(text).get("declarations", ())}
     for first in range(1, last + 1, PAGE):
         with reading() as connection:
             for fault in _compare(connection, range(first, first + PAGE), purged, expired):
@@ -56,9 +59,9 @@ REQUESTS_ABOUT = _of(assessment_request, assessment_request.c.transaction_number
 
 
 def _compare(
-    connection: Connection, sequences: Collection[int], purged: Collection[int], expired: Collection[str]
+    connection: Connection, sequences: Collection[int], purged: Collection[int], expired: Expired
 ) -> Iterator[Fault]:
-    """Yield what is wrong with these transmissions, in order."""
+    """Yield what is wrong with these transmissions, in order; `expired` declarations went with a purge."""
     mine = {"mine": list(sequences)}
     rows = {row.sequence: row for row in connection.execute(_of(inbox, inbox.c.sequence), mine)}
     parts = {table.name: _by_inbox(connection, table, mine) for table in (message, outbox, declaration_version)}
@@ -78,12 +81,13 @@ def _compare(
                 yield events[0][0], f"transmission {events[0][2].get('id', sequence)} is not stored any more"
             continue
         name = f"transmission {row.id}: "
+        tests = {each.ordinal: each.test for each in parts["message"][sequence]}
         found = (
             *_received(row, events),
             *_verdicts(parts["message"][sequence], events),
             *_answers(parts["outbox"][sequence], events),
-            *_effects(parts["declaration_version"][sequence], events, expired),
-            *(_requests(asked[sequence], settled)),
+            *_effects(parts["declaration_version"][sequence], events, tests, expired),
+            *_requests(asked[sequence], settled, tests),
             *_statuses(parts["declaration_version"][sequence], requests, settled, events),
         )
         yield from ((n, name + what) for n, what in found)
@@ -133,6 +137,7 @@ def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
             storable(version) if version else None,
             told["findings"],
         )
+        same = same and row.test == json.loads(row.envelope).get("test", False)
         if not same or told.get("digest", digest := digest_over(row._asdict(), VERDICT)) != digest:
             yield n, f"the verdict on its message {ordinal} is not the one that was given"
 
@@ -154,15 +159,16 @@ def _answers(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
         yield n, f"the answer {id_} is not stored any more"
 
 
-def _effects(rows: list[AnyRow], events: Events, expired: Collection[str]) -> Iterator[Fault]:
-    """Compare what it made of declarations."""
+def _effects(rows: list[AnyRow], events: Events, tests: Mapping[int, bool], expired: Expired) -> Iterator[Fault]:
+    """Compare what its messages, tests or not, made of declarations."""
     stored = {row.ordinal: row for row in rows}
     for n, event, detail in events:
         for told in detail.get("messages", ()) if event == "judged" else ():
             row = stored.pop(told["ordinal"], None)
-            if "effect" not in told or (row is None and key_of(told["transaction_number"] or "") in expired):
+            test = tests.get(told["ordinal"], False)
+            if "effect" not in told or (row is None and (key_of(told["transaction_number"] or ""), test) in expired):
                 continue
-            if row is None or digest_over(row._asdict(), EFFECT) != told["effect"]:
+            if row is None or row.test != test or digest_over(row._asdict(), EFFECT) != told["effect"]:
                 yield n, f"the version that its message {told['ordinal']} made is not as it was"
     for ordinal in stored:
         yield 0, f"a version is on file that its message {ordinal} did not make"
@@ -181,12 +187,13 @@ def _settled(links: Iterable[AnyRow]) -> Settled:
     return found
 
 
-def _requests(rows: list[AnyRow], settled: Settled) -> Iterator[Fault]:
-    """Compare the engine's word on its requests."""
+def _requests(rows: list[AnyRow], settled: Settled, tests: Mapping[int, bool]) -> Iterator[Fault]:
+    """Compare the engine's word on its requests, each of its message's world."""
     for row in rows:
         n, detail = settled[row.id][-1] if settled[row.id] else (0, {"status": ACCEPTED})
         told = digest_of((row.result or "").encode()) if "\ufffd" not in (row.result or "") else detail.get("digest")
-        if row.status != detail["status"] or (n and told != detail["digest"]):
+        same = row.status == detail["status"] and row.test == tests.get(row.ordinal, row.test)
+        if not same or (n and told != detail["digest"]):
             yield n, f"the engine's word on the request {row.id} is not what it said"
 
 
@@ -195,8 +202,8 @@ def _statuses(rows: list[AnyRow], requests: Iterable[AnyRow], settled: Settled, 
     dues = {one["ordinal"]: one["payment_due"] for *_, d in events for one in d.get("messages", ()) if "effect" in one}
     for row in rows:
         status, n, due = ACCEPTED, 0, dues.get(row.ordinal, ...)
-        key = row.transaction_number, row.attempt
-        about = [each for each in requests if (each.transaction_number, each.attempt) == key]
+        key = row.transaction_number, row.test, row.attempt
+        about = [each for each in requests if (each.transaction_number, each.test, each.attempt) == key]
         for number, detail, nature in sorted(
             ((n, detail, each.nature) for each in about for n, detail in settled[each.id]), key=lambda one: one[0]
         ):

@@ -28,7 +28,7 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     over = threading.Event()
     with house(tmp_path) as gateway:
         settings = settings_in(tmp_path, health=str(number))
-        thread = threading.Thread(target=health.run, args=(settings, gateway.journal, over.is_set))
+        thread = threading.Thread(target=health.run, args=(settings, gateway.journal, ["maple"], over.is_set))
         thread.start()
         while not _listens(number):
             time.sleep(0.02)
