@@ -193,7 +193,7 @@ def test_the_migration_tells_the_worlds_of_a_former_journal_apart(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str
 ) -> None:
     url = request.getfixturevalue("postgres_url") if kind == "postgresql" else f"sqlite:///{tmp_path}/j.sqlite3"
-    engine = database.open_engine(url)
+    engine = database.open_engine(url, making=True)
     former = sqlalchemy.MetaData()
     with engine.begin() as connection:
         import alembic.command
