@@ -33,7 +33,7 @@ def altered(reading: Transaction) -> Fault | None:
         last = max(connection.scalar(select(func.max(each))) or 0 for each in (inbox.c.sequence, audit.c.subject))
         gone = connection.scalars(select(audit.c.detail).where(audit.c.event == "purged").order_by(audit.c.n)).all()
     purged = {sequence for text in gone for sequence in json.loads(text)["transmissions"]}
-    expired = {number for text in gone for number in json.loads(text).get("declarations", ())}
+    expired = {number for text in gone for number, _ in json.loads(text).get("declarations", ())}
     for first in range(1, last + 1, PAGE):
         with reading() as connection:
             for fault in _compare(connection, range(first, first + PAGE), purged, expired):
@@ -195,8 +195,8 @@ def _statuses(rows: list[AnyRow], requests: Iterable[AnyRow], settled: Settled, 
     dues = {one["ordinal"]: one["payment_due"] for *_, d in events for one in d.get("messages", ()) if "effect" in one}
     for row in rows:
         status, n, due = ACCEPTED, 0, dues.get(row.ordinal, ...)
-        key = row.transaction_number, row.attempt
-        about = [each for each in requests if (each.transaction_number, each.attempt) == key]
+        key = row.transaction_number, row.test, row.attempt
+        about = [each for each in requests if (each.transaction_number, each.test, each.attempt) == key]
         for number, detail, nature in sorted(
             ((n, detail, each.nature) for each in about for n, detail in settled[each.id]), key=lambda one: one[0]
         ):

@@ -111,7 +111,7 @@ def test_what_was_on_file_is_and_every_version_is_an_attempt(gateway: House) -> 
     assert versions(gateway, 2) == [(1, 1, "original", "refused")]
     assert versions(gateway, 3) == [(1, 1, "original", "assessed")]
     assert versions(gateway, 4) == [(1, 1, "original", "accepted")]
-    register = gateway.journal.facts("maple", [number(3)], [*SPACES.values()])
+    register = gateway.journal.facts("maple", [number(3)], [*SPACES.values()]).of(test=True)
     assert register.attempts(number(3))[0].withdrawal
     used = register.references["maple", SPACES["A1"]]
     assert used == Reference(digest_of(BODIES["A1"]), used.transmission, True)
