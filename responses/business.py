@@ -238,7 +238,7 @@ def _of_finding(finding: Finding, language: str) -> AnswerItem:
         code=finding.code,
         severity=finding.severity.value,
         text=printable(finding.text.speak(language)),
-        details=tuple(f"{label}{colon} {printable(text)}" for label, text in facts if text),
+        details=tuple(f"{label}{colon} {printable(text)}" for label, text in facts if printable(text)),
         pointer=pointer_steps(place.pointer),
     )
 

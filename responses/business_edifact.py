@@ -26,7 +26,7 @@ COMPONENTS = 5
 # Typographic characters that French texts use, for the sets that lack them.
 PLAIN = str.maketrans(
     {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u00ab": '"', "\u00bb": '"', "\u2013": "-",
-     "\u2014": "-", "\u2026": "...", "\u202f": "\u00a0", "\u0153": "oe", "\u0152": "OE", "\u20ac": "EUR"}
+     "\u2014": "-", "\u2026": "...", "\u202f": "\u00a0", "\u0153": "oe", "\u0152": "OE", "\u20ac": "EUR", "\u00b0": "o"}
 )  # fmt: skip
 
 
@@ -114,12 +114,12 @@ def _texts(ordinal: int, item: AnswerItem, language: str) -> Iterator[Elements]:
     yield "RCS", "11", (item.code, OUR_LIST, "", str(ordinal))
     yield "FTX", "AAO", "", item.severity, _pieces(item.text), language
     if item.details:
-        yield "FTX", "ACB", "", "", tuple(detail[:TEXT] for detail in item.details), language
+        yield "FTX", "ACB", "", "", tuple(detail[:TEXT].rstrip(" ") for detail in item.details), language
 
 
 def _pieces(text: str) -> tuple[str, ...]:
-    """Cut a text into the components of FTX."""
-    return tuple(text[start : start + TEXT] for start in range(0, min(len(text), TEXT * COMPONENTS), TEXT))
+    """Cut a text into the components of FTX, which end without a blank."""
+    return tuple(text[start : start + TEXT].rstrip(" ") for start in range(0, min(len(text), TEXT * COMPONENTS), TEXT))
 
 
 def _pointer(step: PointerStep) -> Iterator[Elements]:

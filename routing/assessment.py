@@ -136,40 +136,49 @@ def compare(result: AssessmentResult, request: bytes) -> None:
     """Raise GatewayError, one line, where a result is not about what its request asked.
 
     `request` is what `build_request` returned. Number and version are the request's; there is a line for each of its
-    lines, in order, or none, with which nothing is approved but a withdrawal; the totals are their sums; a reason is
-    about a line that there is; and the payment due date lies within DUE_YEARS.
+    lines, in any order, or none, with which nothing is approved but a withdrawal; the totals are their sums; a reason
+    is about a line that there is; and the payment due date lies within DUE_YEARS.
     """
     asked = msgspec.json.decode(request)
     for name, got in (("transaction_number", result.transaction_number), ("version", result.version)):
         if got != asked[name]:
             raise _misfit(f"{name} is {got}, its request has {asked[name]}")
-    sizes = [len(invoice["lines"]) for invoice in asked["declaration"]["invoices"]]
-    _compare_lines(result, sizes, optional=result.outcome != "approved" or asked["nature"] == "withdrawal")
+    lines = _lines_of(asked, named=result.named)
+    _compare_lines(result, lines, optional=result.outcome != "approved" or asked["nature"] == "withdrawal")
     totals = Amounts(
         *(sum(column, Decimal(0)) for column in zip(NIL, *(each.amounts for each in result.lines), strict=True))
     )
     if totals != result.totals:
         name = next(n for n in Amounts._fields if getattr(totals, n) != getattr(result.totals, n))
         raise _misfit(f"totals.{name} is {getattr(result.totals, name)}, its lines add up to {getattr(totals, name)}")
+    places = {(0, 0), *((invoice, 0) for invoice, _ in lines), *lines}
     for reason in result.reasons:
-        if not _is_there(reason.invoice, reason.line, sizes):
+        if (reason.invoice, reason.line) not in places:
             raise _misfit(f"a reason is about line {reason.line} of invoice {reason.invoice}")
     day = datetime.fromisoformat(asked["requested_at"]).date()
     if result.payment_due and abs(result.payment_due.year - day.year) > DUE_YEARS:
         raise _misfit(f"payment_due is {result.payment_due}, its request is of {day}")
 
 
-def _compare_lines(result: AssessmentResult, sizes: list[int], *, optional: bool) -> None:
-    """Raise GatewayError unless the result has each line of invoices of these sizes, in order, or (optional) none."""
-    wanted = [(i, j) for i, size in enumerate(sizes, 1) for j in range(1, size + 1)]
-    if [(each.invoice, each.line) for each in result.lines] == wanted or (optional and not result.lines):
+def _lines_of(asked: Mapping[str, Any], *, named: bool) -> list[tuple[int, int]]:
+    """Return (invoice, line) of each line of a request: by the numbers that it gives them, or by their positions."""
+    return [
+        (invoice.get("number", i) if named else i, line.get("number", j) if named else j)
+        for i, invoice in enumerate(asked["declaration"]["invoices"], 1)
+        for j, line in enumerate(invoice["lines"], 1)
+    ]
+
+
+def _compare_lines(result: AssessmentResult, lines: list[tuple[int, int]], *, optional: bool) -> None:
+    """Raise GatewayError unless the result has each of these lines once, in any order, or (optional) none."""
+    if optional and not result.lines:
         return
-    raise _misfit(f"its {len(result.lines)} lines are not the {len(wanted)} of its request in their order")
-
-
-def _is_there(invoice: int, line: int, sizes: list[int]) -> bool:
-    """Tell whether a declaration with invoices of these sizes has the line; 0 is above them."""
-    return (invoice == 0 and line == 0) or (0 < invoice <= len(sizes) and 0 <= line <= sizes[invoice - 1])
+    told = [(each.invoice, each.line) for each in result.lines]
+    known = set(lines)
+    if strange := next((each for each in told if each not in known), None):
+        raise _misfit(f"invoice {strange[0]} of the request has no line {strange[1]}")
+    if sorted(told) != sorted(lines):
+        raise _misfit(f"its {len(told)} lines are not the {len(lines)} of its request, each once")
 
 
 def _misfit(what: str) -> GatewayError:

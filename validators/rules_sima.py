@@ -33,7 +33,7 @@ class Parts(NamedTuple):
         return not origins or country in origins
 
 
-class Watch(NamedTuple):
+class MeasureWatch(NamedTuple):
     """The measures of a code list by the classification numbers that their column `numbers` names; see `Parts`."""
 
     measures: Measures
@@ -76,7 +76,7 @@ def measure_covers(line: Commodity, context: Context, bound: Bound) -> Iterable[
     presence="absent",
     reads=(ORIGIN, CLASSIFICATION, RELEASED),
     needs=(ORIGIN, CLASSIFICATION),
-    prepare=named(Watch, measures=by_number, parts=parts),
+    prepare=named(MeasureWatch, measures=by_number, parts=parts),
 )
 def measure_watch(line: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require the subject's indicator for goods that a measure in force on the day of release names by number."""

@@ -106,7 +106,7 @@ def treatment_origin(line: Commodity, context: Context, bound: Bound) -> Iterabl
 # ---------------------------------------------------------------------------------------- surtaxes
 
 
-class Watch(NamedTuple):
+class SurtaxWatch(NamedTuple):
     """Indicators that say a line is `subject`, `parts` of countries, and the currency of the orders' amounts."""
 
     subject: frozenset[str]
@@ -120,14 +120,14 @@ class Watch(NamedTuple):
     of="text",
     at="commodity",
     reads=(*GOODS, VALUE, CURRENCY),
-    prepare=named(Watch, subject=words, parts=parts, currency=word),
+    prepare=named(SurtaxWatch, subject=words, parts=parts, currency=word),
 )
 def surtax_watch(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
     """Require the indicator where number, origin and day of a line stand in an order's schedule (`trade/surtax_*.csv`).
 
     An order with an exempt total is left out where its goods, on the whole declaration, are worth no more.
     """
-    wanted: Watch = bound.parameter
+    wanted: SurtaxWatch = bound.parameter
     trade, classification = context.specs.trade, bound[CLASSIFICATION]
     reached: list[tuple[int, int, Commodity, Goods, tuple[Surtax, ...]]] = []
     for i, j, line in declaration.lines():

@@ -28,7 +28,17 @@ VERDICT = (
     "pack",
     "specs",
 )
-EFFECT = ("transaction_number", "attempt", "version", "partner", "ordinal", "nature", "declaration", "created_by_cbsa")
+EFFECT = (
+    "transaction_number",
+    "test",
+    "attempt",
+    "version",
+    "partner",
+    "ordinal",
+    "nature",
+    "declaration",
+    "created_by_cbsa",
+)
 
 Effects = Mapping[int, Mapping[str, object]]
 NO_EFFECTS: Effects = MappingProxyType({})

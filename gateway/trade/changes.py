@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from core.calendar import Period
-from core.declaration import MessageType, Value
+from core.declaration import IMPORTERS, MessageType, Value
 from core.findings import Bilingual
 from core.specs import Code
 from core.transmission import Syntax
@@ -161,9 +161,11 @@ def _inactive_sender(sample: Sample, _maker: Maker, _argument: str) -> Sample:
 
 
 def _authority_for(sample: Sample, _maker: Maker, importer: str) -> Sample:
-    authorities = {**sample.partner.authorities, importer: (Period(),)}
+    declaration = sample.steps[-1].declaration
+    importers = [importer] if importer else [text for name in IMPORTERS if (text := declaration.text(name))]
+    authorities = {**sample.partner.authorities, **dict.fromkeys(importers, (Period(),))}
     transport = replace(sample.partner, authorities=authorities)
-    return replace(sample, transport=transport, note=f"the sender must have authority for {importer}")
+    return replace(sample, transport=transport, note=f"the sender must have authority for {', '.join(importers)}")
 
 
 def _other_account(sample: Sample, _maker: Maker, _argument: str) -> Sample:

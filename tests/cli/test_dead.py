@@ -150,6 +150,35 @@ def test_where_it_died_is_the_brokers_word_not_its_senders(run: Run, broker: Bro
     assert [row["queue"] for row in listed(run)] == ["in.maple"]
 
 
+@pytest.mark.broker
+@pytest.mark.parametrize("broker", ["rabbitmq"], indirect=True)
+@pytest.mark.parametrize("header", ["CC", "BCC"])
+def test_a_copy_by_a_header_is_no_more_addressed_dead_than_alive(
+    run: Run, broker: Broker, tmp_path: Path, header: str
+) -> None:
+    """What the gateway had sent would go to the engine in the gateway's name; what a partner sent would be proven."""
+    copies = ["in.maple", "assessment.requests", "dead"]
+    forged = [{"queue": "out.maple", "reason": "rejected", "count": 1, "exchange": "", "routing-keys": ["out.maple"]}]
+    with kombu.Connection(_url(broker)) as connection:
+        headers = {header: copies, "x-death": forged}
+        connection.Producer().publish("body", exchange="customs.in", routing_key="in.erable", headers=headers)
+    for queue in copies[:2]:
+        with broker.consume([queue]) as intake:
+            receive(intake, 1)[0].reject(requeue=False)
+    for _ in range(100):
+        if broker.depth("dead") == len(copies):
+            break
+    done = run("dead", "requeue", "--all", "--queue", "out.maple")
+    assert done.exit_code == 1
+    assert done.stderr.count("is a copy") == 2
+    assert broker.depth("assessment.requests") == broker.depth("out.maple") == 0
+    journal = Journal.open(settings_in(tmp_path).database_url)
+    service.work(journal, PLANS, load_partners(tmp_path / "partners.toml"), "w")
+    (message,) = journal.list_messages(channel="partner")
+    assert [finding["code"] for finding in message["findings"]] == ["GTW-0019"]
+    journal.close()
+
+
 def test_what_the_gateway_sent_goes_out_again_under_its_id(run: Run, broker: Broker, tmp_path: Path) -> None:
     die(broker, Letter("a1", "out.maple", "application/xml", b"<a/>", {"kind": "receipt"}), tmp_path)
     die(broker, Letter("r1", "assessment.requests", "application/json", b"{}", {"kind": "request"}), tmp_path)

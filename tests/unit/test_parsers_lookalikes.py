@@ -135,7 +135,7 @@ KINDS: dict[str, tuple[bytes, str, tuple[int, int], str]] = {
     "another terminator, a text": (UNB_ON.replace(b"'", b"~").replace(b"Maple", b"D'Or"), "GTW-0115", (1, 0), "~"),
     "another terminator than UNA's": (b"UNA:+.? ~" + UNB_ON, "GTW-0115", (1, 0), "~"),
     "another terminator of two bytes": (UNB_ON.replace(b"'", b"\xc2\xb4"), "GTW-0115", (1, END), "\xb4"),
-    "another terminator that is no UTF-8": (UNB_ON.replace(b"'", b"\x92"), "GTW-0115", (1, END), "\\u0092"),
+    "another terminator that is no UTF-8": (UNB_ON.replace(b"'", b"\x92"), "GTW-0115", (1, END), "\\x92"),
     "line ends, an apostrophe in UNB": (
         LINES[9:].replace(b"MAPLEBROKER", b"D'OR", 1).replace(b"D\nOR", b"D'OR"), "GTW-0112", (1, 0), "'"
     ),
@@ -151,7 +151,7 @@ KINDS: dict[str, tuple[bytes, str, tuple[int, int], str]] = {
     "xz cut off": (b"\xfd7zXZ", "GTW-0101", (1, 1), "xz"),
     "X12 in UTF-16": (X12.decode().encode("utf-16"), "GTW-0106", (1, 1), "X12"),
     "two byte order marks": (b"\xef\xbb\xbf\xef\xbb\xbf" + GOOD, "GTW-0116", (1, 1), "EDIFACT"),
-    "a sign of transmission in front": (b"\x02" + GOOD, "GTW-0116", (1, 1), "\\u0002"),
+    "a sign of transmission in front": (b"\x02" + GOOD, "GTW-0116", (1, 1), "\\x02"),
     "a log line in front": (b"2026-11-23 10:00:01 sent: " + GOOD, "GTW-0116", (1, 1), "2026-11-23"),
     "a quote in front": (b'"' + GOOD + b'"', "GTW-0116", (1, 1), "EDIFACT"),
     "text in front of XML": (b"Voici : <?xml version='1.0'?><MetaData/>", "GTW-0116", (1, 1), "XML"),

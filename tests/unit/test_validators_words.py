@@ -13,6 +13,7 @@ from core.declaration import MessageType
 from core.envelope import Envelope
 from core.findings import Address, Fault, Place, Severity
 from core.limits import ECHO_CHARACTERS, FINDINGS_LISTED
+from core.text import printable
 from core.transmission import Message, Syntax
 from tests.support.builders import CORRECTION, DECLARATION, IMPORTER, SPECS, facts, partner, ruled, valid_declaration
 from validators.rules import bn_is_valid, check_digit_of
@@ -169,9 +170,9 @@ def test_a_fault_with_its_own_place_keeps_it() -> None:
 def test_the_senders_text_is_escaped_and_cut(value: str) -> None:
     finding = to_finding(Fault("CAD-0003", Address("unit", 1, 1), value=value), MESSAGE, texts_of(SPECS, DECLARATION))
     assert finding.value == shown(value)
-    assert finding.value.isprintable()
+    assert finding.value == printable(finding.value)
     assert len(finding.value) <= ECHO_CHARACTERS * len("\\U00000000")
-    assert finding.text.en.isprintable()
+    assert finding.text.en == printable(finding.text.en)
     finding.text.en.encode("utf-8")
 
 
@@ -183,7 +184,7 @@ def test_a_value_that_looks_like_a_placeholder_stays_as_it_is() -> None:
 def test_a_long_value_is_cut_with_a_sign() -> None:
     assert shown("x" * 41) == "x" * 39 + "…"
     assert shown("x" * 40) == "x" * 40
-    assert shown("a\x00\n") == "a\\u0000\\u000a"
+    assert shown("a\x00\n") == "a\\x00\\n"
 
 
 def test_every_placeholder_of_a_rule_is_one_that_can_be_filled() -> None:

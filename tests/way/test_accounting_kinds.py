@@ -81,9 +81,9 @@ TOLD = {
     ),
     "a statement in two halves": Kind(
         X,
-        "<QuotaOrderID>",
-        "</DutyTaxFee><DutyTaxFee><TypeCode>SUR</TypeCode><QuotaOrderID>",
-        "CAD-0009 /DutyTaxFee[4]",
+        "<DutyRegimeCode>S<",
+        "<TypeCode>ADD</TypeCode></DutyTaxFee><DutyTaxFee><DutyRegimeCode>S<",
+        "CAD-0009 /DutyTaxFee[3]",
     ),
     "a reference without its number": Kind(V, "RFF+ON:PO-4711'", "RFF+ON'", "CAD-0008 RFF"),
     "a date without a day": Kind(V, "RFF+ABO", "DTM+58::102'RFF+ABO", "CAD-0008 DTM"),
@@ -119,7 +119,7 @@ KEPT = {
     "blanks within a text": Kind(V, "Steel structures, welded'", "Steel  structures,   welded'", ""),
     "the list and the agency of a country": Kind(V, "LOC+27+DE'", "LOC+27+DE:162:5'", ""),
     "the language of a text": Kind(V, "structures, welded'", "structures, welded+EN'", ""),
-    "blanks within a text of XML": Kind(X, "Charpentes en acier", "Charpentes\n   en  acier", ""),
+    "blanks within a text of XML": Kind(X, "Barres en aluminium", "Barres\n   en  aluminium", ""),
     "blanks around an attribute": Kind(X, 'currencyID="CAD">150</Item', 'currencyID=" CAD ">150</Item', ""),
     "where the schema is": Kind(
         X, "<Declaration ", f'<Declaration {XSI} xsi:schemaLocation="urn:wco:datamodel:WCO:Declaration:1 a.xsd" ', ""

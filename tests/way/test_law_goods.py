@@ -21,7 +21,7 @@ MEASURES = {
     "OCTG2": "TW IN ID KR TH TR UA VN", "OCTG3": "MX", "PLA5": "BG CZ RO", "PLA6": "UA", "PLA7": "BR DK ID IT JP KR",
     "UDS": "CN VN", "PLA3": "CN",
 }  # fmt: skip
-GOODS = {"tariff_treatment": "02", "classification": "7308900000"}
+GOODS = {"tariff_treatment": "02", "classification": "7308900000", "surtax_subject": "Y", "surtax_code": "ST25"}
 REBAR = {
     "721310": "0011 0012 0013 0090", "721420": "0011 0012 0013 0014 0021 0022 0023 0024 0031 0032 0033 0034 0090",
     "721590": "0020 0030", "722790": "0050", "722830": "0051 0052 0053",
@@ -57,7 +57,7 @@ def test_a_measure_that_no_list_has_is_doubted(syntax: Syntax) -> None:
 @pytest.mark.parametrize("syntax", BOTH)
 @pytest.mark.parametrize("number", NUMBERS)
 def test_goods_of_a_measure_by_number_and_origin_say_whether_they_are_subject(number: str, syntax: Syntax) -> None:
-    rebar = {"classification": number, "tariff_treatment": "02"}
+    rebar = GOODS | {"classification": number}
     origin = REBAR_ORIGINS[NUMBERS.index(number) % len(REBAR_ORIGINS)]
     assert original(rebar | {"origin": origin}, syntax) == ["CAD-0293"]
     assert original(rebar | {"origin": "DE"}, syntax) == []

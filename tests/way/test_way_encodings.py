@@ -7,6 +7,7 @@ import pytest
 from core.register import Facts
 from core.transmission import Outcome, Received
 from gateway.pipeline import handle
+from tests.support.sending import number
 from tests.support.way import NOW, PARTNERS, PLANS, SAMPLES
 
 AB = (SAMPLES / "originals/ab-two-lines.edi").read_bytes()
@@ -77,7 +78,7 @@ def test_what_is_as_declared_has_no_finding(body: bytes) -> None:
 
 def test_it_is_told_once_where_it_stands_and_asks_for_no_contrl() -> None:
     body = city("Montréal".encode()).replace(b"Ottawa", "Québec".encode())
-    body = body.replace(b"MAPLEBROKER", b"ERABLECOURTIER")
+    body = body.replace(b"MAPLEBROKER", b"ERABLECOURTIER").replace(b"12345000000012", number(1, "24680").encode())
     outcome = sent(body, "erable")
     (finding,) = outcome.judged[0].findings
     lines = body.decode("latin-1").split("\n")

@@ -105,7 +105,7 @@ def test_a_control_character_in_a_sender_does_not_reach_the_terminal(run: Run, t
     path.write_bytes(AB.replace(b"MAPLEBROKER", b"\x1b[2JMAPLE\r\n"))
     shown = run("check", str(path))
     assert "\x1b" not in shown.stdout
-    assert "\\u001b[2JMAPLE\\u000d\\u000a" in shown.stdout
+    assert "\\x1b[2JMAPLE\\r\\n" in shown.stdout
 
 
 def test_list_and_show_escape_it_too(run: Run, tmp_path: Path) -> None:

@@ -187,7 +187,8 @@ def answered(gateway: House, change: Callable[[Mapping[str, Any]], dict[str, Any
          "excise_tax", "value_for_tax", "gst", "total"), "0.00",
     )  # fmt: skip
     result = {
-        "outcome": "approved", "totals": nil, "payment_due": None, "reasons": [],
+        "outcome": "approved", "payment_due": None, "reasons": [],
+        "totals": nil | {"value_for_duty": f"{sum(lines)}.00"},
         **{name: request[name] for name in ("contract", "message_id", "transaction_number", "version")},
         "lines": [{"invoice": 1, "line": line, "amounts": nil | {"value_for_duty": f"{line}.00"}} for line in lines],
     }  # fmt: skip
@@ -209,12 +210,15 @@ def test_a_request_of_the_former_version_is_settled_by_position(gateway: House) 
 def test_a_result_about_a_line_that_the_request_had_not_is_parked(gateway: House) -> None:
     assert answered(gateway, dict, 1, 2) == []
     (row,) = gateway.journal.list_messages(channel="assessment")
-    assert (row["state"], row["note"]) == ("parked", "assessment result: invoice 1 of the request has no line 1")
+    assert (row["state"], row["note"]) == (
+        "parked",
+        "assessment result: does not fit its request: invoice 1 of the request has no line 1",
+    )
 
 
 def test_what_the_engine_says_of_a_line_points_to_its_place_and_names_its_number(gateway: House) -> None:
     reason = {"code": "X-1", "text_en": "Line doubtful.", "text_fr": "Ligne douteuse.", "invoice": 1, "line": 3}
-    answered(gateway, lambda result: {**result, "lines": [], "outcome": "pending", "reasons": [reason]})
+    answered(gateway, lambda result: {**result, "outcome": "pending", "reasons": [reason]})
     life = gateway.journal.show(gateway.journal.list_messages(channel="partner")[0]["id"])
     assert life is not None
     body = next(each["body"] for each in life["outbox"] if each["kind"] == "pending")

@@ -24,7 +24,7 @@ BROKER = replace(
 
 def other(body: bytes, *changes: tuple[bytes, bytes]) -> bytes:
     """Return another declaration under the same reference, with changes."""
-    body = body.replace(b"12345000000012", number(7).encode()).replace(b"12345000001013", number(7).encode())
+    body = body.replace(b"12345000000012", number(7).encode()).replace(b"24680000001015", number(7).encode())
     for old, new in changes:
         assert old in body
         body = body.replace(old, new)

@@ -90,7 +90,11 @@ def test_anothers_declaration_is_neither_changed_nor_told_of(kind: Any, importer
     declaration = kind(importer=importer, pre_carm=pre_carm)
     there, not_there = send(register, B, declaration), send(Register(), B, declaration)
     assert codes(there) == sorted(
-        [*(["GTW-0005"] if importer == IMPORTER else []), "GTW-0017" if pre_carm else "CAD-0210"]
+        [
+            *(["GTW-0005"] if importer == IMPORTER else []),
+            "GTW-0017" if pre_carm else "CAD-0210",
+            *(["CAD-0304"] if pre_carm and kind is change else []),  # no As Declared CAD is known: the same for both
+        ]
     )
     assert [one.findings for one in there.judged] == [one.findings for one in not_there.judged]
     assert there.outgoing == not_there.outgoing  # byte for byte
@@ -114,8 +118,8 @@ def test_a_number_of_ones_own_account_that_another_has_on_file_is_refused_withou
     heir = replace(B, accounts={**MINE, **THEIRS}, others=frozenset())
     for declaration in (original(importer=OTHER), change(importer=OTHER, pre_carm="Y")):
         outcome = send(register, heir, declaration)
-        assert codes(outcome) == ["GTW-0018"]
-        assert outcome.judged[0].findings[0].expected is None
+        assert codes(outcome) in (["GTW-0018"], ["CAD-0304", "GTW-0018"])
+        assert all(finding.expected is None for finding in outcome.judged[0].findings)
     tried = Register({N: (replace(register.attempts(N)[0], status="refused"),)})  # the next could be the second version
     (_, finding) = send(tried, heir, original(importer=OTHER, version="00002")).judged[0].findings
     assert (finding.code, finding.expected) == ("CAD-0202", "00001")
