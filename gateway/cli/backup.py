@@ -27,6 +27,7 @@ from gateway.settings import from_environment
 
 # What a backup says of itself; written last, so that one that broke off has none.
 MANIFEST = "backup.json"
+SAID = ("taken", "kind", "schema", "head", "rows", "columns", "queue")
 
 # The embedded queue's copy.
 QUEUE = "queue.sqlite3"
@@ -154,6 +155,9 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
         wrong = [name for name, digest in manifest["files"].items() if _digest(folder / name) != digest]
+        wrong += [
+            name for name in ("kind", "schema", "head", "rows", "columns", "taken", "queue") if name not in manifest
+        ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GatewayError(f"{folder} is no whole backup: {cause_of(error)}") from error
     if wrong:

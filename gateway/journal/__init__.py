@@ -270,7 +270,7 @@ class Journal:
                 aside = backup.set_aside(path, mark)
                 backup.put(folder / backup.FILE, path)
             else:
-                backup.read(engine, folder, facts["schema"])
+                backup.read(engine, folder, facts["schema"], facts["columns"])
         finally:
             engine.dispose()
         with self._read() as connection:

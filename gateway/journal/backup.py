@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, func, select, update
+from sqlalchemy import Connection, Engine, Table, create_engine, func, inspect, select, update
 
 from core.errors import GatewayError, JournalUnavailable
 from gateway.journal import database, schemas
@@ -38,13 +38,20 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
 
 
 def facts(connection: Connection) -> dict[str, Any]:
-    """Return what a copy must agree with: its kind and schema, the audit chain's head, each table's number of rows."""
+    """Return what a copy must agree with: its kind and schema, the audit chain's head, each table's number of rows.
+
+    And what it holds: the tables in the order in which they are filled, and their columns. A backup may be of a former
+    schema, which has fewer.
+    """
     n, digest = head(connection)
+    held = _held(connection)
+    counts = {name: select(func.count()).select_from(metadata.tables[name]) for name in held}
     return {
         "kind": connection.dialect.name,
         "schema": schemas.schema(connection),
         "head": {"n": n, "hash": digest},
-        "rows": {table.name: connection.scalar(select(func.count()).select_from(table)) for table in _tables()},
+        "rows": {name: connection.scalar(statement) for name, statement in counts.items()},
+        "columns": held,
     }
 
 
@@ -54,8 +61,11 @@ def write(connection: Connection, folder: Path) -> None:
         copy_file(connection, folder / FILE)
         return
     with connection.connection.driver_connection.cursor() as cursor:  # type: ignore[union-attr]
-        for table in _tables():
-            with gzip.open(private(folder / _file_of(table)), "wb") as file, cursor.copy(_copy(table, "TO")) as copy:
+        for name, columns in _held(connection).items():
+            with (
+                gzip.open(private(folder / _file_of(name)), "wb") as file,
+                cursor.copy(_copy(name, columns, "TO")) as copy,
+            ):
                 for piece in copy:
                     file.write(piece)
 
@@ -110,8 +120,11 @@ def put(copy: Path, path: Path) -> None:
     os.close(handle)
 
 
-def read(engine: Engine, folder: Path, schema: str) -> None:
-    """Fill an empty PostgreSQL database from a folder, in one transaction; raises JournalUnavailable if it is not."""
+def read(engine: Engine, folder: Path, schema: str, tables: Mapping[str, Sequence[str]]) -> None:
+    """Fill an empty PostgreSQL database from a folder, in one transaction; raises JournalUnavailable if it is not.
+
+    `tables` are those of its schema, with their columns.
+    """
     with schemas.one_thread, database.transaction(engine) as connection:
         if database.has_tables(connection):
             where = database.masked(engine.url)
@@ -122,11 +135,11 @@ def read(engine: Engine, folder: Path, schema: str) -> None:
         schemas.migrate(connection, schema)
         driver: Any = connection.connection.driver_connection
         with driver.cursor() as cursor:
-            for table in _tables():
-                with gzip.open(folder / _file_of(table)) as file, cursor.copy(_copy(table, "FROM")) as copy:
+            for name, columns in tables.items():
+                with gzip.open(folder / _file_of(name)) as file, cursor.copy(_copy(name, columns, "FROM")) as copy:
                     while piece := file.read(1_000_000):
                         copy.write(piece)
-        for table in _tables():
+        for table in (metadata.tables[name] for name in tables):
             for column in table.primary_key:
                 _count_on(connection, table, column.name)
 
@@ -141,18 +154,21 @@ def restored(connection: Connection, facts: Mapping[str, Any], taken_at: str, op
     chain(connection, [(now, "restored", None, {"head": facts["head"], "taken": taken_at, "operator": operator})])
 
 
-def _tables() -> Sequence[Table]:
-    return metadata.sorted_tables
+def _held(connection: Connection) -> dict[str, list[str]]:
+    """Return the tables that are there, in the order in which they are filled, and their columns."""
+    found = inspect(connection)
+    there = [table.name for table in metadata.sorted_tables if found.has_table(table.name)]
+    return {name: [each["name"] for each in found.get_columns(name)] for name in there}
 
 
-def _file_of(table: Table) -> str:
-    return f"{table.name}.copy.gz"
+def _file_of(table: str) -> str:
+    return f"{table}.copy.gz"
 
 
-def _copy(table: Table, way: str) -> str:
+def _copy(table: str, columns: Sequence[str], way: str) -> str:
     """Return the COPY statement of a whole table, its columns by name."""
-    columns = ", ".join(column.name for column in table.c)
-    return f"COPY {table.name} ({columns}) {way} {'STDOUT' if way == 'TO' else 'STDIN'}"
+    names = ", ".join(f'"{name}"' for name in columns)
+    return f"COPY {table} ({names}) {way} {'STDOUT' if way == 'TO' else 'STDIN'}"
 
 
 def _count_on(connection: Connection, table: Table, column: str) -> None:

@@ -161,7 +161,7 @@ def test_a_copy_by_a_header_is_no_more_addressed_dead_than_alive(
     forged = [{"queue": "out.maple", "reason": "rejected", "count": 1, "exchange": "", "routing-keys": ["out.maple"]}]
     with kombu.Connection(_url(broker)) as connection:
         headers = {header: copies, "x-death": forged}
-        connection.Producer().publish("body", exchange="customs.in", routing_key="in.erable", headers=headers)
+        connection.Producer().publish("body", routing_key="in.erable", headers=headers)
     for queue in copies[:2]:
         with broker.consume([queue]) as intake:
             receive(intake, 1)[0].reject(requeue=False)
