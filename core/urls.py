@@ -9,7 +9,7 @@ from urllib.parse import unquote
 NODES = re.compile(r";(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:(?P<login>.*)@)?(?P<rest>[^@]*)", re.DOTALL)
 FILE = re.compile(r"sqlite(?:\+\w+)?:///[^?@;]*(?:\?lease=[0-9.]+)?")
-PLACE = re.compile(r"(?:[\w.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[\w./%-]*)?", re.ASCII)
+PLACE = re.compile(r"(?:[\w.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/(?:[\w./-]|%2[Ff])*)?", re.ASCII)
 USER = re.compile(r"[\w.-]{0,64}", re.ASCII)
 HIDDEN = "***"
 

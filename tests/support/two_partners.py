@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -102,12 +103,16 @@ def written(
     return write_xml(declaration, pack, envelope) if xml else write_edifact([declaration], pack, envelope, prepared=now)
 
 
-def result_of(request: str, outcome: str) -> bytes:
-    """Return the engine's word on a request."""
+def result_of(request: bytes, outcome: str) -> bytes:
+    """Return the engine's word on a request: the same amounts for every line."""
+    sent = json.loads(request)
     content = {
-        "contract": "1.0", "message_id": request, "transaction_number": NUMBERS[0], "version": "00001",
-        "outcome": outcome, "payment_due": None, "lines": [], "totals": NIL,
-        "reasons": [] if outcome == "approved" else [REASON],
+        **{name: sent[name] for name in ("contract", "message_id", "transaction_number", "version")},
+        "outcome": outcome, "payment_due": None, "totals": NIL, "reasons": [] if outcome == "approved" else [REASON],
+        "lines": [
+            {"invoice": invoice["number"], "line": line["number"], "amounts": NIL}
+            for invoice in sent["declaration"]["invoices"] for line in invoice["lines"]
+        ],
     }  # fmt: skip
     return write_result(content)
 
@@ -162,7 +167,7 @@ class Pure:
         for item in outcome.outgoing:
             if item.kind == "request":
                 effect = next(one.effect for one in outcome.judged if one.message.ordinal == item.ordinal)
-                self.asked[item.id] = parsed, item.ordinal, effect, PARTNERS[sender]
+                self.asked[item.id] = item.body, parsed, item.ordinal, effect, PARTNERS[sender]
         sent = tuple((item.kind, item.destination, item.body) for item in outcome.outgoing)
         self.answers[received.id] = sent
         verdicts = (
@@ -171,9 +176,9 @@ class Pure:
         return Told(tuple(verdicts), sent)
 
     def settle(self, request: str, outcome: str, now: datetime) -> tuple[tuple[str, str, bytes], ...]:
-        parsed, ordinal, effect, asking = self.asked[request]
+        body, parsed, ordinal, effect, asking = self.asked[request]
         self.register = self.register.settled(request, status_after(effect.nature, outcome))
-        result = read_result(result_of(request, outcome))
+        result = read_result(result_of(body, outcome))
         item = respond_assessed(parsed, ordinal, effect, result, asking, now, PLANS.specs.packs)
         return ((item.kind, item.destination, item.body),)
 
@@ -207,8 +212,10 @@ class Kept:
         return Told(tuple(verdicts), self._sent(life))
 
     def settle(self, request: str, outcome: str, now: datetime) -> tuple[tuple[str, str, bytes], ...]:
-        before = self._of(request)
-        self._carry(Arrival(f"{request} {outcome}", "assessment", None, result_of(request, outcome), {}, now, request))
+        before, asked = self._of(request), self.journal.asked(request)
+        assert asked is not None
+        body = result_of(asked.request, outcome)
+        self._carry(Arrival(f"{request} {outcome}", "assessment", None, body, {}, now, request))
         return self._of(request)[len(before) :]
 
     def _of(self, request: str) -> tuple[tuple[str, str, bytes], ...]:
