@@ -88,10 +88,14 @@ class FakeIntake:
 
     def __init__(self, broker: FakeBroker, queues: Sequence[str], prefetch: int) -> None:
         self.broker, self.names, self.prefetch = broker, queues, prefetch
+        self.kept: list[Delivery] = []
 
     def receive(self, timeout: float) -> list[Delivery]:
         if not self.broker.up:
             raise BrokerUnavailable("the broker is down")
+        if self.kept:
+            kept, self.kept = self.kept, []
+            return kept
         free = sorted(
             (one for name in self.names for one in self.broker.queues[name] if one.reader is None),
             key=lambda one: one.number,
@@ -124,6 +128,12 @@ class FakeIntake:
                 queue[:] = [one for one in queue if one.number not in tags or one.reader is not self]
 
         self.broker.fuse.effect(forget)
+
+    def keep(self, deliveries: Sequence[Delivery]) -> None:
+        self.kept = [*deliveries, *self.kept]
+
+    def idle(self, seconds: float) -> None:
+        raise AssertionError("nothing here is ever recorded one by one")
 
     def reject(self, deliveries: Sequence[Delivery], requeue: bool) -> None:
         raise AssertionError("nothing here is ever rejected")

@@ -17,7 +17,7 @@ from unittest import mock
 from core.calendar import Period
 from core.declaration import Declaration, MessageType, Nature, VersionFact
 from core.envelope import Envelope
-from core.errors import GatewayError
+from core.errors import GatewayError, JournalUnavailable
 from core.partner import Partner
 from core.register import ACCEPTED, Facts
 from core.transmission import (
@@ -181,12 +181,15 @@ class World:
         return len(requests)
 
     def turn(self, loop: str, worker: str = "w") -> int:
-        """Run one step of one process; when it dies or must wait, its readers are gone, its leases are not."""
+        """Run one step of one process; when it dies, its readers are gone, its leases are not.
+
+        So it is when it must wait, but for the journal: what it has in hand it keeps then.
+        """
         try:
             return self.step(loop, worker)
         except (Crash, GatewayError) as why:
             self.deaths += isinstance(why, Crash)
-            if loop in self._readers:
+            if loop in self._readers and not isinstance(why, JournalUnavailable):
                 self._readers.pop(loop).die()
             return 1 if isinstance(why, Crash) else 0
 
