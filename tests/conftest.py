@@ -9,7 +9,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import kombu
 import pytest
@@ -97,6 +97,19 @@ def rabbitmq_url(_rabbitmq_vhost: tuple[str, str | None]) -> Iterator[str]:
         with kombu.Connection(url) as connection:
             for queue in queues.split():
                 connection.default_channel.queue_delete(queue)
+
+
+@pytest.fixture
+def gateways_rabbitmq_url(rabbitmq_url: str) -> Iterator[str]:
+    """Give the same URL as of a user who is no partner's: no partner may log in as the gateway."""
+    split, user = urlsplit(rabbitmq_url), f"gateway-{uuid.uuid4().hex[:12]}"
+    vhost = unquote(split.path.removeprefix("/"))
+    if _rabbitmqctl("add_user", user, "secret") is None:
+        _absent("rabbitmqctl cannot be used here")
+    _rabbitmqctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
+    host = split.netloc.rpartition("@")[2]
+    yield split._replace(netloc=f"{user}:secret@{host}").geturl()
+    _rabbitmqctl("delete_user", user)
 
 
 @pytest.fixture(scope="session")

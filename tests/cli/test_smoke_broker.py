@@ -73,13 +73,15 @@ def test_a_gateway_of_our_own_is_healthy(tmp_path: Path) -> None:
 @pytest.mark.broker
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_gateway_over_rabbitmq_is_healthy(rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gateway_over_rabbitmq_is_healthy(
+    rabbitmq_url: str, gateways_rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     partners = tmp_path / "partners.toml"
     user = urlsplit(rabbitmq_url).username
     named = (SAMPLES / "partners.toml").read_text("utf-8").replace('id = "maple"', f'id = "maple"\nuser = "{user}"')
     partners.write_text(named, "utf-8")
     monkeypatch.setenv("GATEWAY_PARTNERS", str(partners))
-    settings = replace(settings_in(tmp_path, broker_url=rabbitmq_url), partners=partners)
+    settings = replace(settings_in(tmp_path, broker_url=gateways_rabbitmq_url), partners=partners)
     command = [sys.executable, "-m", "gateway", "serve", "--with-reference-engine"]
     with process(command, settings, tmp_path / "gateway.log") as served:
         with open_broker(rabbitmq_url) as broker:

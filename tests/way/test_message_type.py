@@ -46,7 +46,7 @@ def run(*arguments):
     assert result.exit_code == 0, (arguments, result.output, result.exception)
     return result.output
 
-assert "inquiry 12345" in run("check", "--as", "erable", file)
+assert "inquiry 24680" in run("check", "--as", "erable", file)
 assert "an inquiry" in run("explain", "--as", "erable", file)
 assert "une demande d'information" in run("explain", row["id"], "--lang", "fr")
 assert "inquiry" in run("list")

@@ -121,7 +121,11 @@ def test_the_same_samples_get_the_same_verdicts_and_answers(
 
 
 def test_gateway_serve_answers_on_both_servers(
-    tmp_path: Path, rabbitmq_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    rabbitmq_url: str,
+    gateways_rabbitmq_url: str,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The real command with its real processes and two workers."""
     partners = tmp_path / "partners.toml"
@@ -131,7 +135,7 @@ def test_gateway_serve_answers_on_both_servers(
     settings = settings_in(tmp_path, broker_url=rabbitmq_url, database_url=postgres_url, partners=partners)  # type: ignore[arg-type]
     environment = {
         **os.environ,
-        "GATEWAY_BROKER_URL": rabbitmq_url,
+        "GATEWAY_BROKER_URL": gateways_rabbitmq_url,
         "GATEWAY_DATABASE_URL": postgres_url,
         "GATEWAY_PARTNERS": str(partners),
         "GATEWAY_LOG": "json",
