@@ -69,8 +69,7 @@ class EdifactWalk:
                 self._tell(UNKNOWN, Where(index, 0, 0), _text_of(self.segments[index]))
             elif group.level:
                 self._level(child, group, below)
-            else:
-                self._group(child, below, level, again=(child.number, key) in met)
+            elif self._group(child, below, level, again=(child.number, key) in met):
                 met.add((child.number, key))
         return self
 
@@ -89,19 +88,24 @@ class EdifactWalk:
         self.through(child, binding, group.level)
         self._given = above
 
-    def _group(self, child: Occurrence, binding: Binding, level: int, *, again: bool) -> None:
-        """Walk through a group that is no level; tell if it says nothing, or goes on with a former one like it."""
+    def _group(self, child: Occurrence, binding: Binding, level: int, *, again: bool) -> bool:
+        """Walk through a group that is no level; tell if it says nothing, or goes on with a former one like it.
+
+        Returns whether it says anything, or may: what goes on with a group that says nothing begins.
+        """
         before, told, given = len(self.notes), len(self.unread), set(self._given) if again else set()
         self.plainly &= not again  # whether it goes on with a former one depends on what both hold
         self.through(child, binding, level)
         trigger = child.segments[0]
         said = {n.name for n, text in zip(self.notes[before:], self.texts[before:], strict=True) if text.strip()}
         if len(self.unread) > told:
-            return
+            return True
         if not said and not binding.segments[self.segments[trigger][0][0]].constants:
             self._empty(trigger, binding.elements())
-        elif again and not said & given:
+            return False
+        if again and not said & given:
             self._tell(AGAIN, Where(trigger, 0, 0), _text_of(self.segments[trigger]))
+        return True
 
     def _segment(self, index: int, plan: SegmentPlan, level: int, met: set[tuple[object, ...]]) -> bool:
         """Read a segment; return whether it belongs here. That a trigger says nothing its group tells."""

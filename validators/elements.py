@@ -77,8 +77,8 @@ def check_elements(declaration: Declaration, message_type: MessageType, dictiona
 
 
 def without_echo(faults: list[Fault]) -> list[Fault]:
-    """Return faults without those of what says nothing where its element is told as missing: that is one mistake."""
-    missing = {fault.address.element for fault in faults if fault.code == MISSING and fault.address}
+    """Return faults without those of what says nothing where its element is told, too: that is one mistake."""
+    missing = {fault.address.element for fault in faults if fault.code != EMPTY and fault.address}
     return [
         fault
         for fault in faults
