@@ -258,7 +258,7 @@ def _edifact_alone(text: MessageText, faults: tuple[Fault, ...], document: Docum
 
 def _not_ours(text: MessageText, ours: Sequence[Pack], packs: Iterable[Pack], code: str | None) -> tuple[Fault, ...]:
     """Return the fault of a good UN message that no pack reads; none of a CONTRL, or of what was cut off in UNH."""
-    if ours and len(text.tags) == 1 and text.flaws:
+    if len(text.tags) == 1 and text.flaws:
         return ()
     if ours:
         place = _place_of_function(text, ours[0])
