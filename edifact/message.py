@@ -7,12 +7,13 @@ from decimal import Decimal
 from functools import partial
 
 from core import limits
+from core.blanks import BLANK
 from core.findings import Fault, Finding
 from edifact.directory import Mark, Structure
 from edifact.flaw import Flaw
 from edifact.match import Matchers, repertoire
 from edifact.segment import PADDED, Notation, check_segment
-from edifact.syntax import behind_blanks, plain_letters, resolve, segment_end, told
+from edifact.syntax import Service, behind_blanks, plain_letters, resolve, segment_end, told
 from edifact.text import MessageText, padded
 from edifact.walk import Walked, walk
 
@@ -158,6 +159,14 @@ def _partial(message: MessageText) -> Flaw | None:
     return _unh("EDI-0314", error, 5, 2 if place == "C" else 1, f"{number}:{place}" if place else number)
 
 
+def _is_ended(text: str, service: Service) -> bool:
+    """Tell whether a text ends with a terminator that no release character makes a part of it."""
+    if not text.endswith(service.terminator):
+        return False
+    before = text[: -len(service.terminator)]
+    return not service.release or (len(before) - len(before.rstrip(service.release))) % 2 == 0
+
+
 class _Report:
     """The faults of one message as they come in, at most so many.
 
@@ -172,7 +181,7 @@ class _Report:
         self.tags = [segment[0][0].partition(":")[0] for segment in self.written]
         self.last = len(self.tags) - 1
         # The segments that are all there: of a message that was cut off the last is not.
-        self.whole = len(self.tags) - (not message.text.rstrip(" \r\n").endswith(message.service.terminator))
+        self.whole = len(self.tags) - (not _is_ended(message.text.rstrip(BLANK), message.service))
         self.structure: Structure | None = None
         self.rows: Sequence[int] = ()
         self.unsound: set[int] = set()
