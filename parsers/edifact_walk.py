@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from edifact.directory import Occurrence
@@ -79,7 +79,7 @@ class EdifactWalk:
         self._given = set()
         self._counts["invoice" if group.level == 1 else "line"] += 1
         if group.level == 1:
-            counted = binding.segments[self.segments[trigger][0][0]].constants
+            counted = self._constants(binding, trigger)
             numbered = next((at for at, values in counted.items() if values == ("{invoice}",)), None)
             self._numbered = Where(trigger, *numbered) if numbered else None
         where = self._numbered if group.level == 1 else None
@@ -100,12 +100,17 @@ class EdifactWalk:
         said = {n.name for n, text in zip(self.notes[before:], self.texts[before:], strict=True) if text.strip()}
         if len(self.unread) > told:
             return True
-        if not said and not binding.segments[self.segments[trigger][0][0]].constants:
+        if not said and not self._constants(binding, trigger):
             self._empty(trigger, binding.elements())
             return False
         if again and not said & given:
             self._tell(AGAIN, Where(trigger, 0, 0), _text_of(self.segments[trigger]))
         return True
+
+    def _constants(self, binding: Binding, trigger: int) -> Mapping[Position, tuple[str, ...]]:
+        """Return the constants of a group's trigger; of one that is misspelled, and told for that, none."""
+        plan = binding.segments.get(self.segments[trigger][0][0])
+        return plan.constants if plan else {}
 
     def _segment(self, index: int, plan: SegmentPlan, level: int, met: set[tuple[object, ...]]) -> bool:
         """Read a segment; return whether it belongs here. That a trigger says nothing its group tells."""

@@ -246,3 +246,10 @@ def test_the_senders_own_line_numbers_are_declared_as_they_are() -> None:
         last = one.message.declaration.invoices[0].commodities[-1]
         assert str(last.amount("line_number")) in ("20", "10")
         assert account(edited(kind), *accepted()[file][1:]) == "kept"
+
+
+def test_a_group_whose_trigger_is_misspelled_is_refused_and_read_as_far_as_it_goes() -> None:
+    body = accepted()[V][0].replace(b"SEQ++1'", b"SEQDTM++1'", 1)
+    _, partner, facts = accepted()[V]
+    (one,) = pipeline.handle(Received("r", partner, body, NOW), facts, PLANS).judged
+    assert one.verdict is Verdict.REFUSED
