@@ -11,9 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from core.calendar import eastern_day
 from core.declaration import Declaration, Nature, RefusedVersions, VersionFact
@@ -29,6 +28,7 @@ from gateway.trade.writer import write_edifact, write_xml
 from parsers import sniff
 from routing.assessment import write_result
 from tests.support.builders import CORRECTION, DECLARATION, partner, valid_change, valid_declaration, withdraw_request
+from tests.support.effort import run_machine
 from tests.support.traffic import number
 from tests.support.way import PLANS
 from validators.judging import prepare_checks
@@ -367,17 +367,5 @@ def run(
     """Run the machine; return how many steps there were of which kind."""
     figures: Counter[str] = Counter()
     machine = type("OfThisRun", (Twins,), {"figures": figures, "kind": kind, "opened": staticmethod(opened)})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=30,
-            deadline=None,
-            derandomize=mutant or settings.default.derandomize,  # type: ignore[union-attr]
-            database=None if mutant else settings.default.database,  # type: ignore[union-attr]
-            phases=[Phase.generate] if mutant else list(Phase),
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(machine, examples=examples, mutant=mutant)
     return figures

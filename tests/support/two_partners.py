@@ -10,9 +10,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from core.calendar import Period, eastern_day
 from core.declaration import Declaration
@@ -27,6 +26,7 @@ from parsers import sniff
 from responses.respond import respond_assessed
 from routing.assessment import read_result, write_result
 from tests.support.builders import CORRECTION, DECLARATION, partner, valid_change, valid_declaration, withdraw_request
+from tests.support.effort import run_machine
 from tests.support.traffic import number
 from tests.support.twins import NIL, REASON
 from tests.support.way import PLANS
@@ -326,17 +326,5 @@ def run(opened: Callable[[], AbstractContextManager[World]], *, examples: int, m
     """Run the machine; return how many steps there were of which kind."""
     figures: Counter[str] = Counter()
     machine = type("OfThisRun", (TwoPartners,), {"figures": figures, "opened": staticmethod(opened)})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=30,
-            deadline=None,
-            derandomize=mutant or settings.default.derandomize,  # type: ignore[union-attr]
-            database=None if mutant else settings.default.database,  # type: ignore[union-attr]
-            phases=[Phase.generate] if mutant else list(Phase),
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_machine(machine, examples=examples, mutant=mutant)
     return figures
