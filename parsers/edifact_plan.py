@@ -20,6 +20,7 @@ from parsers.places import (
     Condition,
     EdifactPlace,
     Position,
+    constants_of,
     edifact_place,
     edifact_steps,
     group_parents,
@@ -214,14 +215,6 @@ def _know_constants(binding: Binding, number: int, profile: Iterable[ProfileRow]
     for inner, group in binding.groups.items():
         for below in group.bindings.values():
             _know_constants(below, inner, profile)
-
-
-def constants_of(text: str) -> Iterator[tuple[Position, str]]:
-    """Yield what stands where in a segment that the profile spells, as in `SEQ++{invoice}`."""
-    for number, element in enumerate(text.split("+")[1:], 1):
-        for component, value in enumerate(element.split(":"), 1):
-            if value:
-                yield Position(number, component), value
 
 
 def _plan_ignorable(top: Binding, ignorable: Ignorable, parents: Mapping[int, int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from core.errors import SpecError
@@ -179,8 +180,9 @@ def marks_of(pack: Pack) -> dict[tuple[int, str], tuple[Mark, ...]]:
         names = found.setdefault((place.groups[-1].number, place.tag), {}).setdefault(_plain(within), {})
         names[place.position] = element.name
     for row in pack.profile:
-        if row.constant:
-            found.setdefault((row.group, row.tag), {}).setdefault(_constant(row.constant), {})
+        if row.constant:  # what is filled in (`{invoice}`) is no qualifier
+            qualifiers = tuple((*at, value) for at, value in constants_of(row.constant) if not value.startswith("{"))
+            found.setdefault((row.group, row.tag), {}).setdefault(qualifiers, {})
     return {at: tuple(Mark(*each) for each in uses.items()) for at, uses in found.items()}
 
 
@@ -189,11 +191,9 @@ def _plain(conditions: tuple[Condition, ...]) -> tuple[tuple[int, int, str], ...
     return tuple((*condition.position, condition.value) for condition in conditions)
 
 
-def _constant(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Return what a constant segment says as qualifiers; what is filled in (`{invoice}`) is none."""
-    return tuple(
-        (number, component, value)
-        for number, element in enumerate(text.split("+"))
-        for component, value in enumerate(element.split(":"), 1)
-        if number and value and not value.startswith("{")
-    )
+def constants_of(text: str) -> Iterator[tuple[Position, str]]:
+    """Yield what stands where in a segment that the profile spells, as in `SEQ++{invoice}`."""
+    for number, element in enumerate(text.split("+")[1:], 1):
+        for component, value in enumerate(element.split(":"), 1):
+            if value:
+                yield Position(number, component), value
