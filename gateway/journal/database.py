@@ -221,11 +221,14 @@ def open_engine(url: str | URL, *, making: bool = False) -> Engine:
     length.
     """
     try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
+        return _engine(make_url(url), making=making)
+    except (ArgumentError, ValueError, TypeError):  # what the library says of a URL may quote its password
         raise JournalUnavailable(
             "the database URL must be sqlite:///<file> or postgresql://<host>/<database>"
         ) from None
+
+
+def _engine(parsed: URL, *, making: bool) -> Engine:
     kind = parsed.drivername.partition("+")[0]
     if kind in {"postgresql", "postgres"}:
         # A stalled worker must not hold the chain's lock; a migration may take hours.
@@ -245,13 +248,14 @@ def open_engine(url: str | URL, *, making: bool = False) -> Engine:
                 "tcp_user_timeout": LOCK_SECONDS * 1000,
             },
         )
-    if kind != "sqlite" or not parsed.database or parsed.database == ":memory:":
+    file = parsed.database or ""
+    if kind != "sqlite" or file in {"", ":memory:"} or not file.isprintable() or parsed.query:
         raise JournalUnavailable(f"{masked(parsed)}: the journal needs a SQLite file or PostgreSQL")
     patience = MIGRATING_SECONDS if making else LOCK_SECONDS
     engine = create_engine(parsed.set(drivername="sqlite+pysqlite"), connect_args={"timeout": patience})
     event.listen(engine, "do_connect", lambda *_: _make_file(parsed) if making else _has_file(parsed))
-    event.listen(engine, "connect", functools.partial(_prepare_sqlite, Path(parsed.database)))
-    event.listen(engine, "checkout", functools.partial(_is_the_same, Path(parsed.database)))
+    event.listen(engine, "connect", functools.partial(_prepare_sqlite, Path(file)))
+    event.listen(engine, "checkout", functools.partial(_is_the_same, Path(file)))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.errors import GatewayError, JournalUnavailable
@@ -64,6 +64,10 @@ def test_what_is_plain_is_shown(url: str, shown: str) -> None:
 
 
 @given(urls() | st.text())
+@example("sqlite://u:Geh3im@host/db")  # what the database library says itself of a URL that it cannot take
+@example("sqlite:///x?timeout=Geh3im")
+@example("postgresql://u:Geh3im@h/db?host=a&host=b:Geh3im&port=1")
+@example("sqlite:///a\x00b")
 def test_no_url_ends_in_a_traceback_or_shows_its_secret(url: str) -> None:
     hidden = not is_user(url) and not url.startswith("sqlite:")
     for name, opened in (("broker", open_broker), ("journal", Journal.open)):
