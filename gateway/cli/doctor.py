@@ -16,6 +16,7 @@ from core.errors import GatewayError
 from core.loading import load
 from core.urls import mask
 from gateway import supervisor
+from gateway.cli.partner import described, refuse_made_up
 from gateway.cli.shared import DECLARE, folding_table, print_table
 from gateway.journal import Journal
 from gateway.plans import prepare
@@ -23,7 +24,6 @@ from gateway.queues import open_broker
 from gateway.queues.rabbitmq import lacks
 from gateway.queues.store import store_of
 from gateway.settings import HOME, Settings, from_environment
-from routing.partners import load_partners, not_ours, unnumbered
 
 STYLES = {"well": "green", "soon": "bold yellow", "ILL": "bold red"}
 
@@ -95,12 +95,8 @@ def _examine_calendar(settings: Settings, _declare: bool) -> str | Soon:
 
 
 def _examine_partners(settings: Settings, _declare: bool) -> str:
-    partners = load_partners(settings.partners)
-    not_ours(partners.values(), supervisor.engine_users(settings))
-    told = f"{len(partners)} in {settings.partners}"
-    if open_to_others := unnumbered(partners.values()):
-        told += f"; without account_security, so that others can use their numbers: {', '.join(open_to_others)}"
-    return told
+    refuse_made_up(settings)
+    return described(settings, settings.partners)
 
 
 def _examine_broker(settings: Settings, declare: bool) -> str:

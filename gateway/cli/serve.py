@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway import logs, supervisor
+from gateway.cli.partner import refuse_made_up
 from gateway.settings import from_environment
 
 
@@ -22,4 +23,5 @@ def serve_command(workers: int, with_reference_engine: bool, with_test_engine: b
     """
     settings = from_environment(health=health_port)
     logs.configure(settings.log)
+    refuse_made_up(settings)
     supervisor.serve(settings, workers, "engine" if with_reference_engine else "tests" if with_test_engine else None)

@@ -14,7 +14,7 @@ import pytest
 from core.calendar import eastern_day
 from gateway.cli.main import main
 from gateway.settings import Settings
-from tests.support.cli import CHANGE, FAULTY, ORIGINAL, XML, kind_of, one_line
+from tests.support.cli import CHANGE, FAULTY, ORIGINAL, XML, kind_of, one_line, renamed_samples
 from tests.support.desk import Run
 from tests.support.packs import copy, rewrite
 from tests.support.way import HOME, SAMPLES
@@ -270,9 +270,10 @@ def test_a_broker_out_of_reach_is_one_line(
 )
 @pytest.mark.parametrize("command", [["list"], ["show", "abc"], ["serve"]])
 def test_a_database_out_of_reach_is_one_line(
-    run: Run, monkeypatch: pytest.MonkeyPatch, url: str, command: list[str]
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, command: list[str]
 ) -> None:
     monkeypatch.setenv("GATEWAY_DATABASE_URL", url)
+    monkeypatch.setenv("GATEWAY_PARTNERS", str(renamed_samples(tmp_path)))
     assert "secret" not in one_line(run(*command))
 
 

@@ -33,6 +33,7 @@ from gateway.queues import Intake, Letter, open_broker
 from gateway.settings import HOME
 from routing.partners import load_partners
 from tests.support.chaos_processes import Plan
+from tests.support.cli import renamed_samples
 from validators.rules import check_digit_of
 
 SAMPLES = HOME / "samples"
@@ -129,10 +130,7 @@ class Run:
         self.letters: list[Letter] = []
         self.seen: dict[str, list[bytes]] = defaultdict(list)
         self.order: dict[str, list[str]] = defaultdict(list)
-        partners = (SAMPLES / "partners.toml").read_text("utf-8")
-        user = urlsplit(broker_url).username or "guest"
-        lines = [f'{line}\nuser = "{user}"' if line.startswith("id = ") else line for line in partners.splitlines()]
-        (folder / "partners.toml").write_text("\n".join(lines), "utf-8")
+        renamed_samples(folder, urlsplit(broker_url).username or "guest")
         self.plan = Plan(str(folder), *(through or (broker_url, database_url)), **plan)
         self.outs = [partner.answer_queue for partner in load_partners(folder / "partners.toml").values()]
         self.started = time.monotonic()

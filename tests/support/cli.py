@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from click.testing import Result
@@ -25,3 +26,11 @@ def one_line(result: Result) -> str:
 
 def kind_of(value: Any) -> str:
     return type(value).__name__
+
+
+def renamed_samples(folder: Path, user: str = "") -> Path:
+    """Write the sample partners as if they were somebody's own, all of them with one broker's user; return the file."""
+    text = (SAMPLES / "partners.toml").read_text("utf-8").replace("name = ", 'name = "Own" # ')
+    path = folder / "partners.toml"
+    path.write_text(text.replace("[[partner]]\n", f'[[partner]]\nuser = "{user}"\n') if user else text, "utf-8")
+    return path

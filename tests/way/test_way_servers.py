@@ -22,6 +22,7 @@ from gateway.desk.trial import read_expectations
 from gateway.journal import Journal
 from gateway.queues import open_broker
 from gateway.supervisor import queue_names
+from tests.support.cli import renamed_samples
 from tests.support.house import House, house, settings_in
 from tests.support.way import HOME, NOW, PARTNERS, SAMPLES, rows
 
@@ -128,10 +129,7 @@ def test_gateway_serve_answers_on_both_servers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The real command with its real processes and two workers."""
-    partners = tmp_path / "partners.toml"
-    user = urlsplit(rabbitmq_url).username
-    text = (SAMPLES / "partners.toml").read_text("utf-8")
-    partners.write_text(text.replace("[[partner]]\n", f'[[partner]]\nuser = "{user}"\n'), "utf-8")
+    partners = renamed_samples(tmp_path, urlsplit(rabbitmq_url).username or "guest")
     settings = settings_in(tmp_path, broker_url=rabbitmq_url, database_url=postgres_url, partners=partners)  # type: ignore[arg-type]
     environment = {
         **os.environ,

@@ -1,0 +1,222 @@
+"""`gateway partner`: the partners' file checked, listed and added to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+
+from core.calendar import eastern_day
+from core.errors import GatewayError
+from core.partner import Partner
+from gateway.cli.shared import print_table
+from gateway.cli.tables import Column, fit
+from gateway.cli.terminal import echo, echo_json
+from gateway.settings import HOME, PARTNERS, Settings, from_environment
+from gateway.supervisor import engine_users
+from routing.partners import inbound_queue, load_partners, not_ours, read_partners, unnumbered
+
+# What `gateway init` writes.
+EXAMPLE = HOME / "gateway/templates/partners.toml"
+
+FILE = click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+
+
+def made_up(partners: Iterable[Partner]) -> list[str]:
+    """Return the ids of the partners, still active, that are in our samples or the file of `gateway init`."""
+    samples = {each.name for file in (PARTNERS, EXAMPLE) for each in load_partners(file).values()}
+    return [each.id for each in partners if each.active and each.name in samples]
+
+
+def refuse_made_up(settings: Settings) -> None:
+    """Raise GatewayError where partners that everybody can read here would be let into a real deployment."""
+    if not settings.broker_url.startswith("amqps:") and not settings.database_url.startswith("postgresql"):
+        return
+    if samples := made_up(load_partners(settings.partners).values()):
+        raise GatewayError(
+            f"{settings.partners} has the sample partners {', '.join(samples)}: with amqps or PostgreSQL write a file"
+            " of your own (`gateway partner add`, docs/partners.md) and name it in GATEWAY_PARTNERS"
+        )
+
+
+def described(settings: Settings, file: Path) -> str:
+    """Return what is to be said of a file's partners; raises GatewayError for one that cannot be used."""
+    partners = load_partners(file)
+    not_ours(partners.values(), engine_users(settings))
+    said = f"{len(partners)} in {file}: {_few(partners)}" if partners else f"none in {file}"
+    if samples := made_up(partners.values()):
+        said += f"; made up, for trying out only: {_few(samples)}"
+    if open_to_others := unnumbered(partners.values()):
+        said += f"; without account_security, so that others can use their numbers: {_few(open_to_others)}"
+    return said
+
+
+def _few(names: Iterable[str], most: int = 20) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
+@click.group()
+def partner() -> None:
+    """Check, list and add to the partners' file.
+
+    It says who may send what for whom; docs/partners.md has every key. A running gateway reads it again when it is
+    restarted.
+    """
+
+
+@partner.command()
+@FILE
+def check(file: Path | None) -> None:
+    """Tell whether a partners' FILE can be used.
+
+    Without FILE the one that the settings name. Tables are read, ids, envelopes and account security numbers compared.
+
+    Exit code: 0 it can, 2 it cannot, with the file, the key and what is allowed in one line.
+    """
+    settings = from_environment()
+    echo(described(settings, file or settings.partners))
+
+
+@partner.command(name="list")
+@FILE
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def list_command(file: Path | None, form: str) -> None:
+    """List the partners, and how many importers each may act for today.
+
+    Exit code: 0, or 2 when the file cannot be used.
+    """
+    partners, today = load_partners(file or from_environment().partners), eastern_day(datetime.now(UTC))
+    rows = [_row(each, today) for each in partners.values()]
+    if form == "json":
+        echo_json(rows)
+        return
+    columns = [
+        Column("id"),
+        Column("name", rank=1, folds=True),
+        Column("state"),
+        Column("envelopes", rank=2, folds=True),
+        Column("answers to", rank=3),
+        Column("user", rank=7),
+        Column("language", rank=6),
+        Column("contrl", rank=5),
+        Column("tests", rank=8),
+        Column("profile", rank=9),
+        Column("importers", rank=4),
+    ]
+    print_table(fit(columns, [[_cell(value) for value in row.values()] for row in rows]))
+
+
+def _row(each: Partner, today: date) -> dict[str, object]:
+    """Return what is told of a partner."""
+    return {
+        "id": each.id,
+        "name": each.name,
+        "state": "active" if each.active else "not active",
+        "envelopes": list(each.envelopes),
+        "answer_queue": each.answer_queue,
+        "user": each.user,
+        "language": each.language,
+        "contrl": each.contrl,
+        "tests": each.agreement.tests,
+        "profile": each.agreement.profile.name,
+        "importers": sum(each.acts_for(importer, today) for importer in each.authorities),
+    }
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(value)
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+@partner.command()
+@click.argument("id_", metavar="ID")
+@click.option("--name", required=True, help="Its name for people.")
+@click.option("--envelope", "envelopes", multiple=True, required=True, help="How it names itself; repeatable.")
+@click.option("--answer-queue", metavar="QUEUE", help="The queue of its answers.  [default: out.ID]")
+@click.option("--user", help="Its user at the broker.  [default: ID]")
+@click.option("--language", type=click.Choice(["en", "fr"]), default="en", show_default=True)
+@click.option("--contrl", is_flag=True, help="CONTRL is agreed.")
+@click.option("--account-security", "accounts", multiple=True, help="What its numbers begin with; repeatable.")
+@click.option("--importer", "importers", multiple=True, metavar="BN15", help="One that it may act for; repeatable.")
+@click.option("--from", "start", type=click.DateTime(["%Y-%m-%d"]), help="From this day.  [default: open]")
+def add(
+    id_: str,
+    name: str,
+    envelopes: tuple[str, ...],
+    answer_queue: str | None,
+    user: str | None,
+    language: str,
+    contrl: bool,
+    accounts: tuple[str, ...],
+    importers: tuple[str, ...],
+    start: datetime | None,
+) -> None:
+    """Append a partner to the partners' file.
+
+    What stands in it stays as it is, comments included. What could not be loaded is not written. Other keys are
+    written by hand (docs/partners.md).
+
+    Exit code: 0 written, 2 not.
+    """
+    settings = from_environment()
+    keys: dict[str, object] = {
+        "id": id_,
+        "name": name,
+        "envelopes": list(envelopes),
+        "answer_queue": answer_queue or f"out.{id_}",
+        **({"user": user} if user else {}),
+        "language": language,
+        **({"contrl": True} if contrl else {}),
+        **({"account_security": list(accounts)} if accounts else {}),
+    }
+    lines = ["", "[[partner]]", *(f"{key} = {_toml(value)}" for key, value in keys.items())]
+    for importer in importers:
+        lines += ["", "[[partner.authority]]", f"bn = {_toml(importer)}"]
+        lines += [f"from = {start:%Y-%m-%d}"] if start else []
+    _append(settings, lines)
+    echo(f"{id_} written into {settings.partners}; it sends to {inbound_queue(id_)}")
+    echo("Next: `gateway doctor --declare`, its user at the broker (`gateway broker-users`), restart `gateway serve`")
+
+
+def _toml(value: object) -> str:
+    """Return a text, a list of texts or a truth as TOML, whose strings take JSON's escapes."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _append(settings: Settings, lines: list[str]) -> None:
+    """Write the file with the lines at its end, in one step; raises GatewayError for one that could not be loaded."""
+    file = settings.partners.resolve()
+    if file.parent in (PARTNERS.parent, EXAMPLE.parent):
+        raise GatewayError(f"{file} is the program's own: copy it, and name yours in GATEWAY_PARTNERS")
+    beside = file.with_name(f".{file.name}.new")
+    try:
+        mode = file.stat().st_mode & 0o777
+        # Made here and nowhere else: whoever else adds at this moment finds it, and stops.
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise GatewayError(f"{beside} is there: somebody is writing, or was stopped; delete it if not") from None
+    except OSError as error:
+        raise GatewayError(f"{settings.partners}: cannot be written: {error.strerror}") from error
+    try:
+        before = file.read_bytes()
+        end = "\r\n" if b"\r\n" in before else "\n"
+        after = before + (b"" if before.endswith(b"\n") or not before else end.encode())
+        after += "".join(line + end for line in lines).encode(errors="backslashreplace")
+        not_ours(read_partners(after, settings.partners).values(), engine_users(settings))
+        with open(descriptor, "wb", closefd=False) as written:
+            written.write(after)
+        os.fsync(descriptor)
+        os.fchmod(descriptor, mode)
+        os.replace(beside, file)
+    except OSError as error:
+        raise GatewayError(f"{settings.partners}: cannot be written: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+        beside.unlink(missing_ok=True)
