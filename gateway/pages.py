@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from typing import TYPE_CHECKING
 
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.text import printable
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -48,6 +49,8 @@ def write(path: Path, page: str) -> None:
 @functools.cache
 def _environment() -> Environment:
     """Return the templates, escaping by default and strict about what they name."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # many commands write no page
+
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=_shown,
@@ -58,6 +61,8 @@ def _environment() -> Environment:
 
 def _shown(value: object) -> object:
     """Return what a template writes, with nothing in it that acts on who reads the page."""
+    from markupsafe import Markup
+
     if not isinstance(value, str):
         return value
     safe = printable(value, "\N{REPLACEMENT CHARACTER}", keep="\n\t")

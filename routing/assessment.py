@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -11,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import best_match
-from jsonschema.validators import extend
 
 from core.assessment import Amounts, AssessedLine, AssessmentResult, Reason
 from core.declaration import Level, Unreadable, Value
@@ -32,22 +30,19 @@ DUE_YEARS = 10
 NIL = Amounts(*(Decimal(0) for _ in Amounts._fields))
 
 
-def _pattern(_validator: Any, pattern: str, value: object, _schema: object) -> Iterator[ValidationError]:
-    """Hold a text to a pattern as JSON Schema means it: `$` is its end, where Python's lets a line break follow."""
-    if isinstance(value, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), value):
-        yield ValidationError(f"{value[:100]!r} does not match {pattern!r}")
-
-
-STRICT = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
-
-
+@functools.cache
 def _validator(name: str) -> Any:
-    """Compile a published schema."""
-    return STRICT(json.loads((HERE / name).read_text("utf-8")))
+    """Compile a published schema, when it is first needed: most commands never read the engine's words."""
+    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema.validators import extend
 
+    def pattern(_validator: Any, pattern: str, value: object, _schema: object) -> Iterator[ValidationError]:
+        """Hold a text to a pattern as JSON Schema means it: `$` is its end, where Python's lets a line break follow."""
+        if isinstance(value, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), value):
+            yield ValidationError(f"{value[:100]!r} does not match {pattern!r}")
 
-REQUEST = _validator("assessment_request.schema.json")
-RESULT = _validator("assessment_result.schema.json")
+    strict = extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
+    return strict(json.loads((HERE / name).read_text("utf-8")))
 
 
 def build_request(judged: Judged, *, message_id: str, partner: str, requested_at: datetime) -> bytes:
@@ -93,7 +88,7 @@ def build_request(judged: Judged, *, message_id: str, partner: str, requested_at
 
 def read_request(body: bytes) -> dict[str, Any]:
     """Return a request's content; raise GatewayError, one line, when it breaks the published schema."""
-    return _read(body, REQUEST, "assessment request")
+    return _read(body, "request")
 
 
 def write_result(result: Mapping[str, Any]) -> bytes:
@@ -103,7 +98,7 @@ def write_result(result: Mapping[str, Any]) -> bytes:
 
 def read_result(body: bytes) -> AssessmentResult:
     """Return the engine's result, typed; raise GatewayError, one line, when it breaks the published schema."""
-    content = _read(body, RESULT, "assessment result")
+    content = _read(body, "result")
     try:
         due = date.fromisoformat(content["payment_due"]) if content["payment_due"] else None
     except ValueError:
@@ -202,13 +197,16 @@ def _elements(level: Level) -> dict[str, Value | list[Value]]:
     return given
 
 
-def _read(body: bytes, validator: Any, what: str) -> dict[str, Any]:
-    """Parse JSON and validate it by a schema."""
+def _read(body: bytes, kind: str) -> dict[str, Any]:
+    """Parse JSON and validate it by the published schema of its kind."""
+    from jsonschema.exceptions import best_match
+
+    what = f"assessment {kind}"
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise GatewayError(f"{what}: not JSON: {printable(str(error)[:200])}") from error
-    fault = best_match(validator.iter_errors(content))
+    fault = best_match(_validator(f"assessment_{kind}.schema.json").iter_errors(content))
     if fault is not None:
         place = ".".join(str(step) for step in fault.absolute_path)[:100] or "the whole"
         raise GatewayError(f"{what}: {printable(place)}: {printable(' '.join(fault.message.split())[:200])}")

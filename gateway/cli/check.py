@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -122,6 +121,8 @@ def _told(judged: Iterator[Linted], form: str, lang: str, plans: Plans) -> bool:
     elif form == "json":
         echo_json([message_as_json(one, lang) for one in linted])
     elif form == "sarif":
+        from importlib.metadata import version
+
         echo_json(sarif(linted, plans.specs, (PROGRAM, version(PROGRAM)), lang))
     elif form == "junit":
         echo(junit(linted, lang))

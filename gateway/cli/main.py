@@ -1,39 +1,94 @@
-"""The command line: the group of its commands; each command's help tells its exit codes."""
+"""The command line: its commands by reader, loaded when asked for; each command's help tells its exit codes."""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from core.errors import GatewayError
-from gateway.cli import (
-    backup,
-    check,
-    dead,
-    diff,
-    doctor,
-    explain,
-    init,
-    lists,
-    ops,
-    parked,
-    partner,
-    replay,
-    send,
-    serve,
-    show,
-    smoke,
-    spec,
-)
-from gateway.cli.terminal import echo
+
+# What a command is: its module and name there, and the first line of its help, which a test compares. Nothing of it is
+# imported for `--help` and completion.
+SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "Senders and software makers": {
+        "check": ("check:check", "Judge files as the gateway would."),
+        "explain": ("explain:explain_command", "Explain messages or findings in plain words."),
+        "diff": ("diff:diff_command", "Set two versions of a declaration side by side."),
+        "send": ("send:send", "Send a file as a partner."),
+        "smoke": ("smoke:smoke", "Play the conformance kit, as broker or as customs."),
+        "samples": ("spec:samples", "Make sample messages from the specification."),
+        "rules": ("spec:rules", "List all that a declaration and its sender are held to."),
+        "guide": ("spec:guide", "Write the implementation guide for the trade."),
+        "replay": ("replay:replay_command", "Judge again what came in, or files."),
+    },
+    "Operators": {
+        "serve": ("serve:serve_command", "Run the gateway until SIGTERM or SIGINT."),
+        "list": ("lists:list_command", "List the partners' messages, newest first."),
+        "show": ("show:show", "Show the whole life of a message."),
+        "parked": ("parked:parked", "List, show, release or refuse parked messages."),
+        "dead": ("dead:dead", "List, show or requeue dead letters."),
+        "destinations": ("ops:destinations", "List the destinations with a backlog or a failure."),
+        "unpark": ("ops:unpark", "Let a parked or paused destination be tried at once."),
+        "backup": ("backup:backup", "Copy journal and embedded queue into a new folder."),
+        "restore": ("backup:restore", "Put a backup into the place of journal and queue."),
+        "purge": ("ops:purge", "Delete what is older than its kind is kept."),
+        "verify-audit": ("ops:verify_audit", "Walk the audit chain and name what is bad first."),
+        "export-audit-head": ("ops:export_audit_head", "Print number and hash of the newest audit row."),
+    },
+    "Setting up": {
+        "init": ("init:init", "Write the files that a gateway of your own needs."),
+        "doctor": ("doctor:doctor", "Check the installation."),
+        "partner": ("partner:partner", "Check, list and add to the partners' file."),
+        "broker-users": ("ops:broker_users", "Print the rabbitmqctl commands for the broker's users."),
+        "migrate": ("ops:migrate", "Bring the journal's schema up to date."),
+    },
+}
 
 CANNOT, INTERRUPTED = 2, 130
 
 
-class _OneLine(click.Group):
+class _Lazy(click.Group):
+    """A group of commands that are imported when they are asked for."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names of the commands, by reader."""
+        return [name for name, _ in _described()]
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name, None where there is none."""
+        for commands in SECTIONS.values():
+            if cmd_name in commands:
+                module, _, attribute = commands[cmd_name][0].partition(":")
+                found: click.Command = getattr(import_module(f"gateway.cli.{module}"), attribute)
+                return found
+        return None
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, by reader."""
+        for reader, commands in SECTIONS.items():
+            with formatter.section(reader):
+                formatter.write_dl([(name, told) for name, (_, told) in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin with what was typed, and the options."""
+        items = [CompletionItem(name, help=told) for name, told in _described() if name.startswith(incomplete)]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _described() -> Iterator[tuple[str, str]]:
+    """Yield each command's name and the first line of its help."""
+    for commands in SECTIONS.values():
+        for name, (_, told) in commands.items():
+            yield name, told
+
+
+class _OneLine(_Lazy):
     """Turns every error that the operator can fix into one line on stderr and exit code 2, Ctrl-C into one and 130."""
 
     def resolve_command(
@@ -57,16 +112,17 @@ class _OneLine(click.Group):
         except OverflowError:
             _stop("a number or a time among the arguments is out of range")
         except KeyboardInterrupt:
-            echo("gateway: interrupted", err=True)
-            sys.exit(INTERRUPTED)
+            _stop("interrupted", INTERRUPTED)
         except BrokenPipeError:
             sys.exit(0)
 
 
-def _stop(line: str) -> NoReturn:
-    """Say one line on stderr and end with exit code 2."""
+def _stop(line: str, code: int = CANNOT) -> NoReturn:
+    """Say one line on stderr and end with an exit code."""
+    from gateway.cli.terminal import echo  # it loads what draws tables
+
     echo(f"gateway: {line}", err=True)
-    sys.exit(CANNOT)
+    sys.exit(code)
 
 
 @click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,28 +132,3 @@ def main() -> None:
 
     The formats are reconstructed from public sources; see eccrd_specs/SOURCES.md.
     """
-
-
-for command in (
-    check.check,
-    serve.serve_command,
-    send.send,
-    lists.list_command,
-    doctor.doctor,
-    init.init,
-    show.show,
-    smoke.smoke,
-    spec.rules,
-    spec.samples,
-    spec.guide,
-    replay.replay_command,
-    parked.parked,
-    partner.partner,
-    dead.dead,
-    backup.backup,
-    backup.restore,
-    explain.explain_command,
-    diff.diff_command,
-    *ops.COMMANDS,
-):
-    main.add_command(command)

@@ -278,6 +278,3 @@ def _user(vhost: str, user: str, configure: str, write: str, read: str) -> list[
 def _rabbitmqctl(*arguments: str) -> str:
     """Return a command for the shell."""
     return shlex.join(["rabbitmqctl", *arguments])
-
-
-COMMANDS = (migrate, verify_audit, export_audit_head, purge, destinations, unpark, broker_users)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from rich.table import Table
@@ -27,10 +27,12 @@ from gateway import pipeline
 from gateway.cli.tables import WIDE
 from gateway.cli.terminal import Console
 from gateway.desk.trial import TABLES, Trial
-from gateway.journal import Journal
 from gateway.plans import Plans
 from gateway.settings import Settings
 from routing.partners import load_partners
+
+if TYPE_CHECKING:
+    from gateway.journal import Journal
 
 LANGUAGE = click.option(
     "--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True, help="Of all that is told."
@@ -117,6 +119,8 @@ def open_journal(settings: Settings, *, make: bool = False, otherwise: str = "")
     Raises GatewayError where there is none, unless it may be made, and where its schema is another version's;
     `otherwise` is what else was looked for in vain.
     """
+    from gateway.journal import Journal  # its library takes longer than to judge a file, for which no journal is asked
+
     journal = Journal.open(settings.database_url)
     try:
         if journal.exists():

@@ -13,8 +13,8 @@ from lxml import html
 from core.register import Facts
 from core.transmission import Judged, Outcome, Received
 from gateway import pipeline
-from gateway.cli.main import main
 from tests.cli.test_replay_parked import park
+from tests.support.cli import COMMANDS
 from tests.support.desk import Run, recorded, runner
 from tests.support.house import house
 from tests.support.traffic import without
@@ -180,7 +180,7 @@ def test_every_command_with_a_language_is_among_those_held_to_it() -> None:
     """Smoke has its own tests; a further command belongs here."""
     found = {
         " ".join((name, *([] if command is group else [each])))
-        for name, group in main.commands.items()
+        for name, group in COMMANDS.items()
         for each, command in (getattr(group, "commands", None) or {name: group}).items()
         if any(option.name == "lang" for option in command.params)
     }

@@ -5,9 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
 from click.testing import Result
 
+from gateway.cli.main import main
 from tests.support.way import SAMPLES
+
+# Every command, by its name.
+CONTEXT = click.Context(main)
+COMMANDS = {name: main.get_command(CONTEXT, name) for name in main.list_commands(CONTEXT)}
 
 ORIGINAL = str(SAMPLES / "originals/v-voluntary.edi")
 CHANGE = str(SAMPLES / "changes/v-correction.edi")
