@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from collections.abc import Iterator
+from urllib.parse import parse_qsl, unquote
 
 # Several nodes are separated by semicolons; one within a password is written %3B.
 NODES = re.compile(r";(?=[A-Za-z][A-Za-z0-9+.-]*://)")
@@ -12,6 +13,9 @@ FILE = re.compile(r"sqlite(?:\+\w+)?:///[^?@;]*(?:\?lease=[0-9.]+)?")
 PLACE = re.compile(r"(?:[\w.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/(?:[\w./-]|%2[Ff])*)?", re.ASCII)
 USER = re.compile(r"[\w.-]{0,64}", re.ASCII)
 HIDDEN = "***"
+
+# RabbitMQ's, as the gateway spells them, and PostgreSQL's (libpq).
+TLS_FILES = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "sslrootcert", "sslcert", "sslkey", "sslcrl"}
 
 
 def nodes_of(url: str) -> list[str]:
@@ -25,6 +29,21 @@ def users_of(url: str) -> set[str]:
         return set()
     found = [URL.fullmatch(node) for node in nodes_of(url)]
     return {unquote((each["login"] or "").partition(":")[0]) if each else "" for each in found}
+
+
+def tls_files_of(url: str) -> Iterator[tuple[str, str]]:
+    """Yield the options of a broker's or database's URL that name a file of TLS, with the file."""
+    for node in nodes_of(url):
+        for option, value in parse_qsl(node.partition("?")[2]):
+            if option in TLS_FILES and (option, value) != ("sslrootcert", "system"):
+                yield option, value
+
+
+def vhost_of(url: str) -> str:
+    """Return the virtual host that a broker's URL names, "/" where it names none."""
+    found = URL.fullmatch(nodes_of(url)[0])
+    path = found["rest"].partition("?")[0].partition("/")[2] if found and not url.startswith("sqlite:") else ""
+    return unquote(path) or "/"
 
 
 def mask(url: str) -> str:

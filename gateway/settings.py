@@ -24,7 +24,8 @@ ENGINE_USER = "assessment"
 class Settings:
     """One deployment's settings.
 
-    GATEWAY_BROKER_URL, GATEWAY_DATABASE_URL: default to files under `run/`, for one machine without servers.
+    GATEWAY_BROKER_URL, GATEWAY_DATABASE_URL: default to files under `run/`, for one machine without servers; or with
+    _FILE behind the name a file that holds the URL, as systemd and containers hand over secrets.
     GATEWAY_PARTNERS: the partners' TOML file. GATEWAY_SPECS: the folder of specification packs.
     GATEWAY_ENGINE_USER: the broker's user that the assessment engine's results come from.
     GATEWAY_LOG: json, text, or auto (text on a terminal). GATEWAY_HEALTH: [host:]port for /health, /ready, /metrics.
@@ -45,6 +46,24 @@ def _whole(url: str) -> str:
     return f"{found[1]}{Path.cwd()}/{found[2]}" if found and "?" not in str(Path.cwd()) else url
 
 
+def _secret(name: str, default: str) -> str:
+    """Return a URL from its variable, or from the file that the variable with _FILE names; raises GatewayError."""
+    given, file = os.environ.get(name), os.environ.get(f"{name}_FILE")
+    if not file:
+        return _whole(given or default)
+    if given:
+        raise GatewayError(f"{name} and {name}_FILE are both set: one of them says the URL")
+    try:
+        url = Path(file).read_text("utf-8").strip()
+    except OSError as error:
+        raise GatewayError(f"{name}_FILE: {file}: {error.strerror}") from error
+    except ValueError:  # told without what was read, which may be a secret
+        raise GatewayError(f"{name}_FILE: {file}: one line of UTF-8 is wanted") from None
+    if len(url.splitlines()) != 1:
+        raise GatewayError(f"{name}_FILE: {file}: one line with the URL is wanted")
+    return _whole(url)
+
+
 def from_environment(health: str | None = None) -> Settings:
     """Return the settings, files of queue and journal with their whole paths.
 
@@ -58,8 +77,8 @@ def from_environment(health: str | None = None) -> Settings:
     if health and not (re.fullmatch(r"([^:\s]+:)?\d{1,5}", health) and int(health.rpartition(":")[2]) < 65_536):
         raise GatewayError(f"{name} is a port or host:port, not {health!r}")
     return Settings(
-        broker_url=_whole(os.environ.get("GATEWAY_BROKER_URL") or BROKER_URL),
-        database_url=_whole(os.environ.get("GATEWAY_DATABASE_URL") or DATABASE_URL),
+        broker_url=_secret("GATEWAY_BROKER_URL", BROKER_URL),
+        database_url=_secret("GATEWAY_DATABASE_URL", DATABASE_URL),
         partners=Path(os.environ.get("GATEWAY_PARTNERS") or PARTNERS),
         specs=Path(os.environ.get("GATEWAY_SPECS") or SPECS),
         log=log,

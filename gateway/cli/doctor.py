@@ -14,7 +14,7 @@ from rich.text import Text
 from core.calendar import add_months, eastern_day
 from core.errors import GatewayError
 from core.loading import load
-from core.urls import mask
+from core.urls import mask, tls_files_of
 from gateway import supervisor
 from gateway.cli.partner import described, refuse_made_up
 from gateway.cli.shared import DECLARE, folding_table, print_table
@@ -104,6 +104,7 @@ def _examine_broker(settings: Settings, declare: bool) -> str:
     if not declare and settings.broker_url.startswith("sqlite:") and not store_of(settings.broker_url).path.exists():
         raise GatewayError(f"there is no queue at {mask(settings.broker_url)}: {DECLARE}")
     _examine_file(settings.broker_url)
+    _examine_tls(settings.broker_url)
     with open_broker(settings.broker_url) as broker:
         version = broker.version()
         if declare:
@@ -131,7 +132,17 @@ def _examine_file(url: str) -> None:
                 raise GatewayError(f"{each} cannot be written")
 
 
+def _examine_tls(url: str) -> None:
+    """Raise GatewayError for a file of TLS that the URL names and nobody can read: a connection tells less of it."""
+    for option, name in tls_files_of(url):
+        try:
+            Path(name).read_bytes()
+        except OSError as error:
+            raise GatewayError(f"{mask(url)}: {option}: {name}: {error.strerror}") from error
+
+
 def _examine_journal(settings: Settings, declare: bool) -> str:
+    _examine_tls(settings.database_url)
     journal = Journal.open(settings.database_url)
     if not journal.exists():
         if not declare:

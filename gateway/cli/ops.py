@@ -18,7 +18,8 @@ from rich.table import Table
 from core.calendar import eastern
 from core.errors import GatewayError
 from core.partner import Partner
-from gateway.cli.shared import open_journal
+from core.urls import vhost_of
+from gateway.cli.shared import known_partner, open_journal
 from gateway.cli.terminal import Console, echo
 from gateway.journal import Extent, Head, Journal
 from gateway.journal.periods import load_retention, months_before
@@ -228,10 +229,11 @@ def unpark(destination: str) -> None:
 
 
 @click.command("broker-users")
-@click.option("--vhost", default="/", show_default=True)
+@click.option("--partner", "partner_id", metavar="PARTNER", help="Of this partner's user only.")
+@click.option("--vhost", help="The virtual host.  [default: that of GATEWAY_BROKER_URL]")
 @click.option("--gateway-user", default="gateway", show_default=True, help="The user of the gateway itself.")
 @click.option("--engine-user", help="The user of the assessment engine.  [default: GATEWAY_ENGINE_USER]")
-def broker_users(vhost: str, gateway_user: str, engine_user: str | None) -> None:
+def broker_users(partner_id: str | None, vhost: str | None, gateway_user: str, engine_user: str | None) -> None:
     """Print the rabbitmqctl commands for the broker's users.
 
     They make users and permissions for partners, gateway and engine; nothing is changed by printing them. A partner may
@@ -241,19 +243,33 @@ def broker_users(vhost: str, gateway_user: str, engine_user: str | None) -> None
     Exit code: 0, or 2 when the partners cannot be read.
     """
     settings = from_environment()
-    partners = load_partners(settings.partners).values()
-    for line in user_commands(partners, vhost, gateway_user, engine_user or settings.engine_user):
+    partners, vhost = load_partners(settings.partners), vhost or vhost_of(settings.broker_url)
+    of_partners = partner_commands(partners.values(), vhost)
+    if partner_id:
+        user = known_partner(partner_id, partners).user
+        if user not in of_partners:
+            raise GatewayError(f"partner {partner_id} is not active: it gets no user")
+        lines = of_partners[user]
+    else:
+        lines = house_commands(vhost, gateway_user, engine_user or settings.engine_user)
+        lines += [line for each in of_partners.values() for line in each]
+    for line in lines:
         echo(line)
 
 
-def user_commands(partners: Iterable[Partner], vhost: str, gateway_user: str, engine_user: str) -> list[str]:
-    """Return the rabbitmqctl commands for a deployment's users, one each."""
+def house_commands(vhost: str, gateway_user: str, engine_user: str) -> list[str]:
+    """Return the rabbitmqctl commands for the users of gateway and engine, one each."""
     requests = "|".join(sorted(re.escape(queue) for queue in set(load_routes().values())))
-    lines = [
+    return [
         *_user(vhost, gateway_user, ".*", ".*", ".*"),
         # The engine answers over the default exchange: it belongs to the house, no partner may write there.
         *_user(vhost, engine_user, "", r"^amq\.default$", f"^({requests})$"),
     ]
+
+
+def partner_commands(partners: Iterable[Partner], vhost: str) -> dict[str, list[str]]:
+    """Return the rabbitmqctl commands for each user of active partners; what several share is said as a whole."""
+    lines: dict[str, list[str]] = {}
     users: dict[str, list[Partner]] = defaultdict(list)
     for partner in partners:
         if partner.active:
@@ -262,8 +278,8 @@ def user_commands(partners: Iterable[Partner], vhost: str, gateway_user: str, en
         read = "|".join(re.escape(partner.answer_queue) for partner in ours)
         write = "|".join(re.escape(inbound_queue(partner.id)) for partner in ours)
         exchange = f"^{re.escape(INTAKE_EXCHANGE)}$"
-        lines += _user(vhost, user, "", exchange, f"^({read})$")
-        lines.append(_rabbitmqctl("set_topic_permissions", "-p", vhost, user, INTAKE_EXCHANGE, f"^({write})$", ""))
+        topic = _rabbitmqctl("set_topic_permissions", "-p", vhost, user, INTAKE_EXCHANGE, f"^({write})$", "")
+        lines[user] = [*_user(vhost, user, "", exchange, f"^({read})$"), topic]
     return lines
 
 
