@@ -24,8 +24,8 @@ ENGINE_USER = "assessment"
 class Settings:
     """One deployment's settings.
 
-    GATEWAY_BROKER_URL, GATEWAY_DATABASE_URL: default to files under `run/`, for one machine without servers; or with
-    _FILE behind the name a file that holds the URL, as systemd and containers hand over secrets.
+    GATEWAY_BROKER_URL, GATEWAY_DATABASE_URL: default to files under `run/`, for one machine without servers.
+    GATEWAY_BROKER_URL_FILE, GATEWAY_DATABASE_URL_FILE: in place of them, files that hold the URL.
     GATEWAY_PARTNERS: the partners' TOML file. GATEWAY_SPECS: the folder of specification packs.
     GATEWAY_ENGINE_USER: the broker's user that the assessment engine's results come from.
     GATEWAY_LOG: json, text, or auto (text on a terminal). GATEWAY_HEALTH: [host:]port for /health, /ready, /metrics.

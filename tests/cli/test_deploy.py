@@ -29,7 +29,6 @@ BROKER, DATABASE = "amqps://gateway:s%40cret@broker/%2F", "postgresql://gateway:
 
 # Every setting that there is, as the settings' own text has it.
 SETTINGS = set(re.findall(r"GATEWAY_[A-Z_]+", (HOME / "gateway/settings.py").read_text("utf-8")))
-SETTINGS |= {"GATEWAY_BROKER_URL_FILE", "GATEWAY_DATABASE_URL_FILE"}
 
 
 def blocks() -> list[str]:
