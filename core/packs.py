@@ -12,7 +12,7 @@ from core.calendar import Period
 from core.declaration import NATURES, MessageType, RefusedVersions
 from core.dictionary import LEVELS, check_needed, read_elements
 from core.errors import SpecError
-from core.fields import WORDS, decode_toml, read_both, read_confidence, read_finding
+from core.fields import WORDS, Remedies, decode_toml, read_both, read_confidence, read_finding
 from core.findings import CONFIDENCES, Bilingual
 from core.specs import CodeList, Element, Former, Ignorable, Pack, ProfileRow, Rule, Statement
 from core.tables import Origin, Row, read_rows
@@ -68,14 +68,16 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     confidence_fr: dict[str, str] = {}
 
 
-def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapping[str, CodeList]) -> Pack:
+def read_pack(
+    root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapping[str, CodeList], remedies: Remedies
+) -> Pack:
     """Return the pack that lies in a folder."""
     where = (folder / "manifest.toml").relative_to(root).as_posix()
     manifest = _read_manifest(folder / "manifest.toml", where, root)
     elements = read_elements(root, [folder / file for file in manifest.elements], classes, code_lists)
     check_needed(elements, where)
     usage = _usage(manifest, folder, root, elements, code_lists)
-    rules = _rules(manifest, folder, root)
+    rules = _rules(manifest, folder, root, remedies)
     profile = [
         _profile_row(row, origin)
         for file in manifest.profile
@@ -173,7 +175,7 @@ def _usage(
     return usage
 
 
-def _rules(manifest: _Manifest, folder: Path, root: Path) -> tuple[Rule, ...]:
+def _rules(manifest: _Manifest, folder: Path, root: Path, remedies: Remedies) -> tuple[Rule, ...]:
     """Return a pack's rules: its tables in order, a later one replacing rules of those before it."""
     rules: dict[str, Rule] = {}
     for file in manifest.rules:
@@ -188,7 +190,7 @@ def _rules(manifest: _Manifest, folder: Path, root: Path) -> tuple[Rule, ...]:
                 element=row["element"],
                 when=row["when"],
                 parameter=row["parameter"],
-                finding=read_finding(row, origin, row["id"]),
+                finding=read_finding(row, origin, row["id"], remedies),
                 origin=origin,
                 reads=row.get("reads", ""),
                 parameter_source=_parameter_source(row, origin),

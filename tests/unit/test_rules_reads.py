@@ -28,7 +28,7 @@ from gateway.trade import samples
 from gateway.trade.breaking import faults, faulty
 from gateway.trade.maker import Maker
 from gateway.trade.samples import DRAWS, Sample
-from tests.support.packs import DAY, PARTNER, ROOT, copy, edit, original, rewrite, sent, set_field
+from tests.support.packs import DAY, PARTNER, ROOT, add_remedy, copy, edit, original, rewrite, sent, set_field
 from validators.checks import CHECKS, Role
 from validators.elements import Dictionary, check_elements
 from validators.rulebook import SUBJECTS, Rulebook, apply_rules
@@ -238,6 +238,7 @@ def test_a_rule_with_a_generic_check_takes_a_row_and_one_that_breaks_it(tmp_path
     ):
         path = folder / f"chapter24/{file}.csv"
         path.write_text(path.read_text(encoding="utf-8") + row, encoding="utf-8")
+    add_remedy(folder, "CAD-0901")
     theirs = prepare(folder)
     failing = faulty("CAD-0901", Maker(random.Random(1), theirs.specs, PARTNER, DAY))[1]
     made = samples.make(lambda: failing, Syntax.EDIFACT, DAY, "S", theirs)

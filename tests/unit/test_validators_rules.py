@@ -230,7 +230,9 @@ def test_what_rests_on_less_than_high_confidence_only_warns() -> None:
 
 
 def row(check: str, element: str = "importer_bn", when: str = "", parameter: str = "", reads: str = "") -> Rule:
-    words = FindingText("CAD-0999", Severity.WARN, Bilingual("en", "fr"), Bilingual("", ""), "high", None)
+    words = FindingText(
+        "CAD-0999", Severity.WARN, Bilingual("en", "fr"), Bilingual("", ""), "high", None, Bilingual("", "")
+    )
     return Rule("CAD-0999", check, element, when, parameter, words, ("rules.csv", 7), reads)
 
 
