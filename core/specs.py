@@ -301,6 +301,11 @@ class Specs:
         rules = {rule.id: rule.finding for pack in reversed(self.packs) for rule in pack.rules}
         return {**self.findings, **rules}
 
+    def remedy_of(self, code: str) -> Bilingual | None:
+        """Return what is done about a finding; None for one that these tables have not."""
+        found = self.every_finding.get(code)
+        return found.remedy if found else None
+
 
 def choose_pack(packs: Iterable[Pack], function_code: str | None, version: str | None, day: date) -> Pack | None:
     """Return the pack that reads a function code: the declared version's, else the one in force on the day, else any.

@@ -159,6 +159,7 @@ def as_json(listed: Listed, lang: str) -> dict[str, Any]:
         "id": finding.code,
         "severity": str(finding.severity),
         "text": finding.text._asdict(),
+        "remedy": finding.remedy._asdict(),
         "source": finding.source.speak(lang),
         "confidence": finding.confidence,
         "place": place,

@@ -74,6 +74,7 @@ FINDING = {
     "code": {"str"},
     "severity": {"str"},
     "text": {"dict"},
+    "remedy": {"dict"},
     "place": {"dict"},
     "value": {"str", "NoneType"},
     "expected": {"str", "NoneType"},

@@ -212,26 +212,6 @@ def test_each_finding_says_the_same_in_both_languages(path: Path) -> None:
         assert en == fr, row["code"]
 
 
-def test_each_finding_has_a_remedy_and_each_remedy_its_finding() -> None:
-    """Both lists are to be empty: what lacks a row in findings/remedies.csv, and rows of it that nothing gives."""
-    tables = {**dict.fromkeys(FINDINGS, "code"), **dict.fromkeys(files("*/rules.csv"), "id")}
-    given = {row[column]: path.relative_to(ROOT).as_posix() for path, column in tables.items() for row in rows(path)}
-    remedies = [row["code"] for row in rows(ROOT / REMEDIES)]
-    lacking = [f"{table}: {code}" for code, table in given.items() if code not in remedies]
-    unknown = [code for code in remedies if code not in given]
-    assert (lacking, unknown) == ([], [])
-    assert remedies == sorted(set(remedies))
-
-
-def test_a_remedy_is_a_sentence_that_does_not_repeat_the_finding() -> None:
-    text = {row["code"]: row["text_en"] for path in FINDINGS for row in rows(path)}
-    text |= {row["id"]: row["text_en"] for path in files("*/rules.csv") for row in rows(path)}
-    for row in rows(ROOT / REMEDIES):
-        for remedy in (row["remedy_en"], row["remedy_fr"]):
-            assert re.fullmatch(r"[A-ZÀ-Ý][^{}]{20,240}\.", remedy), row["code"]
-        assert row["remedy_en"] not in text[row["code"]]
-
-
 def test_holidays_are_working_days_of_the_years_covered(loaded: Specs) -> None:
     years = {day.year for day in loaded.calendar.holidays}
     assert years == set(range(2024, loaded.calendar.known_to.year + 1))
