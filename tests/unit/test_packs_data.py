@@ -13,6 +13,7 @@ import pytest
 import xmlschema
 from lxml import etree
 
+from core.declaration import Unreadable
 from core.fields import REMEDIES
 from core.loading import load
 from core.specs import Element, Pack, Specs
@@ -180,7 +181,7 @@ def test_each_code_fits_the_format_of_its_element(loaded: Specs) -> None:
         for element in pack.elements.values():
             if element.code_list and element.code_list != "country":
                 codes = loaded.code_lists[element.code_list].codes
-                assert all(element.format.read(code) == code for code in codes), element.name
+                assert not any(isinstance(element.format.read(code), Unreadable) for code in codes), element.name
 
 
 @pytest.mark.parametrize("path", files("**/*.csv"), ids=names(files("**/*.csv")))
