@@ -7,7 +7,7 @@ NEWEST := .venv-newest/bin
 PIP := pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test coverage test-newest test-slow lint fuzz chaos-ci chaos soak bench bench-load what-if lock clean
+.PHONY: help install run test coverage test-newest test-slow lint fuzz chaos-ci chaos soak docs bench bench-load what-if lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ chaos: install  ## The same at full size, for hours
 MINUTES ?= 30
 soak: install  ## A steady flow for MINUTES (30) with strikes at random: brokers and databases killed, networks cut
 	$(BIN)/python -m tests.support.soak $(MINUTES)
+
+docs: install  ## The generated pages of docs/ written anew
+	$(BIN)/gateway specs reference > docs/packs.md
+	WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/unit/test_edifact_faults.py
 
 # Peers in Node are fetched where npm is there.
 bench: install  ## Speed beside the peers, on generated traffic; writes benchmarks/*.md

@@ -43,7 +43,7 @@ class _Edifact(msgspec.Struct, forbid_unknown_fields=True):
     levels: dict[str, int]
 
 
-class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
+class Manifest(msgspec.Struct, forbid_unknown_fields=True):
     """The shape of a pack's manifest.toml."""
 
     id: str
@@ -119,10 +119,10 @@ def read_pack(
     )
 
 
-def _read_manifest(path: Path, where: str, root: Path) -> _Manifest:
+def _read_manifest(path: Path, where: str, root: Path) -> Manifest:
     """Return a pack's manifest; raises SpecError for one that cannot be used."""
     try:
-        manifest = msgspec.convert(decode_toml(root, path), _Manifest)
+        manifest = msgspec.convert(decode_toml(root, path), Manifest)
     except msgspec.ValidationError as error:
         raise SpecError(where, None, _manifest_reason(error)) from error
     if odd := [type_ for type_ in manifest.types.values() if type_ not in NATURES]:
@@ -143,7 +143,7 @@ def _manifest_reason(error: msgspec.ValidationError) -> str:
     return f"types: {error}; known are {known}, and a new one needs the places that docs/house.md names"
 
 
-def _level_pointers(manifest: _Manifest, classes: Mapping[str, str], where: str) -> dict[str, tuple[str, ...]]:
+def _level_pointers(manifest: Manifest, classes: Mapping[str, str], where: str) -> dict[str, tuple[str, ...]]:
     """Return the WCO class ids down to each level."""
     level_pointers: dict[str, tuple[str, ...]] = {"declaration": ("42A",)}
     for level, way in manifest.xml.levels.items():
@@ -154,7 +154,7 @@ def _level_pointers(manifest: _Manifest, classes: Mapping[str, str], where: str)
 
 
 def _usage(
-    manifest: _Manifest,
+    manifest: Manifest,
     folder: Path,
     root: Path,
     elements: Mapping[str, Element],
@@ -175,7 +175,7 @@ def _usage(
     return usage
 
 
-def _rules(manifest: _Manifest, folder: Path, root: Path, remedies: Remedies) -> tuple[Rule, ...]:
+def _rules(manifest: Manifest, folder: Path, root: Path, remedies: Remedies) -> tuple[Rule, ...]:
     """Return a pack's rules: its tables in order, a later one replacing rules of those before it."""
     rules: dict[str, Rule] = {}
     for file in manifest.rules:
@@ -206,7 +206,7 @@ def _parameter_source(row: Row, origin: Origin) -> Bilingual | None:
     return found if all(found) else None
 
 
-def _ignorable(manifest: _Manifest, folder: Path, root: Path) -> tuple[Ignorable, ...]:
+def _ignorable(manifest: Manifest, folder: Path, root: Path) -> tuple[Ignorable, ...]:
     """Return the code metadata that may stand in a message unread."""
     found = []
     for file in manifest.ignorable:
@@ -221,7 +221,7 @@ def _ignorable(manifest: _Manifest, folder: Path, root: Path) -> tuple[Ignorable
     return tuple(found)
 
 
-def _statement(kind: str, text: str, manifest: _Manifest) -> Statement:
+def _statement(kind: str, text: str, manifest: Manifest) -> Statement:
     """Return how sure a kind of statement is: `LEVEL: why`, in French only why."""
     level, sign, why = text.partition(": ")
     if not sign or level not in CONFIDENCES:
@@ -229,7 +229,7 @@ def _statement(kind: str, text: str, manifest: _Manifest) -> Statement:
     return Statement(level, Bilingual(why, manifest.confidence_fr.get(kind) or why))
 
 
-def _former(manifest: _Manifest, folder: Path, root: Path, elements: Mapping[str, Element]) -> tuple[Former, ...]:
+def _former(manifest: Manifest, folder: Path, root: Path, elements: Mapping[str, Element]) -> tuple[Former, ...]:
     """Return a pack's former places; raises SpecError for elements that are not there, or of different levels."""
     rows = []
     for file in manifest.former:

@@ -97,7 +97,7 @@ def whole(least: int, most: int) -> Reader:
             raise ValueError(f"{text!r} is no whole number from {least} to {most}")
         return int(text)
 
-    return read
+    return _told(read, f"Read a whole number from {least} to {most}.")
 
 
 def period(text: str, _setting: Setting) -> Months:
@@ -131,7 +131,7 @@ def choice(*allowed: str) -> Reader:
             raise ValueError(f"{setting.rule.check} takes one of: {', '.join(allowed)}")
         return text
 
-    return read
+    return _told(read, f"Read one of: {', '.join(allowed)}.")
 
 
 def code_list(text: str, setting: Setting) -> CodeList:
@@ -176,4 +176,13 @@ def named(made: Callable[..., Any], **readers: Reader) -> Reader:
             raise ValueError(f"{setting.rule.check} takes {', '.join(readers)} as its parameter, no {unknown[0]}")
         return made(**{name: reader(given[name], setting) for name, reader in readers.items()})
 
+    each = "; ".join(
+        f"{name}: {(reader.__doc__ or '').removeprefix('Read ').rstrip('.')}" for name, reader in readers.items()
+    )
+    return _told(read, f"Read `name=value; name=value`, each of them once. {each}.")
+
+
+def _told(read: Reader, grammar: str) -> Reader:
+    """Return a reader that was made, with its grammar as its docstring."""
+    read.__doc__ = grammar
     return read

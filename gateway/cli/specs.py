@@ -10,16 +10,17 @@ from rich.text import Text
 from core.errors import GatewayError
 from core.findings import Bilingual
 from gateway.cli.shared import LANGUAGE
-from gateway.cli.terminal import Console
+from gateway.cli.terminal import Console, echo
 from gateway.desk.specs_check import problems_of
 from gateway.settings import SPECS
+from gateway.trade.packs_reference import reference
 
 out = Console(soft_wrap=True)
 
 
 @click.group()
 def specs() -> None:
-    """Look through folders of specifications."""
+    """Look through folders of specifications; list what their tables may say."""
 
 
 @specs.command(name="check")
@@ -49,3 +50,12 @@ def check_command(folder: Path, lang: str) -> None:
     out.print(Text(total.speak(lang), "bold"))
     if found:
         raise click.exceptions.Exit(1)
+
+
+@specs.command(name="reference")
+def reference_command() -> None:
+    """Write the columns and grammars of every table, as Markdown, from the readers of this version.
+
+    Exit code: 0.
+    """
+    echo(reference(SPECS), nl=False)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.desk import Run, runner
-from tests.support.packs import ROOT, copy, edit, rewrite, set_field
+from tests.support.packs import HOME, ROOT, copy, edit, rewrite, set_field
+from validators.rulebook import CHECKS
 
 
 @pytest.fixture
@@ -98,3 +99,19 @@ def test_nothing_is_said_of_the_project_s_own_folder(run: Run) -> None:
 def test_a_folder_that_is_not_there_is_one_line(run: Run, tmp_path: Path) -> None:
     result = run("specs", "check", tmp_path / "nowhere")
     assert (result.exit_code, result.stderr) == (2, f"gateway: there is no folder {tmp_path / 'nowhere'}\n")
+
+
+def test_the_page_of_the_tables_is_what_the_readers_have(run: Run) -> None:
+    """`make docs` writes it anew."""
+    assert run("specs", "reference").stdout == (HOME / "docs/packs.md").read_text("utf-8")
+
+
+def test_every_table_of_the_folder_is_on_the_page() -> None:
+    """A table that no reader reads, or that the page does not name, is missed by both."""
+    page = (HOME / "docs/packs.md").read_text("utf-8")
+    named = set(re.findall(r"^## (\S+\.csv)$", page, re.M))
+    unread = {"chapter24/form_gaps.csv"}  # what tests compare the forms with
+    tables = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.csv")} - unread
+    assert [table for table in sorted(tables) if not any(Path(table).match(pattern) for pattern in named)] == []
+    for check in CHECKS:
+        assert f"### {check}\n" in page

@@ -275,5 +275,5 @@ def test_what_is_not_judged_as_expected_is_said_in_one_line(tmp_path: Path) -> N
     told = CliRunner().invoke(main, arguments, env={"GATEWAY_SPECS": str(folder)})
     assert told.exit_code == 1
     assert told.stderr.splitlines() == [
-        f"gateway: 00001-original-CAD-0004.xml was made for CAD-0004, judged ''; drawn {DRAWS} times"
+        f"gateway: 00002-original-CAD-0004-fails.xml was made for CAD-0004, judged ''; drawn {DRAWS} times"
     ]
