@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from core.answers import AnswerCode, Kind
 from core.calendar import Terms
 from core.declaration import NATURES
 from core.dictionary import NEEDED, parse_format
@@ -35,6 +36,8 @@ TABLES: dict[str, object] = {
     "*/edifact_profile.csv": ProfileRow,
     "*/ignorable.csv": Ignorable,
     "*/former_places.csv": Former,
+    "*/answers.csv": Kind,
+    "*/answer_codes.csv": AnswerCode,
     "breaks.csv": "As a pack's, for the findings of the findings tables.",
     "findings/*.csv": FindingText,
     REMEDIES: "What is done about each finding: one row for each code of the findings tables and of the packs' rules.",
