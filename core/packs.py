@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -126,6 +126,15 @@ def read_pack(
         ),
         confidence={kind: _statement(kind, text, manifest) for kind, text in manifest.confidence.items()},
     )
+
+
+def manifest_keys(struct: type[msgspec.Struct] = Manifest, prefix: str = "") -> Iterator[tuple[str, object, bool]]:
+    """Yield (key, type, whether it must be there) for every key of a manifest, those of its tables by their names."""
+    for field in msgspec.structs.fields(struct):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield from manifest_keys(field.type, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", field.type, field.required
 
 
 def _read_manifest(path: Path, where: str, root: Path) -> Manifest:

@@ -7,19 +7,18 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import msgspec
-
 from core.answers import AnswerCode, Kind
 from core.calendar import Terms
 from core.declaration import NATURES
 from core.dictionary import NEEDED, parse_format
 from core.fields import REMEDIES
-from core.packs import Manifest
-from core.specs import Code, Element, FindingText, Former, Ignorable, ProfileRow, Rule
+from core.loading import load
+from core.packs import Manifest, manifest_keys
+from core.specs import Code, Element, FindingText, Former, Ignorable, ProfileRow, Rule, Specs
 from core.tables import Read, watching
 from core.trade import Entitlement, Measured, Surtax
 from edifact.directory import Dependency, Item, Part, Row, Slot, Total
-from gateway.plans import Plans, prepare
+from edifact.loading import load as load_directories
 from gateway.trade import breaking
 from gateway.trade.changes import DRAFT_CHANGES, SAMPLE_CHANGES, VALUES
 from parsers.places import edifact_steps, xml_steps
@@ -64,9 +63,10 @@ TABLES: dict[str, object] = {
 def reference(root: Path) -> str:
     """Return the page, in Markdown, made from the readers while they read a folder of specifications."""
     with watching() as seen:
-        plans = prepare(root)
-        breaking.breaks(plans.specs)
-    sections = (_tables(seen, root), _manifest(), _grammars(plans), _checks(), _samples())
+        specs = load(root)
+        breaking.breaks(specs)
+        load_directories(root / "edifact")
+    sections = (_tables(seen, root), _manifest(), _grammars(specs), _checks(), _samples())
     return "\n".join(line for section in sections for line in section)
 
 
@@ -90,8 +90,6 @@ def _tables(seen: Iterable[Read], root: Path) -> Iterator[str]:
     required: dict[str, dict[str, None]] = {}
     headings: dict[str, dict[str, None]] = {}
     for path, columns, heading in seen:
-        if not path.resolve().is_relative_to(root.resolve()):
-            continue  # the route table, which is no pack's
         pattern = _pattern(path.resolve().relative_to(root.resolve()).as_posix())
         required.setdefault(pattern, {}).update(dict.fromkeys(columns))
         headings.setdefault(pattern, {}).update(dict.fromkeys(heading))
@@ -114,7 +112,8 @@ def _code(words: Iterable[str]) -> str:
 
 def _manifest() -> Iterator[str]:
     yield from ("## */manifest.toml", "", _meaning(Manifest), "", "| key | type | |", "|---|---|---|")
-    yield from _fields(Manifest, "")
+    for key, type_, required in manifest_keys():
+        yield f"| `{key}` | {_type(type_)} | {'required' if required else ''} |"
     yield from (
         "",
         f"Message types: {_code(map(str, NATURES))}. A manifest's lists name its tables, from its folder.",
@@ -122,19 +121,14 @@ def _manifest() -> Iterator[str]:
     )
 
 
-def _fields(struct: type[msgspec.Struct], prefix: str) -> Iterator[str]:
-    """Yield a row for each key of a manifest, those of its tables by their names."""
-    for field in msgspec.structs.fields(struct):
-        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
-            yield from _fields(field.type, f"{field.name}.")
-            continue
-        type_ = field.type.__name__ if isinstance(field.type, type) and "[" not in str(field.type) else str(field.type)
-        type_ = re.sub(r"[\w.]*\.(?=\w)", "", type_).replace("|", r"\|")
-        yield f"| `{prefix}{field.name}` | {type_} | {'required' if field.required else ''} |"
+def _type(of: object) -> str:
+    """Return a type as people write it."""
+    name = of.__name__ if isinstance(of, type) and "[" not in str(of) else str(of)
+    return re.sub(r"[\w.]*\.(?=\w)", "", name).replace("|", r"\|")
 
 
-def _grammars(plans: Plans) -> Iterator[str]:
-    elements = {name: element for pack in plans.specs.packs for name, element in pack.elements.items()}
+def _grammars(specs: Specs) -> Iterator[str]:
+    elements = {name: element for pack in specs.packs for name, element in pack.elements.items()}
     every = list(elements.values())
     formats = sorted({element.format.notation for element in every})
     yield from ("## Formats", "", _text(parse_format), "", f"In use: {_code(formats)}.", "")

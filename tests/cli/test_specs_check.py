@@ -103,7 +103,9 @@ def test_a_folder_that_is_not_there_is_one_line(run: Run, tmp_path: Path) -> Non
 
 def test_the_page_of_the_tables_is_what_the_readers_have(run: Run) -> None:
     """`make docs` writes it anew."""
-    assert run("specs", "reference").stdout == (HOME / "docs/packs.md").read_text("utf-8")
+    result = run("specs", "reference")
+    assert result.exit_code == 0, result.exception
+    assert result.stdout == (HOME / "docs/packs.md").read_text("utf-8")
 
 
 def test_every_table_of_the_folder_is_on_the_page() -> None:
