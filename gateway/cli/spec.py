@@ -109,13 +109,13 @@ def make(
     day: datetime | None,
     folder: Path | None,
 ) -> None:
-    """Write valid or faulty messages into a new folder, and what to expect of each.
+    """Write messages, and what to expect of each.
 
-    They are declarations, changes and withdraw requests. With --fault, one that passes and one that earns just that
-    finding; without --fault, --type and --count the same of the first finding there is. The table of what to expect is
-    printed, and written beside them as expected.csv, which `gateway replay --samples` reads. What must be sent first
-    stands in the same sample under a lower number. Each sample is judged as it is made. What the files cannot carry
-    stands in the column note; the table has what comes without it.
+    They are valid or faulty, and stand in a new folder: declarations, changes and withdraw requests. With --fault, one
+    that passes and one that earns just that finding; without --fault, --type and --count the same of the first finding
+    there is. The table of what to expect is printed, and written beside them as expected.csv, which `gateway replay
+    --samples` reads. What must be sent first stands in the same sample under a lower number. Each sample is judged as
+    it is made. What the files cannot carry stands in the column note; the table has what comes without it.
 
     Exit code: 0 made, 1 a sample was not judged as expected, 2 cannot be made.
     """

@@ -20,16 +20,16 @@ out = Console(soft_wrap=True)
 
 @click.group()
 def specs() -> None:
-    """Look through folders of specifications; list what their tables may say."""
+    """Check specifications; list what tables may say."""
 
 
 @specs.command(name="check")
 @click.argument("folder", type=click.Path(path_type=Path))
 @LANGUAGE
 def check_command(folder: Path, lang: str) -> None:
-    """Find what is wrong or doubtful in a folder of specifications, more than loading does.
+    """Find what is wrong or doubtful in a folder.
 
-    Elements without a row of usage, codes that the UN lists have not, codes that lost their leading zeros, days that
+    More than loading does: elements without a row of usage, codes that the UN lists have not, codes that lost their leading zeros, days that
     are none, what a spreadsheet did to a file, folders that are empty or not read; and why nothing loads.
 
     Exit code: 0 nothing found, 1 something found, 2 there is no such folder.
@@ -54,7 +54,9 @@ def check_command(folder: Path, lang: str) -> None:
 
 @specs.command(name="reference")
 def reference_command() -> None:
-    """Write the columns and grammars of every table, as Markdown, from the readers of this version.
+    """Write columns and grammars of every table.
+
+    As Markdown, from the readers of this version.
 
     Exit code: 0.
     """

@@ -96,6 +96,15 @@ def test_nothing_is_said_of_the_project_s_own_folder(run: Run) -> None:
     )
 
 
+def test_it_speaks_french(run: Run, tmp_path: Path) -> None:
+    folder = copy(tmp_path)
+    without_usage(folder)
+    shown = run("specs", "check", folder, "--lang", "fr").stdout
+    assert re.search(r"^chapter24/elements\.csv, ligne \d+ : carrier_code n'a pas d'emploi dans chapter24", shown)
+    assert "\n    Donnez-lui une ligne : M, O ou X par type de DDC.\n" in shown
+    assert shown.endswith("\nconstats : 1\n")
+
+
 def test_a_folder_that_is_not_there_is_one_line(run: Run, tmp_path: Path) -> None:
     result = run("specs", "check", tmp_path / "nowhere")
     assert (result.exit_code, result.stderr) == (2, f"gateway: there is no folder {tmp_path / 'nowhere'}\n")
