@@ -37,21 +37,26 @@ def padded(plain: str) -> bool:
 
 
 class ServiceSegment(NamedTuple):
-    """A service segment of an envelope: its elements as lists of components, and its byte offset."""
+    """A service segment of an envelope: its elements as lists of components as written, and its byte offset."""
 
     elements: list[list[str]]
     offset: int
 
     def value(self, element: int, component: int = 1) -> str:
-        """Return a component by its position (data elements from 1), "" if it is not there."""
+        """Return a component by its position (data elements from 1) without its padding, "" if it is not there."""
         try:
-            return self.elements[element][component - 1]
+            return self.elements[element][component - 1].rstrip(" ")
         except IndexError:
             return ""
 
+    def filled(self) -> set[tuple[int, int]]:
+        """Return the positions at which something stands: element and component."""
+        elements = enumerate(self.elements[1:], 1)
+        return {(number, at) for number, each in elements for at, text in enumerate(each, 1) if text.strip(" ")}
+
     def components(self, element: int) -> tuple[str, ...]:
-        """Return all components of an element as written."""
-        return tuple(self.elements[element]) if element < len(self.elements) else ()
+        """Return all components of an element without their padding."""
+        return tuple([each.rstrip(" ") for each in self.elements[element]]) if element < len(self.elements) else ()
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from core.errors import SpecError
 from core.specs import Element, Format, Ignorable, Pack, ProfileRow
 from core.tables import Origin
 from edifact.directory import Segment
+from edifact.envelope import READ
 from edifact.syntax import resolve
 from parsers.places import (
     Condition,
@@ -27,12 +28,6 @@ from parsers.places import (
     group_triggers,
 )
 from parsers.shapes import LEVELS, Readings, plain
-
-# What the envelope reads of the segments around a message: 0062, S009 to its association code, 0068, S010; 0074, 0062.
-SERVICE = {
-    "UNH": {(1, 1), *((2, part) for part in range(1, 6)), (3, 1), (4, 1), (4, 2)},
-    "UNT": {(1, 1), (2, 1)},
-}
 
 
 class ElementSlot(NamedTuple):
@@ -208,10 +203,10 @@ def _know_constants(binding: Binding, number: int, profile: Iterable[ProfileRow]
             for position, value in constants_of(row.constant):
                 plan.constants[position] = (*plan.constants.get(position, ()), value)
     if not number:
-        for tag, positions in SERVICE.items():
+        for tag in ("UNH", "UNT"):
             plan = binding.segment(tag)
             plan.belongs = True
-            plan.free.update(Position(*each) for each in positions)
+            plan.free.update(Position(*each) for each in READ[tag])
     for inner, group in binding.groups.items():
         for below in group.bindings.values():
             _know_constants(below, inner, profile)
