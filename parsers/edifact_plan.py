@@ -7,14 +7,14 @@ metadata that the pack's table allows, or of no meaning here. The last is what a
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from core.declaration import Unreadable, Value
 from core.errors import SpecError
 from core.specs import Element, Format, Ignorable, Pack, ProfileRow
 from core.tables import Origin
-from edifact.directory import Segment
+from edifact.directory import Mark, Segment
 from edifact.envelope import READ
 from edifact.syntax import resolve
 from parsers.places import (
@@ -28,6 +28,11 @@ from parsers.places import (
     group_triggers,
 )
 from parsers.shapes import LEVELS, Readings, plain
+
+Qualifiers = tuple[tuple[int, int, str], ...]  # element, component, value
+Uses = dict[
+    tuple[int, str], dict[Qualifiers, dict[tuple[int, int], set[str]]]
+]  # by group and tag, by qualifiers: names
 
 
 class ElementSlot(NamedTuple):
@@ -162,6 +167,47 @@ def way_to(
         number = parents[number]
     for number in reversed(way):
         yield number, named.get(number, ())
+
+
+def marks_of(plan: Binding, triggers: Mapping[int, str]) -> dict[tuple[int, str], tuple[Mark, ...]]:
+    """Return by group and segment what a plan uses it for: qualifiers and, where these suffice, the elements' names."""
+    found: Uses = {}
+    _mark(plan, 0, (), triggers, found)
+    return {
+        at: tuple(
+            Mark(qualifiers, {each: min(of) for each, of in names.items() if len(of) == 1})
+            for qualifiers, names in uses.items()
+        )
+        for at, uses in found.items()
+    }
+
+
+def _mark(binding: Binding, number: int, chosen: Qualifiers, triggers: Mapping[int, str], found: Uses) -> None:
+    """Take down what the segments of a group are used for; `chosen` are the qualifiers of its trigger."""
+    for tag, plan in binding.segments.items():
+        constants = tuple((*at, values[0]) for at, values in plan.constants.items() if _fixed(values))
+        own = (*(chosen if tag == triggers.get(number) else ()), *constants)
+        uses = found.setdefault((number, tag), {})
+        if own or not plan.readings:
+            uses.setdefault(own, {})
+        for reading in plan.readings:
+            for key, slots in reading.slots.items():
+                names = uses.setdefault((*own, *_qualifiers(reading.positions, key)), {})
+                for slot in slots:
+                    names.setdefault(slot.position, set()).add(slot.name)
+    for inner, group in binding.groups.items():
+        for key, below in group.bindings.items():
+            _mark(below, inner, _qualifiers(group.positions, key), triggers, found)
+
+
+def _qualifiers(positions: Iterable[Position], values: Iterable[str]) -> Qualifiers:
+    """Return values at positions as qualifiers."""
+    return tuple((at.element, at.component, value) for at, value in zip(positions, values, strict=True))
+
+
+def _fixed(values: Sequence[str]) -> bool:
+    """Tell whether one value stands at a position in all messages: what is filled in (`{invoice}`) is no qualifier."""
+    return len(values) == 1 and not values[0].startswith("{")
 
 
 def _plan_slot(binding: Binding, place: EdifactPlace, element: Element, segment: Segment, marks: str) -> None:

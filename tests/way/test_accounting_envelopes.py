@@ -133,8 +133,9 @@ def test_what_the_table_lets_pass_changes_nothing_and_another_value_is_told(
 
 
 @pytest.mark.parametrize(("old", "new"), [
-    ("UNOC:3", "UNOC :3"), ("UNOC:3", "UNOC:3 "), ("MAPLEBROKER", "MAPLEBROKER   "), ("CARMGATEWAY", "CARMGATEWAY "),
-    ("1030+MB000002", "1030 +MB000002"), ("+MB000002'\nUNH", "+MB000002 'UNH"), ("+MB000002'\nUNH", "+MB000002++++ 'UNH"),
+    ("UNOC:3", "UNOC :3"), ("UNOC:3", "UNOC:3 "), ("MAPLEBROKER", "MAPLEBROKER   "),
+    ("CARMGATEWAY", "CARMGATEWAY "), ("1030+MB000002", "1030 +MB000002"),
+    ("+MB000002'\nUNH", "+MB000002 'UNH"), ("+MB000002'\nUNH", "+MB000002++++ 'UNH"),
     ("+MB000002'\nUNH", "+MB000002++++++ 'UNH"), ("UNH+1+", "UNH+1 +"), ("UNZ+1+", "UNZ+1 +"),
 ])  # fmt: skip
 def test_padding_in_an_envelope_says_nothing_and_is_told(old: str, new: str) -> None:
