@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from functools import partial
+from functools import lru_cache, partial
 
 from core.envelope import Group, Interchange
 from core.findings import Fault
@@ -139,13 +139,20 @@ def _once(flaws: Iterable[Flaw]) -> Iterator[Flaw]:
         told |= flaw.code == PADDED
 
 
+@lru_cache(maxsize=256)
+def _not_read(tag: str, lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Return the positions that are not read of a service segment with so many components in its tag and elements."""
+    here = ((number, at) for number, length in enumerate(lengths) if number for at in range(1, length + 1))
+    return tuple(each for each in here if each not in READ[tag])
+
+
 def _unread(written: InterchangeText, segment: ServiceSegment, known: list[Fault]) -> list[Fault]:
     """Return what stands in a service segment that is not read, nor ignorable; `known` is what is wrong with it."""
-    tag, wrong = segment.elements[0][0], _elements([fault for fault in known if fault.syntax_error])
-    table, found = written.service_segments[tag], []
-    for number, component in segment.filled() - READ[tag]:
+    tag, found = segment.elements[0][0], list[Fault]()
+    table, wrong = written.service_segments[tag], _elements([fault for fault in known if fault.syntax_error])
+    for number, component in _not_read(tag, tuple(map(len, segment.elements))):
         value = segment.value(number, component)
-        if number + 1 in wrong or table.ignores(number, component, written.syntax_id, value):
+        if not value or number + 1 in wrong or table.ignores(number, component, written.syntax_id, value):
             continue
         slot = table.slots[number - 1]
         place = written.place(segment, number + 1, component if slot.composite else None)

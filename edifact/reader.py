@@ -189,6 +189,8 @@ def _header_of(text: str, service: Service) -> tuple[str | None, tuple[str, ...]
     if 0 < cut < limits.SEGMENT_BYTES and not (service.release and service.release in text[:cut]):
         head = text[:cut].split(service.element)
         components = head[2].split(service.component) if len(head) > 2 else []
+        if " " not in text[:cut]:
+            return head[1] or None, tuple(components)
         return _unpadded(head[1]) or None, tuple(map(_unpadded, components))
     head = canonical(text[: segment_end(text, service, 0, limits.SEGMENT_BYTES)], service).split("+")
     components = [resolve(each) for each in head[2].split(":")] if len(head) > 2 else []
@@ -243,7 +245,9 @@ def _messages(of: InterchangeText, position: int, ordinal: int, envelopes: int) 
 
 def _shown_header(reference: str | None, identifier: tuple[str, ...], ordinal: int) -> MessageHeader:
     """Return what UCM repeats of a message."""
-    return MessageHeader(told(reference or "") or None, tuple(map(told, identifier)), ordinal)
+    if not "".join((reference or "", *identifier)).isascii():
+        reference, identifier = told(reference or "") or None, tuple(map(told, identifier))
+    return MessageHeader(reference, identifier, ordinal)
 
 
 def _message(of: InterchangeText, scan: Scan, open_: _Open, position: int, ordinal: int) -> tuple[MessageText, int]:

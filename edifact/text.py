@@ -27,13 +27,13 @@ from edifact.syntax import (
 )
 
 STEP = 1 << 16
-PADDED = re.compile(r" (?:[+:*']|$)")
+PADDED = re.compile(" [+:*']")
 CONTINUATION = bytes(range(0x80, 0xC0))  # in UTF-8 these begin no character
 
 
 def padded(plain: str) -> bool:
     """Tell whether a component of a text in canonical form ends with a blank."""
-    return PADDED.search(plain) is not None
+    return PADDED.search(plain) is not None or plain.endswith(" ")
 
 
 class ServiceSegment(NamedTuple):
@@ -48,11 +48,6 @@ class ServiceSegment(NamedTuple):
             return self.elements[element][component - 1].rstrip(" ")
         except IndexError:
             return ""
-
-    def filled(self) -> set[tuple[int, int]]:
-        """Return the positions at which something stands: element and component."""
-        elements = enumerate(self.elements[1:], 1)
-        return {(number, at) for number, each in elements for at, text in enumerate(each, 1) if text.strip(" ")}
 
     def components(self, element: int) -> tuple[str, ...]:
         """Return all components of an element without their padding."""
