@@ -104,7 +104,7 @@ def acknowledgement(message: Message, checks: Checks) -> Acknowledgement | None:
         return None
     if not document.fits and _stopped(_edifact(document, checks), checks):
         return None
-    found = acknowledged(document.message.segments)
+    found = acknowledged(document.message.meant)
     if found is None:
         return None
     error = next(filter(None, (found.error, *(each.error for each in found.messages))), None)
