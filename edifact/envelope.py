@@ -149,8 +149,11 @@ def _not_read(tag: str, lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]
 def _unread(written: InterchangeText, segment: ServiceSegment, known: list[Fault]) -> list[Fault]:
     """Return what stands in a service segment that is not read, nor ignorable; `known` is what is wrong with it."""
     tag, found = segment.elements[0][0], list[Fault]()
+    positions = _not_read(tag, tuple(map(len, segment.elements)))
+    if not positions:
+        return found
     table, wrong = written.service_segments[tag], _elements([fault for fault in known if fault.syntax_error])
-    for number, component in _not_read(tag, tuple(map(len, segment.elements))):
+    for number, component in positions:
         value = segment.value(number, component)
         if not value or number + 1 in wrong or table.ignores(number, component, written.syntax_id, value):
             continue
@@ -183,6 +186,7 @@ def _envelope(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]:
     yield from _header_faults(written, matchers)
     for flaw in written.flaws:
         yield _located(written, flaw)
+    refusing = [flaw for flaw in written.flaws if flaw.syntax_error]
     grouped = [group for group in written.groups if group.header]
     mixed = bool(grouped) and len(grouped) < len(written.groups)
     if mixed:
@@ -193,7 +197,7 @@ def _envelope(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]:
         actual = len(grouped) if grouped else sum(len(group.messages) for group in written.groups)
         headless = sum(flaw.code in LOST for flaw in written.flaws)  # each may be a message that lost its UNH
         yield from _trailer_faults(written, written.trailer, None if mixed else actual, headless, matchers)
-    elif not any(flaw.service_segment == "UNZ" or flaw.code in LOST for flaw in written.flaws[-1:]):
+    elif not any(flaw.service_segment == "UNZ" or flaw.code in LOST for flaw in refusing[-1:]):
         yield Fault("EDI-0103", place=written.place(None, at=written.end), syntax_error="13", service_segment="UNZ")
 
 
