@@ -80,6 +80,11 @@ class Broker(ABC):
         with self.channel() as channel:
             return int(channel.queue_declare(queue, passive=True).message_count)
 
+    def readers(self, queue: str) -> int:
+        """Count who reads a queue; 0 where the broker does not know. Raises GatewayError if it is missing."""
+        with self.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).consumer_count)
+
     def depths(self, queues: Iterable[str]) -> dict[str, int | None]:
         """Return the depth of each queue, on one connection; None where a queue is missing."""
         found: dict[str, int | None] = {}
