@@ -9,9 +9,9 @@ from pathlib import Path
 from core.calendar import eastern
 from core.findings import Bilingual
 from gateway.cli.terminal import echo
-from gateway.signatures import is_signed
-from gateway.trade.smoke import canonical, digest
-from gateway.trade.smoke_report import Checked, Report, check_report, who_played
+from gateway.trade.signatures import is_signed
+from gateway.trade.smoke import Report, canonical, digest
+from gateway.trade.smoke_report import Checked, check_report, who_played
 
 SAME = Bilingual("made of these results", "faite de ces résultats")
 FORGED = Bilingual("NOT made of these results: forged", "PAS faite de ces résultats : falsifiée")

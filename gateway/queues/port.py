@@ -384,7 +384,9 @@ def drop(connection: Any) -> None:
 
 def message_of(channel: Any, letter: Letter, user: str | None = None) -> Any:
     """Return a letter as the library's message, persistent, in the user's name."""
-    properties = {"message_id": letter.id, "delivery_mode": 2} | ({"user_id": user} if user else {})
+    properties = {"message_id": letter.id, "delivery_mode": 2}
+    properties |= {"user_id": user} if user else {}
+    properties |= {"correlation_id": letter.correlation} if letter.correlation else {}
     return channel.prepare_message(
         letter.body,
         content_type=letter.content_type,

@@ -54,7 +54,7 @@ class StepResult(msgspec.Struct, kw_only=True):
         return self.state in ("passed", "not-applicable")
 
 
-class Seen(msgspec.Struct):
+class SeenMessage(msgspec.Struct):
     """One message of the run: what it is about, what came of it, and the SHA-256 of the bytes that it came in."""
 
     subject: str
@@ -105,7 +105,7 @@ class Result(msgspec.Struct, kw_only=True):
     language: Literal["en", "fr"] = "en"
     judged_by: list[JudgedBy] = []
     messages: int = 0
-    seen: list[Seen] = []
+    seen: list[SeenMessage] = []
     stages: list[StageResult]
 
     @property
@@ -127,6 +127,23 @@ class Result(msgspec.Struct, kw_only=True):
         """Yield every step's result."""
         for stage in self.stages:
             yield from stage.lines
+
+
+class Report(msgspec.Struct):
+    """What a report is made of: the results, and the Ed25519 signature of their canonical form in base64, or none."""
+
+    result: Result
+    signature: str = ""
+
+
+def encoded(report: Report) -> str:
+    """Return a report as JSON, keys sorted."""
+    return msgspec.json.encode(report, order="sorted").decode()
+
+
+def decoded(text: str) -> Report:
+    """Return the report that JSON holds; raises ValueError for what is none."""
+    return msgspec.json.decode(text, type=Report)
 
 
 def blank(scenario: Scenario, without: Collection[str] = ()) -> list[StageResult]:
@@ -152,7 +169,7 @@ def blank(scenario: Scenario, without: Collection[str] = ()) -> list[StageResult
     ]
 
 
-def note(result: Result, seen: Iterable[Seen]) -> None:
+def note(result: Result, seen: Iterable[SeenMessage]) -> None:
     """Count messages of the run, and list them as long as the list is not too long to be read."""
     for each in seen:
         result.messages += 1

@@ -15,9 +15,9 @@ from core.transmission import digest_of
 from gateway import pages
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake
-from gateway.trade.replies import in_words, read_reply
+from gateway.trade.replies import Reply, in_words, read_reply
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
-from gateway.trade.smoke import Result, Say, Seen, StepResult, note, words
+from gateway.trade.smoke import Result, Say, SeenMessage, StepResult, note, words
 from gateway.trade.smoke_sender import OURS, Sender, Sent
 
 # Answers in flight at one time; those that are not ours are given back at the end.
@@ -52,9 +52,13 @@ class Mailbox:
             self._intake.reject(self._foreign, requeue=True)
         self._intake.close()
 
+    def _read(self, delivery: Delivery) -> Reply:
+        answers = self._plans.specs.packs[0].answers
+        return read_reply(delivery.content_type, delivery.body, self._plans.reading.directories, answers)
+
     def _is_a_smoke_tests(self, delivery: Delivery) -> bool:
         try:
-            reply = read_reply(delivery.content_type, delivery.body, self._plans.reading.directories)
+            reply = self._read(delivery)
         except GatewayError:
             return False
         return bool(OURS.fullmatch(reply.reference))
@@ -78,7 +82,7 @@ class Mailbox:
         deliveries = self._intake.receive(seconds)
         ours = []
         for delivery in deliveries:
-            reply = read_reply(delivery.content_type, delivery.body, self._plans.reading.directories)
+            reply = self._read(delivery)
             sent = self._by_reference.get(reply.reference)
             if sent is None and not reply.reference and len(self._open) == 1:
                 sent = self._open[0]  # what has no readable envelope is answered without a reference
@@ -149,10 +153,10 @@ def play(
         _compare_late_answers(lines[name], transmissions)
 
 
-def _seen(sent: Sent) -> Seen:
+def _seen(sent: Sent) -> SeenMessage:
     """Return a message as the report lists it: what it was meant to be, and the answers that came."""
     kinds = [kind for kind in _ORDER if kind in sent.kinds()]
-    return Seen(sent.subject, sent.step.send, " ".join(kinds), sent.codes(), digest_of(sent.letter.body))
+    return SeenMessage(sent.subject, sent.step.send, " ".join(kinds), sent.codes(), digest_of(sent.letter.body))
 
 
 def _not_after(step: Step) -> Bilingual:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -17,9 +16,9 @@ from core.errors import GatewayError
 from core.findings import Bilingual
 from gateway import pages
 from gateway.pages import render, write
-from gateway.signatures import sign
 from gateway.trade.replies import ANSWERS
-from gateway.trade.smoke import Result, State, StepResult, canonical, digest
+from gateway.trade.signatures import sign
+from gateway.trade.smoke import Report, Result, State, StepResult, canonical, decoded, digest, encoded
 from responses.business import printable
 
 STATES = {
@@ -38,13 +37,6 @@ SKIPPED: set[State] = {"not-reached", "not-applicable"}
 DATA = '<script type="application/json" id="results">'
 
 
-class Report(msgspec.Struct):
-    """What a report is made of: the results, and the Ed25519 signature of their canonical form in base64, or none."""
-
-    result: Result
-    signature: str = ""
-
-
 class Checked(NamedTuple):
     """What is known of a report: `whole` if the page is what its results make, and why it may not be comparable."""
 
@@ -61,8 +53,8 @@ SWITCH = """
 .other { display: none; scroll-margin-top: 5rem; } .other:target { display: block; }
 .other:target + .first { display: none; }
 .stage h2 { break-after: avoid; }
-.steps td:nth-child(1), .steps td:nth-child(3) { white-space: nowrap; }
-.steps td:nth-child(2) { width: 100%; }
+.steps td:nth-child(1), .steps td:nth-child(4) { white-space: nowrap; }
+.steps td:nth-child(3) { width: 100%; }
 .digest { font-size: .95rem; }
 .signatures td { width: 50%; padding-top: 3.5rem; border-bottom: 0; border-top: 1px solid var(--ink); }
 .signatures { border-spacing: 2rem 0; border-collapse: separate; margin-top: 3.5rem; }
@@ -150,7 +142,7 @@ def page_of(report: Report) -> str:
     _, inside_other, _ = _parts(_page(report, other))
     links = '<nav class="languages"><a href="#en" lang="en">English</a> <a href="#fr" lang="fr">Français</a></nav>'
     # The results stand in the file itself: `<` is escaped so that no text can end the element.
-    data = msgspec.json.encode(report, order="sorted").decode().replace("<", "\\u003c")
+    data = encoded(report).replace("<", "\\u003c")
     return (
         f"{before}{SWITCH}{links}"
         f'<div class="other" id="{other}" lang="{other}">{inside_other}</div>'
@@ -168,7 +160,7 @@ def check_report(path: Path, program: str) -> Checked:
     try:
         text = path.read_text("utf-8")
         body = text.split(DATA, 1)[1].split("</script>", 1)[0]
-        report = msgspec.json.decode(body, type=Report)
+        report = decoded(body)
         page = page_of(report)
     except (OSError, UnicodeDecodeError, IndexError, KeyError, ValueError) as error:
         raise GatewayError(f"{path}: no report of a smoke test, or one that was cut") from error

@@ -17,8 +17,8 @@ from selenium.webdriver.common.by import By
 from core.errors import GatewayError
 from gateway.cli.smoke import smoke
 from gateway.trade.scenario import Words
-from gateway.trade.smoke import LISTED, JudgedBy, Result, Seen, blank, canonical, digest, note
-from gateway.trade.smoke_report import Report, page_of, write_html, write_junit
+from gateway.trade.smoke import LISTED, JudgedBy, Report, Result, SeenMessage, blank, canonical, digest, note
+from gateway.trade.smoke_report import page_of, write_html, write_junit
 from tests.cli import test_guide_browser
 from tests.support import smoke_partners as partners
 
@@ -167,8 +167,8 @@ def test_a_demonstration_never_looks_like_a_test_of_a_partner(tmp_path: Path) ->
 
 def test_the_report_lists_the_messages_that_were_seen(tmp_path: Path) -> None:
     result, path = a_result(), tmp_path / "report.html"
-    note(result, [Seen("12345000000012:00001", "declaration", "refused", ["CAD-0150"], "ab" * 32)])
-    note(result, [Seen("12345000000012:00001", "declaration", "accepted", [], "cd" * 32)] * LISTED)
+    note(result, [SeenMessage("12345000000012:00001", "declaration", "refused", ["CAD-0150"], "ab" * 32)])
+    note(result, [SeenMessage("12345000000012:00001", "declaration", "accepted", [], "cd" * 32)] * LISTED)
     write_html(result, path)
     page = path.read_text("utf-8")
     assert page.count("ab" * 32) == 3, "in both languages, and in the results"
