@@ -29,8 +29,9 @@ def specs() -> None:
 def check_command(folder: Path, lang: str) -> None:
     """Find what is wrong or doubtful in a folder.
 
-    More than loading does: elements without a row of usage, codes that the UN lists have not, codes that lost their leading zeros, days that
-    are none, what a spreadsheet did to a file, folders that are empty or not read; and why nothing loads.
+    More than loading does: elements without a row of usage, codes that the UN lists have not, codes that lost their
+    leading zeros, days that are none, what a spreadsheet did to a file, folders that are empty or not read; and why
+    nothing loads.
 
     Exit code: 0 nothing found, 1 something found, 2 there is no such folder.
     """

@@ -56,6 +56,7 @@ TABLES: dict[str, object] = {
     "edifact/*/syntax_errors.csv": "The names of the UN's syntax error codes (0085).",
     "edifact/dependencies.csv": Dependency,
     "edifact/totals.csv": Total,
+    "edifact/ignorable.csv": "What may stand in an envelope unread: where, with which syntax identifier, which values.",
     "edifact/date_formats.csv": "How a date or time of each UN 2379 is written.",
 }
 
@@ -71,9 +72,13 @@ def reference(root: Path) -> str:
 
 
 def _pattern(name: str) -> str:
-    """Return the entry of `TABLES` for a table, one that names its folder first; KeyError for a table that has none."""
-    for pattern in sorted(TABLES, key=lambda each: (each.startswith("*"), each.count("*"))):
-        if pattern.count("/") == name.count("/") and Path(name).match(pattern):
+    """Return the entry of `TABLES` for a table; KeyError for one that has none. `*` is a pack's folder, no other's."""
+    if name in TABLES:
+        return name
+    folders = {pattern.partition("/")[0] for pattern in TABLES}
+    for pattern in TABLES:
+        fits = pattern.count("/") == name.count("/") and Path(name).match(pattern)
+        if fits and (not pattern.startswith("*") or name.partition("/")[0] not in folders):
             return pattern
     raise KeyError(name)
 
