@@ -28,7 +28,8 @@ def lines_by_number(*declarations: Declaration) -> list[Lines]:
 class Context:
     """All that a check may look at beside its level; `now` is the moment of receipt, `today` its day in Eastern Time.
 
-    `history` holds the versions on file that count, oldest first, and `former` the latest.
+    `history` holds the versions on file that count, oldest first, and `former` the latest. `choice` is how the importer
+    accounts (`core.partner.Partner.choices`), None where it is not known.
     """
 
     type: MessageType
@@ -39,6 +40,7 @@ class Context:
     now: datetime
     today: date
     history: tuple[VersionFact, ...]
+    choice: str | None = None
     _lines: list[Lines] | None = None
 
     @property

@@ -181,9 +181,10 @@ def _content(
         yield Fault("GTW-0011", address=Address(""), value=own.pack.version, expected=", ".join(in_force) or None)
     number = declaration.transaction_number
     known = world.known_to(facts.partner, number, received.day)  # the rules see nothing else that is on file
+    choice = facts.partner.choice_of(declaration) if facts.partner else None
     content = [
         *one_each(check_elements(declaration, message.type, own.dictionary), own.pack),
-        *apply_rules(message.type, declaration, known, received, own.rulebook),
+        *apply_rules(message.type, declaration, known, received, own.rulebook, choice),
     ]
     yield from content
     # A number that is no business number has no authority either: that is one mistake, not two.

@@ -30,7 +30,8 @@ def late_accounting(declaration: Declaration, context: Context, bound: Bound) ->
     if released is None or released > context.today or unreadable:
         return OK
     accounted = given or context.today
-    consignment = consignment_of(declaration, context.today)._replace(released=released, accounted=accounted)
+    consignment = consignment_of(declaration, context.today, context.choice)
+    consignment = consignment._replace(released=released, accounted=accounted)
     due = account_by(consignment, context.specs.calendar)
     if due is None or consignment.accounted <= due:
         return OK

@@ -142,7 +142,7 @@ def _facts(before: Side, after: Side, specs: Specs) -> Facts:
     if after.facts.register.of(test).attempts(number):
         return after.facts
     partner, came = after.facts.partner, before.parsed.received.received_at
-    choice = partner.csa_period(early) if partner else None
+    choice = partner.choice_of(early) if partner else None
     first = made_of(
         MessageType.DECLARATION,
         early,

@@ -45,11 +45,6 @@ INTERIM_EXCISE = {"C01", "C02", "C03", "C04"}  # with these no unit is given
 WITHOUT_RELEASE = {"V"}
 
 
-def _country(place: str) -> str:
-    """Return the country of a place; states of the United States have three letters."""
-    return "US" if len(place) == 3 else place
-
-
 @dataclass
 class Draft:
     """A declaration being made: the values of each level, still open to changes."""
@@ -271,7 +266,8 @@ class Maker:
         origin = self.rng.choice(("US", "US", "CN", "MX", "DE", self.code("country")))
         exported = self.rng.choice((origin, "US", self.code("country")))
         shipped = released - timedelta(days=self.rng.randint(1, 40))
-        goods = Goods(line["classification"], "", _country(origin), _country(exported), released, shipped)
+        country_of = self.specs.trade.country_of
+        goods = Goods(line["classification"], "", country_of(origin), country_of(exported), released, shipped)
         treatments = sorted(self.codes("tariff_treatment"))
         fitting = [code for code in treatments if self.specs.trade.withheld(code, goods) is None]
         line |= {
@@ -315,7 +311,7 @@ class Maker:
             ]
             line["tariff_code"] = self.rng.choice(fitting)
         if draw() < share / 2:
-            near = line["export_place"] in {"US", "MX"} or len(line["export_place"]) == 3
+            near = self.specs.trade.country_of(line["export_place"]) in {"US", "MX"}
             line["special_authority"] = "85-2955-2" if near else "85-2955-1"
         if draw() < share and usage_of("line_previous_line", pack, MessageType.DECLARATION, cad_type) != "X":
             line |= {"line_previous_transaction": self.number(), "line_previous_line": Decimal(self.rng.randint(1, 9))}
@@ -323,7 +319,7 @@ class Maker:
     def _charged(self, line: Values, share: float) -> None:
         """Add, now and then, that the goods are subject to SIMA, a surtax or a safeguard, and by which code."""
         draw = self.rng.random
-        country = "US" if len(line["origin"]) == 3 else line["origin"]
+        country = self.specs.trade.country_of(line["origin"])
         known = self.codes("sima_measure").items()
         measures = [code for code, entry in known if country in (entry.row.get("origins") or country).split()]
         watched = {number for _, entry in known for number in entry.row.get("numbers", "").split()}

@@ -44,8 +44,9 @@ def test_a_measure_in_force_is_for_its_origins(measure: str, syntax: Syntax) -> 
 
 @pytest.mark.parametrize("syntax", BOTH)
 def test_a_measure_may_be_for_a_state_of_the_united_states(syntax: Syntax) -> None:
-    assert original(sima("CPF", "UNY"), syntax) == []
-    assert original(sima("HRSS", "UNY"), syntax) == ["CAD-0292"]
+    for part in ("UNY", "PR"):
+        assert original(sima("CPF", part), syntax) == []
+        assert original(sima("HRSS", part), syntax) == ["CAD-0292"]
 
 
 @pytest.mark.parametrize("syntax", BOTH)

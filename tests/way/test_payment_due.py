@@ -91,7 +91,7 @@ def test_the_release_decides_not_the_accounting(syntax: Syntax) -> None:
 def test_courier_and_csa_goods_have_their_own_periods(
     cad_type: str, choice: str | None, due: str, syntax: Syntax
 ) -> None:
-    partner = replace(PARTNER, csa_periods=dict.fromkeys(PARTNER.authorities, choice) if choice else {})
+    partner = replace(PARTNER, choices=dict.fromkeys(PARTNER.authorities, choice) if choice else {})
     story = Story(cad_type, "2026-02-16", "2026-02-20", syntax, partner)
     assert story.due == due
     assert story.nature(f"{due}T23:59") == "correction"
