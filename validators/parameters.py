@@ -62,6 +62,12 @@ def words(text: str, setting: Setting) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def ordered(text: str, setting: Setting) -> tuple[str, ...]:
+    """Read values separated by spaces, in their order."""
+    words(text, setting)
+    return tuple(text.split())
+
+
 def word(text: str, setting: Setting) -> str:
     """Read one value."""
     if len(text.split()) != 1:
@@ -105,6 +111,14 @@ def period(text: str, _setting: Setting) -> Months:
     if not found or not any(found.groups()):
         raise ValueError(f"{text!r} is no period such as 7 years 3 months")
     return Months(12 * int(found[1] or 0) + int(found[2] or 0))
+
+
+def day(text: str, _setting: Setting) -> date:
+    """Read a date, 2024-10-21."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no date") from error
 
 
 def moment(text: str, setting: Setting) -> ElementName | date | None:

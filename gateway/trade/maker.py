@@ -62,8 +62,10 @@ class Draft:
     def put(self, pack: Pack, changes: Mapping[str, Any]) -> None:
         """Apply changes at the level of their element: the declaration, the first invoice, its first line.
 
-        Raises GatewayError for an element that the pack has not.
+        A reason takes the code that goes with it along, unless that is among the changes. Raises GatewayError for an
+        element that the pack has not.
         """
+        changes = {**changes, **{n: value for n, value in beside_reasons(changes).items() if n in pack.elements}}
         for name, value in changes.items():
             if name not in pack.elements:
                 raise GatewayError(f"the sample maker speaks of {name}, which the dictionary of {pack.key} has not")
@@ -102,6 +104,16 @@ TOGETHER = re.compile(
     r"invoice_value|invoice_currency|quantity|unit|sima_.*|surtax_.*|excise_code|tariff_code|special_authority|"
     r"safeguard_.*|former_.*|line_previous_.*|(invoice_|line_)?(reason_code|remark|trade_program)_\d|pre_carm|invoice_pointer"
 )
+
+
+# The trade program code that goes with a reason: their values are not public, and this one shows that it is none.
+REASON, PROGRAM = re.compile(r"reason_code(?=_\d)"), "SAMPLE"
+
+
+def beside_reasons(changes: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what comes or goes with the reasons among some changes, unless it is itself among them."""
+    found = {REASON.sub("trade_program", name): value and PROGRAM for name, value in changes.items()}
+    return {name: value for name, value in found.items() if name not in changes}
 
 
 class Maker:
@@ -350,7 +362,7 @@ class Maker:
         draft.top["version"] = f"{int(former.top['version']) + 1:05}"
         line = self.rng.choice(list(draft.lines()))
         line["description"] = f"{self.text(40)}, {former.top['version']}"
-        draft.top["reason_code_1"] = "R3-32.2.VFD" if adjustment else "R5-00-COT"
+        draft.put(pack, {"reason_code_1": "R3-32.2.VFD" if adjustment else "R5-00-COT"})
         if self.rng.random() < 0.5:
             draft.top["remark_1"] = self.text(60)
         return draft

@@ -202,8 +202,11 @@ def test_every_placeholder_of_a_rule_is_one_that_can_be_filled() -> None:
         "by",
         "retired",
         "invoices",
-        "orders_en",
-        "orders_fr",
+        "order_en",
+        "order_fr",
+        "unless_en",
+        "unless_fr",
+        "reason",
         "line",
     }
     known |= {"first", "treatment", "former", "changed"}
