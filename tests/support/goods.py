@@ -8,6 +8,7 @@ from typing import Any
 
 from core.declaration import Declaration, MessageType
 from core.findings import Finding
+from core.partner import Partner
 from core.register import Facts
 from core.transmission import Received, Syntax
 from gateway import pipeline
@@ -34,11 +35,13 @@ def declared(plans: Plans = PLANS, cad_type: str = "AB", **changes: Any) -> Decl
     return draft.freeze()
 
 
-def findings(declaration: Declaration, syntax: Syntax, plans: Plans = PLANS) -> list[Finding]:
+def findings(
+    declaration: Declaration, syntax: Syntax, plans: Plans = PLANS, partner: Partner = PARTNER
+) -> list[Finding]:
     """Return what the gateway finds in a declaration, but for its being old, late or shipped in another order."""
     step = SampleMessage(MessageType.DECLARATION, declaration)
-    (body,) = write(Sample((step,), None, plans.specs, PARTNER, PARTNER), syntax, DAY, "S")
-    (one,) = pipeline.handle(Received("1", PARTNER.id, body, moment_of(DAY)), Facts(PARTNER), plans).judged
+    (body,) = write(Sample((step,), None, plans.specs, partner, partner), syntax, DAY, "S")
+    (one,) = pipeline.handle(Received("1", partner.id, body, moment_of(DAY)), Facts(partner), plans).judged
     return [each for each in one.findings if each.code not in ("CAD-0135", "CAD-0140", "CAD-0133")]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,11 +17,12 @@ from gateway import pipeline
 from gateway.plans import prepare
 from gateway.trade.maker import Maker
 from gateway.trade.samples import Sample, SampleMessage, moment_of, write
-from tests.support.goods import PLANS, declared, severity, told
+from tests.support.goods import PLANS, declared, findings, severity, told
 from tests.support.packs import BOTH, DAY, PARTNER, copy, edit, set_field
 
 # ------------------------------------------------------------------------------------------------ tariff treatments
 
+DAY_LATER = timedelta(days=1)
 REFUSED, WARNED, GOOD = [("CAD-0150", "refuse")], [("CAD-0151", "warn")], list[tuple[str, str]]()
 
 # Treatment, origin, day of release; further elements; what is found. One line for each fact, on both sides of its day.
@@ -76,19 +79,24 @@ TREATMENTS: list[tuple[str, str, str, dict[str, str], list[tuple[str, str]]]] = 
     ("34", "IE", "2026-11-20", {}, REFUSED),
     # 09 and 08, what was withdrawn on 2025-01-01, and who got it back (SOR/2023-207, SOR/2023-208)
     *(
-        (treatment, origin, day, {}, found)
+        (treatment, origin, day, {"direct_shipment_date": shipped}, found)
         for treatment, origins in (
             ("09", "AM BZ VG FJ GE GT GY IQ MH MD NR PY TO TM TV VN"),
             ("08", "CV WS TV VU"),
         )
         for origin in origins.split()
-        for day, found in (("2024-12-31", GOOD), ("2025-01-01", REFUSED))
+        for day, shipped, found in (
+            ("2024-12-31", "2024-12-31", GOOD),
+            ("2025-01-01", "2025-01-01", REFUSED),
+            ("2025-02-10", "2024-12-31", GOOD),  # in transit
+            ("2025-02-10", "2025-01-01", REFUSED),
+        )
     ),
     *(("09", origin, "2025-01-01", {}, GOOD) for origin in ("LB", "TN")),
     *(("09", origin, "2024-12-31", {}, REFUSED) for origin in ("LB", "TN")),
-    ("09", "AM", "2025-02-10", {"direct_shipment_date": "2024-12-31"}, GOOD),  # in transit
-    ("08", "VU", "2025-02-10", {"direct_shipment_date": "2024-12-31"}, GOOD),
-    ("09", "AM", "2025-02-10", {"direct_shipment_date": "2025-01-01"}, REFUSED),
+    # what is in transit keeps nothing else: Russian goods were shipped before, a member's own day is that of release
+    ("02", "RU", "2022-03-02", {"direct_shipment_date": "2022-02-01"}, REFUSED),
+    ("33", "PE", "2021-09-19", {"direct_shipment_date": "2021-08-01"}, GOOD),
     ("09", "PK", "2026-11-20", {}, GOOD),
 ]
 
@@ -226,6 +234,22 @@ def test_late_accounting_goes_by_the_calendar(syntax: Syntax) -> None:
     assert codes("AB", "2026-11-20") == []
     assert codes("AB", "2026-11-23") == ["CAD-0140"]
     assert codes("TT", "2026-11-23") == []
+    # Customs Self Assessment: s. 10.3 by the importer's own period, s. 10.31 for low value
+    old = {"release_date": "2026-09-17", "direct_shipment_date": "2026-09-01"}
+    for choice, value, last in (
+        (None, "3300.01", "2026-10-01"),
+        ("billing", "3300.01", "2026-10-01"),
+        ("month", "3300.01", "2026-10-30"),
+        ("billing", "3300", "2026-10-24"),
+        ("month", "3300", "2026-10-30"),
+    ):
+        partner = replace(PARTNER, choices=dict.fromkeys(PARTNER.authorities, choice) if choice else {})
+        for accounted, found in ((date.fromisoformat(last), []), (date.fromisoformat(last) + DAY_LATER, ["CAD-0142"])):
+            worth = {"value_for_currency_conversion": Decimal(value), "accounting_date": str(accounted)}
+            declaration = declared(cad_type="TT", **old, **worth)
+            told_there = findings(declaration, syntax, partner=partner)
+            assert [each.code for each in told_there] == found, (choice, value, accounted)
+            assert all(each.expected == last for each in told_there)
 
 
 @pytest.mark.parametrize("syntax", BOTH)

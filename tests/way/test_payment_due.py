@@ -86,6 +86,8 @@ def test_the_release_decides_not_the_accounting(syntax: Syntax) -> None:
         ("TT", "month", "2026-03-31"),
         ("F", None, "2026-03-31"),
         ("AB", "month", "2026-03-03"),  # the choice is one of Customs Self Assessment
+        ("AB", "interim", "2026-03-31"),  # by the month of accounting
+        ("F", "interim", "2026-03-31"),
     ],
 )
 def test_courier_and_csa_goods_have_their_own_periods(
