@@ -327,16 +327,22 @@ def due_day(
 
 
 def nature_of(
-    type_: MessageType, history: tuple[VersionFact, ...], declaration: Declaration, now: datetime, calendar: Calendar
+    type_: MessageType,
+    history: tuple[VersionFact, ...],
+    declaration: Declaration,
+    now: datetime,
+    calendar: Calendar,
+    choice: str | None = None,
 ) -> Nature:
     """Return what an accepted message is in law; the payment due date decides, not the sender.
 
     A change until 23:59 Eastern Time on the due date of the original is a correction, later an adjustment; a change to
-    a declaration from before CARM, of which no version is known, is an adjustment.
+    a declaration from before CARM, of which no version is known, is an adjustment. `choice` is how the importer
+    accounts.
     """
     if len(natures := NATURES.get(type_, (Nature.ORIGINAL,))) == 1:
         return natures[0]
-    if history and is_correction(now, due_day(history, declaration, now, calendar)):
+    if history and is_correction(now, due_day(history, declaration, now, calendar, choice)):
         return Nature.CORRECTION
     return Nature.ADJUSTMENT
 
@@ -359,7 +365,7 @@ def effect_of(
     register = register.of(test)
     number = declaration.transaction_number
     history, attempts = register.history(number), register.attempts(number)
-    nature = nature_of(type_, history, declaration, now, calendar)
+    nature = nature_of(type_, history, declaration, now, calendar, choice)
     withdrawn = history[-1] if nature is Nature.WITHDRAWAL and history else None
     return VersionFact(
         version=withdrawn.version if withdrawn else int(declaration.version or "1"),

@@ -48,6 +48,10 @@ class Context:
         """The version that a change would follow."""
         return self.history[-1] if self.history else None
 
+    def first_day(self, *names: str) -> date:
+        """Return the first given of the declaration's dates of these names, that of receipt where none is."""
+        return next((day for name in names if (day := self.declaration.day(name))), self.today)
+
     def lines(self) -> list[Lines]:
         """Return the lines by number, of the declaration and of the former version; worked out once."""
         if self._lines is None:
@@ -67,7 +71,7 @@ class Context:
     @property
     def nature(self) -> Nature:
         """What the message is in law if it is accepted."""
-        return nature_of(self.type, self.history, self.declaration, self.now, self.specs.calendar)
+        return nature_of(self.type, self.history, self.declaration, self.now, self.specs.calendar, self.choice)
 
 
 class Role(NamedTuple):

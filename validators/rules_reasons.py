@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from typing import NamedTuple
 
 from core.declaration import Commodity, Declaration, Level, Nature, Value
@@ -20,6 +21,7 @@ INVOICE_REASONS = Role("invoice_reasons", "invoice", many=True)
 LINE_REASONS = Role("line_reasons", "commodity", many=True)
 TREATMENT = Role("tariff_treatment", "commodity")
 RELEASED = Role("release_date", "declaration", "date")
+ACCOUNTED = Role("accounting_date", "declaration", "date")
 
 
 def _substance(level: Level, context: Context) -> Mapping[str, Value]:
@@ -150,7 +152,7 @@ def _used_as(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     "declaration",
     presence="any",
     of="text",
-    reads=(FURTHER, INVOICE_REASONS, LINE_REASONS, TREATMENT, RELEASED),
+    reads=(FURTHER, INVOICE_REASONS, LINE_REASONS, TREATMENT, RELEASED, ACCOUNTED),
     columns=("treatments",),
 )
 def reason_treatment(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
@@ -161,6 +163,7 @@ def reason_treatment(declaration: Declaration, context: Context, bound: Bound) -
     """
     above = (bound.element, *bound.every(FURTHER))
     told = set[tuple[str, int, int]]()
+    day = context.first_day(bound[RELEASED], bound[ACCOUNTED])
     for i, j, line in declaration.lines():
         claimed = line.text(bound[TREATMENT])
         if claimed is None:
@@ -171,9 +174,9 @@ def reason_treatment(declaration: Declaration, context: Context, bound: Bound) -
             given += [(name, i, 0, invoice.text(name)) for name in bound.every(INVOICE_REASONS)]
             given += [(name, 0, 0, declaration.text(name)) for name in above]
         for name, at_invoice, at_line, code in given:
-            if code and (name, at_invoice, at_line) not in told and not _names(code, claimed, declaration, bound):
+            if code and (name, at_invoice, at_line) not in told and not _names(code, claimed, day, bound):
                 told.add((name, at_invoice, at_line))
-                fit = " ".join(_naming(claimed, declaration, bound))
+                fit = " ".join(_naming(claimed, day, bound))
                 details = {"treatment": claimed}
                 yield bound.fault(
                     name, value=code, expected=fit or "—", details=details, invoice=at_invoice, line=at_line
@@ -186,16 +189,15 @@ def _newly_claimed(invoice: int, line: Commodity, context: Context, treatment: s
     return before is None or before.get(treatment) != line.get(treatment)
 
 
-def _names(code: str, treatment: str, declaration: Declaration, bound: Bound) -> bool:
+def _names(code: str, treatment: str, day: date, bound: Bound) -> bool:
     """Tell whether a reason names the treatment, or none at all."""
-    entry = bound.codes.find(code, declaration.day(bound[RELEASED])) if bound.codes else None
+    entry = bound.codes.find(code, day) if bound.codes else None
     named_there = entry.row.get("treatments", "").split() if entry else []
     return not named_there or treatment in named_there
 
 
-def _naming(treatment: str, declaration: Declaration, bound: Bound) -> Iterator[str]:
-    """Yield the reasons of the list that name the treatment on the day of release."""
-    day = declaration.day(bound[RELEASED])
+def _naming(treatment: str, day: date, bound: Bound) -> Iterator[str]:
+    """Yield the reasons of the list that name the treatment on a day."""
     for code in bound.codes.codes if bound.codes else ():
         entry = bound.codes.find(code, day) if bound.codes else None
         if entry and treatment in entry.row.get("treatments", "").split():

@@ -15,6 +15,7 @@ from validators.rules import OK
 ORIGIN = Role("origin", "commodity")
 CLASSIFICATION = Role("classification", "commodity")
 RELEASED = Role("release_date", "declaration", "date")
+ACCOUNTED = Role("accounting_date", "declaration", "date")
 
 Measures = Mapping[str, tuple[Code, ...]]
 
@@ -58,7 +59,7 @@ def measure_covers(line: Commodity, context: Context, bound: Bound) -> Iterable[
 @check(
     "commodity",
     presence="absent",
-    reads=(ORIGIN, CLASSIFICATION, RELEASED),
+    reads=(ORIGIN, CLASSIFICATION, RELEASED, ACCOUNTED),
     needs=(ORIGIN, CLASSIFICATION),
     prepare=by_number,
 )
@@ -69,7 +70,7 @@ def measure_watch(line: Commodity, context: Context, bound: Bound) -> Iterable[F
     named_there = measures.get(number or "", ())
     if not named_there or origin is None or number is None:
         return OK
-    day = context.declaration.day(bound[RELEASED]) or context.today
+    day = context.first_day(bound[RELEASED], bound[ACCOUNTED])
     found = [each.code for each in named_there if each.valid.covers(day) and _is_of(each, origin, context)]
     details = {"classification": number, "origin": origin}
     return (bound.fault(expected=" ".join(found), details=details),) if found else OK

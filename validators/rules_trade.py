@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -30,12 +29,6 @@ EXCISE = Role("excise_code", "commodity")
 GOODS = (RELEASED, ACCOUNTED, SHIPPED, CLASSIFICATION, TARIFF_CODE, ORIGIN, EXPORT_PLACE)
 
 
-def _day(context: Context, bound: Bound) -> date:
-    """Return the day of release; where it is not known that of accounting, else that of receipt."""
-    declaration = context.declaration
-    return declaration.day(bound[RELEASED]) or declaration.day(bound[ACCOUNTED]) or context.today
-
-
 def _goods(line: Commodity, context: Context, bound: Bound) -> Goods:
     """Return what the tables of trade ask about a line."""
     country_of = context.specs.trade.country_of
@@ -44,7 +37,7 @@ def _goods(line: Commodity, context: Context, bound: Bound) -> Goods:
         tariff_code=line.text(bound[TARIFF_CODE]) or "",
         origin=country_of(line.text(bound[ORIGIN])),
         exported_from=country_of(line.text(bound[EXPORT_PLACE])),
-        released=_day(context, bound),
+        released=context.first_day(bound[RELEASED], bound[ACCOUNTED]),
         shipped=line.day(bound[SHIPPED]),
     )
 
@@ -178,14 +171,20 @@ def unit_of_tariff(line: Commodity, context: Context, bound: Bound) -> Iterable[
     number = line.text(bound[CLASSIFICATION])
     if number is None or number[:4] not in context.specs.trade.headings:
         return OK
-    return _unit(line, bound, context.specs.trade.units_of(number, _day(context, bound)), number)
+    return _unit(
+        line, bound, context.specs.trade.units_of(number, context.first_day(bound[RELEASED], bound[ACCOUNTED])), number
+    )
 
 
 @check(of="text", reads=(EXCISE, RELEASED, ACCOUNTED), needs=(EXCISE,))
 def unit_of_excise(line: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require the unit of the excise code, where `trade/units.csv` knows it."""
     code = line.text(bound[EXCISE])
-    units = context.specs.trade.excise_units_of(code, _day(context, bound)) if code else frozenset[str]()
+    units = (
+        context.specs.trade.excise_units_of(code, context.first_day(bound[RELEASED], bound[ACCOUNTED]))
+        if code
+        else frozenset[str]()
+    )
     return _unit(line, bound, units, code)
 
 

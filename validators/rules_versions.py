@@ -69,14 +69,14 @@ class Before(NamedTuple):
 BEFORE = named(Before, flag=words, until=day, consolidated=words)
 
 
-def _entered(declaration: Declaration, context: Context, bound: Bound) -> date:
+def _entered(context: Context, bound: Bound) -> date:
     """Return the day of the goods' entry: of an original that of its accounting, of a change that of the release.
 
     A change has an accounting date of its own. Where neither is given, the day of receipt stands for it.
     """
-    accounted, released = declaration.day(bound[ACCOUNTING_DATE]), declaration.day(bound[RELEASED])
-    own = context.type is MessageType.DECLARATION
-    return (accounted or released if own else released or accounted) or context.today
+    released, accounted = bound[RELEASED], bound[ACCOUNTING_DATE]
+    original = context.type is MessageType.DECLARATION
+    return context.first_day(*((accounted, released) if original else (released, accounted)))
 
 
 def _says_before(declaration: Declaration, bound: Bound) -> bool:
@@ -88,7 +88,7 @@ def _says_before(declaration: Declaration, bound: Bound) -> bool:
 def marked_as_before(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
     """Forbid the flag that says from before CARM on an entry that is not; see `Before`."""
     before: Before = bound.parameter
-    entered = _entered(declaration, context, bound)
+    entered = _entered(context, bound)
     if not _says_before(declaration, bound) or declaration.text(bound[CAD_TYPE]) in before.consolidated:
         return OK
     return (
@@ -101,7 +101,7 @@ def change_without_original(declaration: Declaration, context: Context, bound: B
     """Require what is changed or withdrawn to be known; only one from before CARM may be changed without."""
     before: Before = bound.parameter
     whole = declaration.text(bound[CAD_TYPE]) in before.consolidated
-    early = whole or _entered(declaration, context, bound) <= before.until
+    early = whole or _entered(context, bound) <= before.until
     known = context.history or declaration.text(bound.element) is None or (early and _says_before(declaration, bound))
     return OK if known else (bound.fault(),)
 
@@ -113,7 +113,7 @@ def as_declared_first(declaration: Declaration, context: Context, bound: Bound) 
     if context.history or not _says_before(declaration, bound) or declaration.text(bound.element) is None:
         return OK
     whole = declaration.text(bound[CAD_TYPE]) in before.consolidated
-    return OK if whole or _entered(declaration, context, bound) > before.until else (bound.fault(),)
+    return OK if whole or _entered(context, bound) > before.until else (bound.fault(),)
 
 
 @check("declaration", presence="any", of="text", prepare=words)

@@ -121,7 +121,8 @@ def _nature(early: Declaration, late: Declaration, after: Side, facts: Facts, sp
     if type_ is MessageType.DECLARATION and later:
         type_ = MessageType.CORRECTION
     history = facts.register.of(after.message.envelope.test).history(late.transaction_number)
-    return nature_of(type_, history, late, after.parsed.received.received_at, specs.calendar)
+    choice = facts.partner.choice_of(early) if facts.partner else None
+    return nature_of(type_, history, late, after.parsed.received.received_at, specs.calendar, choice)
 
 
 def _version(declaration: Declaration) -> int:

@@ -211,7 +211,9 @@ def test_dates_at_the_ends_of_the_calendar_do_not_break_a_rule() -> None:
     for day in (date(1, 1, 1), date(9999, 12, 31)):
         for name in ("release_date", "accounting_date", "direct_shipment_date"):
             assert isinstance(judge(*original(**{name: day})), list)
-            assert isinstance(judge(*original("F", **{name: day})), list)
+            for cad_type in ("F", "TT", "V"):
+                assert isinstance(judge(*original(cad_type, **{name: day})), list)
+                assert isinstance(judge(C, valid_change(cad_type, pre_carm="Y", **{name: day}), facts()), list)
 
 
 # ------------------------------------------------------------------------------------------------ the table

@@ -55,6 +55,18 @@ def test_a_missed_preference_for_chile_is_claimed_by_c1(syntax: Syntax) -> None:
 
 
 @pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize(("accounted", "found"), [(date(2024, 10, 25), ["CAD-0280"]), (None, ["CAD-0280"])])
+def test_without_a_release_nafta_is_no_longer_what_c1_names(
+    accounted: date | None, found: list[str], syntax: Syntax
+) -> None:
+    """The row of before CUSMA counts on its own days only, of whatever day of the goods is known."""
+    first = plain("V", days_ago=120)
+    first.put(maker().pack(MessageType.DECLARATION), MFN)
+    later = adjusted(first, tariff_treatment="10", reason_code_1="R2-74-1-C1", accounting_date=accounted)
+    assert told([(MessageType.DECLARATION, first.freeze()), (MessageType.CORRECTION, later)], syntax) == found
+
+
+@pytest.mark.parametrize("syntax", BOTH)
 def test_a_reason_above_a_line_says_nothing_of_a_treatment_that_stays(syntax: Syntax) -> None:
     """The reason is about the first line, which is claimed as Chilean; the second keeps its UST."""
     first = MFN | {"origin": "CL"}
