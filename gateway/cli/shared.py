@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from rich.table import Table
@@ -58,6 +58,9 @@ VERDICTS: Mapping[str, Bilingual] = {
     "refused": Bilingual("refused", "refusé"),
     "": Bilingual("not there", "absent"),
 }
+
+# What stands for standard input among files.
+STDIN = Path("-")
 
 # What makes queues and tables.
 DECLARE = "run `gateway doctor --declare` or `gateway serve`"
@@ -129,7 +132,7 @@ def files_in(paths: Iterable[Path]) -> Iterator[Path]:
     Of a folder neither what is hidden is read, nor tables of expectations, which are no messages.
     """
     for path in paths:
-        if not path.is_dir():
+        if path == STDIN or not path.is_dir():
             yield path
             continue
         inside = sorted(each for each in path.rglob("*") if each.is_file() and _is_message(each.relative_to(path)))
@@ -143,9 +146,9 @@ def _is_message(path: Path) -> bool:
 
 
 def read_file(path: Path) -> bytes:
-    """Return a file's bytes; raises GatewayError, one line."""
+    """Return a file's bytes, or those of standard input; raises GatewayError, one line."""
     try:
-        return path.read_bytes()
+        return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
     except OSError as error:
         raise GatewayError(f"{path}: {error.strerror}") from error
 
@@ -180,9 +183,19 @@ def named_partner(messages: Sequence[Message], partners: Iterable[Partner]) -> P
     return Partner(name, said, (name,), queue, authorities=importers, agreement=Agreement(tests=True))
 
 
+class Filed(NamedTuple):
+    """A file read, with the facts to judge it on; `identified` tells whether its sender is a registered partner."""
+
+    path: Path
+    parsed: Parsed
+    facts: Facts
+    trial: Trial
+    identified: bool
+
+
 def files_with_facts(
     paths: Iterable[Path], settings: Settings, plans: Plans, partner_id: str | None
-) -> Iterator[tuple[Path, Parsed, Facts, Trial]]:
+) -> Iterator[Filed]:
     """Yield each file read, with the facts to judge it on: what was accepted before it.
 
     Two files with the same number are two tries at one original, not a number used twice.
@@ -196,7 +209,7 @@ def files_with_facts(
         for message in parsed.messages:
             if message.type is MessageType.DECLARATION and message.declaration:
                 trial.register = trial.register.without(message.declaration.transaction_number)
-        yield path, parsed, Facts(partner, trial.register), trial
+        yield Filed(path, parsed, Facts(partner, trial.register), trial, partner in partners.values())
 
 
 def plain(value: Any) -> str:
