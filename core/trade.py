@@ -86,10 +86,17 @@ class Surtax:
     confidence: str
 
     def reaches(self, goods: Goods) -> bool:
-        """Tell whether goods with a number of this schedule bear the surtax by their origin, code and days."""
+        """Tell whether goods with a number of this schedule bear the surtax by their origin, code and days.
+
+        Of goods whose origin is not known nothing is said: that is another finding.
+        """
         if not self.valid.covers(goods.released) or _was_under_way(goods, self.in_transit):
             return False
-        if goods.origin in self.not_origins or not (ANY in self.origins or goods.origin in self.origins):
+        if (
+            not goods.origin
+            or goods.origin in self.not_origins
+            or not (ANY in self.origins or goods.origin in self.origins)
+        ):
             return False
         left_out = bool(self.not_chapters) and goods.tariff_code.startswith(self.not_chapters)
         return not left_out or goods.tariff_code in self.kept

@@ -22,8 +22,8 @@ Measures = Mapping[str, tuple[Code, ...]]
 
 def _is_of(measure: Code, origin: str, context: Context) -> bool:
     """Tell whether an origin is one of the measure's, by the list's column `origins`; an empty one is not known."""
-    origins = measure.row.get("origins", "").split()
-    return not origins or context.specs.trade.country_of(origin) in origins
+    origins, country = measure.row.get("origins", "").split(), context.specs.trade.country_of(origin)
+    return not origins or country in origins
 
 
 def by_number(text: str, setting: Setting) -> Measures:
@@ -51,6 +51,8 @@ def measure_covers(line: Commodity, context: Context, bound: Bound) -> Iterable[
     if measure is None or number is None or origin is None:
         return OK
     numbers = measure.row.get("numbers", "").split()
+    if not context.specs.trade.country_of(origin):
+        return OK  # the list of countries says so
     if _is_of(measure, origin, context) and (not numbers or number in numbers):
         return OK
     return (bound.fault(details={"classification": number, "origin": origin}),)

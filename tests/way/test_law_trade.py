@@ -18,6 +18,7 @@ from gateway.plans import prepare
 from gateway.trade.maker import Maker
 from gateway.trade.samples import Sample, SampleMessage, moment_of, write
 from tests.support.goods import PLANS, declared, findings, severity, told
+from tests.support.law import SUBJECT
 from tests.support.packs import BOTH, DAY, PARTNER, copy, edit, set_field
 
 # ------------------------------------------------------------------------------------------------ tariff treatments
@@ -157,10 +158,14 @@ def test_an_ended_treatment_is_refused_by_the_day_of_release(
         {"tariff_treatment": "30", "origin": "USA"},
         {"tariff_treatment": "10", "origin": "CA", "export_place": "USA"},
         {"tariff_treatment": "10", "origin": "UZZ"},
+        {"tariff_treatment": "02", "origin": "XQ", "classification": "7308200000"},  # surtaxes of every origin
+        {"tariff_treatment": "02", "origin": "UZZ", "classification": "7214200011", "surtax_subject": "Y"}
+        | {"surtax_code": "ST25", "sima_exporter": "EXP1"}
+        | SUBJECT,
     ],
     ids=str,
 )
-def test_what_is_no_country_of_the_list_is_that_lists_finding_alone(given: dict[str, str], syntax: Syntax) -> None:
+def test_what_is_no_country_of_the_list_is_that_lists_finding_alone(given: dict[str, Any], syntax: Syntax) -> None:
     assert severity(told(declared(**given), syntax)) == [("CAD-0003", "refuse")]
 
 
