@@ -116,7 +116,7 @@ def beside_reason(level: Level, context: Context, bound: Bound) -> Iterable[Faul
 def reason_paired(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require beside each reason the code that goes with it."""
     return [
-        bound.fault(name, details={"reason": level.text(reason) or "—"})
+        bound.fault(name, details={"reason_code": level.text(reason) or "—"})
         for name, reason in _pairs(bound)
         if level.has(reason) and not level.has(name)
     ]

@@ -206,7 +206,7 @@ def test_every_placeholder_of_a_rule_is_one_that_can_be_filled() -> None:
         "order_fr",
         "unless_en",
         "unless_fr",
-        "reason",
+        "reason_code",
         "line",
     }
     known |= {"first", "treatment", "former", "changed"}
