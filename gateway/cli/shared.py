@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import click
 from rich.table import Table
 
-from core.calendar import EASTERN, Period
+from core.calendar import EASTERN, Period, eastern_day
 from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual, Severity
@@ -23,6 +24,7 @@ from core.register import Facts
 from core.transmission import Message, Parsed, Received
 from core.urls import mask, users_of
 from gateway import pipeline
+from gateway.cli.tables import WIDE
 from gateway.cli.terminal import Console
 from gateway.desk.trial import TABLES, Trial
 from gateway.journal import Journal
@@ -59,14 +61,14 @@ VERDICTS: Mapping[str, Bilingual] = {
     "": Bilingual("not there", "absent"),
 }
 
+# A time of today.
+CLOCK = re.compile(r"\d{1,2}:\d\d")
+
 # What stands for standard input among files.
 STDIN = Path("-")
 
 # What makes queues and tables.
 DECLARE = "run `gateway doctor --declare` or `gateway serve`"
-
-# The width of a table of whole rows in a file or pipe.
-WIDE = 240
 
 # Tables are cut to the terminal; in a file or a pipe they are as wide as a screen may be.
 out = Console(width=None if sys.stdout.isatty() else 200)
@@ -80,9 +82,9 @@ def _user() -> str:
 
 
 class Moment(click.ParamType[datetime]):
-    """A day (2026-11-23) or a moment (2026-11-23T14:30, with or without zone); Eastern Time where it has none.
+    """A day (2026-11-23, today, yesterday) or a moment (2026-11-23T14:30, with or without zone; 14:30 is today's).
 
-    `end` makes a day mean its end.
+    Eastern Time where it has no zone; `end` makes a day mean its end.
     """
 
     name = "when"
@@ -94,11 +96,16 @@ class Moment(click.ParamType[datetime]):
         """Return the aware moment."""
         if isinstance(value, datetime):
             return value
+        today = eastern_day(datetime.now(UTC))
+        named = {"today": today, "yesterday": today - timedelta(days=1)}
+        written = named[value].isoformat() if value in named else value
+        if CLOCK.fullmatch(value):
+            written = f"{today}T{value:0>5}"
         try:
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(written)
         except ValueError:
-            self.fail(f"{value!r} is not a day (2026-11-23) or a moment (2026-11-23T14:30)", param, ctx)
-        if self._end and len(value) <= len("2026-11-23"):
+            self.fail(f"{value!r} is not a day (2026-11-23, today) or a moment (2026-11-23T14:30, 8:00)", param, ctx)
+        if self._end and len(written) <= len("2026-11-23"):
             moment += timedelta(days=1)
         return moment if moment.tzinfo else moment.replace(tzinfo=EASTERN)
 

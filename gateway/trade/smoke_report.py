@@ -53,8 +53,8 @@ SWITCH = """
 .other { display: none; scroll-margin-top: 5rem; } .other:target { display: block; }
 .other:target + .first { display: none; }
 .stage h2 { break-after: avoid; }
-.steps td:nth-child(1), .steps td:nth-child(3) { white-space: nowrap; }
-.steps td:nth-child(2) { width: 100%; }
+.steps td:nth-child(1), .steps td:nth-child(4) { white-space: nowrap; }
+.steps td:nth-child(3) { width: 100%; }
 .digest { font-size: .95rem; }
 .signatures td { width: 50%; padding-top: 3.5rem; border-bottom: 0; border-top: 1px solid var(--ink); }
 .signatures { border-spacing: 2rem 0; border-collapse: separate; margin-top: 3.5rem; }
