@@ -56,8 +56,7 @@ def load(root: Path) -> Specs:
             if rule.id in findings:
                 raise SpecError(*rule.origin, f"the rule id {rule.id} is a finding code already")
     _compare(remedies, {*findings, *(rule.id for pack in packs for rule in pack.rules)})
-    countries = code_lists.get("country")
-    trade = read_trade(root, frozenset(countries.codes if countries else ()))
+    trade = read_trade(root, code_lists.get("country"))
     return Specs(root, packs, code_lists, findings, classes, read_calendar(root), trade)
 
 

@@ -182,9 +182,10 @@ def _content(
         yield Fault("GTW-0011", address=Address(""), value=own.pack.version, expected=", ".join(in_force) or None)
     number = declaration.transaction_number
     known = world.known_to(facts.partner, number, received.day)  # the rules see nothing else that is on file
+    choice = facts.partner.choice_of(declaration) if facts.partner else None
     content = [
         *check_elements(declaration, message.type, own.dictionary),
-        *apply_rules(message.type, declaration, known, received, own.rulebook),
+        *apply_rules(message.type, declaration, known, received, own.rulebook, choice),
     ]
     if content:
         in_xml = message.syntax is Syntax.XML
