@@ -65,6 +65,23 @@ FAULTS = 1_000
 # Faults in all messages of one transmission; after these, each further message is told its first fault only.
 FAULTS_ALL = 20_000
 
+# Faults of envelopes in all messages of one transmission, each of which shares those around it; after these, each
+# further message is told the first that refuses it only. A thousand faults around a thousand messages are a million.
+FAULTS_AROUND = 1_000
+
+# What of a message's good syntax is told as not read, and how long an XPath in a finding may be.
+UNREAD = 1_000
+PATH_CHARACTERS = 300
+
+# XML: characters of the name of an element or attribute, and bytes of all different tags in one document: what they
+# are made of is remembered by libxml2, at most ten million bytes of it, before it refuses everything.
+XML_NAME = 200
+XML_TAGS_BYTES = 2_000_000
+
+# Bytes of tags that stay remembered in a process; documents with others are parsed where their memory ends with them
+# (DECISIONS D-ATTACK-1).
+TAGS_KEPT = 64_000
+
 
 def in_one_go(sizes: Iterable[int], most: int = BATCH_BYTES) -> int:
     """Return how many messages of these sizes (bytes), from the first on, may be handled together: one at least."""

@@ -51,8 +51,11 @@ class Reading:
     matchers: Matchers
 
 
-def prepare_reading(packs: tuple[Pack, ...], directories: Directories, matchers: Matchers) -> Reading:
-    """Compile what the packs' dictionaries say of both syntaxes; raises SpecError for a place that is not there."""
+def prepare_reading(packs: tuple[Pack, ...], directories: Directories) -> Reading:
+    """Compile what the packs' dictionaries say of both syntaxes; raises SpecError for a place that is not there.
+
+    Patterns are compiled of the packs' own profiles only.
+    """
     by_xml, by_edifact = {}, {}
     for pack in packs:
         by_xml[pack.key] = XmlReading(pack)
@@ -60,7 +63,8 @@ def prepare_reading(packs: tuple[Pack, ...], directories: Directories, matchers:
         check_edifact_places(pack, directories)
         found = ((version, directories.structure(pack.edifact_message, version)) for version in ("3", "4"))
         by_edifact[pack.key] = EdifactReading(pack, {version: table for version, table in found if table})
-    return Reading(packs, by_xml, by_edifact, directories, matchers)
+    profiles = [profile for each in by_edifact.values() for profile in each.profiles.values()]
+    return Reading(packs, by_xml, by_edifact, directories, Matchers(profiles))
 
 
 def parse(syntax: Syntax, received: Received, reading: Reading) -> Parsed:
