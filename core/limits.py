@@ -73,13 +73,11 @@ FAULTS_AROUND = 1_000
 UNREAD = 1_000
 PATH_CHARACTERS = 300
 
-# XML: characters of the name of an element or attribute, and bytes of all different tags in one document: what they
-# are made of is remembered by libxml2, at most ten million bytes of it, before it refuses everything.
+# XML: bytes of the name of an element or attribute; the data model's longest has some forty.
 XML_NAME = 200
-XML_TAGS_BYTES = 2_000_000
 
-# Bytes of tags that stay remembered in a process; documents with others are parsed where their memory ends with them
-# (DECISIONS D-ATTACK-1).
+# Bytes of XML tags that a process remembers for good, as libxml2 does: all of good traffic's, several times over. A
+# document with others is parsed where what is remembered ends with it (DECISIONS D-ATTACK-1).
 TAGS_KEPT = 64_000
 
 

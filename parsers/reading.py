@@ -23,7 +23,7 @@ from edifact.envelope import check_interchange
 from edifact.match import Matchers
 from edifact.message import decide, too_large
 from edifact.text import MessageText
-from parsers import lookalikes, sniff, xml
+from parsers import lookalikes, sniff, xml, xml_schema
 from parsers.cad_edifact import EdifactDocument, EdifactReading, read_edifact
 from parsers.cad_xml import XmlReading, envelope_of, read_xml
 from parsers.edifact_plan import function_code_place
@@ -150,7 +150,7 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
         whole = xml.XmlDocument(received.body, root, plan.pack, envelope)
         return Message(1, Syntax.XML, MessageType.UNKNOWN, envelope, None, None, (fault,), whole)
     other_version = version not in (None, pack.version)
-    fits = not other_version and xml.fits(root, plan.schema)
+    fits = not other_version and xml_schema.fits(root, plan.schema, received.body.count(b"<"))
     document = xml.XmlDocument(received.body, root, pack, envelope, fits=fits)
     declaration, unread = read_xml(node, plan, sound=fits)
     faults: tuple[Fault, ...] = ()

@@ -16,6 +16,7 @@ from core.findings import Address, Bilingual, Fault, Place
 from core.limits import FINDINGS_LISTED
 from core.specs import Element, Pack
 from core.transmission import XML_SPACE
+from parsers.xml_names import apart
 from validators.elements import MISSING, details_of, unreadable, usage_of
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def explain(
     looked_at = root
     if misfits and sum(1 for _ in islice(root.iter(), EXPLAINED_NODES + 1)) > EXPLAINED_NODES:
         keep = {above for node in misfits for above in (node, *node.iterancestors())}
-        looked_at = _excerpt(root, keep, originals)
+        looked_at = apart(lambda: _excerpt(root, keep, originals))
     found = [(originals.get(node, node), fault) for node, fault in _refused(looked_at, explainer)]
     told = {node for node, _ in found}
     blanks = [_blank(node, pack) for node in misfits if node not in told and _odd_blank(node)]
