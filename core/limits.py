@@ -76,6 +76,10 @@ PATH_CHARACTERS = 300
 # XML: bytes of the name of an element or attribute; the data model's longest has some forty.
 XML_NAME = 200
 
+# XML: attributes of one element, namespaces included; the data model's have one or two. A tree of those that the number
+# of nodes would allow, and what a schema says of each, would be 300 MB.
+XML_ATTRIBUTES = 200
+
 # Bytes of XML tags that a process remembers for good, as libxml2 does: all of good traffic's, several times over. A
 # document with others is parsed where what is remembered ends with it (DECISIONS D-ATTACK-1).
 TAGS_KEPT = 64_000

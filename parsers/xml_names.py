@@ -42,15 +42,21 @@ _bytes = 0
 def parsed(body: bytes, parse: Callable[[bytes], Result]) -> Result:
     """Return what `parse` makes of a document, in a thread of its own where its names are not to be kept.
 
-    Raises Malformed for names that are too long (XML-0003), and what `parse` raises.
+    Raises Malformed for names that are too long, or too many attributes (XML-0003), and what `parse` raises.
     """
     tags = set(TAG.findall(body))
     if b"&" in body:
         tags.update(REFERENCE.findall(body))
     if not tags <= _kept:
         tags = {tag for tag in tags if not tag.startswith((b"<!--", b"<![CDATA["))}
-    usual = tags <= _kept or not any(len(tag) > limits.XML_NAME and LONG.search(VALUE.sub(b"", tag)) for tag in tags)
-    if usual and _written_plainly(body) and _keep(tags):
+    plainly = _written_plainly(body)
+    # What is not well-formed is told as that; only too many attributes are not even tried.
+    large = [VALUE.sub(b"=", tag) for tag in tags if len(tag) > limits.XML_NAME] if not tags <= _kept else []
+    if plainly and any(tag.count(b"=") > limits.XML_ATTRIBUTES for tag in large):
+        most = limits.XML_ATTRIBUTES
+        raise Malformed("XML-0003", f"more than {most} attributes", reason_fr=f"plus de {most} attributs")
+    usual = not any(LONG.search(tag) for tag in large)
+    if usual and plainly and _keep(tags):
         return parse(body)
     found = apart(lambda: parse(body))
     if not usual:
