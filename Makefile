@@ -71,9 +71,10 @@ soak: install  ## A steady flow for MINUTES (30) with strikes at random: brokers
 	$(BIN)/python -m tests.support.soak $(MINUTES)
 
 # Peers in Node are fetched where npm is there.
-bench: install  ## Speed beside the peers, on generated traffic; writes benchmarks/*.md
+bench: install  ## Speed beside the peers, on generated traffic; writes benchmarks/*.md and docs/growth.md
 	@$(BIN)/python -W ignore benchmarks/bench_edifact.py
 	@$(BIN)/python benchmarks/bench_pipeline.py
+	@$(BIN)/python -m benchmarks.bench_growth
 
 bench-load: install  ## Declarations a second end to end, on this machine; LOAD="--backlog 100000" for the full size
 	@$(BIN)/python -m benchmarks.load $(LOAD)

@@ -44,15 +44,16 @@ def parsed(body: bytes, parse: Callable[[bytes], Result]) -> Result:
 
     Raises Malformed for names that are too long, or too many attributes (XML-0003), and what `parse` raises.
     """
-    tags = set(TAG.findall(body))
-    if b"&" in body:
-        tags.update(REFERENCE.findall(body))
+    text = _narrow(body)
+    tags = set(TAG.findall(text))
+    if b"&" in text:
+        tags.update(REFERENCE.findall(text))
     if not tags <= _kept:
         tags = {tag for tag in tags if not tag.startswith((b"<!--", b"<![CDATA["))}
-    plainly = _written_plainly(body)
+    plainly = text is body and not (b"<!DOCTYPE" in body or OTHER.search(body, 0, 1_000))
     # What is not well-formed is told as that; only too many attributes are not even tried.
     large = [VALUE.sub(b"=", tag) for tag in tags if len(tag) > limits.XML_NAME] if not tags <= _kept else []
-    if plainly and any(tag.count(b"=") > limits.XML_ATTRIBUTES for tag in large):
+    if any(tag.count(b"=") > limits.XML_ATTRIBUTES for tag in large):
         most = limits.XML_ATTRIBUTES
         raise Malformed("XML-0003", f"more than {most} attributes", reason_fr=f"plus de {most} attributs")
     usual = not any(LONG.search(tag) for tag in large)
@@ -66,10 +67,12 @@ def parsed(body: bytes, parse: Callable[[bytes], Result]) -> Result:
     return found
 
 
-def _written_plainly(body: bytes) -> bool:
-    """Tell whether the bytes of a document's tags are all that libxml2 may take for names."""
-    wide = b"\0" in body or body.startswith((b"\xff\xfe", b"\xfe\xff"))
-    return not (wide or b"<!DOCTYPE" in body or OTHER.search(body, 0, 1_000))
+def _narrow(body: bytes) -> bytes:
+    """Return a document in which a sign of the syntax is one byte: itself, or what it says in UTF-16."""
+    if b"\0" not in body and not body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return body
+    codec = "utf-16-be" if body.startswith((b"\xfe\xff", b"\0")) else "utf-16-le"
+    return body.decode(codec, "replace").encode("utf-8", "replace")
 
 
 def _keep(tags: set[bytes]) -> bool:
