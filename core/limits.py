@@ -39,7 +39,8 @@ MESSAGE_SECONDS = 20.0
 PATIENT = 2
 
 # The same for a message that is tried for the first time, by the clock as well, so that those behind it wait for a few
-# seconds only. The largest good ones stay below; what does not is tried again, where it holds up nobody (DECISIONS D71).
+# seconds only. The largest good ones stay below; what does not is tried again, where it holds up nobody (DECISIONS
+# D71).
 FIRST_SECONDS = 2.5
 
 # After so many seconds a worker lets go of what it has claimed and not begun: then it is everybody's turn again.
