@@ -41,6 +41,7 @@ from gateway.journal.inbox import Role
 from gateway.journal.retention import Extent
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
+    MESSAGE_ID,
     Arrival,
     Asked,
     Claimed,
@@ -58,6 +59,7 @@ from gateway.journal.values import (
 from gateway.journal.verdicts import RESEND_OF
 
 __all__ = [
+    "MESSAGE_ID",
     "RESEND_OF",
     "Arrival",
     "Asked",

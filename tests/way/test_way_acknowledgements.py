@@ -254,9 +254,30 @@ def test_the_answers_to_a_resend_name_the_first_transmission(gateway: House) -> 
     assert again["accepted"].message_id == first["accepted"].message_id
 
 
+@pytest.mark.parametrize(("partner", "body"), [("maple", ORIGINAL), ("maple", REFUSED), ("erable", XML)])
+def test_every_answer_correlates_to_the_message_id_that_its_sender_gave(
+    gateway: House, partner: str, body: bytes
+) -> None:
+    gateway.send(partner, body, ids=("mine-1",))
+    gateway.settle_down()
+    first = gateway.answers(partner)
+    assert len(first) > 1
+    assert {answer.correlation for answer in first} == {"mine-1"}
+    gateway.send(partner, body, ids=("mine-2",))
+    gateway.settle_down()
+    # The stored answers come again as they were; the receipt is that of the bytes that came now.
+    assert {answer.correlation for answer in gateway.answers(partner)} == {"mine-1", "mine-2"}
+
+
+def test_a_message_id_that_cannot_be_used_correlates_nothing(gateway: House) -> None:
+    gateway.send("maple", ORIGINAL, ids=("x" * 201,))
+    gateway.settle_down()
+    assert {answer.correlation for answer in gateway.answers("maple")} == {None}
+
+
 def test_a_request_to_the_engine_answers_nothing(gateway: House) -> None:
-    gateway.send("maple", ORIGINAL)
+    gateway.send("maple", ORIGINAL, ids=("mine",))
     while gateway.receive() + gateway.work() + gateway.dispatch():
         pass
     (request,) = gateway.taken("assessment.requests")
-    assert request.headers == {"kind": "request"}
+    assert (request.headers, request.correlation) == ({"kind": "request"}, None)
