@@ -30,7 +30,8 @@ OWN = (1, 2)
 TAG, REFERENCE = re.compile(rb"<[^>]*"), re.compile(rb"&[^;&<>\s]*")
 # The value of an attribute; a name of more characters than are accepted.
 VALUE = re.compile(rb"""=\s*(?:"[^"]*"|'[^']*')""")
-LONG = re.compile(rb"""[^\s<>/=?!"'&]{%d}""" % (limits.XML_NAME + 1))
+_IN_NAME = rb"""[^\s<>/=?!"'&]"""
+LONG = re.compile(rb"(?<!%s)%s{%d}" % (_IN_NAME, _IN_NAME, limits.XML_NAME + 1))  # looked for at a beginning only
 # An encoding that may write tags in other bytes; it is refused in the end, but what it says is parsed before.
 OTHER = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["'](?!utf-8["']|us-ascii["']|ascii["'])""", re.IGNORECASE)
 

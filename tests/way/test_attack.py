@@ -12,10 +12,12 @@ from core.envelope import Envelope
 from core.errors import Malformed
 from gateway.trade.writer import write_xml
 from parsers import sniff, xml, xml_names, xml_schema
+from responses import business
 from tests.support.builders import DECLARATION, valid_declaration
 from tests.support.hostile import FOLDER, GOOD_XML, rows
 from tests.support.oracles import carried, ends_well
 from tests.support.way import PLANS
+from validators import schema, words
 
 SMALL = [row["file"] for row in rows() if not row["file"].startswith("made:")]
 SOME = ["totals-without-value.edi", "trailer-without-reference.edi", "exponent-total.edi", "stray-segments.edi"]
@@ -127,6 +129,9 @@ def test_whatever_is_cut_off_in_a_report_nothing_unchecked_is_compared(
     """A report that was full left segments unread, and what came later took them for sound."""
     for name in ("FAULTS", "FAULTS_ALL", "FAULTS_AROUND", "UNREAD", "FINDINGS_LISTED"):
         monkeypatch.setattr(limits, name, most)
+    for module in (words, business, schema):
+        monkeypatch.setattr(module, "FINDINGS_LISTED", most)
+    monkeypatch.setattr(schema, "ERRORS_EXPLAINED", most)
     for name in SOME if most > 1 else [*SMALL]:
         ends_well((FOLDER / name).read_bytes())
 
