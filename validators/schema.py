@@ -30,6 +30,8 @@ ERRORS_EXPLAINED = 2 * FINDINGS_LISTED
 # Documents with more elements are explained by excerpt: so many already take a tenth of a second. And so many children
 # of one name stay in an excerpt beside those at fault.
 EXPLAINED_NODES, LIKE = 3_000, 5
+# Names among the children of a node of which any stay: a schema has fewer.
+KINDS = 100
 
 # By these an element says itself of what type it is, or that it is empty.
 XSI = {f"{{http://www.w3.org/2001/XMLSchema-instance}}{name}" for name in ("type", "nil")}
@@ -98,7 +100,7 @@ def _excerpt(node: Any, keep: Collection[Any], originals: dict[Any, Any]) -> Any
     like: Counter[str] = Counter()
     for child in node:
         like[child.tag] += 1
-        if child in keep or like[child.tag] <= LIKE:
+        if child in keep or (like[child.tag] <= LIKE and len(like) <= KINDS):
             part = _excerpt(child, keep, originals)
             part.tail = child.tail
             copy.append(part)
