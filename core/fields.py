@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import msgspec
@@ -39,6 +40,14 @@ def read_period(row: Row, origin: Origin, whose: str) -> Period:
     if valid.start and valid.end and valid.start > valid.end:
         raise SpecError(*origin, f"{whose} ends before it begins")
     return valid
+
+
+def read_number(row: Row, column: str, origin: Origin) -> Decimal | None:
+    """Return a number, None for an empty text."""
+    try:
+        return Decimal(row[column]) if row[column] else None
+    except InvalidOperation:
+        raise SpecError(*origin, f"{column}: {row[column]!r} is no number") from None
 
 
 def read_both(row: Row, column: str, origin: Origin, whose: str, *, needed: bool = True) -> Bilingual:

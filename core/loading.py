@@ -45,8 +45,7 @@ def load(root: Path) -> Specs:
         for rule in pack.rules:
             if rule.id in findings:
                 raise SpecError(*rule.origin, f"the rule id {rule.id} is a finding code already")
-    countries = code_lists.get("country")
-    trade = read_trade(root, frozenset(countries.codes if countries else ()))
+    trade = read_trade(root, code_lists.get("country"))
     return Specs(root, packs, code_lists, findings, classes, read_calendar(root), trade)
 
 

@@ -250,7 +250,7 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
     message, of = report.message, report.message.interchange
     tables = structure.segments if structure else of.service_segments
     notation = Notation(report.syntax, of.syntax_id, of.service.decimal, structure.dates if structure else {})
-    matcher, texts = _matcher(report, structure, matchers), message.split()
+    matcher, texts, blanks = _matcher(report, structure, matchers), message.split(), padded(message.plain)
     for index, segment in enumerate(report.written):
         if report.full:
             return
@@ -260,7 +260,7 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
         if segment[0][0].partition(":")[2]:
             error = "15" if report.syntax == "4" else "34"
             report.tell(Flaw("EDI-0406", error, index, value=segment[0][0], details={"segment": tag}))
-        if tag not in tables or (matcher and _sound(matcher, of.syntax_id, tag, texts[index])):
+        if tag not in tables or (matcher and _sound(matcher, of.syntax_id, tag, texts[index], blanks)):
             continue
         for flaw in check_segment(tables[tag], segment[1:], notation):
             if flaw.code == PADDED:  # told once
@@ -280,9 +280,9 @@ def _matcher(report: _Report, structure: Structure | None, matchers: Matchers | 
     return matchers.of(structure, report.syntax, repertoire(plain), decimal)
 
 
-def _sound(matcher: Matcher, syntax_id: str, tag: str, text: str) -> bool:
-    """Tell whether a segment is certainly without fault inside."""
-    return not padded(text) and matcher.sound(tag, text) and in_level(syntax_id, text)
+def _sound(matcher: Matcher, syntax_id: str, tag: str, text: str, blanks: bool) -> bool:
+    """Tell whether a segment is certainly without fault inside; `blanks` tells whether any is padded."""
+    return not (blanks and padded(text)) and matcher.sound(tag, text) and in_level(syntax_id, text)
 
 
 def _explain_sections(report: _Report, structure: Structure) -> None:

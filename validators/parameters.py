@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from fnmatch import translate
 from typing import Any, NamedTuple
 
 from core.specs import CodeList, Element, Pack, Rule, Specs
@@ -63,6 +62,12 @@ def words(text: str, setting: Setting) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def ordered(text: str, setting: Setting) -> tuple[str, ...]:
+    """Read values separated by spaces, in their order."""
+    words(text, setting)
+    return tuple(text.split())
+
+
 def word(text: str, setting: Setting) -> str:
     """Read one value."""
     if len(text.split()) != 1:
@@ -108,6 +113,14 @@ def period(text: str, _setting: Setting) -> Months:
     return Months(12 * int(found[1] or 0) + int(found[2] or 0))
 
 
+def day(text: str, _setting: Setting) -> date:
+    """Read a date, 2024-10-21."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no date") from error
+
+
 def moment(text: str, setting: Setting) -> ElementName | date | None:
     """Read `today` (None), the name of a date element of the declaration or the own level, or a date."""
     if text == "today":
@@ -147,22 +160,6 @@ def optional_code_list(text: str, setting: Setting) -> CodeList | None:
     if not re.fullmatch(r"\w+", text):
         raise ValueError(f"{setting.rule.check} needs the id of a code list as its parameter")
     return setting.specs.code_lists.get(text)
-
-
-def shapes(text: str, setting: Setting) -> re.Pattern[str]:
-    """Read values that a text may have, separated by spaces; `?` stands for any character, `*` for any characters."""
-    return re.compile("|".join(translate(each) for each in sorted(words(text, setting))))
-
-
-def parts(text: str, setting: Setting) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Read `SHAPE:VALUE` separated by spaces: what a text of that shape (see `shapes`) counts as."""
-    found = []
-    for each in sorted(words(text, setting)):
-        shape, sign, value = each.partition(":")
-        if not (shape and sign and value):
-            raise ValueError(f"cannot read {each!r}: a shape, a colon, and what it counts as")
-        found.append((re.compile(translate(shape)), value))
-    return tuple(found)
 
 
 def named(made: Callable[..., Any], **readers: Reader) -> Reader:

@@ -361,7 +361,7 @@ def _payment(judged: Judged, partner: Partner | None, specs: Specs, language: st
     effect, calendar = judged.effect, specs.calendar
     if effect is None or effect.payment_due is None or effect.nature is Nature.WITHDRAWAL:
         return ""
-    choice = partner.csa_period(effect.declaration) if partner else None
+    choice = partner.choice_of(effect.declaration) if partner else None
     consignment = consignment_of(effect.declaration, eastern_day(effect.accepted_at), choice)
     computed = payment_due(consignment, calendar) == effect.payment_due
     source = calendar.terms_of(consignment).source if computed else Bilingual("as on file", "selon le dossier")

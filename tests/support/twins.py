@@ -73,11 +73,13 @@ def original(number_: str, version: int, today: date) -> Declaration:
 
 
 def change(number_: str, version: int, today: date, pre_carm: str | None) -> Declaration:
-    days = {"accounting_date": today, "release_date": today - timedelta(days=1)}
+    accounted = EARLY if pre_carm else today
+    days = {"accounting_date": accounted, "release_date": accounted - timedelta(days=1)}
     given = {"transaction_number": number_, "version": f"{version:05}", "pre_carm": pre_carm, **days}
     return valid_change(lines=1, **given)
 
 
+EARLY = date(2024, 5, 10)  # before CARM
 MESSAGES = st.tuples(
     st.sampled_from(["original", "change", "change", "withdrawal"]),
     st.sampled_from(NUMBERS),
@@ -105,7 +107,7 @@ def written(
                 continue
             if kind == "withdrawal":
                 given = {"transaction_number": number_, "version": f"{version:05}", "pre_carm": pre_carm}
-                found.append(withdraw_request(**given))
+                found.append(withdraw_request(**given, accounting_date=EARLY if pre_carm else None))
             else:
                 found.append(
                     original(number_, version, today)

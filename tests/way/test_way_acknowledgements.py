@@ -100,6 +100,27 @@ def test_a_contrl_is_tied_to_the_answer_that_it_acknowledges(gateway: House, act
     assert kinds(gateway.answers("maple")) == ["receipt"], "a CONTRL is never answered"
 
 
+@pytest.mark.parametrize("said", [
+    "4+12'UNT+3+1'", "4 +12'UNT+3+1'", "3'UNT+3+1'", "6'UNT+3+1'", "7'UCM+1+GOVCBR:D:13A:UN:CAD+4+12'UNT+4+1'",
+    "7'UCM+1+GOVCBR:D:13A:UN:CAD+4 +12'UNT+4+1'", "7'UCF+G+A+B+4+12'UNT+4+1'",
+    "7'UCF+G+A+B+7'UCM+1+GOVCBR:D:13A:UN:CAD+4+12'UNT+5+1'",
+])  # fmt: skip
+def test_whatever_a_contrl_rejects_is_rejected(gateway: House, said: str) -> None:
+    answer = answered(gateway)["accepted"]
+    body = contrl(reference(answer)).replace(b"+7'UNT+3+1'", f"+{said}".encode())
+    assert b"UCI" in body
+    gateway.send("maple", body)
+    gateway.settle_down()
+    assert told(gateway, answer) == "4"
+
+
+def test_a_contrl_whose_action_is_none_acknowledges_nothing(gateway: House) -> None:
+    answer = answered(gateway)["accepted"]
+    gateway.send("maple", contrl(reference(answer), "9"))
+    gateway.settle_down()
+    assert told(gateway, answer) == "awaited"
+
+
 @pytest.mark.parametrize(("body", "kind"), [(ORIGINAL, "assessed"), (REFUSED, "refused")])
 def test_every_answer_in_edifact_can_be_acknowledged(gateway: House, body: bytes, kind: str) -> None:
     answer = answered(gateway, body)[kind]
