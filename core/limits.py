@@ -85,7 +85,7 @@ XML_NAME = 200
 XML_ATTRIBUTES = 200
 
 # Bytes of XML tags that a process remembers for good, as libxml2 does: all of good traffic's, several times over. A
-# document with others is parsed where what is remembered ends with it (DECISIONS D-ATTACK-1).
+# document with others is parsed where what is remembered ends with it (DECISIONS D97).
 TAGS_KEPT = 64_000
 
 

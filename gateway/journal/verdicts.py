@@ -70,7 +70,7 @@ VERSIONS = (
 )
 
 # The declarations of a number with few versions; of any other only those that are looked into: ever so many versions
-# of three thousand lines would be read for each change (DECISIONS D-ATTACK-4).
+# of three thousand lines would be read for each change (DECISIONS D100).
 FEW = 3
 _VERSION_KEY = declaration_version.c.transaction_number, declaration_version.c.test, declaration_version.c.attempt
 DECLARATIONS = select(*_VERSION_KEY, declaration_version.c.declaration).where(
