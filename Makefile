@@ -75,9 +75,10 @@ docs: install  ## The generated pages of docs/ written anew
 	WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/unit/test_edifact_faults.py
 
 # Peers in Node are fetched where npm is there.
-bench: install  ## Speed beside the peers, on generated traffic; writes benchmarks/*.md
+bench: install  ## Speed beside the peers, on generated traffic; writes benchmarks/*.md and docs/growth.md
 	@$(BIN)/python -W ignore benchmarks/bench_edifact.py
 	@$(BIN)/python benchmarks/bench_pipeline.py
+	@$(BIN)/python -m benchmarks.bench_growth
 
 bench-load: install  ## Declarations a second end to end, on this machine; LOAD="--backlog 100000" for the full size
 	@$(BIN)/python -m benchmarks.load $(LOAD)

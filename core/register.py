@@ -106,6 +106,14 @@ class Register:
         starts = [at for at, each in enumerate(counted) if each.nature is Nature.ORIGINAL]
         return tuple(counted[starts[-1] :] if starts else counted)
 
+    def looked_at(self, number: str | None) -> set[int]:
+        """Return the attempts whose declarations judging may look into: the first and last that count, and the last.
+
+        Of all others a register needs to know no more than that they were there.
+        """
+        history = self.history(number)
+        return {each.attempt for each in (*history[:1], *history[-1:], *self.attempts(number)[-1:])}
+
     def next_versions(self, number: str | None, refused: RefusedVersions, *, original: bool = False) -> range:
         """Return the version numbers that the next original or change of a declaration may carry, lowest first."""
         attempts = self.attempts(number)
