@@ -26,14 +26,21 @@ from gateway.cli.terminal import echo
 from gateway.desk import replay
 from gateway.desk.explain import Explained, NumberedFinding, explain, where
 from gateway.desk.linting import TO_DO
+from gateway.engine.assess import load_rates
 from gateway.journal import RESEND_OF, Journal, Recorded
 from gateway.plans import Plans, prepare
 from gateway.settings import PARTNERS, Settings, from_environment
 from gateway.trade.pieces import Pieces, pieces
 from routing.partners import load_partners
+from validators.words import PLACEHOLDER
 
 SYNTAXES = {Syntax.EDIFACT: "EDIFACT", Syntax.XML: "XML"}
 CODE = re.compile(r"[A-Z]{3}-\d{4}", re.IGNORECASE)
+
+ENGINES = Bilingual(
+    "a reason of the reference assessment engine; another engine has its own",
+    "un motif du moteur de cotisation de référence; un autre moteur a les siens",
+)
 
 WORDS = {
     "wrote": Bilingual("wrote", "écrit :"),
@@ -221,9 +228,19 @@ def _add_rule(table: Table, listed: Listed, rule: Rule, lang: str) -> None:
         table.add_row("", Text(rule.parameter_source.speak(lang), "dim"))
 
 
+def _open(text: str) -> str:
+    """Return a text with what it leaves open in <>."""
+    return PLACEHOLDER.sub(lambda found: f"<{found[1]}>", text)
+
+
 def _print_code(code: str, plans: Plans, lang: str) -> None:
     """Print what a finding means, with an example; raises GatewayError for a code that no table has."""
     listed = by_code(plans.specs).get(code)
+    if reason := load_rates().reasons.get(code):
+        out.print(Text(code, "bold").append(f"  {ENGINES.speak(lang)}", "default"))
+        out.print(Text(f"  {_open(reason.en)}"))
+        out.print(Text(f"  {_open(reason.fr)}"))
+        return
     if listed is None:
         raise GatewayError(f"there is no finding {code}; `gateway rules` lists them")
     finding = listed.finding

@@ -112,6 +112,13 @@ def test_a_refused_file_ends_with_one_command_that_explains_its_findings() -> No
     assert "gateway explain" not in check(GOOD)[1]
 
 
+def test_the_reference_engines_reasons_are_explained() -> None:
+    done = CliRunner().invoke(main, ["explain", "ENG-0002"])
+    assert done.exit_code == 0
+    assert "reference assessment engine" in done.stdout
+    assert "No rate of customs duty for the classification number <value>" in done.stdout
+
+
 @pytest.mark.slow
 def test_a_watched_file_is_judged_again_when_it_changes(tmp_path: Path) -> None:
     path = tmp_path / "mine.xml"
