@@ -17,9 +17,9 @@ from gateway import service
 from gateway.cli.shared import FORMAT, OPERATOR, folding_table, open_journal, plain, print_table
 from gateway.cli.terminal import echo, echo_json
 from gateway.journal import Journal, inbox_id
+from gateway.loops import engine_users
 from gateway.queues import DEAD_QUEUE, Broker, Delivery, Intake, Letter, open_broker
 from gateway.settings import Settings, from_environment
-from gateway.supervisor import engine_users
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS
 

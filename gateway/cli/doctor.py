@@ -15,7 +15,7 @@ from core.calendar import add_months, eastern_day
 from core.errors import GatewayError
 from core.loading import load
 from core.urls import mask
-from gateway import supervisor
+from gateway import loops
 from gateway.cli.shared import DECLARE, folding_table, print_table
 from gateway.journal import Journal
 from gateway.plans import prepare
@@ -96,7 +96,7 @@ def _examine_calendar(settings: Settings, _declare: bool) -> str | Soon:
 
 def _examine_partners(settings: Settings, _declare: bool) -> str:
     partners = load_partners(settings.partners)
-    not_ours(partners.values(), supervisor.engine_users(settings))
+    not_ours(partners.values(), loops.engine_users(settings))
     told = f"{len(partners)} in {settings.partners}"
     if open_to_others := unnumbered(partners.values()):
         told += f"; without account_security, so that others can use their numbers: {', '.join(open_to_others)}"
@@ -104,7 +104,7 @@ def _examine_partners(settings: Settings, _declare: bool) -> str:
 
 
 def _examine_broker(settings: Settings, declare: bool) -> str:
-    wanted = supervisor.queue_names(settings)
+    wanted = loops.queue_names(settings)
     if not declare and settings.broker_url.startswith("sqlite:") and not store_of(settings.broker_url).path.exists():
         raise GatewayError(f"there is no queue at {mask(settings.broker_url)}: {DECLARE}")
     _examine_file(settings.broker_url)

@@ -21,10 +21,10 @@ from core.urls import mask
 from gateway import logs
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
 from gateway.cli.terminal import Console, echo
+from gateway.loops import stop_signals
 from gateway.plans import Plans, prepare
 from gateway.queues import open_broker
 from gateway.settings import Settings, from_environment
-from gateway.supervisor import stop_signals
 from gateway.trade import smoke_broker, smoke_customs
 from gateway.trade.scenario import KIT, Scenario, load_scenario
 from gateway.trade.smoke import START_SECONDS, Result, blank, check_report, digest, folder, gateway_of_our_own, process

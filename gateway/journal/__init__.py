@@ -38,6 +38,7 @@ from gateway.journal import (
     witness,
 )
 from gateway.journal.audit import AuditReport, Head, walk
+from gateway.journal.chores import CHORES
 from gateway.journal.database import file_of
 from gateway.journal.desk import Chosen
 from gateway.journal.inbox import Role
@@ -61,6 +62,7 @@ from gateway.journal.values import (
 from gateway.journal.verdicts import RESEND_OF
 
 __all__ = [
+    "CHORES",
     "RESEND_OF",
     "Arrival",
     "Asked",

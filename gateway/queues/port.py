@@ -100,6 +100,10 @@ class Broker(ABC):
         """Return how many channels a connection may have; None where each has as many as it likes."""
         return None
 
+    def certificate(self) -> bytes | None:
+        """Return the certificate (DER) that the broker shows, None where none is shown."""
+        return None
+
     def purge(self, queue: str) -> int:
         """Delete the messages that wait and return how many they were."""
         with self.channel() as channel:
