@@ -63,10 +63,10 @@ def test_an_outage_of_minutes(what: str, rabbit: Rabbit, postgres: Postgres, tmp
         run.settle(600)
         dead = run._broker.depth("dead")
         found = run.figures()
-        answered = found.delivered - found.unanswered
+        lasted = ", ".join(f"{each:g} s" for each in lengths)
         print(
-            f"{what} away for {', '.join(f'{each:g} s' for each in lengths)}: sent {found.sent} / recorded {found.recorded}"
-            f" / answers {answered} / dead {dead} / parked {found.parked} / repeats {found.repeats}"
+            f"{what} away for {lasted}: sent {found.sent} / recorded {found.recorded} / answers {found.delivered}"
+            f" / unanswered {found.unanswered} / dead {dead} / parked {found.parked} / repeats {found.repeats}"
         )
         assert dead == found.parked == 0
         check(run, kills=0)
