@@ -16,14 +16,14 @@ from core.errors import GatewayError
 from core.loading import load
 from core.urls import mask
 from gateway import loops
-from gateway.cli.shared import DECLARE, folding_table, print_table
-from gateway.journal import Journal
+from gateway.cli.shared import DECLARE, folding_table, open_journal, print_table
+from gateway.journal import Chosen, Journal
 from gateway.plans import prepare
 from gateway.queues import open_broker
 from gateway.queues.rabbitmq import lacks
 from gateway.queues.store import store_of
 from gateway.settings import HOME, Settings, from_environment
-from routing.partners import load_partners, not_ours, unnumbered
+from routing.partners import inbound_queue, load_partners, not_ours, unnumbered
 
 STYLES = {"well": "green", "soon": "bold yellow", "ILL": "bold red"}
 
@@ -57,6 +57,7 @@ def doctor(declare: bool) -> None:
         ("partners", _examine_partners),
         ("broker", _examine_broker),
         ("journal", _examine_journal),
+        ("leavers", _examine_leavers),
     ):
         try:
             found = examine(settings, declare)
@@ -124,6 +125,25 @@ def _examine_broker(settings: Settings, declare: bool) -> str:
             told += ": some share one, and one that hangs holds up those that share with it"
     remark = lacks(version)
     return f"{told}; {remark}" if remark else told
+
+
+def _examine_leavers(settings: Settings, _declare: bool) -> str:
+    """Tell which partners have left and what they left: it would be nobody's otherwise."""
+    partners = load_partners(settings.partners)
+    with open_journal(settings) as journal:
+        gone = [name for name in journal.partners() if name not in partners]
+        answers = {name: len(journal.open_answers(Chosen(partner=name), datetime.now(UTC))) for name in gone}
+        requests = {name: len(journal.requests(Chosen(partner=name))) for name in gone}
+    if not gone:
+        return "every partner on record is in the file"
+    with open_broker(settings.broker_url) as broker:
+        depths = broker.depths([inbound_queue(name) for name in gone])
+    told = [
+        f"{name} ({depths[inbound_queue(name)] or 0} messages in its queue, {answers[name]} answers open,"
+        f" {requests[name]} requests not decided)"
+        for name in gone
+    ]
+    return f"no longer in the file: {', '.join(told)}"
 
 
 def _examine_file(url: str) -> None:
