@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from gateway.loops import queue_names
 from gateway.queues import Letter, open_broker
 from tests import conftest
 from tests.journal.test_journal_former import unpacked
@@ -29,7 +30,7 @@ PAGE = (HOME / "docs/operations.md").read_text("utf-8")
 
 BROKER = urlsplit(conftest.BROKER)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def commands(heading: str) -> list[str]:
@@ -123,6 +124,9 @@ def test_an_upgrade_from_the_former_schema(tmp_path: Path) -> None:
     url = unpacked(tmp_path)
     machine = Machine(tmp_path / "machine", GATEWAY_DATABASE_URL=url)
     with machines(machine):
+        settings = settings_in(machine.folder)
+        with open_broker(settings.broker_url) as broker:
+            broker.declare(queue_names(settings))
         backup, stop, *others = commands("Upgrade")
         assert backup.startswith("gateway backup")
         assert stop.startswith("systemctl stop")
