@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from core.answer_tables import read_answers
 from core.calendar import Period
 from core.declaration import NATURES, MessageType, RefusedVersions
 from core.dictionary import LEVELS, check_needed, read_elements
@@ -43,7 +44,7 @@ class _Edifact(msgspec.Struct, forbid_unknown_fields=True):
     levels: dict[str, int]
 
 
-class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
+class _Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The shape of a pack's manifest.toml."""
 
     id: str
@@ -64,6 +65,8 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
     valid_to: date | None = None
     refused_versions: RefusedVersions = RefusedVersions.EITHER
     former: list[str] = []
+    answers: list[str]
+    answer_codes: list[str]
     confidence: dict[str, str] = {}
     confidence_fr: dict[str, str] = {}
 
@@ -113,6 +116,12 @@ def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: 
         ignorable=_ignorable(manifest, folder, root),
         refused_versions=manifest.refused_versions,
         former=_former(manifest, folder, root, elements),
+        answers=read_answers(
+            root,
+            [folder / file for file in manifest.answers],
+            [folder / file for file in manifest.answer_codes],
+            where,
+        ),
         confidence={kind: _statement(kind, text, manifest) for kind, text in manifest.confidence.items()},
     )
 

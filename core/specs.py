@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from core.answers import Answers
 from core.calendar import Calendar, Period
 from core.declaration import MessageType, RefusedVersions, Unreadable, Value
 from core.findings import Address, Bilingual, Severity
@@ -236,6 +237,7 @@ class Pack:
     profile: tuple[ProfileRow, ...]
     ignorable: tuple[Ignorable, ...]
     refused_versions: RefusedVersions
+    answers: Answers
     confidence: Mapping[str, Statement] = field(default_factory=dict)  # by kind: elements, xml_places, edifact ...
     former: tuple[Former, ...] = ()  # where the dictionary once had elements, in the order in which they are settled
 

@@ -15,6 +15,10 @@ CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 Wrong = Fault | Finding
 REJECTED, ACKNOWLEDGED, RECEIVED = "4", "7", "8"
+# 0083 of before syntax 4.2 has also: 3 one or more below rejected, 6 UNB and UNZ rejected.
+REJECTING = frozenset((REJECTED, "3", "6"))
+# Where 0083 stands in what names a group and a message.
+ACTION_OF = {"UCF": 4, "UCM": 3}
 # The codes of 0085 that only one of the two syntaxes knows; elsewhere they become 18, unspecified.
 ONLY_3 = frozenset(("19", "27", "31", "34", "38", "41", "42", "43"))
 ONLY_4 = frozenset(("45", "46", "47", "48"))
@@ -215,8 +219,8 @@ class Acknowledged:
 class ContrlContent:
     """What a partner's CONTRL says of an interchange of ours.
 
-    `action` is 0083 of UCI (4 rejected, 7 acknowledged, 8 received; 1, 2, 3, 5, 6 in old lists), `error` 0085 if any;
-    messages that are not named share the interchange's fate.
+    `action` is 0083 of UCI (4, 3 or 6 rejected; 7, 1, 2 or 5 acknowledged; 8 received), `error` 0085 if any; messages
+    that are not named share the interchange's fate.
     """
 
     reference: str
@@ -229,11 +233,14 @@ class ContrlContent:
     @property
     def rejected(self) -> bool:
         """Whether the interchange or any message of it was rejected."""
-        return self.action == REJECTED or any(message.action == REJECTED for message in self.messages)
+        return not REJECTING.isdisjoint((self.action, *(message.action for message in self.messages)))
 
 
 def acknowledged(segments: Sequence[Sequence[Sequence[str]]]) -> ContrlContent | None:
-    """Return what a CONTRL acknowledges, None without UCI; segments are lists of elements, these of components."""
+    """Return what a CONTRL acknowledges, None without UCI; segments are lists of elements, these of components.
+
+    A group of messages is a message to it: ours have none, but what rejects one rejects.
+    """
 
     def value(segment: Sequence[Sequence[str]], element: int) -> str:
         return segment[element][0] if element < len(segment) else ""
@@ -248,8 +255,8 @@ def acknowledged(segments: Sequence[Sequence[Sequence[str]]]) -> ContrlContent |
         value(uci, 4),
         value(uci, 5) or None,
         tuple(
-            Acknowledged(value(segment, 1), value(segment, 3), value(segment, 4) or None)
+            Acknowledged(value(segment, 1), value(segment, at), value(segment, at + 1) or None)
             for segment in segments
-            if segment[0][0] == "UCM"
+            if (at := ACTION_OF.get(segment[0][0], 0))
         ),
     )

@@ -242,7 +242,7 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
     message, of = report.message, report.message.interchange
     tables = structure.segments if structure else of.service_segments
     notation = Notation(report.syntax, of.syntax_id, of.service.decimal, structure.dates if structure else {})
-    matcher, texts = None, []
+    matcher, texts, blanks = None, [], padded(message.plain)
     if structure and matchers:
         matcher = matchers.of(structure, report.syntax, repertoire(of.syntax_id, message.plain), of.service.decimal)
         texts = message.split()
@@ -255,7 +255,9 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
         if segment[0][0].partition(":")[2]:
             error = "15" if report.syntax == "4" else "34"
             report.tell(Flaw("EDI-0406", error, index, value=segment[0][0], details={"segment": tag}))
-        if tag not in tables or (matcher and not padded(texts[index]) and matcher.sound(tag, texts[index])):
+        if tag not in tables or (
+            matcher and not (blanks and padded(texts[index])) and matcher.sound(tag, texts[index])
+        ):
             continue
         for flaw in check_segment(tables[tag], segment[1:], notation):
             if flaw.code == PADDED:  # told once

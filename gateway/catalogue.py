@@ -122,6 +122,12 @@ def listed_rules(specs: Specs) -> list[Listed]:
     return sorted(_all(specs), key=lambda each: (each.finding.code[:3] != "CAD", each.finding.code))
 
 
+def by_code(specs: Specs) -> dict[str, Listed]:
+    """Return every finding that there is by its code, also those about syntax, which no list of rules has."""
+    listed = {each.finding.code: each for each in _all(specs)}
+    return {code: Listed(finding, (), None, None) for code, finding in specs.findings.items()} | listed
+
+
 def _all(specs: Specs) -> Iterator[Listed]:
     every = tuple(pack.key for pack in specs.packs)
     for code, finding in specs.findings.items():

@@ -362,7 +362,7 @@ def dispatch(broker: Broker, journal: Journal) -> int:
     due = journal.due(4 * BATCH, now())
     if not due:
         return 0
-    letters = [Letter(i.id, i.destination, i.content_type, i.body, _headers(i)) for i in due]
+    letters = [_letter(item) for item in due]
     published = broker.publish(letters)
     sent = journal.mark_sent(sorted(published.confirmed), now())
     if published.refused:
@@ -378,6 +378,12 @@ def dispatch(broker: Broker, journal: Journal) -> int:
     return sent
 
 
-def _headers(item: Due) -> dict[str, str]:
-    """Return an answer's kind and the `received` of the receipt that it belongs to; a request answers nothing."""
-    return {"kind": item.kind} if item.kind == "request" else {"kind": item.kind, "in-reply-to": item.answers}
+def _letter(item: Due) -> Letter:
+    """Return what is published: a request answers nothing, an answer names what it belongs to.
+
+    That is `received` of the receipt in a header, and as the correlation the message id that the sender gave.
+    """
+    if item.kind == "request":
+        return Letter(item.id, item.destination, item.content_type, item.body, {"kind": item.kind})
+    headers = {"kind": item.kind, "in-reply-to": item.answers}
+    return Letter(item.id, item.destination, item.content_type, item.body, headers, item.correlation)

@@ -10,38 +10,17 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import NamedTuple
 
+from core.answers import Kind
 from core.assessment import Amounts, AssessmentResult, Reason
 from core.calendar import EASTERN
 from core.declaration import Declaration
 from core.errors import GatewayError
-from core.findings import Bilingual, Finding, Place, Severity
+from core.findings import Finding, Place, Severity
 from core.limits import FINDINGS_LISTED
 from core.partner import Partner
 from core.specs import Pack
 from core.text import printable as text_printable
 from core.transmission import Judged
-
-
-class Kind(NamedTuple):
-    """An answer's codes: document name (UN 1001), response type (4343), status (4405), and the status in words.
-
-    The words fit EDIFACT's 35 characters. The choice of codes is this project's: CBSA's is not public.
-    """
-
-    document: str
-    response: str
-    status: str
-    text: Bilingual
-
-
-KINDS = {
-    "refused": Kind("963", "RE", "41", Bilingual("Refused", "Refusé")),
-    "accepted": Kind("962", "AP", "3", Bilingual("Accepted, sent for assessment", "Accepté, transmis pour cotisation")),
-    "assessed": Kind("965", "AP", "39", Bilingual("Assessed", "Cotisé")),
-    "pending": Kind("962", "AJ", "42", Bilingual("Pending, under review", "En attente, à l'examen")),
-    "engine-refused": Kind("963", "RE", "63", Bilingual("Refused on assessment", "Refusé à la cotisation")),
-    "technical": Kind("962", "AJ", "43", Bilingual("Kept, held for technical reasons", "Conservé, retenu (technique)")),
-}
 
 
 class PointerStep(NamedTuple):
@@ -115,8 +94,10 @@ def business(
     result: AssessmentResult | None = None,
 ) -> Business:
     """Gather what the answer says; raises GatewayError for an unknown kind or an assessment without its result."""
-    if kind not in KINDS or (result is None and kind in ("assessed", "pending", "engine-refused")):
-        raise GatewayError(f"answer {answer_id}: cannot be written as {kind!r}{' without a result' * (kind in KINDS)}")
+    pack = next((pack for pack in packs if pack.key == judged.message.pack), packs[0])
+    kinds = pack.answers.kinds
+    if kind not in kinds or (result is None and kind in ("assessed", "pending", "engine-refused")):
+        raise GatewayError(f"answer {answer_id}: cannot be written as {kind!r}{' without a result' * (kind in kinds)}")
     language = partner.language if partner else "en"
     declaration, envelope = judged.message.declaration, judged.message.envelope
     about = assessed_of(judged)
@@ -127,9 +108,9 @@ def business(
     places += [(each.invoice, each.line) for each in result.reasons] if result else []
     return Business(
         id=answer_id,
-        kind=KINDS[kind],
+        kind=kinds[kind],
         language=language,
-        pack=next((pack for pack in packs if pack.key == judged.message.pack), packs[0]),
+        pack=pack,
         transmission=printable(envelope.reference),
         message=printable(envelope.message),
         test=envelope.test,

@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 
+from core.answers import EdifactCodes
 from core.envelope import Interchange
 from core.findings import Bilingual
 from edifact.syntax import ENCODINGS, charset_known, serialised
@@ -19,7 +20,6 @@ CONTENT_TYPE = "application/edifact"
 # A segment: its tag, then its data elements, each a text or the texts of a composite's components.
 Elements = Sequence[str | Sequence[str]]
 
-OUR_LIST = "CAD"  # 1131: the code is not of the UN's list
 TEXT = 512  # characters in one component of FTX (4440), of which there are at most five
 COMPONENTS = 5
 
@@ -75,46 +75,53 @@ def _unb(
 
 def _message(answer: Business, reference: str) -> Iterator[Elements]:
     """Yield the message's segments from UNH to the last before UNT, in the order of the UN structure."""
-    kind, result = answer.kind, answer.result
+    kind, result, codes = answer.kind, answer.result, answer.pack.answers.edifact
     yield "UNH", reference, answer.pack.edifact_message, answer.pack.version
-    yield "BGM", (kind.document, OUR_LIST), (answer.transaction_number, answer.version), "11", kind.response
-    yield "DTM", ("137", moment(answer.issued), "304")
+    subject = (answer.transaction_number, answer.version)
+    yield "BGM", (kind.document, codes.our_list), subject, codes.message_function, kind.response
+    yield "DTM", (codes.issued, moment(answer.issued), "304")
     if result and result.payment_due:
-        yield "DTM", ("140", day(result.payment_due), "102")
+        yield "DTM", (codes.payment_due, day(result.payment_due), "102")
     if result and result.lines:
-        yield "MOA", ("43", str(result.totals.value_for_duty), "CAD")
-    for qualifier, text in (("ABO", answer.reference), ("AGO", answer.message), ("INO", answer.transmission)):
+        yield "MOA", (codes.value_for_duty, str(result.totals.value_for_duty), "CAD")
+    for qualifier, text in (
+        (codes.sender_reference, answer.reference),
+        (codes.message_reference, answer.message),
+        (codes.transmission_reference, answer.transmission),
+    ):
         if text:
             yield "RFF", (qualifier, text[:70])
-    yield "STS", "7", (kind.status, "", "", kind.text.speak(answer.language))
-    yield from _problems(answer)
+    yield "STS", codes.status_function, (kind.status, "", "", kind.text.speak(answer.language))
+    yield from _problems(answer, codes)
     if result and result.lines:
         for duty in duties(result.totals):
-            yield from _duty(duty, "4" if duty.type == "TOT" else "3")
+            function = codes.total_function if duty.type == "TOT" else codes.charge_function
+            yield from _duty(duty, function, codes)
     yield "UNS", "D"
-    yield from _lines(answer)
-    yield "HYN", "3"
+    yield from _lines(answer, codes)
+    yield "HYN", codes.hierarchy
     yield "UNS", "S"
     if answer.total:
-        yield "CNT", ("55", str(answer.total))
+        yield "CNT", (codes.items, str(answer.total))
 
 
-def _problems(answer: Business) -> Iterator[Elements]:
+def _problems(answer: Business, codes: EdifactCodes) -> Iterator[Elements]:
     """Yield the items: the words of all, then of each its code and the way to its place."""
     for ordinal, item in enumerate(answer.items, 1):
-        yield from _texts(ordinal, item, answer.language.upper())
+        yield from _texts(ordinal, item, answer.language.upper(), codes)
     for item in answer.items:
         yield "ERC", item.code
         for step in item.pointer:
             yield from _pointer(step)
 
 
-def _texts(ordinal: int, item: AnswerItem, language: str) -> Iterator[Elements]:
+def _texts(ordinal: int, item: AnswerItem, language: str, codes: EdifactCodes) -> Iterator[Elements]:
     """Yield the group that puts an item into words; the ordinal ties it to its ERC group."""
-    yield "RCS", "11", (item.code, OUR_LIST, "", str(ordinal))
-    yield "FTX", "AAO", "", item.severity, _pieces(item.text), language
+    yield "RCS", codes.finding_function, (item.code, codes.our_list, "", str(ordinal))
+    yield "FTX", codes.finding_text, "", item.severity, _pieces(item.text), language
     if item.details:
-        yield "FTX", "ACB", "", "", tuple(detail[:TEXT].rstrip(" ") for detail in item.details), language
+        details = tuple(detail[:TEXT].rstrip(" ") for detail in item.details)
+        yield "FTX", codes.finding_details, "", "", details, language
 
 
 def _pieces(text: str) -> tuple[str, ...]:
@@ -133,7 +140,7 @@ def _pointer(step: PointerStep) -> Iterator[Elements]:
         yield "ELU", step.tag
 
 
-def _lines(answer: Business) -> Iterator[Elements]:
+def _lines(answer: Business, codes: EdifactCodes) -> Iterator[Elements]:
     """Yield what was worked out for each line and the engine's remarks on it, by shipment, item and commodity."""
     assessed = {(line.invoice, line.line): line for line in (answer.result.lines if answer.result else ())}
     remarks: dict[tuple[int, int], list[str]] = {}
@@ -145,21 +152,22 @@ def _lines(answer: Business) -> Iterator[Elements]:
             line = assessed.get(place)
             yield "LIN", str(answer.called[place])
             if line:
-                yield "MOA", ("40", str(line.amounts.value_for_duty), "CAD")
+                yield "MOA", (codes.line_value_for_duty, str(line.amounts.value_for_duty), "CAD")
             yield "GID", "1"
             for text in remarks.get(place, ()):
-                yield "RCS", "11", ("REM", OUR_LIST)
-                yield "FTX", "ACD", "", "", _pieces(text), answer.language.upper()
+                yield "RCS", codes.finding_function, (codes.remark, codes.our_list)
+                yield "FTX", codes.remark_text, "", "", _pieces(text), answer.language.upper()
             for duty in duties(line.amounts, line.sima_code) if line else ():
-                yield from _duty(duty, "2" if duty.type == "TOT" else "7")
+                function = codes.line_total_function if duty.type == "TOT" else codes.line_charge_function
+                yield from _duty(duty, function, codes)
 
 
-def _duty(duty: Duty, function: str) -> Iterator[Elements]:
+def _duty(duty: Duty, function: str, codes: EdifactCodes) -> Iterator[Elements]:
     """Yield one duty, tax or fee: its type and derived SIMA code, its base and its amount."""
     yield ("TAX", function, duty.type, duty.regime) if duty.regime else ("TAX", function, duty.type)
     if duty.base is not None:
-        yield "MOA", ("56", str(duty.base), "CAD")
-    yield "MOA", ("161", str(duty.amount), "CAD")
+        yield "MOA", (codes.charge_base, str(duty.base), "CAD")
+    yield "MOA", (codes.charge_amount, str(duty.amount), "CAD")
 
 
 def _fitted(answer: Business, encoding: str) -> Business:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from core.answers import XmlCodes
 from core.assessment import AssessedLine, AssessmentResult
 from responses.business import Business, Duty, PointerStep, day, duties, moment, pointer_steps
 
@@ -37,25 +38,25 @@ def _element(name: str, text: str, attributes: str = "") -> str:
 
 def _response(answer: Business) -> Iterator[str]:
     """Yield what stands in the Response."""
-    words = f' languageID="{answer.language}"'
+    words, codes = f' languageID="{answer.language}"', answer.pack.answers.xml
     issued = _moment(moment(answer.issued), "304")
-    yield _element("FunctionCode", "11")
+    yield _element("FunctionCode", codes.message_function)
     yield _element("FunctionalReferenceID", answer.id)
     yield _class("IssueDateTime", issued)
-    yield _statement("AAP", text=answer.kind.text.speak(answer.language), words=words)
+    yield _statement(codes.status_text, text=answer.kind.text.speak(answer.language), words=words)
     if answer.transmission:
-        yield _statement("INO", text=answer.transmission)
+        yield _statement(codes.transmission_reference, text=answer.transmission)
     if answer.test:
-        yield _statement("TST", code="1")
+        yield _statement(codes.test, code="1")
     if answer.total:
-        yield _statement("CNT", code=str(answer.total))
+        yield _statement(codes.items, code=str(answer.total))
     for ordinal, item in enumerate(answer.items, 1):
         text = "; ".join(item.details)
         about = [PointerStep("07B", None, None), PointerStep("53A", ordinal, None)]
-        yield _statement("ACB", code=item.severity, text=text, words=words, about=about)
+        yield _statement(codes.finding_details, code=item.severity, text=text, words=words, about=about)
     for remark in answer.remarks:
         about = [*pointer_steps(f"42A/67A[{remark.invoice}]/68A[{remark.line}]")]
-        yield _statement("REM", text=remark.text, words=words, about=about)
+        yield _statement(codes.remark, text=remark.text, words=words, about=about)
     for item in answer.items:
         description = _element("Description", item.text[:TEXT], words)
         yield _class("Error", [description, _element("ValidationCode", item.code), *map(_pointer, item.pointer)])
@@ -93,7 +94,7 @@ def _declaration(answer: Business) -> Iterator[str]:
         yield _element("VersionID", answer.version)
     result = answer.result
     if result and result.lines:
-        yield from _totals(result)
+        yield from _totals(result, answer.pack.answers.xml)
         for invoice, lines in groupby(result.lines, key=lambda line: line.invoice):
             yield _class("GoodsShipment", [_element("SequenceNumeric", str(invoice)), *_items(answer, lines)])
 
@@ -106,11 +107,11 @@ def _items(answer: Business, lines: Iterable[AssessedLine]) -> Iterator[str]:
         yield _class("GovernmentAgencyGoodsItem", [_element("SequenceNumeric", number), commodity])
 
 
-def _totals(result: AssessmentResult) -> Iterator[str]:
+def _totals(result: AssessmentResult, codes: XmlCodes) -> Iterator[str]:
     """Yield the totals: value for duty, each kind charged, and all together with the payment due date."""
     totals = result.totals
     base = _amount("AdValoremTaxBaseAmount", totals.value_for_duty)
-    yield _class("DutyTaxFee", [base, _element("TypeCode", "VFD")])
+    yield _class("DutyTaxFee", [base, _element("TypeCode", codes.value_for_duty)])
     for duty in duties(totals):
         due = result.payment_due if duty.type == "TOT" else None
         yield _duty(duty, [_class("DueDateTime", _moment(day(due), "102"))] if due else [])

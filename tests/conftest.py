@@ -44,7 +44,7 @@ def _log_of_its_own() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def _absent(reason: str) -> None:
+def absent(reason: str) -> None:
     """Skip on a developer's machine; in CI a missing broker or database must not look like a pass."""
     if os.environ.get("CI", "").lower() in {"1", "true"}:
         pytest.fail(reason)
@@ -67,7 +67,7 @@ def _rabbitmq_vhost() -> Iterator[tuple[str, str | None]]:
             connection.connect()
             user = connection.userid
     except Exception as error:  # every client library has its own errors, and any of them means: not there
-        _absent(f"RabbitMQ does not answer at {kombu.Connection(BROKER).as_uri()}: {error}")
+        absent(f"RabbitMQ does not answer at {kombu.Connection(BROKER).as_uri()}: {error}")
     vhost = f"gateway-test-{uuid.uuid4().hex[:12]}"
     if _rabbitmqctl("add_vhost", vhost) is None:
         yield BROKER, None
@@ -105,7 +105,7 @@ def gateways_rabbitmq_url(rabbitmq_url: str) -> Iterator[str]:
     split, user = urlsplit(rabbitmq_url), f"gateway-{uuid.uuid4().hex[:12]}"
     vhost = unquote(split.path.removeprefix("/"))
     if _rabbitmqctl("add_user", user, "secret") is None:
-        _absent("rabbitmqctl cannot be used here")
+        absent("rabbitmqctl cannot be used here")
     _rabbitmqctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
     host = split.netloc.rpartition("@")[2]
     yield split._replace(netloc=f"{user}:secret@{host}").geturl()
@@ -121,7 +121,7 @@ def _postgres_database() -> Iterator[sqlalchemy.URL]:
         with server.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
     except sqlalchemy.exc.SQLAlchemyError as error:
-        _absent(f"PostgreSQL does not answer at {server.url!r}: {str(error).splitlines()[0]}")
+        absent(f"PostgreSQL does not answer at {server.url!r}: {str(error).splitlines()[0]}")
     yield server.url.set(database=name)
     with server.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")

@@ -20,7 +20,8 @@ from edifact.message import explain as explain_edifact
 from parsers import xml
 from parsers.cad_edifact import EdifactDocument
 from validators import schema
-from validators.elements import Dictionary, check_elements, one_each, without_echo
+from validators.causes import one_each, without_echo
+from validators.elements import Dictionary, check_elements
 from validators.rulebook import Rulebook, apply_rules
 from validators.sender import NO_TESTS, OTHER_ENVELOPE, OTHER_RECIPIENT, check_sender
 from validators.words import Texts, refuses, texts_of, to_findings
@@ -103,7 +104,7 @@ def acknowledgement(message: Message, checks: Checks) -> Acknowledgement | None:
         return None
     if not document.fits and _stopped(_edifact(document, checks), checks):
         return None
-    found = acknowledged(document.message.segments)
+    found = acknowledged(document.message.meant)
     if found is None:
         return None
     error = next(filter(None, (found.error, *(each.error for each in found.messages))), None)
@@ -182,9 +183,14 @@ def _content(
     number = declaration.transaction_number
     known = world.known_to(facts.partner, number, received.day)  # the rules see nothing else that is on file
     content = [
-        *one_each(check_elements(declaration, message.type, own.dictionary), own.pack),
+        *check_elements(declaration, message.type, own.dictionary),
         *apply_rules(message.type, declaration, known, received, own.rulebook),
     ]
+    if content:
+        in_xml = message.syntax is Syntax.XML
+        content = one_each(
+            content, declaration, own.pack, in_xml=in_xml, refuses=lambda fault: refuses(fault, own.texts)
+        )
     yield from content
     # A number that is no business number has no authority either: that is one mistake, not two.
     wrong = {fault.address for fault in content if fault.address and refuses(fault, own.texts)}

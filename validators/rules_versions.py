@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from core.calendar import account_by, add_months, eastern_day
-from core.declaration import Declaration, Nature
+from core.declaration import Declaration, Invoice, Nature
 from core.findings import Fault
 from core.register import WITHDRAWN, consignment_of
 from validators.checks import Bound, Context, Role, check
@@ -18,6 +18,7 @@ FROM_BEFORE = Role("pre_carm", "declaration")
 CLASSIFICATION = Role("classification", "commodity")
 CURRENCY = Role("currency", "commodity")
 INVOICE_VALUE = Role("invoice_value", "invoice", "number")
+LINE_COUNT = Role("line_count", "declaration", "number")
 
 # ---------------------------------------------------------------------------------------- time
 
@@ -158,18 +159,27 @@ def older_than_years(declaration: Declaration, context: Context, bound: Bound) -
 
 @check("declaration", presence="any", of="number", at="commodity", reads=(CLASSIFICATION,))
 def former_lines(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
-    """Require every line of the former version in the new one; a line is known by its number."""
-    if context.former is None:
+    """Require every line of the former version in the new one; a line is known by its number.
+
+    Where an invoice has no line, or one has no number, that is told itself.
+    """
+    if context.former is None or not declaration.invoices:
         return
     now, before = context.lines()
+    told = {i for i, each in enumerate(declaration.invoices, 1) if not all(_numbers(each, bound.element))}
     for key, (i, _, line) in before.items():
         number = key[1]
-        if number is None or key in now:
+        if number is None or key in now or i in told:
             continue
         text = context.pack.elements[bound.element].format.write(number)
         details = {"line": text, "classification": line.text(bound[CLASSIFICATION]) or "—"}
         place = i if i <= len(declaration.invoices) else 0
         yield bound.fault("", value=text, expected=text, details=details, invoice=place)
+
+
+def _numbers(invoice: Invoice, name: str) -> list[bool]:
+    """Return of each line whether it has a number; of an invoice without lines one that has none."""
+    return [line.amount(name) is not None for line in invoice.commodities] or [False]
 
 
 @check("declaration", presence="any", at="commodity")
@@ -212,10 +222,14 @@ def invoice_pointed_at(declaration: Declaration, context: Context, bound: Bound)
             yield bound.fault(expected=str(i), details=details, invoice=i)
 
 
-@check("declaration", presence="any", of="number", at="invoice")
+@check("declaration", presence="any", of="number", at="invoice", reads=(LINE_COUNT,))
 def pointer_fits(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
-    """Require a pointer to an invoice to be that invoice's place in the declaration."""
+    """Require a pointer to an invoice to be that invoice's place in the declaration.
+
+    Not of one that stands there again, where the number of lines tells that.
+    """
+    counted = declaration.has(bound[LINE_COUNT])
     for i, invoice in enumerate(declaration.invoices, 1):
         given = invoice.amount(bound.element)
-        if given is not None and given != i:
+        if given is not None and given != i and not (counted and invoice in declaration.invoices[: i - 1]):
             yield bound.fault(value=f"{given:f}", expected=str(i), invoice=i)

@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.text import Text
 
+from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Bilingual, Finding, Severity
 from core.text import lines_of, printable
-from core.transmission import Judged, Outgoing, Syntax, Verdict
+from core.transmission import Outgoing, Syntax, Verdict
 from gateway import pipeline
 from gateway.catalogue import TYPE_WORDS
-from gateway.cli.shared import LANGUAGE, SEVERITIES, VERDICTS, files_with_facts
-from gateway.cli.terminal import Console, echo_json
+from gateway.cli.shared import LANGUAGE, SEVERITIES, STDIN, VERDICTS, files_in, files_with_facts
+from gateway.cli.terminal import Console, echo, echo_json
 from gateway.desk.explain import where
-from gateway.plans import prepare
-from gateway.settings import from_environment
+from gateway.desk.linting import LINES, Linted, junit, message_as_json, sarif, summary
+from gateway.plans import Plans, prepare
+from gateway.settings import Settings, from_environment
 from validators.words import shown
 
 out = Console(soft_wrap=True)
 
 # The suffix of an answer's file.
 SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
+
+FORMATS = ("text", "json", "concise", "junit", "sarif", "github")
+
+PROGRAM = "cad-gateway"
+
+# How often files are looked at for changes.
+LOOK_SECONDS = 0.3
+
+UNIDENTIFIED = Bilingual(
+    "no partner is registered for this sender: identity and authority were not checked",
+    "aucun partenaire n'est inscrit pour cet expéditeur : identité et pouvoir n'ont pas été vérifiés",
+)
 
 UNREAD = Bilingual("unknown", "inconnu")
 
@@ -39,72 +56,94 @@ SHOWN = 100
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, allow_dash=True, path_type=Path))
 @click.option("--as", "partner_id", metavar="PARTNER", help="Judge as if this partner had sent the files.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @LANGUAGE
 @click.option("--answers", type=click.Path(file_okay=False, path_type=Path), help="Write the answers into this folder.")
-def check(paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str, answers: Path | None) -> None:
+@click.option("--watch", is_flag=True, help="Judge again whenever a file changes, until Ctrl-C.")
+def check(
+    paths: tuple[Path, ...], partner_id: str | None, form: str, lang: str, answers: Path | None, watch: bool
+) -> None:
     """Judge files as the gateway would.
 
-    No queue, no journal. Of a folder every file is judged that is not hidden, by name. Files are judged in the order
-    given; a correction finds its original among those before it. Without --as the sender is the partner that the
-    envelope names; if no such partner is registered, identity and authority are not checked.
+    No queue, no journal. Of a folder every file is judged that is not hidden, by name; - is standard input. Files are
+    judged in the order given; a correction finds its original among those before it. Without --as the sender is the
+    partner that the envelope names; if no such partner is registered, identity and authority are not checked, and it
+    says so.
+
+    For other programs: json, a line for each finding as compilers write it (concise), junit, sarif, and github for
+    annotations in a pull request.
 
     Exit code: 0 all accepted, 1 something refused, 2 unreadable file or bad usage.
     """
+    if watch and STDIN in paths:
+        raise click.UsageError("--watch needs files: standard input does not change")
     settings = from_environment()
     plans = prepare(settings.specs)
-    told: list[dict[str, Any]] = []
-    refused = False
-    for path, parsed, facts, trial in files_with_facts(paths, settings, plans, partner_id):
-        outcome = pipeline.judge(parsed, facts, plans)
-        trial.remember(outcome)
-        for one in outcome.judged:
-            refused |= one.verdict is Verdict.REFUSED
-            if form == "json":
-                told.append(_as_json(path, one, lang))
-            else:
-                _print_judged(path, one, lang)
-        if answers:
-            _write_answers(answers, path, outcome.outgoing)
-    if form == "json":
-        echo_json(told)
+    judged = partial(_judge, paths, settings, plans, partner_id, answers)
+    refused = _told(judged(), form, lang, plans)
+    before = _state(paths) if watch else {}
+    while watch:
+        time.sleep(LOOK_SECONDS)
+        if (now := _state(paths)) != before:
+            before = now
+            echo(f"--- {eastern(datetime.now(UTC), lang)}")
+            try:
+                refused = _told(judged(), form, lang, plans)
+            except GatewayError as error:  # a file in the middle of being written
+                echo(str(error), err=True)
     sys.exit(1 if refused else 0)
 
 
-def _as_json(path: Path, one: Judged, lang: str) -> dict[str, Any]:
-    """Return what `check --format json` says of a message."""
-    message = one.message
-    declaration = message.declaration
-    return {
-        "file": str(path),
-        "syntax": str(message.syntax),
-        "type": str(message.type),
-        "sender": message.envelope.sender,
-        "reference": message.envelope.reference,
-        "transaction_number": declaration.transaction_number if declaration else None,
-        "version": declaration.version if declaration else None,
-        "verdict": str(one.verdict),
-        "findings": [finding_as_json(finding, lang) for finding in one.findings],
-    }
+def _judge(
+    paths: Sequence[Path], settings: Settings, plans: Plans, partner_id: str | None, answers: Path | None
+) -> Iterator[Linted]:
+    """Yield every message of the files, judged, and write its answers."""
+    for path, parsed, facts, trial, identified in files_with_facts(paths, settings, plans, partner_id):
+        outcome = pipeline.judge(parsed, facts, plans)
+        trial.remember(outcome)
+        name = "stdin" if path == STDIN else str(path)
+        for one in outcome.judged:
+            yield Linted(name, one, identified)
+        if answers:
+            _write_answers(answers, Path(name).name, outcome.outgoing)
 
 
-def finding_as_json(finding: Finding, lang: str) -> dict[str, Any]:
-    """Return a finding as the JSON that the documentation describes; its source in the language."""
-    return {
-        "code": finding.code,
-        "severity": str(finding.severity),
-        "text": finding.text._asdict(),
-        "place": asdict(finding.place),
-        "value": finding.value,
-        "expected": finding.expected,
-        "source": finding.source.speak(lang),
-    }
+def _told(judged: Iterator[Linted], form: str, lang: str, plans: Plans) -> bool:
+    """Tell the verdicts in a form, as text as they come; return whether something was refused."""
+    linted = []
+    for one in judged:
+        linted.append(one)
+        if form == "text":
+            _print_judged(one, lang)
+    if form == "text":
+        out.print(Text(summary(linted, lang), "bold"), soft_wrap=True)
+    elif form == "json":
+        echo_json([message_as_json(one, lang) for one in linted])
+    elif form == "sarif":
+        echo_json(sarif(linted, plans.specs, (PROGRAM, version(PROGRAM)), lang))
+    elif form == "junit":
+        echo(junit(linted, lang))
+    else:
+        for line in LINES[form](linted, lang):
+            echo(line)
+    return any(one.judged.verdict is Verdict.REFUSED for one in linted)
 
 
-def _print_judged(path: Path, one: Judged, lang: str) -> None:
+def _state(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    """Return when each file was changed last, and its size; a file that comes or goes is a change, too."""
+    found = {}
+    for path in files_in(path for path in paths if path.exists()):
+        with suppress(OSError):
+            seen = path.stat()
+            found[path] = seen.st_mtime_ns, seen.st_size
+    return found
+
+
+def _print_judged(linted: Linted, lang: str) -> None:
     """Print a message's verdict and its findings, each under the line that it is about."""
+    path, one = linted.file, linted.judged
     message, declaration = one.message, one.message.declaration
     given = (declaration.transaction_number, declaration.version) if declaration else ()
     number = " {} version {}".format(*(shown(each or "?") for each in given)) if given else ""
@@ -122,6 +161,8 @@ def _print_judged(path: Path, one: Judged, lang: str) -> None:
     else:
         heading = Text(f"{shown(str(path), PATH)}: {syntax} {kind}{number} from {sender or 'an unknown sender'}: ")
     out.print(heading.append(said, style), soft_wrap=True)
+    if not linted.identified:
+        out.print(Text(f"  {UNIDENTIFIED.speak(lang)}", "dim"))
     text = lines_of(message.document.text()) if one.findings else []
     for finding in one.findings:
         _print_finding(finding, text, lang)
@@ -146,7 +187,7 @@ def _print_finding(finding: Finding, lines: Sequence[str], lang: str) -> None:
         out.print(Text(f"    {'attendu : ' if french else 'expected: '}{finding.expected_in(lang)}", "dim"))
 
 
-def _write_answers(folder: Path, path: Path, outgoing: Iterable[Outgoing]) -> None:
+def _write_answers(folder: Path, name: str, outgoing: Iterable[Outgoing]) -> None:
     """Write each answer into the folder, named after the file, the message's ordinal and the kind."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -154,4 +195,4 @@ def _write_answers(folder: Path, path: Path, outgoing: Iterable[Outgoing]) -> No
         raise GatewayError(f"{folder}: {error.strerror}") from error
     for each in outgoing:
         ordinal = "" if each.ordinal is None else f".{each.ordinal}"
-        (folder / f"{path.name}{ordinal}.{each.kind}.{SUFFIXES[each.content_type]}").write_bytes(each.body)
+        (folder / f"{name}{ordinal}.{each.kind}.{SUFFIXES[each.content_type]}").write_bytes(each.body)

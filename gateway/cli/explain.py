@@ -17,10 +17,10 @@ from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Bilingual, Severity
 from core.partner import Partner
-from core.specs import FindingText, Rule, Specs
+from core.specs import Rule, Specs
 from core.transmission import Judged, Verdict
 from gateway import pages, pipeline
-from gateway.catalogue import Listed, in_words, listed_rules
+from gateway.catalogue import Listed, by_code, in_words
 from gateway.cli.shared import CONFIDENCES, HTML, LANGUAGE, files_with_facts, open_journal, out
 from gateway.cli.terminal import echo
 from gateway.desk import replay
@@ -30,7 +30,7 @@ from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
 from routing.partners import load_partners
 
-CODE = re.compile(r"[A-Z]{3}-\d{4}")
+CODE = re.compile(r"[A-Z]{3}-\d{4}", re.IGNORECASE)
 
 WORDS = {
     "wrote": Bilingual("wrote", "écrit :"),
@@ -54,7 +54,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
 
     A message is explained element by element, with the faults in place. A FILE is judged as `gateway check` does: give
     the original before its correction. A recorded message (its ID, or the start of it) is judged on what was known when
-    it came. A CODE is a finding's, such as CAD-0101.
+    it came. A CODE is a finding's, such as CAD-0101, in capitals or not.
 
     Exit code: 0 accepted (or the finding explained), 1 something refused, 2 it could not be done.
     """
@@ -64,7 +64,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
         if html:
             raise click.UsageError("--html is for messages")
         for code in what:
-            _print_code(code, plans.specs, lang)
+            _print_code(code.upper(), plans.specs, lang)
         return
     asked = judge_all(what, settings, plans, partner_id, lang)
     explained = [explain(each.judged, each.partner, plans.specs, lang) for each in asked]
@@ -104,7 +104,7 @@ def judge_all(
     files = [Path(each) for each in given if Path(each).exists()]
     if len(files) == len(given):
         asked: list[_Wanted] = []
-        for path, parsed, facts, trial in files_with_facts(files, settings, plans, partner_id):
+        for path, parsed, facts, trial, _ in files_with_facts(files, settings, plans, partner_id):
             outcome = pipeline.judge(parsed, facts, plans)
             trial.remember(outcome)
             asked += [_Wanted(path.name, None, one, facts.partner) for one in outcome.judged]
@@ -212,10 +212,10 @@ def _add_rule(table: Table, listed: Listed, rule: Rule, lang: str) -> None:
 
 def _print_code(code: str, specs: Specs, lang: str) -> None:
     """Print what a finding means; raises GatewayError for a code that no table has."""
-    listed = next((each for each in listed_rules(specs) if each.finding.code == code), None)
-    finding: FindingText | None = listed.finding if listed else specs.findings.get(code)
-    if finding is None:
+    listed = by_code(specs).get(code)
+    if listed is None:
         raise GatewayError(f"there is no finding {code}; `gateway rules` lists them")
+    finding = listed.finding
     refuses = finding.severity is Severity.REFUSE
     facts = Bilingual(
         "refuses the message" if refuses else "warns; the message is accepted",
@@ -223,19 +223,19 @@ def _print_code(code: str, specs: Specs, lang: str) -> None:
     )
     out.print(Text(code, "bold").append(f"  {facts.speak(lang)}", "red" if refuses else "yellow"))
     for each in (finding, *finding.states.values()):
-        text = in_words(each.text, listed.element if listed else None)
+        text = in_words(each.text, listed.element)
         out.print(Text(f"  {text.en}"))
         out.print(Text(f"  {text.fr}"))
     table = Table(show_header=False, box=None)
-    if listed and listed.element:
+    if listed.element:
         element = listed.element
         table.add_row("element" if lang == "en" else "élément", Text(element.title.speak(lang)))
         for name, place in (("XML", element.xml_path), ("EDIFACT", element.edifact_place)):
             if place:
                 table.add_row(name, Text(place))
-    if listed and listed.rule:
+    if listed.rule:
         _add_rule(table, listed, listed.rule, lang)
-    if listed:
+    if listed.packs:
         table.add_row("packs" if lang == "en" else "chapitres", Text(", ".join(listed.packs)))
     if finding.syntax_error:
         table.add_row("CONTRL (UN 0085)", Text(finding.syntax_error))

@@ -10,8 +10,9 @@ import click
 from core import limits
 from core.calendar import eastern
 from core.transmission import Verdict
-from gateway.cli.shared import folding_table, known_partner, open_journal, plain, print_table
-from gateway.cli.terminal import echo, echo_json
+from gateway.cli.shared import Moment, known_partner, open_journal, plain
+from gateway.cli.tables import WIDE, Column, fit
+from gateway.cli.terminal import Console, echo, echo_json
 from gateway.journal import RESEND_OF
 from gateway.settings import from_environment
 from routing.partners import load_partners
@@ -24,9 +25,28 @@ CELL = 1_000
 SHORT = 12
 
 
+COLUMNS = (
+    Column("id"),
+    Column("received", rank=2),
+    Column("partner", rank=4),
+    Column("sender", rank=7),
+    Column("type", rank=6),
+    Column("transaction"),
+    Column("version", rank=3),
+    Column("verdict", rank=1),
+    Column("findings", folds=True),
+    Column("state", rank=5),
+)
+
+
 @click.command(name="list")
-@click.option("--partner", help="Only this sender's.")
+@click.option("--partner", help="Only this partner's.")
+@click.option("--sender", metavar="ID", help="Only of this sender id in the envelope.")
 @click.option("--transaction", "transaction_number", help="Only this transaction number's.")
+@click.option("--reference", help="Only with this reference, of the interchange or of the message.")
+@click.option("--finding", metavar="CODE", help="Only with this finding; CAD-02 means all that begin so.")
+@click.option("--since", type=Moment(), help="Received since then: a day, today, yesterday, 8:00, a moment.")
+@click.option("--until", type=Moment(end=True), help="Received before then.")
 @click.option("--verdict", type=click.Choice([str(v) for v in Verdict]))
 @click.option("--state", type=click.Choice(["received", "working", "done", "parked"]))
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True)
@@ -34,8 +54,9 @@ SHORT = 12
 def list_command(form: str, **filters: Any) -> None:
     """List the partners' messages, newest first.
 
-    Times are in Eastern Time. Alerts about our answers go to standard error: an alert is an answer that its partner
-    rejected by CONTRL, or was to acknowledge and did not in time.
+    Times are in Eastern Time. On a narrow terminal the columns that matter least are left out; ids, numbers and codes
+    stay whole. Alerts about our answers go to standard error: an alert is an answer that its partner rejected by
+    CONTRL, or was to acknowledge and did not in time.
 
     Exit code: 0, or 2 when there is no journal, it cannot be read, or there is no such partner.
     """
@@ -50,23 +71,23 @@ def list_command(form: str, **filters: Any) -> None:
     if form == "json":
         echo_json(rows, plain)
         return
-    headings = ("id", "received", "partner", "sender", "type", "transaction", "version", "verdict", "findings", "state")
-    table = folding_table(*headings)
-    for row in rows:
-        codes = " ".join(finding["code"] for finding in row["findings"])
-        if (note := row["note"] or "").startswith(RESEND_OF):
-            codes = note[: len(RESEND_OF) + SHORT]
-        cells = [
-            row["id"][:SHORT],
-            eastern(row["received_at"]),
-            *(row[name] or "" for name in ("partner", "sender")),
-            f"{row['type'] or ''}{' (test)' if row['test'] else ''}",
-            *(row[name] or "" for name in ("transaction_number", "version", "verdict")),
-            codes,
-            row["state"],
-        ]
-        table.add_row(*(shown(str(cell), CELL) for cell in cells))
-    print_table(table)
+    table = fit(COLUMNS, [[shown(str(cell), CELL) for cell in _cells(row)] for row in rows])
+    Console(width=None if Console().is_terminal else WIDE).print(table)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    codes = " ".join(finding["code"] for finding in row["findings"])
+    if (note := row["note"] or "").startswith(RESEND_OF):
+        codes = note[: len(RESEND_OF) + SHORT]
+    return [
+        row["id"][:SHORT],
+        eastern(row["received_at"]),
+        *(row[name] or "" for name in ("partner", "sender")),
+        f"{row['type'] or ''}{' (test)' if row['test'] else ''}",
+        *(row[name] or "" for name in ("transaction_number", "version", "verdict")),
+        codes,
+        row["state"],
+    ]
 
 
 def _alert(row: dict[str, Any]) -> str:

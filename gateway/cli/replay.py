@@ -269,7 +269,7 @@ def _outcomes(
     paths: tuple[Path, ...], settings: Settings, plans: Plans, partner_id: str | None
 ) -> Iterator[tuple[Path, Outcome]]:
     """Yield files judged in order; what is accepted is known to those after it."""
-    for path, parsed, facts, trial in files_with_facts(paths, settings, plans, partner_id):
+    for path, parsed, facts, trial, _ in files_with_facts(paths, settings, plans, partner_id):
         outcome = pipeline.judge(parsed, facts, plans)
         trial.remember(outcome)
         yield path, outcome

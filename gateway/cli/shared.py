@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import getpass
+import re
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from rich.table import Table
 
-from core.calendar import EASTERN, Period
+from core.calendar import EASTERN, Period, eastern_day
 from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual, Severity
@@ -23,6 +24,7 @@ from core.register import Facts
 from core.transmission import Message, Parsed, Received
 from core.urls import mask, users_of
 from gateway import pipeline
+from gateway.cli.tables import WIDE
 from gateway.cli.terminal import Console
 from gateway.desk.trial import TABLES, Trial
 from gateway.journal import Journal
@@ -59,11 +61,14 @@ VERDICTS: Mapping[str, Bilingual] = {
     "": Bilingual("not there", "absent"),
 }
 
+# A time of today.
+CLOCK = re.compile(r"\d{1,2}:\d\d")
+
+# What stands for standard input among files.
+STDIN = Path("-")
+
 # What makes queues and tables.
 DECLARE = "run `gateway doctor --declare` or `gateway serve`"
-
-# The width of a table of whole rows in a file or pipe.
-WIDE = 240
 
 # Tables are cut to the terminal; in a file or a pipe they are as wide as a screen may be.
 out = Console(width=None if sys.stdout.isatty() else 200)
@@ -77,9 +82,9 @@ def _user() -> str:
 
 
 class Moment(click.ParamType[datetime]):
-    """A day (2026-11-23) or a moment (2026-11-23T14:30, with or without zone); Eastern Time where it has none.
+    """A day (2026-11-23, today, yesterday) or a moment (2026-11-23T14:30, with or without zone; 14:30 is today's).
 
-    `end` makes a day mean its end.
+    Eastern Time where it has no zone; `end` makes a day mean its end.
     """
 
     name = "when"
@@ -91,11 +96,16 @@ class Moment(click.ParamType[datetime]):
         """Return the aware moment."""
         if isinstance(value, datetime):
             return value
+        today = eastern_day(datetime.now(UTC))
+        named = {"today": today, "yesterday": today - timedelta(days=1)}
+        written = named[value].isoformat() if value in named else value
+        if CLOCK.fullmatch(value):
+            written = f"{today}T{value:0>5}"
         try:
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(written)
         except ValueError:
-            self.fail(f"{value!r} is not a day (2026-11-23) or a moment (2026-11-23T14:30)", param, ctx)
-        if self._end and len(value) <= len("2026-11-23"):
+            self.fail(f"{value!r} is not a day (2026-11-23, today) or a moment (2026-11-23T14:30, 8:00)", param, ctx)
+        if self._end and len(written) <= len("2026-11-23"):
             moment += timedelta(days=1)
         return moment if moment.tzinfo else moment.replace(tzinfo=EASTERN)
 
@@ -129,7 +139,7 @@ def files_in(paths: Iterable[Path]) -> Iterator[Path]:
     Of a folder neither what is hidden is read, nor tables of expectations, which are no messages.
     """
     for path in paths:
-        if not path.is_dir():
+        if path == STDIN or not path.is_dir():
             yield path
             continue
         inside = sorted(each for each in path.rglob("*") if each.is_file() and _is_message(each.relative_to(path)))
@@ -143,9 +153,9 @@ def _is_message(path: Path) -> bool:
 
 
 def read_file(path: Path) -> bytes:
-    """Return a file's bytes; raises GatewayError, one line."""
+    """Return a file's bytes, or those of standard input; raises GatewayError, one line."""
     try:
-        return path.read_bytes()
+        return sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
     except OSError as error:
         raise GatewayError(f"{path}: {error.strerror}") from error
 
@@ -180,9 +190,19 @@ def named_partner(messages: Sequence[Message], partners: Iterable[Partner]) -> P
     return Partner(name, said, (name,), queue, authorities=importers, agreement=Agreement(tests=True))
 
 
+class Filed(NamedTuple):
+    """A file read, with the facts to judge it on; `identified` tells whether its sender is a registered partner."""
+
+    path: Path
+    parsed: Parsed
+    facts: Facts
+    trial: Trial
+    identified: bool
+
+
 def files_with_facts(
     paths: Iterable[Path], settings: Settings, plans: Plans, partner_id: str | None
-) -> Iterator[tuple[Path, Parsed, Facts, Trial]]:
+) -> Iterator[Filed]:
     """Yield each file read, with the facts to judge it on: what was accepted before it.
 
     Two files with the same number are two tries at one original, not a number used twice.
@@ -196,7 +216,7 @@ def files_with_facts(
         for message in parsed.messages:
             if message.type is MessageType.DECLARATION and message.declaration:
                 trial.register = trial.register.without(message.declaration.transaction_number)
-        yield path, parsed, Facts(partner, trial.register), trial
+        yield Filed(path, parsed, Facts(partner, trial.register), trial, partner in partners.values())
 
 
 def plain(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -19,18 +18,30 @@ from core.findings import Bilingual
 from core.partner import ACCOUNT_SECURITY_DIGITS, Partner
 from core.urls import mask
 from gateway import logs
+from gateway.cli.reports import program, verified
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
-from gateway.cli.terminal import Console, echo
+from gateway.cli.terminal import Console
 from gateway.loops import stop_signals
 from gateway.plans import Plans, prepare
 from gateway.queues import open_broker
 from gateway.settings import Settings, from_environment
-from gateway.trade import smoke_broker, smoke_customs
+from gateway.trade import smoke_attend, smoke_broker
 from gateway.trade.scenario import KIT, Scenario, load_scenario
-from gateway.trade.smoke import START_SECONDS, Result, blank, check_report, digest, folder, gateway_of_our_own, process
+from gateway.trade.smoke import (
+    START_SECONDS,
+    JudgedBy,
+    Result,
+    blank,
+    digest,
+    folder,
+    gateway_of_our_own,
+    process,
+    words,
+)
 from gateway.trade.smoke_report import table, write_html, write_junit
 from routing.partners import inbound_queue, load_partners
 
+KEY = click.Path(exists=True, dir_okay=False, path_type=Path)
 WAIT = "As customs: end after so many seconds in which nothing comes and nothing is read."
 
 
@@ -46,8 +57,14 @@ WAIT = "As customs: end after so many seconds in which nothing comes and nothing
 @click.option("--many", type=click.IntRange(1, 100_000), help="How many messages the volume is; else as the scenario.")
 @click.option("--account", help="Transaction numbers begin with it: five digits; without it a number of the partner's.")
 @click.option("--wait", type=click.FloatRange(0.5, 604_800), default=600.0, show_default=True, help=WAIT)
+@click.option("--organization", default="", metavar="NAME", help="Who carries this out, as the report names it.")
+@click.option(
+    "--not-applicable", "without", multiple=True, metavar="TYPE", help="A CAD type that the partner does not file."
+)
+@click.option("--sign", type=KEY, metavar="KEY", help="Sign the report with an Ed25519 private key (PEM).")
 @LANGUAGE
-@click.option("--verify", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Check a report's digest.")
+@click.option("--verify", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Check a report.")
+@click.option("--public-key", type=KEY, metavar="KEY", help="With --verify: who must have signed it (PEM).")
 def smoke(
     url: str | None,
     partner_id: str | None,
@@ -58,8 +75,12 @@ def smoke(
     many: int | None,
     account: str | None,
     wait: float,
+    organization: str,
+    without: tuple[str, ...],
+    sign: Path | None,
     lang: str,
     verify: Path | None,
+    public_key: Path | None,
 ) -> None:
     """Play the conformance kit, as broker or as customs.
 
@@ -68,7 +89,10 @@ def smoke(
     and says what is still missing; no other gateway may read that queue meanwhile, and nothing reaches an assessment
     engine.
 
-    On RabbitMQ the broker's role logs in as the partner's own user, for what comes from another is refused.
+    On RabbitMQ the broker's role logs in as the partner's own user, for what comes from another is refused; customs
+    as the gateway's, which reads the partner's queue and writes to its answer queue.
+
+    --verify makes the report's page again from its results and compares it whole; --public-key also tells who signed.
 
     Without --broker it starts an embedded gateway of its own (as customs: a partner, which is our own sender).
 
@@ -77,14 +101,7 @@ def smoke(
     Exit code: 0 passed, 1 failed, 2 could not run (or, as the broker, interrupted).
     """
     if verify:
-        found, same = check_report(verify)
-        said = (
-            Bilingual("as shown in the report", "comme dans le rapport")
-            if same
-            else Bilingual("NOT the digest that the report shows", "N'EST PAS l'empreinte que montre le rapport")
-        )
-        echo(f"{found} {said.speak(lang)}")
-        sys.exit(0 if same else 1)
+        sys.exit(verified(verify, public_key, lang))
     settings = from_environment()
     partner = _partner(settings, partner_id, url, role)
     account = _account(account, partner)
@@ -96,6 +113,7 @@ def smoke(
     started = datetime.now(UTC)
     logs.configure(settings.log, logging.ERROR)  # as customs the service runs in this process: its news are ours
     result = _blank(role, partner, url, scenario, plans, started)
+    result.organization, result.stages = organization, blank(scenario, without)
     # soft_wrap: lines of progress are read by programs, too.
     told = Console(soft_wrap=True)
 
@@ -105,7 +123,7 @@ def smoke(
     def keep() -> None:
         result.ended = datetime.now(UTC).isoformat()
         if report:
-            write_html(result, report, partner.language, plans.specs.packs)
+            write_html(result, report, sign)
         if junit:
             write_junit(result, junit)
 
@@ -136,7 +154,7 @@ def smoke(
                 _partners_side(settings, url, partner, path, many, home) as (used, gone),
                 open_broker(used.broker_url) as broker,
             ):
-                smoke_customs.attend(
+                smoke_attend.attend(
                     scenario, broker, partner, plans, result,
                     home=home, patience=wait, say=say, changed=keep, gone=gone, stopping=stopping,
                 )  # fmt: skip
@@ -173,9 +191,11 @@ def _blank(role: str, partner: Partner, url: str | None, scenario: Scenario, pla
         title=scenario.title,
         kit=scenario.digest,
         specification=plans.digest,
-        program=f"cad-gateway {importlib.metadata.version('cad-gateway')}",
+        program=program(),
         started=started.isoformat(),
-        stages=blank(scenario),
+        language="fr" if partner.language == "fr" else "en",
+        judged_by=[JudgedBy(pack.key, words(pack.statement)) for pack in plans.specs.packs],
+        stages=[],
     )
 
 

@@ -54,7 +54,7 @@ def over_files(
     other, present = prepare(root), prepare(settings.specs)
     result = what_if.WhatIf(other.digest)
     started = time.monotonic()
-    for path, parsed, facts, trial in files_with_facts(paths, settings, present, partner_id):
+    for path, parsed, facts, trial, _ in files_with_facts(paths, settings, present, partner_id):
         before = pipeline.judge(parsed, facts, present)
         trial.remember(before)
         after = pipeline.judge(pipeline.parse(parsed.received, other), facts, other)

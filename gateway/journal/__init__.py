@@ -45,6 +45,7 @@ from gateway.journal.inbox import Role
 from gateway.journal.retention import Extent
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
+    MESSAGE_ID,
     Arrival,
     Asked,
     Claimed,
@@ -63,6 +64,7 @@ from gateway.journal.verdicts import RESEND_OF
 
 __all__ = [
     "CHORES",
+    "MESSAGE_ID",
     "RESEND_OF",
     "Arrival",
     "Asked",

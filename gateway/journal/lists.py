@@ -43,9 +43,17 @@ def list_messages(
     verdict: str | None = None,
     state: str | None = None,
     channel: str | None = None,
+    sender: str | None = None,
+    reference: str | None = None,
+    finding: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
-    """Return transmissions and the messages in them, newest first, one dict each; None filters nothing."""
+    """Return transmissions and the messages in them, newest first, one dict each; None filters nothing.
+
+    `reference` is the interchange's or the message's own; `finding` a code or its beginning; `until` is not included.
+    """
     shown = [inbox.c[name] for name in ("id", "channel", "partner", "received_at", "state", "lane", "note")]
     judged = [
         message.c[name]
@@ -61,10 +69,19 @@ def list_messages(
         message.c.verdict: verdict,
         inbox.c.state: state,
         inbox.c.channel: channel,
+        message.c.sender: sender,
     }
     for column, wanted in filters.items():
         if wanted is not None:
             query = query.where(column == wanted)
+    if reference is not None:
+        query = query.where(or_(message.c.reference == reference, message.c.message_reference == reference))
+    if finding is not None:
+        query = query.where(message.c.findings.contains(f'"code":"{finding.upper()}', autoescape=True))
+    if since is not None:
+        query = query.where(inbox.c.received_at >= since)
+    if until is not None:
+        query = query.where(inbox.c.received_at < until)
     rows = connection.execute(query.order_by(inbox.c.sequence.desc(), message.c.ordinal).limit(limit))
     return [{**row, "findings": json.loads(row["findings"] or "[]")} for row in rows.mappings()]
 

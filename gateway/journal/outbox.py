@@ -13,10 +13,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core import limits
 from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
-from gateway.journal.rows import storable
+from gateway.journal.rows import headers_of, storable
 from gateway.journal.tables import DUE as UNSENT
 from gateway.journal.tables import REFUSED, destination, inbox, outbox
-from gateway.journal.values import Due
+from gateway.journal.values import MESSAGE_ID, Due
 
 # A failing destination rests 1, 2, 4 ... seconds, at most five minutes, and is parked after some four hours.
 FIRST_PAUSE, LONGEST_PAUSE, FAILURES = timedelta(seconds=1), timedelta(minutes=5), 55
@@ -42,7 +42,12 @@ NEXT = (
 )
 
 DUE = (
-    select(*(outbox.c[name] for name in Due.__dataclass_fields__ if name != "answers"), inbox.c.id, outbox.c.position)
+    select(
+        *(outbox.c[name] for name in Due.__dataclass_fields__ if name not in ("answers", "correlation")),
+        inbox.c.id,
+        inbox.c.headers,
+        outbox.c.position,
+    )
     .join(inbox, inbox.c.sequence == outbox.c.inbox)
     .where(among(outbox.c.position, "chosen"))
 )
@@ -115,7 +120,10 @@ def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
         chosen += [row[0] for row in rows[:together]]
     if not chosen:
         return []
-    items = {row.position: Due(*row[:-1]) for row in connection.execute(DUE, {"chosen": chosen})}
+    items = {
+        row.position: Due(*[*row[:-2], headers_of(row).get(MESSAGE_ID)])
+        for row in connection.execute(DUE, {"chosen": chosen})
+    }
     return [items[position] for position in chosen if position in items]
 
 

@@ -78,7 +78,7 @@ def claimed_of(row: AnyRow) -> Claimed:
         row.received_at,
         row.body,
         row.digest,
-        _headers_of(row),
+        headers_of(row),
         row.lane,
         row.attempts,
         row.worker,
@@ -94,7 +94,7 @@ def unproven_of(row: AnyRow) -> Unproven | None:
         return Unproven("GTW-0012", "", None)
 
 
-def _headers_of(row: AnyRow) -> Mapping[str, str]:
+def headers_of(row: AnyRow) -> Mapping[str, str]:
     """Return the headers of an inbox row; a damaged one has none, and must not keep others from being claimed."""
     try:
         found = json.loads(row.headers)

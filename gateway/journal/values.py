@@ -11,6 +11,9 @@ from core.declaration import VersionFact
 from core.errors import GatewayError
 from core.transmission import Outcome, Outgoing, Received
 
+# Among a transmission's headers: the message id that its sender gave it on the queue.
+MESSAGE_ID = "message-id"
+
 
 class Conflict(GatewayError):
     """Another worker took a version or reference first; nothing was written: judge again with fresh facts."""
@@ -173,7 +176,10 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One thing to be sent now; `answers` is our id of the transmission that caused it."""
+    """One thing to be sent now.
+
+    `answers` is our id of the transmission that caused it, `correlation` the message id that its sender gave it.
+    """
 
     id: str
     kind: str
@@ -183,6 +189,7 @@ class Due:
     created_at: datetime
     attempts: int
     answers: str
+    correlation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

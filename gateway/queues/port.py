@@ -80,6 +80,11 @@ class Broker(ABC):
         with self.channel() as channel:
             return int(channel.queue_declare(queue, passive=True).message_count)
 
+    def readers(self, queue: str) -> int:
+        """Count who reads a queue; 0 where the broker does not know. Raises GatewayError if it is missing."""
+        with self.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).consumer_count)
+
     def depths(self, queues: Iterable[str]) -> dict[str, int | None]:
         """Return the depth of each queue, on one connection; None where a queue is missing."""
         found: dict[str, int | None] = {}
@@ -101,8 +106,7 @@ class Broker(ABC):
         return None
 
     def certificate(self) -> bytes | None:
-        """Return the certificate (DER) that the broker shows, None where none is shown."""
-        return None
+        """Return the certificate (DER) that the broker shows, if any."""
 
     def purge(self, queue: str) -> int:
         """Delete the messages that wait and return how many they were."""
@@ -383,7 +387,9 @@ def drop(connection: Any) -> None:
 
 def message_of(channel: Any, letter: Letter, user: str | None = None) -> Any:
     """Return a letter as the library's message, persistent, in the user's name."""
-    properties = {"message_id": letter.id, "delivery_mode": 2} | ({"user_id": user} if user else {})
+    properties = {"message_id": letter.id, "delivery_mode": 2}
+    properties |= {"user_id": user} if user else {}
+    properties |= {"correlation_id": letter.correlation} if letter.correlation else {}
     return channel.prepare_message(
         letter.body,
         content_type=letter.content_type,

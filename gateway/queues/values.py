@@ -22,13 +22,17 @@ HEADER_CHARACTERS = 200
 
 
 class Letter(NamedTuple):
-    """One message to be published; `id` becomes its message_id and is unique within a batch."""
+    """One message to be published; `id` becomes its message_id and is unique within a batch.
+
+    `correlation` is the message id of what it answers, as its sender gave it; it becomes the correlation_id.
+    """
 
     id: str
     queue: str
     content_type: str
     body: bytes
     headers: Mapping[str, str] = MappingProxyType({})
+    correlation: str | None = None
 
 
 class Published(NamedTuple):
@@ -93,6 +97,7 @@ class Delivery:
     vouched: bool = False
     addressed: bool = True
     death: Death | None = None
+    correlation: str | None = None
 
     @property
     def origin(self) -> str | None:
@@ -138,6 +143,7 @@ def delivery_of(message: Any, queue: str, tag: tuple[int, Any], settles: Settles
         vouched=vouched,
         addressed=message.delivery_info.get("routing_key") == queue and (death is None or death.addressed),
         death=death,
+        correlation=usable_text(properties.get("correlation_id")),
     )
 
 

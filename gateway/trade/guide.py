@@ -22,14 +22,20 @@ from core.specs import CodeList, Element, FindingText, Pack, Rule, Specs
 from core.tables import read_rows
 from core.text import printable
 from core.transmission import Judged, Outgoing, Received, Syntax
+from edifact.syntax import ENCODINGS
 from gateway import pipeline
-from gateway.catalogue import PLACEHOLDERS, TYPE_WORDS, listed_rules
+from gateway.catalogue import TYPE_WORDS, listed_rules
+from gateway.engine.assess import load_rates
 from gateway.plans import Plans
+from gateway.trade.asyncapi import SCHEMAS
 from gateway.trade.breaking import faults
+from gateway.trade.downloads import write_downloads
+from gateway.trade.guide_search import Speaker, index_of
 from gateway.trade.replies import ANSWERS
 from parsers.places import edifact_place
 from validators.elements import in_words, usage_of
 from validators.rulebook import reads_of
+from validators.rules import check_digit_of
 
 PAGES = Path(__file__).parent / "guide_pages"
 LANGUAGES = ("en", "fr")
@@ -64,13 +70,6 @@ class Shown(NamedTuple):
     format: Bilingual
     uses: tuple[Use, ...]
     rules: tuple[str, ...]
-
-
-class _Piece(NamedTuple):
-    """A piece of a finding's text; an open one is filled in when the finding is given."""
-
-    text: str
-    open: bool
 
 
 class Page(NamedTuple):
@@ -130,7 +129,7 @@ def build(plans: Plans, folder: Path, samples: Path, partners: Mapping[str, Part
         for language in LANGUAGES:
             home = folder / language
             home.mkdir(parents=True, exist_ok=True)
-            speak = _Speaker(language)
+            speak = Speaker(language)
             for template, file, own in pages:
                 given = {
                     **facts,
@@ -143,7 +142,7 @@ def build(plans: Plans, folder: Path, samples: Path, partners: Mapping[str, Part
                 }
                 text = templates.get_template(template).render(given)
                 (home / file).write_text(text, encoding="utf-8")
-            index = json.dumps(list(_index(facts, speak)), ensure_ascii=False, separators=(",", ":"))
+            index = json.dumps(list(index_of(facts, speak)), ensure_ascii=False, separators=(",", ":"))
             (home / "index.js").write_text(f"window.INDEX={index};\n", encoding="utf-8")
         text = templates.get_template("start.html").render(facts)
         (folder / "index.html").write_text(text, encoding="utf-8")
@@ -152,6 +151,7 @@ def build(plans: Plans, folder: Path, samples: Path, partners: Mapping[str, Part
         (folder / "schemas").mkdir(exist_ok=True)
         for schema in sorted({path for pack in specs.packs for path in pack.schema.parent.glob("*.xsd")}):
             shutil.copyfile(schema, folder / "schemas" / schema.name)
+        write_downloads(specs, folder / "downloads")
     except OSError as error:
         raise GatewayError(f"{folder}: cannot be written: {error.strerror}") from error
     return len(pages) * len(LANGUAGES) + 1
@@ -165,38 +165,10 @@ def breakable(path: str) -> Markup:
 
 def _files(pages: Iterable[Page]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield (template, file, what is its own) for each page of a language."""
-    for name in ("index", "rules", "findings", "codes", "answers", "examples", "segments"):
+    for name in ("index", "rules", "findings", "codes", "exchange", "answers", "examples", "segments"):
         yield f"{name}.html", f"{name}.html", {}
     for page in pages:
         yield "message.html", page.file, {"page": page}
-
-
-class _Speaker:
-    """Chooses the words of one language."""
-
-    def __init__(self, language: str) -> None:
-        self.language = language
-
-    def choose(self, en: str, fr: str) -> str:
-        """Return one of two texts."""
-        return fr if self.language == "fr" else en
-
-    def say(self, text: Bilingual) -> str:
-        """Return a text in the language."""
-        return text.speak(self.language)
-
-    def parts(self, text: Bilingual, element: Element | None) -> list[_Piece]:
-        """Return a finding's text cut at its placeholders, the name of the element that it is about filled in."""
-        parts = []
-        for piece in re.split(r"(\{\w+\})", self.say(text)):
-            name = piece[1:-1]
-            if not piece.startswith("{"):
-                parts.append(_Piece(piece, False))
-            elif name.startswith("name_") and element:
-                parts.append(_Piece(self.say(element.title), False))
-            else:
-                parts.append(_Piece(self.say(PLACEHOLDERS[name]) if name in PLACEHOLDERS else name, True))
-        return parts
 
 
 # ------------------------------------------------------------------------------------------------ what it says
@@ -222,6 +194,10 @@ def gather(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> dict
         "segments": [(pack, _segments(pack)) for pack in _distinct(specs)],
         "outputs": [element for element in specs.packs[-1].elements.values() if element.direction == "out"],
         "examples": _examples(plans, samples, partners),
+        "receipt": json.loads(SCHEMAS["receipt"].read_text("utf-8")),
+        "reasons": load_rates().reasons,
+        "charsets": ENCODINGS,
+        "worked": _worked_check_digit(),
     }
 
 
@@ -355,38 +331,15 @@ def _readable(body: bytes) -> str:
     return printable(text, "\N{REPLACEMENT CHARACTER}", keep="\n").strip()
 
 
-# ------------------------------------------------------------------------------------------------ search
-
-
-def _index(facts: Mapping[str, Any], speak: _Speaker) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (kind, title, address, further words) for everything that search finds."""
-    say, t = speak.say, speak.choose
-    for page in facts["pages"]:
-        yield "page", say(page.pack.title), page.file, page.pack.key
-        for shown in (shown for level in page.levels.values() for shown in level):
-            element = shown.element
-            places = element.xml_path or "", element.edifact_place or "", element.wco_id or ""
-            words = (element.name, element.form_field, *places)
-            address = f"{page.file}#{element.name}"
-            yield "element", f"{say(element.title)} ({page.pack.key})", address, " ".join(words)
-    for said in (said for area in facts["findings"].values() for said in area):
-        code = said.finding.code
-        text = "".join("…" if part.open else part.text for part in speak.parts(said.finding.text, said.element))
-        yield "finding", f"{code} {text}", f"findings.html#{code}", say(said.finding.source)
-    for codes, elements in facts["lists"]:
-        names = " ".join(say(element.title) for element in elements)
-        yield (
-            "list",
-            f"{t('Code list:', 'Liste de codes :')} {say(codes.name)}",
-            f"codes.html#{codes.id}",
-            f"{codes.id} {names}",
+def _worked_check_digit(thirteen: str = "1234500000001") -> str:
+    """Return the check digit of a transaction number worked out step by step."""
+    weighted = [int(digit) * (1 + at % 2) for at, digit in enumerate(thirteen)]
+    total = sum(sum(map(int, str(number))) for number in weighted)
+    return "\n".join(
+        (
+            "    ".join(thirteen),
+            "".join(f"{number:<5}" for number in weighted).rstrip(),
+            f"{' + '.join(digit for number in weighted for digit in str(number))} = {total}",
+            f"{thirteen}{check_digit_of(thirteen)}",
         )
-        for code, entries in codes.codes.items():
-            yield "code", f"{code} {say(entries[0].name)}", f"codes.html#{codes.id}.{code}", say(codes.name)
-    for name, title in (
-        ("rules", t("Rules", "Règles")),
-        ("answers", t("Answers", "Réponses")),
-        ("examples", t("Examples", "Exemples")),
-        ("segments", t("EDIFACT segments", "Segments EDIFACT")),
-    ):
-        yield "page", title, f"{name}.html", ""
+    )

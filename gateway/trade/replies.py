@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.answers import Answers
 from core.errors import GatewayError
 from core.findings import Bilingual
 from edifact import reader as edifact
@@ -14,10 +15,6 @@ from edifact.contrl import acknowledged
 from edifact.directory import Directories
 from edifact.text import MessageText
 from parsers import xml
-from responses.business import KINDS
-
-# The answer's kind by its status code (UN 4405); WCO answers use the same codes.
-BY_STATUS: Mapping[str, str] = {kind.status: name for name, kind in KINDS.items()}
 
 # The kinds of answers in words.
 ANSWERS: Mapping[str, Bilingual] = {
@@ -56,32 +53,32 @@ class Reply:
     contrl: bool = False
 
 
-def read_reply(content_type: str, body: bytes, directories: Directories) -> Reply:
+def read_reply(content_type: str, body: bytes, directories: Directories, answers: Answers) -> Reply:
     """Return what an answer says; raises GatewayError, one line, for bytes that are no answer of the gateway's."""
     readers = {"application/json": _json, "application/xml": _xml}
     try:
         if content_type == "application/edifact":
-            return _edifact(body, directories)
-        return readers[content_type](body)
+            return _edifact(body, directories, answers)
+        return readers[content_type](body, answers)
     except (KeyError, ValueError, StopIteration, IndexError) as error:
         raise GatewayError(f"an answer of type {content_type!r} cannot be read: {error!r}") from error
 
 
-def _json(body: bytes) -> Reply:
+def _json(body: bytes, answers: Answers) -> Reply:
     content: Any = json.loads(body)
     if "receipt" in content:
         return Reply("receipt", content["reference"] or "")
-    return Reply(BY_STATUS[content["status"]], codes=tuple(each["code"] for each in content["findings"]))
+    return Reply(answers.kind_of(content["status"]), codes=tuple(each["code"] for each in content["findings"]))
 
 
-def _xml(body: bytes) -> Reply:
+def _xml(body: bytes, answers: Answers) -> Reply:
     root = xml.parse(body)
     statements = [node for node in root if _name(node) == "AdditionalInformation"]
     declaration = next((node for node in root if _name(node) == "Declaration"), None)
     told = {xml.text_at(node, "StatementTypeCode"): node for node in statements}
     return Reply(
-        BY_STATUS[xml.text_at(root, "Status/NameCode") or ""],
-        xml.text_at(told.get("INO"), "StatementDescription") or "",
+        answers.kind_of(xml.text_at(root, "Status/NameCode") or ""),
+        xml.text_at(told.get(answers.xml.transmission_reference), "StatementDescription") or "",
         xml.text_at(declaration, "ID") or "",
         xml.text_at(declaration, "VersionID") or "",
         tuple(xml.text_at(node, "ValidationCode") or "" for node in root if _name(node) == "Error"),
@@ -92,7 +89,7 @@ def _name(node: Any) -> str:
     return str(node.tag).rpartition("}")[2]
 
 
-def _edifact(body: bytes, directories: Directories) -> Reply:
+def _edifact(body: bytes, directories: Directories, answers: Answers) -> Reply:
     message = next(each for each in edifact.read(body, directories) if isinstance(each, MessageText))
     segments: Sequence[Sequence[Sequence[str]]] = message.segments
     if message.is_contrl:
@@ -105,4 +102,10 @@ def _edifact(body: bytes, directories: Directories) -> Reply:
     references = {segment[1][0]: segment[1][1] for segment in segments if segment[0][0] == "RFF"}
     number = [*opening[2], "", ""]
     codes = tuple(segment[1][0] for segment in segments if segment[0][0] == "ERC")
-    return Reply(BY_STATUS[status[2][0]], references.get("INO", ""), number[0], number[1], codes)
+    return Reply(
+        answers.kind_of(status[2][0]),
+        references.get(answers.edifact.transmission_reference, ""),
+        number[0],
+        number[1],
+        codes,
+    )

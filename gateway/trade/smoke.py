@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,12 @@ from gateway.trade.scenario import Scenario, Step, Words
 # How long a gateway of our own may take to start.
 START_SECONDS = 60.0
 
-State = Literal["passed", "failed", "missing"]
+# `missing`: its stage was reached and no such message came; `not-reached`: its stage was not, or it was not tried;
+# `not-applicable`: the partner said beforehand that its system does not send it.
+State = Literal["passed", "failed", "missing", "not-reached", "not-applicable"]
+
+# More messages than this are counted, but not listed one by one.
+LISTED = 1_000
 
 # Where progress is told, in both languages.
 Say = Callable[[Bilingual], None]
@@ -37,12 +41,34 @@ class StepResult(msgspec.Struct, kw_only=True):
 
     id: str
     title: Words
-    state: State = "missing"
+    state: State = "not-reached"
     seconds: float | None = None
     sentence: Words | None = None
     subject: str = ""
     answers: list[str] = []
     codes: list[str] = []
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether nothing is to be waited for: it passed, or does not apply."""
+        return self.state in ("passed", "not-applicable")
+
+
+class SeenMessage(msgspec.Struct):
+    """One message of the run: what it is about, what came of it, and the SHA-256 of the bytes that it came in."""
+
+    subject: str
+    kind: str
+    outcome: str
+    codes: list[str]
+    digest: str
+
+
+class JudgedBy(msgspec.Struct):
+    """A specification pack, and what it says of itself."""
+
+    key: str
+    statement: Words
 
 
 class StageResult(msgspec.Struct):
@@ -53,14 +79,16 @@ class StageResult(msgspec.Struct):
 
     @property
     def passed(self) -> bool:
-        """Tell whether every step passed."""
-        return all(line.state == "passed" for line in self.lines)
+        """Tell whether every step passed or does not apply."""
+        return all(line.settled for line in self.lines)
 
 
 class Result(msgspec.Struct, kw_only=True):
     """A whole run: which kit was played in which role, by or with whom, and what came of each step.
 
     `kit` is the scenario's digest, `specification` that of the specification data; times are ISO 8601 in UTC.
+    `broker` is "embedded" where this program played both sides; `organization` is who carried the run out, as it calls
+    itself; `language` is the one that the report shows first.
     """
 
     role: Literal["broker", "customs"]
@@ -73,12 +101,21 @@ class Result(msgspec.Struct, kw_only=True):
     program: str
     started: str
     ended: str = ""
+    organization: str = ""
+    language: Literal["en", "fr"] = "en"
+    judged_by: list[JudgedBy] = []
     messages: int = 0
+    seen: list[SeenMessage] = []
     stages: list[StageResult]
 
     @property
+    def demonstration(self) -> bool:
+        """Tell whether this program played both sides, so that nobody else's system was tested."""
+        return self.broker == "embedded"
+
+    @property
     def passed(self) -> bool:
-        """Tell whether every step passed."""
+        """Tell whether every step passed or does not apply."""
         return all(stage.passed for stage in self.stages)
 
     @property
@@ -92,12 +129,52 @@ class Result(msgspec.Struct, kw_only=True):
             yield from stage.lines
 
 
-def blank(scenario: Scenario) -> list[StageResult]:
-    """Return the results of a scenario in which nothing has happened yet."""
+class Report(msgspec.Struct):
+    """What a report is made of: the results, and the Ed25519 signature of their canonical form in base64, or none."""
+
+    result: Result
+    signature: str = ""
+
+
+def encoded(report: Report) -> str:
+    """Return a report as JSON, keys sorted."""
+    return msgspec.json.encode(report, order="sorted").decode()
+
+
+def decoded(text: str) -> Report:
+    """Return the report that JSON holds; raises ValueError for what is none."""
+    return msgspec.json.decode(text, type=Report)
+
+
+def blank(scenario: Scenario, without: Collection[str] = ()) -> list[StageResult]:
+    """Return the results of a scenario in which nothing has happened yet; CAD types in `without` do not apply.
+
+    Raises GatewayError for a type that the scenario does not have.
+    """
+    if unknown := sorted(set(without) - {step.cad_type for step in scenario.steps()}):
+        raise GatewayError(f"the scenario has no declaration of CAD type {', '.join(unknown)}")
+    gone: set[str] = set()
+    for step in scenario.steps():
+        if step.cad_type in without or step.of in gone:
+            gone.add(step.id)
     return [
-        StageResult(stage.title, [StepResult(id=step.id, title=step.title) for step in stage.step])
+        StageResult(
+            stage.title,
+            [
+                StepResult(id=step.id, title=step.title, state="not-applicable" if step.id in gone else "not-reached")
+                for step in stage.step
+            ],
+        )
         for stage in scenario.stage
     ]
+
+
+def note(result: Result, seen: Iterable[SeenMessage]) -> None:
+    """Count messages of the run, and list them as long as the list is not too long to be read."""
+    for each in seen:
+        result.messages += 1
+        if len(result.seen) < LISTED:
+            result.seen.append(each)
 
 
 def canonical(result: Result) -> bytes:
@@ -189,18 +266,3 @@ def process(command: list[str], settings: Settings, log: Path) -> Iterator[subpr
 def _last_line(log: Path) -> str:
     lines = log.read_text("utf-8", "replace").split("\n")
     return next((line for line in reversed(lines) if line.strip()), "it said nothing")
-
-
-def check_report(path: Path) -> tuple[str, bool]:
-    """Return the digest of the results in an HTML report, and whether it is the one that the report shows.
-
-    Raises GatewayError when the file is no such report.
-    """
-    try:
-        text = path.read_text("utf-8")
-        body = text.split('<script type="application/json" id="results">', 1)[1].split("</script>", 1)[0]
-        shown = text.split('data-digest="', 1)[1].split('"', 1)[0]
-        found = digest(msgspec.convert(json.loads(body), Result))
-    except (OSError, UnicodeDecodeError, IndexError, ValueError, msgspec.ValidationError) as error:
-        raise GatewayError(f"{path}: no report of a smoke test, or one that was cut") from error
-    return found, found == shown

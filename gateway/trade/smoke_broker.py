@@ -11,12 +11,13 @@ from typing import Any
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
+from core.transmission import digest_of
 from gateway import pages
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake
-from gateway.trade.replies import in_words, read_reply
+from gateway.trade.replies import Reply, in_words, read_reply
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
-from gateway.trade.smoke import Result, Say, StepResult, blank, words
+from gateway.trade.smoke import Result, Say, SeenMessage, StepResult, note, words
 from gateway.trade.smoke_sender import OURS, Sender, Sent
 
 # Answers in flight at one time; those that are not ours are given back at the end.
@@ -51,9 +52,13 @@ class Mailbox:
             self._intake.reject(self._foreign, requeue=True)
         self._intake.close()
 
+    def _read(self, delivery: Delivery) -> Reply:
+        answers = self._plans.specs.packs[0].answers
+        return read_reply(delivery.content_type, delivery.body, self._plans.reading.directories, answers)
+
     def _is_a_smoke_tests(self, delivery: Delivery) -> bool:
         try:
-            reply = read_reply(delivery.content_type, delivery.body, self._plans.reading.directories)
+            reply = self._read(delivery)
         except GatewayError:
             return False
         return bool(OURS.fullmatch(reply.reference))
@@ -77,7 +82,7 @@ class Mailbox:
         deliveries = self._intake.receive(seconds)
         ours = []
         for delivery in deliveries:
-            reply = read_reply(delivery.content_type, delivery.body, self._plans.reading.directories)
+            reply = self._read(delivery)
             sent = self._by_reference.get(reply.reference)
             if sent is None and not reply.reference and len(self._open) == 1:
                 sent = self._open[0]  # what has no readable envelope is answered without a reference
@@ -114,13 +119,14 @@ def play(
     done: dict[str, list[Sent]] = {}
     failed: set[str] = set()
     dead = False
-    result.stages = blank(scenario)
     lines = {line.id: line for line in result.lines()}
     with Mailbox(broker, partner.answer_queue, plans, stopping) as mailbox:
         for stage in scenario.stage:
             say(stage.title.both())
             for step in stage.step:
                 line = lines[step.id]
+                if line.settled:  # it does not apply
+                    continue
                 if dead or step.of in failed:
                     failed.add(step.id)
                     cause = Bilingual("no answer comes", "aucune réponse ne vient") if dead else _not_after(step)
@@ -128,13 +134,13 @@ def play(
                     continue
                 of = done[step.of][0] if step.of else None
                 sent = sender.make(step, of, scenario)
-                if step.send != "again":  # the same bytes again are no message of their own
-                    result.messages += len(sent)
                 mailbox.expect(sent)
                 _publish(broker, sent)
                 mailbox.collect(step.within + (grace if not done else 0))
                 done[step.id] = sent
                 _judge(line, step, sent, of, scenario)
+                if step.send != "again":  # the same bytes again are no message of their own
+                    note(result, map(_seen, sent))
                 for each in sent:
                     if line.state == "passed" and "accepted" in each.kinds():
                         sender.accepted(each)
@@ -145,6 +151,12 @@ def play(
         mailbox.read(0.2)
     for name, transmissions in done.items():
         _compare_late_answers(lines[name], transmissions)
+
+
+def _seen(sent: Sent) -> SeenMessage:
+    """Return a message as the report lists it: what it was meant to be, and the answers that came."""
+    kinds = [kind for kind in _ORDER if kind in sent.kinds()]
+    return SeenMessage(sent.subject, sent.step.send, " ".join(kinds), sent.codes(), digest_of(sent.letter.body))
 
 
 def _not_after(step: Step) -> Bilingual:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 from core.findings import Bilingual
 from core.partner import Partner
@@ -23,10 +21,9 @@ from gateway.plans import Plans
 from gateway.queues import Broker, Intake, Letter
 from gateway.trade import smoke_score
 from gateway.trade.scenario import Scenario
-from gateway.trade.smoke import Result, Say, blank, states_of, words
+from gateway.trade.smoke import Result, note, words
 from gateway.trade.smoke_score import Arrived, Score
 from routing.assessment import read_request, write_result
-from routing.partners import inbound_queue
 from routing.routes import for_tests, load_routes
 
 # How long one look at the inbound queue waits; a message is seen at once all the same.
@@ -34,12 +31,6 @@ LOOK_SECONDS = 0.2
 
 # How often the answer queue's depth is asked while answers lie in it: each time opens a connection.
 ASK_SECONDS = 0.25
-
-# How often it is said again what is missing while nothing happens.
-REMIND_SECONDS = 60.0
-
-# How long what a partner sent and read last may still be on its way when its program has ended.
-GONE_SECONDS = 1.0
 
 # The route table's queues for test messages: what goes to any other is not passed on at all.
 TEST_QUEUES = for_tests(load_routes())
@@ -53,7 +44,6 @@ class Customs:
     ) -> None:
         self.scenario, self.broker, self.journal, self.partner, self.plans = scenario, broker, journal, partner, plans
         self.result = result
-        result.stages = blank(scenario)
         lines = {line.id: line for line in result.lines()}
         self.scores = {step.id: Score(step, lines[step.id]) for step in scenario.steps()}
         self.stage = 0
@@ -80,7 +70,7 @@ class Customs:
             pass
         arrivals = list(self._news())
         again = self._dispatch()
-        self.result.messages += len(arrivals)
+        note(self.result, map(smoke_score.seen, arrivals))
         self._held += arrivals
         for answer, place in again:
             self._repeated(answer, place)
@@ -193,13 +183,13 @@ class Customs:
             for score in self._here():
                 self._look_at(score)
             here = self._here()
-            if all(score.line.state == "passed" for score in here):
+            if all(score.line.settled for score in here):
                 if self.stage + 1 == len(self.scenario.stage):
                     self.over = True
                     return
                 self.stage += 1
                 continue
-            if not self._held or all(score.claim or score.line.state == "passed" for score in here):
+            if not self._held or all(score.claim or score.line.settled for score in here):
                 return  # what comes while answers are still being read belongs to the next stage
             self._claim(self._held.pop(0))
 
@@ -207,7 +197,7 @@ class Customs:
         """Give a message to the first step that it meets; else note why it does not meet those it comes near."""
         nearest = (-1, Bilingual("", ""))
         for score in self._here():
-            if score.claim:
+            if score.claim or score.line.settled:
                 continue
             was_read = partial(self._was_read, arrived=arrived)
             why = smoke_score.unfit(score.step, arrived, self._subject(score), self.scenario, was_read)
@@ -262,7 +252,7 @@ class Customs:
 
     def _look_at(self, score: Score) -> None:
         """Let a step pass once every expected answer of its message was sent and taken."""
-        if score.claim is None or score.line.state != "missing":
+        if score.claim is None or score.line.state != "not-reached":
             return
         if score.step.send == "many":
             if self._taken == len(self._sent) and not self._late:
@@ -290,7 +280,7 @@ class Customs:
     def missing(self) -> Bilingual:
         """Return in one line what is still missing."""
         here = self._here()
-        open_ = [score for score in here if score.line.state != "passed"]
+        open_ = [score for score in here if not score.line.settled]
         now = open_[0] if open_ else here[-1]
         further = " ".join(score.step.id for score in open_[1:])
         later = " ".join(str(n + 1) for n in range(self.stage + 1, len(self.scenario.stage)))
@@ -307,7 +297,7 @@ class Customs:
         stage = self.scenario.stage[self.stage]
         yield Bilingual(f"{self.stage + 1}. {stage.title.en}", f"{self.stage + 1}. {stage.title.fr}")
         for score in self._here():
-            if score.line.state != "passed":
+            if not score.line.settled:
                 yield Bilingual(
                     f"  {score.step.id:5} {smoke_score.progress(score, 'en')}",
                     f"  {score.step.id:5} {smoke_score.progress(score, 'fr')}",
@@ -317,80 +307,11 @@ class Customs:
         """Say of every step that was not met what it lacks."""
         for score in self.scores.values():
             line = score.line
-            if line.state == "missing":
-                reached = score in self._here() or score.claim
-                line.state = "failed" if score.claim or score.near[0] >= 2 else "missing"
-                unread = len(self._sent) - self._taken
-                why = (
-                    smoke_score.lack(score, self._subject(score), unread, self.partner.answer_queue)
-                    if reached
-                    else smoke_score.not_reached()
-                )
-                line.sentence = words(why)
-
-
-# ------------------------------------------------------------------------------------------------ the run
-
-
-@contextmanager
-def _journal(home: Path) -> Iterator[Journal]:
-    journal = Journal.open(f"sqlite:///{home}/customs.sqlite3")
-    journal.migrate()
-    try:
-        yield journal
-    finally:
-        journal.close()
-
-
-def attend(
-    scenario: Scenario,
-    broker: Broker,
-    partner: Partner,
-    plans: Plans,
-    result: Result,
-    *,
-    home: Path,
-    patience: float,
-    say: Say,
-    changed: Callable[[], None],
-    gone: Callable[[], bool] = lambda: False,
-    stopping: Callable[[], bool] = lambda: False,
-) -> None:
-    """Attend to the partner until every stage is done, or for `patience` seconds nothing comes and nothing is read.
-
-    It also ends soon after `gone` tells that the partner's program has ended, and with the score as it stands when
-    `stopping` tells so, which is asked between two looks at the queue.
-
-    Journal and engine are this run's own, so nothing reaches an assessment engine; no other gateway may read the
-    partner's queue meanwhile. `changed` is called whenever the score may have changed.
-    """
-    queue = inbound_queue(partner.id)
-    broker.declare([queue, partner.answer_queue])
-    with _journal(home) as journal, broker.consume([queue]) as intake:
-        customs = Customs(scenario, broker, journal, partner, plans, result)
-        en, fr = "waiting at {}; answers go to {}", "à l'écoute de {}; réponses dans {}"
-        say(Bilingual(en.format(queue, partner.answer_queue), fr.format(queue, partner.answer_queue)))
-        told, stage, reminded = states_of(result), -1, time.monotonic()
-        while not customs.over and time.monotonic() - customs.active < (GONE_SECONDS if gone() else patience):
-            if stopping():
-                say(Bilingual("stopped", "arrêté"))
-                break
-            idle = time.monotonic() - reminded > REMIND_SECONDS
-            if customs.stage != stage or idle:
-                for each in customs.to_do():
-                    say(each)
-                stage, reminded = customs.stage, time.monotonic()
-            if not customs.turn(intake):
+            if line.state != "not-reached":
                 continue
-            states, reminded = states_of(result), time.monotonic()
-            for line in result.lines():
-                if line.state == "passed" != told[line.id]:
-                    say(Bilingual(f"  {line.id:5} ok: {line.title.en}", f"  {line.id:5} ok : {line.title.fr}"))
-            for why in customs.unmet:
-                say(Bilingual(f"  meets no step: {why.en}", f"  ne répond à aucune étape : {why.fr}"))
-            if not customs.over and customs.stage == stage and (customs.unmet or states != told):
-                say(customs.missing())
-            customs.unmet.clear()
-            told = states
-            changed()
-        customs.close()
+            if score not in self._here() and not score.claim:
+                line.sentence = words(smoke_score.not_reached())
+                continue
+            line.state = "failed" if score.claim or score.near[0] >= 2 else "missing"
+            unread = len(self._sent) - self._taken
+            line.sentence = words(smoke_score.lack(score, self._subject(score), unread, self.partner.answer_queue))

@@ -11,7 +11,7 @@ from core.findings import Bilingual
 from core.transmission import Message, Verdict
 from gateway.trade.replies import in_words
 from gateway.trade.scenario import Scenario, Step, remark_on, unmet_codes
-from gateway.trade.smoke import StepResult
+from gateway.trade.smoke import SeenMessage, StepResult
 from responses.business import printable
 
 TYPES = {
@@ -78,6 +78,13 @@ class Score:
 
 
 Unfit = tuple[int, Bilingual]
+
+
+def seen(arrived: Arrived) -> SeenMessage:
+    """Return a message as the report lists it."""
+    return SeenMessage(
+        arrived.subject, str(arrived.message.type), str(arrived.verdict), list(arrived.codes), arrived.digest
+    )
 
 
 def unfit(

@@ -12,14 +12,14 @@ import kombu
 import pytest
 import sqlalchemy
 
-from tests.conftest import _absent
+from tests.conftest import absent
 from tests.support.servers import Postgres, Rabbit
 
 
 @contextmanager
 def _server(kind: type[Rabbit] | type[Postgres]) -> Iterator[Rabbit | Postgres]:
     if kind.program is None:
-        _absent(f"{kind.name} is not installed")
+        absent(f"{kind.name} is not installed")
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the run lets it clean up
     with tempfile.TemporaryDirectory(prefix="gateway-") as folder, kind(Path(folder)) as one:
         yield one

@@ -63,6 +63,7 @@ MESSAGE = {
     "syntax": {"str"},
     "type": {"str"},
     "sender": {"str", "NoneType"},
+    "identified": {"bool"},
     "reference": {"str", "NoneType"},
     "transaction_number": {"str", "NoneType"},
     "version": {"str", "NoneType"},

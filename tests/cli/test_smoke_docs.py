@@ -42,7 +42,8 @@ def command(beginning: str) -> str:
 def test_the_page_has_no_command_that_is_not_tested() -> None:
     tested = [
         r"gateway smoke", r"gateway smoke --role customs", r".*--role customs --wait.*", r".*trial.db --as maple",
-        r".*--verify.*", r".*health.xml.*", r".*--scenario.*", r"mkdir.*",
+        r".*--verify run/maple.html", r".*health.xml.*", r".*--scenario.*", r"mkdir.*",
+        r".*genpkey.*", r".*-pubout.*", r".*--sign.*", r".*--public-key.*",
     ]  # fmt: skip
     assert sorted(command(each) for each in tested) == sorted(COMMANDS)
 
@@ -72,7 +73,13 @@ def test_customs_attends_to_a_partner_and_the_report_is_verified(tmp_path: Path)
         customs.kill()
     shown = re.search(r"digest ([0-9a-f]{64})", said)
     assert shown
-    assert f"{shown[1]} as shown" in run(tmp_path, command(r".*--verify.*"))
+    assert f"digest     {shown[1]}" in run(tmp_path, command(r".*--verify run/maple.html"))
+
+
+def test_a_report_is_signed_and_its_signature_checked(tmp_path: Path) -> None:
+    for beginning in (r"mkdir.*", r".*genpkey.*", r".*-pubout.*", r".*--sign.*"):
+        run(tmp_path, command(beginning))
+    assert "by the owner of the key" in run(tmp_path, command(r".*--public-key.*"))
 
 
 def test_a_morning_check(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def check_wrong(url: str, home: Path, wrong: Wrong) -> None:
     assert wrong.en in line.sentence.en
     assert wrong.fr in line.sentence.fr
     later = [line for stage in result.stages[wrong.stage :] for line in stage.lines]
-    assert all(line.state == "missing" and line.sentence and "Not reached" in line.sentence.en for line in later)
+    assert all(line.state == "not-reached" and line.sentence and "Not reached" in line.sentence.en for line in later)
 
 
 @pytest.mark.slow

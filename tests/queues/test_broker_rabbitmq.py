@@ -22,7 +22,7 @@ import gateway.queues.rabbitmq
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.queues import Broker, Letter, open_broker
 from gateway.queues.rabbitmq import lacks
-from tests.conftest import _absent, _rabbitmqctl
+from tests.conftest import _rabbitmqctl, absent
 
 pytestmark = pytest.mark.broker
 
@@ -149,7 +149,7 @@ def hanging(shared_rabbitmq_url: str, queue: str) -> Iterator[str]:
     """Give a queue that does not answer, like one without a leader."""
     process = _process(shared_rabbitmq_url, queue)
     if _rabbitmqctl("eval", f"ok = sys:suspend({process}).") is None:
-        _absent("rabbitmqctl cannot be used here")
+        absent("rabbitmqctl cannot be used here")
     yield queue
     _rabbitmqctl("eval", f"ok = sys:resume({process}).")
 

@@ -14,11 +14,12 @@ import msgspec
 
 from core.partner import Partner
 from core.transmission import Syntax
+from gateway.cli.reports import program
 from gateway.queues import open_broker
 from gateway.trade.scenario import KIT, Scenario, Step, load_scenario
 from gateway.trade.smoke import Result, blank
+from gateway.trade.smoke_attend import attend
 from gateway.trade.smoke_broker import Mailbox
-from gateway.trade.smoke_customs import attend
 from gateway.trade.smoke_sender import Sender, Sent
 from routing.partners import inbound_queue
 from tests.support.way import PARTNERS, PLANS
@@ -140,11 +141,11 @@ def blank_result(scenario: Scenario) -> Result:
         role="customs",
         partner="maple",
         partner_name="Maple",
-        broker="embedded",
+        broker="amqp://host",
         title=scenario.title,
         kit=scenario.digest,
         specification=PLANS.digest,
-        program="test",
+        program=program(),
         started=datetime.now(UTC).isoformat(),
         ended=datetime.now(UTC).isoformat(),
         stages=blank(scenario),

@@ -95,6 +95,7 @@ HOMES: dict[str, set[str]] = {
     "xmlschema": {"validators/schema.py", "gateway/trade/writer.py"},
     "pydifact": {"gateway/trade/writer.py"},
     "structlog": {"gateway/logs.py"},
+    "cryptography": {"gateway/trade/signatures.py"},
     "logging": {"gateway/logs.py", "gateway/cli/*.py"},
     "click": COMMAND_LINE,
     "rich": COMMAND_LINE,

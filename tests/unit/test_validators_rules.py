@@ -173,11 +173,18 @@ def test_lines_are_told_apart_by_invoice_where_numbers_begin_again() -> None:
     one = valid_declaration(lines=1)
     both = replace(one, invoices=(one.invoices[0], one.invoices[0]))
     changed = valid_change(lines=1, invoice_pointer=Decimal(1))
-    shorter = replace(changed, invoices=(changed.invoices[0], Invoice(one.invoices[0].values, commodities=())))
+    other = replace(
+        one.invoices[0].commodities[0], values={**one.invoices[0].commodities[0].values, "line_number": Decimal(2)}
+    )
+    shorter = replace(changed, invoices=(changed.invoices[0], Invoice(one.invoices[0].values, commodities=(other,))))
+    empty = replace(changed, invoices=(changed.invoices[0], Invoice(one.invoices[0].values, commodities=())))
     same = replace(changed, invoices=(changed.invoices[0], one.invoices[0]))
     assert judge(C, same, facts(version_fact(both))) == []
     missing = [fault.address for fault in judge(C, shorter, facts(version_fact(both))) if fault.code == "CAD-0213"]
     assert missing == [Address("", 2, 0)]
+    codes = [fault.code for fault in judge(C, empty, facts(version_fact(both)))]
+    assert "CAD-0001" in codes  # of an invoice without lines this is told, and nothing of each of them
+    assert "CAD-0213" not in codes
 
 
 def test_reasons_are_asked_for_at_the_level_that_changed() -> None:

@@ -34,7 +34,7 @@ from gateway.queues import Delivery, Letter, open_broker
 from gateway.trade.writer import write_edifact, write_xml
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS, load_routes
-from tests.conftest import _absent
+from tests.conftest import absent
 from tests.support.builders import DECLARATION, IMPORTER, valid_declaration
 from tests.support.house import House, as_user, house, kinds
 from tests.support.sending import Clock
@@ -310,7 +310,7 @@ def town(rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     parts = urlsplit(rabbitmq_url)
     vhost = parts.path.removeprefix("/")
     if not shutil.which("rabbitmqctl") or not vhost.startswith("gateway-test-"):
-        _absent("rabbitmqctl cannot be used here")
+        absent("rabbitmqctl cannot be used here")
     suffix = uuid.uuid4().hex[:8]
     path = tmp_path / "partners.toml"
     text = (HOME / "samples/partners.toml").read_text("utf-8")

@@ -100,6 +100,27 @@ def test_a_contrl_is_tied_to_the_answer_that_it_acknowledges(gateway: House, act
     assert kinds(gateway.answers("maple")) == ["receipt"], "a CONTRL is never answered"
 
 
+@pytest.mark.parametrize("said", [
+    "4+12'UNT+3+1'", "4 +12'UNT+3+1'", "3'UNT+3+1'", "6'UNT+3+1'", "7'UCM+1+GOVCBR:D:13A:UN:CAD+4+12'UNT+4+1'",
+    "7'UCM+1+GOVCBR:D:13A:UN:CAD+4 +12'UNT+4+1'", "7'UCF+G+A+B+4+12'UNT+4+1'",
+    "7'UCF+G+A+B+7'UCM+1+GOVCBR:D:13A:UN:CAD+4+12'UNT+5+1'",
+])  # fmt: skip
+def test_whatever_a_contrl_rejects_is_rejected(gateway: House, said: str) -> None:
+    answer = answered(gateway)["accepted"]
+    body = contrl(reference(answer)).replace(b"+7'UNT+3+1'", f"+{said}".encode())
+    assert b"UCI" in body
+    gateway.send("maple", body)
+    gateway.settle_down()
+    assert told(gateway, answer) == "4"
+
+
+def test_a_contrl_whose_action_is_none_acknowledges_nothing(gateway: House) -> None:
+    answer = answered(gateway)["accepted"]
+    gateway.send("maple", contrl(reference(answer), "9"))
+    gateway.settle_down()
+    assert told(gateway, answer) == "awaited"
+
+
 @pytest.mark.parametrize(("body", "kind"), [(ORIGINAL, "assessed"), (REFUSED, "refused")])
 def test_every_answer_in_edifact_can_be_acknowledged(gateway: House, body: bytes, kind: str) -> None:
     answer = answered(gateway, body)[kind]
@@ -254,9 +275,30 @@ def test_the_answers_to_a_resend_name_the_first_transmission(gateway: House) -> 
     assert again["accepted"].message_id == first["accepted"].message_id
 
 
+@pytest.mark.parametrize(("partner", "body"), [("maple", ORIGINAL), ("maple", REFUSED), ("erable", XML)])
+def test_every_answer_correlates_to_the_message_id_that_its_sender_gave(
+    gateway: House, partner: str, body: bytes
+) -> None:
+    gateway.send(partner, body, ids=("mine-1",))
+    gateway.settle_down()
+    first = gateway.answers(partner)
+    assert len(first) > 1
+    assert {answer.correlation for answer in first} == {"mine-1"}
+    gateway.send(partner, body, ids=("mine-2",))
+    gateway.settle_down()
+    # The stored answers come again as they were; the receipt is that of the bytes that came now.
+    assert {answer.correlation for answer in gateway.answers(partner)} == {"mine-1", "mine-2"}
+
+
+def test_a_message_id_that_cannot_be_used_correlates_nothing(gateway: House) -> None:
+    gateway.send("maple", ORIGINAL, ids=("x" * 201,))
+    gateway.settle_down()
+    assert {answer.correlation for answer in gateway.answers("maple")} == {None}
+
+
 def test_a_request_to_the_engine_answers_nothing(gateway: House) -> None:
-    gateway.send("maple", ORIGINAL)
+    gateway.send("maple", ORIGINAL, ids=("mine",))
     while gateway.receive() + gateway.work() + gateway.dispatch():
         pass
     (request,) = gateway.taken("assessment.requests")
-    assert request.headers == {"kind": "request"}
+    assert (request.headers, request.correlation) == ({"kind": "request"}, None)

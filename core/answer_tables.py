@@ -1,0 +1,72 @@
+"""Reads a pack's tables of answers: the codes of each kind, and those of both syntaxes by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from core.answers import KINDS, AnswerCode, Answers, EdifactCodes, Kind, XmlCodes
+from core.errors import SpecError
+from core.fields import read_both, read_confidence
+from core.tables import Origin, Row, read_rows
+
+KIND_COLUMNS = (
+    "kind", "document", "response", "status", "text_en", "text_fr", "when_en", "when_fr", "source_en", "source_fr",
+    "confidence",
+)  # fmt: skip
+CODE_COLUMNS = (
+    "syntax", "name", "code", "place", "meaning_en", "meaning_fr", "source_en", "source_fr", "confidence",
+)  # fmt: skip
+
+# The words of a status fit one component of STS (UN 9011, 4404).
+STATUS_CHARACTERS = 35
+
+
+def read_answers(root: Path, kinds: Iterable[Path], codes: Iterable[Path], where: str) -> Answers:
+    """Return a pack's answers; raises SpecError, naming file, row and reason, for tables that cannot be used."""
+    found: dict[str, Kind] = {}
+    for path in kinds:
+        for origin, row in read_rows(path, KIND_COLUMNS, root=root):
+            found[row["kind"]] = _kind(row, origin)
+    if lacking := [kind for kind in KINDS if kind not in found]:
+        raise SpecError(where, None, f"answers: there is no row for {', '.join(lacking)}")
+    if len({kind.status for kind in found.values()}) < len(found):
+        raise SpecError(where, None, "answers: two kinds have one status")
+    rows: dict[tuple[str, str], AnswerCode] = {}
+    for path in codes:
+        for origin, row in read_rows(path, CODE_COLUMNS, root=root):
+            rows[row["syntax"], row["name"]] = _code(row, origin)
+    edifact, xml = (
+        _named({name: row.code for (of, name), row in rows.items() if of == syntax}, shape, where)
+        for syntax, shape in (("edifact", EdifactCodes), ("xml", XmlCodes))
+    )
+    assert isinstance(edifact, EdifactCodes)  # noqa: S101 - as asked for
+    assert isinstance(xml, XmlCodes)  # noqa: S101 - as asked for
+    return Answers(found, edifact, xml, tuple(rows.values()))
+
+
+def _kind(row: Row, origin: Origin) -> Kind:
+    if row["kind"] not in KINDS:
+        raise SpecError(*origin, f"a kind is one of {', '.join(KINDS)}, not {row['kind']!r}")
+    text = read_both(row, "text", origin, row["kind"])
+    if max(map(len, text)) > STATUS_CHARACTERS:
+        raise SpecError(*origin, f"the words of a status have at most {STATUS_CHARACTERS} characters")
+    when, source = (read_both(row, column, origin, row["kind"]) for column in ("when", "source"))
+    return Kind(row["document"], row["response"], row["status"], text, when, source, read_confidence(row, origin))
+
+
+def _code(row: Row, origin: Origin) -> AnswerCode:
+    if row["syntax"] not in ("edifact", "xml"):
+        raise SpecError(*origin, f"syntax is edifact or xml, not {row['syntax']!r}")
+    meaning, source = (read_both(row, column, origin, row["name"]) for column in ("meaning", "source"))
+    return AnswerCode(
+        row["syntax"], row["name"], row["code"], row["place"], meaning, source, read_confidence(row, origin)
+    )
+
+
+def _named(codes: Mapping[str, str], shape: type[EdifactCodes] | type[XmlCodes], where: str) -> EdifactCodes | XmlCodes:
+    """Return codes by name; raises SpecError for one that lacks or that no writer knows."""
+    wanted = set(shape.__struct_fields__)
+    for name in sorted(wanted ^ set(codes)):
+        raise SpecError(where, None, f"answer codes: {name} {'has no row' if name in wanted else 'is not known'}")
+    return shape(**codes)

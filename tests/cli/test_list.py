@@ -1,0 +1,101 @@
+"""`gateway list` on terminals of any width, and what it can be asked for."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import pytest
+
+from core.calendar import EASTERN, eastern_day
+from gateway.cli.lists import COLUMNS
+from gateway.cli.shared import Moment
+from gateway.cli.tables import Column, fit
+from gateway.cli.terminal import Console
+from tests.support.desk import Run, recorded, runner
+
+ROWS = [
+    ["0123456789ab", "2026-11-30 08:15:00 EST", "maple", "MAPLEBROKER", "declaration", "12345000000012", "00001",
+     "accepted", "", "done"],
+    ["ba9876543210", "2026-11-30 08:15:00 EST", "erable", "ERABLECOURTIER", "correction (test)", "24680000001048",
+     "00002", "refused", "CAD-0101 CAD-0111 CAD-0150 CAD-0003 CAD-0180", "done"],
+]  # fmt: skip
+
+
+def drawn(width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    console.print(fit(COLUMNS, ROWS, width))
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    return str(written).splitlines()
+
+
+@pytest.mark.parametrize("width", range(60, 241, 5))
+def test_ids_numbers_and_codes_are_whole_at_any_width(width: int) -> None:
+    lines = drawn(width)
+    assert all(len(line.rstrip()) <= width for line in lines)
+    words = " ".join(lines).split()
+    for row in ROWS:
+        assert {row[0], row[5], *row[8].split()} <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("width", "gone"),
+    [(80, {"sender", "type", "state"}), (100, {"sender"}), (200, set())],
+)
+def test_what_matters_least_goes_first(width: int, gone: set[str]) -> None:
+    heading = set(drawn(width)[0].split())
+    assert not gone & heading
+    assert {"id", "transaction", "findings", "verdict"} <= heading
+    assert width < 200 or heading == {column.heading for column in COLUMNS}
+
+
+def test_one_long_word_is_folded_rather_than_lost() -> None:
+    console = Console(width=40, file=io.StringIO())
+    console.print(fit([Column("a"), Column("b", folds=True)], [["1", "x" * 200]], 40))
+    assert console.file.getvalue().count("x") == 200  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return runner(tmp_path, monkeypatch)
+
+
+def test_the_list_is_asked_by_time_finding_reference_and_sender(run: Run, tmp_path: Path) -> None:
+    recorded(tmp_path)
+    everything = listed(run)
+    assert len(everything) > 5
+    with_finding = listed(run, "--finding", "cad-0213")
+    assert 0 < len(with_finding) < len(everything)
+    assert listed(run, "--finding", "CAD-02") >= with_finding
+    assert listed(run, "--finding", "%") == set()
+    assert 0 < len(listed(run, "--sender", "ERABLECOURTIER")) < len(everything)
+    assert listed(run, "--sender", "NOBODY") == set()
+    assert listed(run, "--since", "today") | listed(run, "--since", "2000-01-01", "--until", "yesterday") <= everything
+    assert listed(run, "--since", "2999-01-01") == set()
+    assert listed(run, "--since", "2000-01-01") == everything
+    assert listed(run, "--reference", "no such") == set()
+
+
+def listed(run: Run, *options: str) -> set[str]:
+    lines = run("list", "--limit", "500", *options).stdout.splitlines()[1:]
+    return {line.split()[0] for line in lines if line.strip()}
+
+
+@pytest.mark.parametrize("written", ["8:00", "08:00", "today", "yesterday", "2026-11-23", "2026-11-23T14:30"])
+def test_moments_are_written_as_people_say_them(written: str) -> None:
+    found = Moment().convert(written, None, None)
+    today = eastern_day(datetime.now(UTC))
+    assert found.tzinfo is not None
+    if written.endswith(":00"):
+        assert (found.astimezone(EASTERN).date() - today) <= timedelta(days=1)
+        assert found.astimezone(EASTERN).hour == 8
+    if written == "yesterday":
+        assert found.date() <= today
+
+
+@pytest.mark.parametrize("written", ["25:00", "8", "8:0", "noon", "", "2026-13-01"])
+def test_what_is_no_moment_is_said(written: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a day"):
+        Moment().convert(written, None, None)
