@@ -130,6 +130,9 @@ def _examine_broker(settings: Settings, declare: bool) -> str:
 def _examine_leavers(settings: Settings, _declare: bool) -> str:
     """Tell which partners have left and what they left: it would be nobody's otherwise."""
     partners = load_partners(settings.partners)
+    journal = Journal.open(settings.database_url)
+    if not journal.exists() or journal.unfit():
+        return "not known without a journal"
     with open_journal(settings) as journal:
         gone = [name for name in journal.partners() if name not in partners]
         answers = {name: len(journal.open_answers(Chosen(partner=name), datetime.now(UTC))) for name in gone}

@@ -30,7 +30,7 @@ SHORT = 12
 
 @click.group()
 def requests() -> None:
-    """List requests that the engine has not decided on, or send them again.
+    """List or resend undecided requests to the engine.
 
     A request is lost with the broker's disk, or with an engine that took it and died; its declaration stays "accepted"
     until the engine has answered.
@@ -86,7 +86,7 @@ def requests_resend(ids: tuple[str, ...], everything: bool, minutes: int | None,
 
 @click.group()
 def answers() -> None:
-    """List answers that are open, send answers again, or end what waits for nobody.
+    """List, resend or close answers to partners.
 
     Open are those that are not sent, and those that their partner rejected by CONTRL or was to acknowledge.
     """
