@@ -205,7 +205,7 @@ def destinations() -> None:
     for row in rows:
         oldest = eastern(row["oldest"]) if row["oldest"] else ""
         state = "parked" if row["parked_at"] else "paused" if row["failures"] else "well"
-        again = {"parked": "`gateway unpark`", "paused": _again(row["paused_until"]), "well": ""}[state]
+        again = _again(row["paused_until"]) if state == "paused" else "`gateway unpark`" if state == "parked" else ""
         cells = row["name"], row["waiting"], row["refused"], oldest, row["failures"], state, again, row["error"] or ""
         table.add_row(*(str(cell) for cell in cells))
     print_table(table)
