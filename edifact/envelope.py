@@ -9,10 +9,10 @@ from functools import lru_cache, partial
 from core.envelope import Group, Interchange
 from core.findings import Fault
 from edifact.flaw import Flaw
-from edifact.match import Matchers, repertoire
+from edifact.match import Matchers, in_level, repertoire
 from edifact.reader import UNREADABLE
 from edifact.segment import PADDED, Notation, check_segment, is_date
-from edifact.syntax import RELEASED, told
+from edifact.syntax import RELEASED, counted_by, told
 from edifact.text import GroupText, InterchangeText, ServiceSegment, padded
 
 # Segments where only messages may stand: a message may have lost its UNH.
@@ -111,8 +111,8 @@ def _service_faults(written: InterchangeText, segment: ServiceSegment, matchers:
     elements = [[":".join([_lift(component) for component in element])] for element in segment.elements[1:]]
     table = written.service_segments[tag]
     text = "+".join([tag, *(element for (element,) in elements)]) + "'"
-    pattern = matchers.segment(table, syntax, repertoire(written.syntax_id, text), written.service.decimal)
-    if pattern.fullmatch(text) and not padded(text):
+    pattern = matchers.segment(table, syntax, repertoire(text), written.service.decimal)
+    if in_level(written.syntax_id, text) and pattern.fullmatch(text) and not padded(text):
         return _unread(written, segment, [])
     notation = Notation(syntax, written.syntax_id, written.service.decimal, {})
     found = [
@@ -264,7 +264,8 @@ def _prepared_faults(
 
 def _count(text: str) -> int:
     """Return a control count, -1 for a number that counts nothing (a decimal)."""
-    return int(text) if text.isdecimal() else -1
+    number = counted_by(text)
+    return -1 if number is None else number
 
 
 def prepared_on(text: str) -> date | None:

@@ -190,11 +190,12 @@ def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, vital
     resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
     def alarm(seconds: float, sequence: int) -> None:
-        # Nobody handles the signal of this timer, so the kernel ends the process, even one that hangs in a C library
+        # Nobody handles the signals of these timers, so the kernel ends the process, even one that hangs in a C library
         # (DECISIONS D17).
         if vital is not None:
             vital.at = sequence
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, limits.by_the_clock(seconds))
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
     interrupted = False
 

@@ -62,7 +62,11 @@ def xml_path(element: Element) -> tuple[XmlStep, ...]:
 
 
 def xml_steps(notation: str, origin: Origin) -> tuple[XmlStep, ...]:
-    """Return the steps of an XML path from the Declaration down; raises SpecError for a bad notation."""
+    """Return the steps of an XML path from the Declaration down; raises SpecError for a bad notation.
+
+    `GoodsShipment/Commodity/DutyTaxFee[TypeCode=CUD]/DutyRegimeCode`: classes, in brackets what children (or
+    @attributes) choose among those that repeat, `,` between; the last step is the element, or an @attribute of it.
+    """
     steps = []
     for step in STEPS.split(notation):
         found = XML_STEP.fullmatch(step)

@@ -78,7 +78,8 @@ class _Importer(msgspec.Struct, forbid_unknown_fields=True):
     """An `[[importer]]` table: what is known of an importer whoever declares for it."""
 
     bn: str
-    csa_period: Literal["month", "billing"]
+    csa_period: Literal["month", "billing"] | None = None
+    interim_accounting: bool = False
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -115,15 +116,22 @@ def load_partners(path: Path) -> dict[str, Partner]:
     agreement = Agreement(tuple(file.gateway.ids), file.gateway.tests, file.gateway.max_age_days)
     if odd := next((row.bn for row in file.importer if not _is_importer(row.bn)), None):
         raise GatewayError(f"{path}: importer: bn: {odd!r} is not an importer's BN15")
-    periods: Mapping[str, str] = {row.bn: row.csa_period for row in file.importer}
+    choices = {row.bn: _choice(path, row) for row in file.importer}
     profiles = {**load_profiles(), **{row.name: _profile(row) for row in file.profile}}
     for row in file.partner:
         if row.profile not in profiles:
             raise GatewayError(f"{path}: partner {row.id}: profile: {row.profile!r} is none of {', '.join(profiles)}")
     return {
-        row.id: _partner(path, row, replace(agreement, profile=profiles[row.profile]), periods, claimed)
+        row.id: _partner(path, row, replace(agreement, profile=profiles[row.profile]), choices, claimed)
         for row in file.partner
     }
+
+
+def _choice(path: Path, row: _Importer) -> str:
+    """Return how an importer accounts; raises GatewayError where the table says neither or both of the two."""
+    if (row.csa_period is None) is not row.interim_accounting:
+        raise GatewayError(f"{path}: importer: {row.bn}: either a csa_period or interim_accounting = true")
+    return row.csa_period or "interim"
 
 
 def _profile(row: _Profile) -> EnvelopeProfile:
@@ -166,7 +174,7 @@ def inbound_queue(partner_id: str) -> str:
 
 
 def _partner(
-    path: Path, row: _Partner, agreement: Agreement, csa_periods: Mapping[str, str], claimed: frozenset[str]
+    path: Path, row: _Partner, agreement: Agreement, choices: Mapping[str, str], claimed: frozenset[str]
 ) -> Partner:
     """Turn a checked table into a Partner."""
     if not re.fullmatch(r"out\.[a-z0-9.-]+", row.answer_queue):
@@ -195,7 +203,7 @@ def _partner(
         active=row.active,
         user=row.user or row.id,
         agreement=agreement,
-        csa_periods=csa_periods,
+        choices=choices,
         accounts=accounts,
         others=claimed - accounts.keys(),
     )

@@ -19,6 +19,8 @@ from edifact.match import Matchers
 from edifact.message import explain as explain_edifact
 from parsers import xml
 from parsers.cad_edifact import EdifactDocument
+from parsers.xml_names import Schema
+from parsers.xml_schema import misfits
 from validators import schema
 from validators.causes import one_each, without_echo
 from validators.elements import Dictionary, check_elements
@@ -40,7 +42,7 @@ class PackChecks:
     pack: Pack
     dictionary: Dictionary
     rulebook: Rulebook
-    xml_schema: xml.Schema
+    xml_schema: Schema
     explainer: schema.Explainer
     texts: Texts
     versions: tuple[Pack, ...]
@@ -57,7 +59,7 @@ class Checks:
     matchers: Matchers
 
 
-def prepare_checks(specs: Specs, schemas: Mapping[str, xml.Schema], matchers: Matchers) -> Checks:
+def prepare_checks(specs: Specs, schemas: Mapping[str, Schema], matchers: Matchers) -> Checks:
     """Compile what the packs check, with the schemas by pack key; raises SpecError for a rule that cannot be run."""
     packs = {
         pack.key: PackChecks(
@@ -159,12 +161,12 @@ def _xml(message: Message, document: xml.XmlDocument, own: PackChecks) -> list[F
 
     What the schema refuses is never accepted, even where nothing else can say what is wrong with it.
     """
-    misfits = xml.misfits(document.root, own.xml_schema, limits.FINDINGS_LISTED)
-    faults = schema.explain(document.root, own.explainer, document.place_of, misfits)
+    wrong = misfits(document.root, own.xml_schema, limits.FINDINGS_LISTED) or [document.root]
+    faults = schema.explain(document.root, own.explainer, document.place_of, wrong)
     declaration = message.declaration
     if faults or declaration is None or check_elements(declaration, message.type, own.dictionary):
         return faults
-    return [schema.unexplained(next(iter(misfits), document.root), document.place_of)]
+    return [schema.unexplained(next(iter(wrong), document.root), document.place_of)]
 
 
 # ------------------------------------------------------------------------------------------------ content
@@ -182,9 +184,10 @@ def _content(
         yield Fault("GTW-0011", address=Address(""), value=own.pack.version, expected=", ".join(in_force) or None)
     number = declaration.transaction_number
     known = world.known_to(facts.partner, number, received.day)  # the rules see nothing else that is on file
+    choice = facts.partner.choice_of(declaration) if facts.partner else None
     content = [
         *check_elements(declaration, message.type, own.dictionary),
-        *apply_rules(message.type, declaration, known, received, own.rulebook),
+        *apply_rules(message.type, declaration, known, received, own.rulebook, choice),
     ]
     if content:
         in_xml = message.syntax is Syntax.XML

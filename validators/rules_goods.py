@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
@@ -11,7 +10,7 @@ from typing import NamedTuple
 from core.declaration import Commodity, Declaration, Invoice
 from core.findings import Fault
 from validators.checks import Bound, Context, Role, check
-from validators.parameters import choice, named, number, shapes, word, words
+from validators.parameters import choice, named, number, word, words
 from validators.rules import OK
 
 LINE_PREVIOUS = Role("line_previous_transaction", "commodity")
@@ -178,14 +177,14 @@ class Remission(NamedTuple):
 
     inside: frozenset[str]
     outside: frozenset[str]
-    places: re.Pattern[str]
+    places: frozenset[str]
 
 
 @check(
     of="text",
     reads=(EXPORT_PLACE,),
     needs=(EXPORT_PLACE,),
-    prepare=named(Remission, inside=words, outside=words, places=shapes),
+    prepare=named(Remission, inside=words, outside=words, places=words),
 )
 def courier_remission_place(line: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require the courier remission that is for goods from the place of export; other authorities are not looked at."""
@@ -193,5 +192,5 @@ def courier_remission_place(line: Commodity, context: Context, bound: Bound) -> 
     code, place = line.text(bound.element), line.text(bound[EXPORT_PLACE])
     if place is None or code is None or code not in wanted.inside | wanted.outside:
         return OK
-    fits = code in (wanted.inside if wanted.places.fullmatch(place) else wanted.outside)
+    fits = code in (wanted.inside if context.specs.trade.country_of(place) in wanted.places else wanted.outside)
     return OK if fits else (bound.fault(details={"place": place}),)

@@ -27,6 +27,7 @@ from gateway.cli import (
     show,
     smoke,
     spec,
+    specs,
 )
 from gateway.cli.terminal import echo
 
@@ -90,6 +91,7 @@ for command in (
     spec.rules,
     spec.samples,
     spec.guide,
+    specs.specs,
     replay.replay_command,
     parked.parked,
     dead.dead,

@@ -31,7 +31,7 @@ def test_every_command_has_its_help_and_tells_its_exit_codes(run: Run, command: 
     assert command in run("--help").stdout
 
 
-@pytest.mark.parametrize("group", [[], ["parked"], ["samples"]])
+@pytest.mark.parametrize("group", [[], ["parked"], ["samples"], ["specs"]])
 def test_what_a_command_does_fits_its_line(run: Run, group: list[str]) -> None:
     listed = run(*group, "--help").stdout.partition("Commands:")[2]
     assert listed
@@ -74,6 +74,7 @@ FINDING = {
     "code": {"str"},
     "severity": {"str"},
     "text": {"dict"},
+    "remedy": {"dict"},
     "place": {"dict"},
     "value": {"str", "NoneType"},
     "expected": {"str", "NoneType"},

@@ -135,10 +135,8 @@ def test_a_fault_of_syntax_names_no_element_where_only_the_group_tells_which_it_
 def test_a_code_outside_its_period_says_until_when_it_was_valid_and_on_which_date() -> None:
     found = [each.text for each in findings(EDI.replace(b"CUD:CAD+++02", b"CUD:CAD+++12"))]
     assert found
-    assert all(" on 2026-01-05 (Direct shipment date); it is valid until 2020-06-30 " in each.en for each in found)
-    assert all(
-        " le 2026-01-05 (Date d'expédition directe); il est valide jusqu'au 2020-06-30 " in each.fr for each in found
-    )
+    assert all(" on 2026-01-12 (Release date); it is valid until 2020-06-30." in each.en for each in found)
+    assert all(" le 2026-01-12 (Date de mainlevée); il est valide jusqu'au 2020-06-30." in each.fr for each in found)
 
 
 def test_a_code_that_no_list_has_says_nothing_of_dates() -> None:
