@@ -339,6 +339,8 @@ def _settlement(
     if partner:
         parsed, packs = parse(asked.received), plans.specs.packs
         answers = (respond_assessed(parsed, asked.ordinal, asked.fact, result, partner, row.received_at, packs),)
+    else:
+        logger().error("nobody to tell the engine's word", transaction_number=result.transaction_number)
     status = status_after(asked.fact.nature, result.outcome)
     return Settlement(result.message_id, status, answers, result.payment_due)
 

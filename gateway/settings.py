@@ -55,8 +55,10 @@ def from_environment(health: str | None = None) -> Settings:
     if log not in ("auto", "json", "text"):
         raise GatewayError(f"GATEWAY_LOG is auto, json or text, not {log!r}")
     name, health = ("--health-port", health) if health else ("GATEWAY_HEALTH", os.environ.get("GATEWAY_HEALTH") or None)
-    if health and not (re.fullmatch(r"([^:\s]+:)?\d{1,5}", health) and int(health.rpartition(":")[2]) < 65_536):
-        raise GatewayError(f"{name} is a port or host:port, not {health!r}")
+    if health and not (
+        re.fullmatch(r"(([^:\s]+|\[[0-9A-Fa-f:.]+\]):)?\d{1,5}", health) and int(health.rpartition(":")[2]) < 65_536
+    ):
+        raise GatewayError(f"{name} is a port, host:port or [address]:port, not {health!r}")
     return Settings(
         broker_url=_whole(os.environ.get("GATEWAY_BROKER_URL") or BROKER_URL),
         database_url=_whole(os.environ.get("GATEWAY_DATABASE_URL") or DATABASE_URL),

@@ -250,7 +250,9 @@ def test_the_health_port_is_a_value_and_leaves_the_environment_as_it_is(
     assert run("serve").exit_code == 0
     assert [settings.health for settings in served] == ["127.0.0.1:9100", "1"]
     assert dict(os.environ) == before
-    assert "--health-port is a port or host:port, not 'x'" in one_line(run("serve", "--health-port", "x"))
+    assert "--health-port is a port, host:port or [address]:port, not 'x'" in one_line(
+        run("serve", "--health-port", "x")
+    )
 
 
 @pytest.mark.parametrize("url", [f"amqp://user:secret@{NOBODY}//", "nonsense://", "sqlite:////dev/null/queue.db"])

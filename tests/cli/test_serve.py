@@ -120,7 +120,7 @@ def test_it_tells_how_it_is(tmp_path: Path) -> None:
     with running(tmp_path, "-m", "gateway", "serve", "--with-reference-engine") as gateway:
         wait_for(lambda: listens(gateway))
         assert gateway.ask("/health") == (200, "alive\n")
-        assert gateway.ask("/ready") == (200, "ready\n")
+        wait_for(lambda: gateway.ask("/ready") == (200, "ready\n"))
         assert gateway.ask("/else")[0] == 404
         gateway.send(GOOD, other(1))
         gateway.send(GOOD)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from core import limits
 from gateway.cli.main import main
-from gateway.health import Figures
+from gateway.figures import Figures
 from gateway.queues import Delivery
 from tests.support.house import House, house, kinds, settings_in
 from tests.support.way import SAMPLES
