@@ -42,7 +42,7 @@ RETRY_SECONDS = 0.5
 # How often a receiver looks for queues that were missing.
 LOOK_SECONDS = 10.0
 
-# One of several gateways dispatches (DECISIONS D-NIGHT-1): how long its lease lasts, above all that one step may wait
+# One of several gateways dispatches (DECISIONS D106): how long its lease lasts, above all that one step may wait
 # for; how often it is prolonged; and how often another asks for it.
 LEASE_SECONDS, PROLONG_SECONDS, ASK_SECONDS = 30.0, 5.0, 0.5
 DISPATCHING = "dispatch"
