@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from gateway.supervisor import _rest_of_garbage
+from gateway.loops import rest_of_garbage
 from tests.support.growth import Grow, edifact_cases, xml_cases
 from tests.support.hostile import GOOD_EDIFACT, GOOD_XML
 from tests.support.oracles import can_be_stored, carried
@@ -101,7 +101,7 @@ def _judged(body: bytes) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    _rest_of_garbage()  # as in a worker
+    rest_of_garbage()  # as in a worker
     carried(GOOD_EDIFACT, "maple")
     carried(GOOD_XML, "erable")
     carried(GOOD_XML.replace(b"<FunctionCode>", b"<Wrong/><FunctionCode>", 1), "erable")

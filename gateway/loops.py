@@ -139,7 +139,7 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
         intake = open_things.enter_context(broker.consume(there or names, prefetch=service.BATCH))
         if intake.silent:
             logger().error("queues do not answer, they may have no leader", queue=", ".join(intake.silent))
-        _rest_of_garbage()
+        rest_of_garbage()
         looked = time.monotonic()
         while not stopping():
             if absent and time.monotonic() - looked > LOOK_SECONDS:
@@ -213,11 +213,11 @@ def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, vital
             return 0
 
     engines = engine_users(settings)
-    _rest_of_garbage()
+    rest_of_garbage()
     return step
 
 
-def _rest_of_garbage() -> None:
+def rest_of_garbage() -> None:
     """Look for garbage seldom: what a message leaves is freed without it.
 
     The specification and the libraries are made of many lasting objects; to look through them again and again was a
@@ -268,7 +268,7 @@ def _lives(pid: int) -> bool:
 
 def _dispatch(settings: Settings, stopping: Callable[[], bool]) -> None:
     """Send what is due, as long as no other gateway on this journal does."""
-    _rest_of_garbage()
+    rest_of_garbage()
     holder = f"{worker_of(os.getpid())}{uuid.uuid4().hex[:8]}"
     with open_checked(settings) as journal, open_broker(settings.broker_url) as broker:
         try:
