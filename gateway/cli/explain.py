@@ -80,7 +80,8 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
         if html:
             raise click.UsageError("--html is for messages")
         for code in what:
-            _print_code(code.upper(), plans, lang)
+            if not _print_reason(code.upper(), lang):
+                _print_code(code.upper(), plans, lang)
         return
     asked = judge_all(what, settings, plans, partner_id, lang)
     explained = [explain(each.judged, each.partner, plans.specs, lang) for each in asked]
@@ -228,19 +229,19 @@ def _add_rule(table: Table, listed: Listed, rule: Rule, lang: str) -> None:
         table.add_row("", Text(rule.parameter_source.speak(lang), "dim"))
 
 
-def _open(text: str) -> str:
-    """Return a text with what it leaves open in <>."""
-    return PLACEHOLDER.sub(lambda found: f"<{found[1]}>", text)
+def _print_reason(code: str, lang: str) -> bool:
+    """Print a reason of the reference engine; tell whether the code is one."""
+    reason = load_rates().reasons.get(code)
+    if reason:
+        out.print(Text(code, "bold").append(f"  {ENGINES.speak(lang)}", "default"))
+        for text in reason:
+            out.print(Text("  " + PLACEHOLDER.sub(lambda found: f"<{found[1]}>", text)))
+    return reason is not None
 
 
 def _print_code(code: str, plans: Plans, lang: str) -> None:
     """Print what a finding means, with an example; raises GatewayError for a code that no table has."""
     listed = by_code(plans.specs).get(code)
-    if reason := load_rates().reasons.get(code):
-        out.print(Text(code, "bold").append(f"  {ENGINES.speak(lang)}", "default"))
-        out.print(Text(f"  {_open(reason.en)}"))
-        out.print(Text(f"  {_open(reason.fr)}"))
-        return
     if listed is None:
         raise GatewayError(f"there is no finding {code}; `gateway rules` lists them")
     finding = listed.finding
