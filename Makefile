@@ -7,7 +7,7 @@ NEWEST := .venv-newest/bin
 PIP := pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test coverage test-newest test-slow lint fuzz chaos-ci chaos soak bench bench-load what-if lock clean
+.PHONY: help install run test coverage test-newest test-slow lint fuzz chaos-ci chaos soak docs bench bench-load what-if lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,10 +70,15 @@ MINUTES ?= 30
 soak: install  ## A steady flow for MINUTES (30) with strikes at random: brokers and databases killed, networks cut
 	$(BIN)/python -m tests.support.soak $(MINUTES)
 
+docs: install  ## The generated pages of docs/ written anew
+	$(BIN)/gateway specs reference > docs/packs.md
+	WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/unit/test_edifact_faults.py
+
 # Peers in Node are fetched where npm is there.
-bench: install  ## Speed beside the peers, on generated traffic; writes benchmarks/*.md
+bench: install  ## Speed beside the peers, on generated traffic; writes benchmarks/*.md and docs/growth.md
 	@$(BIN)/python -W ignore benchmarks/bench_edifact.py
 	@$(BIN)/python benchmarks/bench_pipeline.py
+	@$(BIN)/python -m benchmarks.bench_growth
 
 bench-load: install  ## Declarations a second end to end, on this machine; LOAD="--backlog 100000" for the full size
 	@$(BIN)/python -m benchmarks.load $(LOAD)

@@ -36,7 +36,7 @@ from core.transmission import Received, Syntax, Verdict  # noqa: E402
 from gateway import pipeline  # noqa: E402
 from gateway.plans import prepare  # noqa: E402
 from gateway.trade.writer import write_edifact, write_xml  # noqa: E402
-from parsers import xml  # noqa: E402
+from parsers import xml_schema  # noqa: E402
 from routing.partners import load_partners  # noqa: E402
 from validators.rules import check_digit_of  # noqa: E402
 
@@ -119,7 +119,7 @@ def handle(body: bytes) -> None:
         raise SystemExit("the workload is not what it should be: one accepted message, an answer and a request")
 
 
-def lxml_alone(body: bytes, schema: xml.Schema) -> None:
+def lxml_alone(body: bytes, schema: xml_schema.Schema) -> None:
     """Parse and validate by the pack's schema, with the same hardened settings, and do nothing else."""
     parser = etree.XMLParser(
         resolve_entities=False,

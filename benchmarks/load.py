@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from core.transmission import stable_id
-from gateway import supervisor
+from gateway import loops
 from gateway.journal import Journal
 from gateway.queues import Broker, Letter, open_broker
 from gateway.settings import HOME, Settings
@@ -132,7 +132,7 @@ def measure(name: str, broker_url: str, database_url: str, folder: Path, argumen
     journal.migrate()
     watch = Watch()
     with open_broker(broker_url) as broker:
-        broker.declare(supervisor.queue_names(settings))
+        broker.declare(loops.queue_names(settings))
         backlog = list(letters(arguments.backlog, 1_000_000))
         for place in range(0, len(backlog), 200):
             send(broker, backlog[place : place + 200], watch)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
@@ -51,13 +52,14 @@ class Billing:
 class Terms:
     """By when goods of a CAD type are accounted for and paid: a row of `calendar/due_days.csv`.
 
-    The `day` that counts (release, or accounting) lies in a period (billing: the 18th to the 17th; month), and payment
-    is due so many weekdays after the period's end, which for a month is the 17th of the next one. The last day to
-    account is the day of payment (`with_payment`), or so many `business_days` after the release, or the `month_day` of
-    the month after it; where none of them is given, no law was seen that names one.
+    The `day` that counts (release, accounting, or the earlier of accounting and the last day to account) lies in a
+    period (billing: the 18th to the 17th; month), and payment is due so many weekdays after the period's end, which for
+    a month is the 17th of the next one. The last day to account is the day of payment (`with_payment`), or so many
+    `business_days` after the release, or the `month_day` of the month after it, of two of them the later; where none of
+    them is given, no law was seen that names one. A row with `up_to` is for goods worth no more, in Canadian dollars.
     """
 
-    day: Literal["release", "accounting"]
+    day: Literal["release", "accounting", "earlier"]
     period: Literal["billing", "month"]
     valid: Period
     source: Bilingual
@@ -65,26 +67,29 @@ class Terms:
     business_days: int | None = None
     month_day: int | None = None
     with_payment: bool = False
+    up_to: Decimal | None = None
 
 
 class Consignment(NamedTuple):
     """What the calendar needs to know of a declaration; `accounted` is the day of receipt where it names none.
 
-    `choice` is the period that a CSA importer has chosen (month or billing), None where it is not known.
+    `choice` is how its importer accounts: the period that one in CSA has chosen (month or billing), `interim`, None
+    where nothing is known. `value` is what the goods are worth in Canadian dollars, None where that is not known.
     """
 
     cad_type: str | None
     released: date | None
     accounted: date
     choice: str | None = None
+    value: Decimal | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Calendar:
     """All that the specification says of days: how CARM bills, holidays and the last year that they are known of.
 
-    `terms` has the rows of each CAD type, and choice where a CSA importer has one; "*" is every other type, `interest`
-    the row of the interest day.
+    `terms` has the rows of each CAD type, and choice where an importer has one; "*" is every other type, `interest` the
+    row of the interest day.
     """
 
     billing: Billing
@@ -93,10 +98,11 @@ class Calendar:
     terms: Mapping[tuple[str, str], tuple[Terms, ...]]
 
     def terms_of(self, consignment: Consignment) -> Terms:
-        """Return what holds for goods: the row of their type and choice that is in force on the day that counts."""
+        """Return what holds for goods: their type, choice and value's first row in force on the day that counts."""
         type_, choice = consignment.cad_type or "", consignment.choice or ""
         rows = self.terms.get((type_, choice)) or self.terms.get((type_, "")) or self.terms["*", ""]
-        return next((each for each in rows if each.valid.covers(_counted(consignment, each))), rows[-1])
+        fitting = [each for each in rows if each.up_to is None or _is_worth(consignment, each.up_to)]
+        return next((each for each in fitting if each.valid.covers(_counted(consignment, each, self))), fitting[-1])
 
 
 class BillingPeriod(NamedTuple):
@@ -173,7 +179,11 @@ def billing_period(day: date, billing: Billing) -> BillingPeriod:
 def payment_due(consignment: Consignment, calendar: Calendar) -> date:
     """Return the day on which the payment for goods is due (SOR/86-1062, ss. 7.5, 10.1, 10.3, 13)."""
     terms = calendar.terms_of(consignment)
-    return _due(_counted(consignment, terms), terms.period, calendar.billing)
+    return _due_by(consignment, terms, calendar)
+
+
+def _due_by(consignment: Consignment, terms: Terms, calendar: Calendar) -> date:
+    return _due(_counted(consignment, terms, calendar), terms.period, calendar.billing)
 
 
 def account_by(consignment: Consignment, calendar: Calendar) -> date | None:
@@ -181,17 +191,20 @@ def account_by(consignment: Consignment, calendar: Calendar) -> date | None:
 
     None where the law names none, where the release is not known, and where the holidays on the way to it are not.
     """
-    terms = calendar.terms_of(consignment)
-    if consignment.released is None:
+    return _account_by(consignment, calendar.terms_of(consignment), calendar)
+
+
+def _account_by(consignment: Consignment, terms: Terms, calendar: Calendar) -> date | None:
+    released = consignment.released
+    if released is None:
         return None
-    if terms.with_payment:
-        return payment_due(consignment, calendar)
+    if terms.business_days is not None:
+        day = add_business_days(released, terms.business_days, calendar.holidays)
+        return day if day <= calendar.known_to else None
+    days = [_due_by(consignment, terms, calendar)] if terms.with_payment else []
     if terms.month_day:
-        return add_months(consignment.released.replace(day=1), 1).replace(day=terms.month_day)
-    if terms.business_days is None:
-        return None
-    day = add_business_days(consignment.released, terms.business_days, calendar.holidays)
-    return day if day <= calendar.known_to else None
+        days.append(add_months(released.replace(day=1), 1).replace(day=terms.month_day))
+    return max(days, default=None)
 
 
 def interest_day(consignment: Consignment, calendar: Calendar) -> date:
@@ -208,11 +221,17 @@ def interest_terms(day: date, calendar: Calendar) -> Terms:
     return calendar.terms_of(Consignment("interest", None, day))
 
 
-def _counted(consignment: Consignment, terms: Terms) -> date:
+def _counted(consignment: Consignment, terms: Terms, calendar: Calendar) -> date:
     """Return the day by which goods are placed in a period; where no release is known, that of accounting."""
     if terms.day == "release" and consignment.released:
         return consignment.released
+    if terms.day == "earlier":
+        return min(consignment.accounted, _account_by(consignment, terms, calendar) or consignment.accounted)
     return consignment.accounted
+
+
+def _is_worth(consignment: Consignment, most: Decimal) -> bool:
+    return consignment.value is not None and consignment.value <= most
 
 
 @lru_cache(maxsize=1024)

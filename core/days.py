@@ -5,25 +5,28 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import msgspec
 
 from core.calendar import Billing, Calendar, Terms
 from core.errors import SpecError
-from core.fields import decode_toml, read_both, read_confidence, read_day, read_period
+from core.fields import decode_toml, read_both, read_confidence, read_day, read_number, read_period
 from core.tables import Origin, Row, read_rows
 
 COLUMNS = (
-    "cad_type", "choice", "day", "period", "account_by", "valid_from", "valid_to", "source_en", "source_fr",
+    "cad_type", "choice", "up_to", "day", "period", "account_by", "valid_from", "valid_to", "source_en", "source_fr",
     "confidence",
 )  # fmt: skip
 
 # The rows that are not of one CAD type: of every other one, and of the interest day.
 OTHERS, INTEREST = "*", "interest"
 
-# The last day to account: that of payment, so many business days after the release, or a day of the month after it.
-ACCOUNT_BY = re.compile(r"|(?P<pay>payment)|(?P<days>[1-9][0-9]?) business days|(?P<day>[1-9]|1[0-9]|2[0-8])")
+# The last day to account: so many business days after the release, that of payment, or a day of the month after it.
+ACCOUNT_BY = re.compile(
+    r"|(?P<days>[1-9][0-9]?) business days|(?:(?P<day>[1-9]|1[0-9]|2[0-8])(?: or (?=payment)|$))?(?P<pay>payment)?"
+)
+DAYS = ("release", "accounting", "earlier")
 
 # Periods end on days that every month has.
 Day = Annotated[int, msgspec.Meta(ge=1, le=28)]
@@ -55,6 +58,8 @@ def read_calendar(root: Path) -> Calendar:
     for origin, row in read_rows(root / "calendar/due_days.csv", COLUMNS, root=root):
         key = row["cad_type"], row["choice"]
         terms[key] = (*terms.get(key, ()), _terms(row, origin))
+    if lacking := next((key for key, rows in terms.items() if all(each.up_to for each in rows)), None):
+        raise SpecError("calendar/due_days.csv", None, f"{' '.join(lacking).strip()} has no row for goods of any value")
     for needed in (OTHERS, INTEREST):
         if (needed, "") not in terms:
             raise SpecError("calendar/due_days.csv", None, f"there is no row for {needed}")
@@ -65,16 +70,20 @@ def read_calendar(root: Path) -> Calendar:
 def _terms(row: Row, origin: Origin) -> Terms:
     """Return one row of due_days.csv."""
     whose = f"{row['cad_type']} {row['choice']}".strip()
-    if row["day"] not in ("release", "accounting"):
-        raise SpecError(*origin, f"the day that counts is release or accounting, not {row['day']!r}")
+    if row["day"] not in DAYS:
+        raise SpecError(*origin, f"the day that counts is {', '.join(DAYS)}, not {row['day']!r}")
     if row["period"] not in ("billing", "month"):
         raise SpecError(*origin, f"the period is billing or month, not {row['period']!r}")
     found = ACCOUNT_BY.fullmatch(row["account_by"])
     if not found:
-        reason = "payment, a number of business days, or a day from 1 to 28 of the following month"
+        reason = "payment, a number of business days, a day from 1 to 28 of the following month, or `24 or payment`"
         raise SpecError(*origin, f"account_by is {reason}, not {row['account_by']!r}")
+    if row["day"] == "earlier" and found["pay"]:
+        raise SpecError(
+            *origin, "the earlier of accounting and its last day decides the payment, so it cannot follow from it"
+        )
     return Terms(
-        day="release" if row["day"] == "release" else "accounting",
+        day=cast(Any, row["day"]),
         period="billing" if row["period"] == "billing" else "month",
         valid=read_period(row, origin, whose),
         source=read_both(row, "source", origin, whose),
@@ -82,4 +91,5 @@ def _terms(row: Row, origin: Origin) -> Terms:
         business_days=int(found["days"]) if found["days"] else None,
         month_day=int(found["day"]) if found["day"] else None,
         with_payment=bool(found["pay"]),
+        up_to=read_number(row, "up_to", origin),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import msgspec
@@ -11,10 +13,13 @@ from core.calendar import Period
 from core.errors import SpecError, cause_of
 from core.findings import CONFIDENCES, Bilingual, Severity
 from core.specs import FindingText
-from core.tables import Origin, Row
+from core.tables import Origin, Row, read_rows
 
 # The columns of a finding's words, in the findings tables as in the rules'.
 WORDS = ("severity", "text_en", "text_fr", "source_en", "source_fr", "confidence")
+
+# What is done about each finding: one table for those of the findings tables and of the packs' rules.
+REMEDIES = "findings/remedies.csv"
 
 
 def decode_toml(root: Path, path: Path) -> object:
@@ -41,6 +46,14 @@ def read_period(row: Row, origin: Origin, whose: str) -> Period:
     return valid
 
 
+def read_number(row: Row, column: str, origin: Origin) -> Decimal | None:
+    """Return a number, None for an empty text."""
+    try:
+        return Decimal(row[column]) if row[column] else None
+    except InvalidOperation:
+        raise SpecError(*origin, f"{column}: {row[column]!r} is no number") from None
+
+
 def read_both(row: Row, column: str, origin: Origin, whose: str, *, needed: bool = True) -> Bilingual:
     """Return a text that a row has in English and in French; raises SpecError if it lacks one of them."""
     text = Bilingual(row[f"{column}_en"], row[f"{column}_fr"])
@@ -56,12 +69,29 @@ def read_confidence(row: Row, origin: Origin) -> str:
     return row["confidence"]
 
 
-def read_finding(row: Row, origin: Origin, code: str) -> FindingText:
-    """Return the words of a finding or rule row."""
+# Where it stands and what it says, by finding code.
+Remedies = Mapping[str, tuple[Origin, Bilingual]]
+
+
+def read_remedies(root: Path) -> Remedies:
+    """Return what is done about each finding; raises SpecError for a row that cannot be used."""
+    found: dict[str, tuple[Origin, Bilingual]] = {}
+    for origin, row in read_rows(root / REMEDIES, ("code", "remedy_en", "remedy_fr"), root=root):
+        if row["code"] in found:
+            raise SpecError(*origin, f"the remedy of {row['code']} is given twice")
+        found[row["code"]] = origin, read_both(row, "remedy", origin, row["code"])
+    return found
+
+
+def read_finding(row: Row, origin: Origin, code: str, remedies: Remedies) -> FindingText:
+    """Return the words of a finding or rule row, with its remedy; raises SpecError for one that has none."""
     if row["severity"] not in tuple(Severity):
         raise SpecError(*origin, f"unknown severity {row['severity']!r}")
     if not 1 <= len(code) <= 8:
         raise SpecError(*origin, f"the code {code!r} does not fit the answers' 8 characters")
     text, source = read_both(row, "text", origin, code), read_both(row, "source", origin, code)
     syntax_error = row.get("syntax_error") or None
-    return FindingText(code, Severity(row["severity"]), text, source, read_confidence(row, origin), syntax_error)
+    if code not in remedies:
+        raise SpecError(*origin, f"{code} has no remedy: a row of {REMEDIES} says what to do about it")
+    confidence, (_, remedy) = read_confidence(row, origin), remedies[code]
+    return FindingText(code, Severity(row["severity"]), text, source, confidence, syntax_error, remedy)

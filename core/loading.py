@@ -8,7 +8,16 @@ from pathlib import Path
 
 from core.days import read_calendar
 from core.errors import SpecError
-from core.fields import WORDS, read_both, read_confidence, read_finding, read_period
+from core.fields import (
+    REMEDIES,
+    WORDS,
+    Remedies,
+    read_both,
+    read_confidence,
+    read_finding,
+    read_period,
+    read_remedies,
+)
 from core.findings import Bilingual, least_sure
 from core.packs import read_pack
 from core.specs import Code, CodeList, FindingText, Specs
@@ -27,7 +36,8 @@ def load(root: Path) -> Specs:
     manifests = sorted(root.glob("*/manifest.toml"))
     if not manifests:
         raise SpecError(str(root), None, "this is no specification: none of its folders has a manifest.toml")
-    findings = _findings(root)
+    remedies = read_remedies(root)
+    findings = _findings(root, remedies)
     classes = {
         row["class"]: row["wco_id"] for _, row in read_rows(root / "wco/classes.csv", ("class", "wco_id"), root=root)
     }
@@ -38,29 +48,36 @@ def load(root: Path) -> Specs:
     code_lists = {path.stem: _code_list(root, path, names) for path in sorted((root / "codes").glob("*.csv"))}
     if "cad_type" not in code_lists:
         raise SpecError("codes/cad_type.csv", None, "there is no list of CAD types")
-    packs = tuple(read_pack(root, path.parent, classes, code_lists) for path in manifests)
+    packs = tuple(read_pack(root, path.parent, classes, code_lists, remedies) for path in manifests)
     for pack in packs:
         if sum(other.key == pack.key for other in packs) > 1:
             raise SpecError(str(root), None, f"there are two packs {pack.id} of version {pack.version}")
         for rule in pack.rules:
             if rule.id in findings:
                 raise SpecError(*rule.origin, f"the rule id {rule.id} is a finding code already")
-    countries = code_lists.get("country")
-    trade = read_trade(root, frozenset(countries.codes if countries else ()))
+    _compare(remedies, {*findings, *(rule.id for pack in packs for rule in pack.rules)})
+    trade = read_trade(root, code_lists.get("country"))
     return Specs(root, packs, code_lists, findings, classes, read_calendar(root), trade)
 
 
-def _findings(root: Path) -> dict[str, FindingText]:
+def _compare(remedies: Remedies, codes: set[str]) -> None:
+    """Raise SpecError for a remedy of a finding that there is not."""
+    for code, (origin, _) in remedies.items():
+        if code not in codes:
+            raise SpecError(*origin, f"there is no finding {code}")
+
+
+def _findings(root: Path, remedies: Remedies) -> dict[str, FindingText]:
     """Return the findings tables by code."""
     findings: dict[str, FindingText] = {}
-    for path in sorted((root / "findings").glob("*.csv")):
+    for path in sorted({*(root / "findings").glob("*.csv")} - {root / REMEDIES}):
         for origin, row in read_rows(path, ("code", *WORDS, "syntax_error"), root=root):
             code, state, known = row["code"], row.get("state", ""), findings.get(row["code"])
             if known and (not state or state in known.states):
                 raise SpecError(*origin, f"finding code {' '.join(filter(None, (code, state)))} is given twice")
             if state and not known:
                 raise SpecError(*origin, f"finding code {code} comes as {state} before it comes as itself")
-            found = read_finding(row, origin, code)
+            found = read_finding(row, origin, code, remedies)
             findings[code] = replace(known, states={**known.states, state: found}) if known else found
     return findings
 

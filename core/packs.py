@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from core.calendar import Period
 from core.declaration import NATURES, MessageType, RefusedVersions
 from core.dictionary import LEVELS, check_needed, read_elements
 from core.errors import SpecError
-from core.fields import WORDS, decode_toml, read_both, read_confidence, read_finding
+from core.fields import WORDS, Remedies, decode_toml, read_both, read_confidence, read_finding
 from core.findings import CONFIDENCES, Bilingual
 from core.specs import CodeList, Element, Former, Ignorable, Pack, ProfileRow, Rule, Statement
 from core.tables import Origin, Row, read_rows
@@ -44,7 +44,7 @@ class _Edifact(msgspec.Struct, forbid_unknown_fields=True):
     levels: dict[str, int]
 
 
-class _Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The shape of a pack's manifest.toml."""
 
     id: str
@@ -71,14 +71,16 @@ class _Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     confidence_fr: dict[str, str] = {}
 
 
-def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapping[str, CodeList]) -> Pack:
+def read_pack(
+    root: Path, folder: Path, classes: Mapping[str, str], code_lists: Mapping[str, CodeList], remedies: Remedies
+) -> Pack:
     """Return the pack that lies in a folder."""
     where = (folder / "manifest.toml").relative_to(root).as_posix()
     manifest = _read_manifest(folder / "manifest.toml", where, root)
     elements = read_elements(root, [folder / file for file in manifest.elements], classes, code_lists)
     check_needed(elements, where)
     usage = _usage(manifest, folder, root, elements, code_lists)
-    rules = _rules(manifest, folder, root)
+    rules = _rules(manifest, folder, root, remedies)
     profile = [
         _profile_row(row, origin)
         for file in manifest.profile
@@ -126,10 +128,19 @@ def read_pack(root: Path, folder: Path, classes: Mapping[str, str], code_lists: 
     )
 
 
-def _read_manifest(path: Path, where: str, root: Path) -> _Manifest:
+def manifest_keys(struct: type[msgspec.Struct] = Manifest, prefix: str = "") -> Iterator[tuple[str, object, bool]]:
+    """Yield (key, type, whether it must be there) for every key of a manifest, those of its tables by their names."""
+    for field in msgspec.structs.fields(struct):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield from manifest_keys(field.type, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", field.type, field.required
+
+
+def _read_manifest(path: Path, where: str, root: Path) -> Manifest:
     """Return a pack's manifest; raises SpecError for one that cannot be used."""
     try:
-        manifest = msgspec.convert(decode_toml(root, path), _Manifest)
+        manifest = msgspec.convert(decode_toml(root, path), Manifest)
     except msgspec.ValidationError as error:
         raise SpecError(where, None, _manifest_reason(error)) from error
     if odd := [type_ for type_ in manifest.types.values() if type_ not in NATURES]:
@@ -150,7 +161,7 @@ def _manifest_reason(error: msgspec.ValidationError) -> str:
     return f"types: {error}; known are {known}, and a new one needs the places that docs/house.md names"
 
 
-def _level_pointers(manifest: _Manifest, classes: Mapping[str, str], where: str) -> dict[str, tuple[str, ...]]:
+def _level_pointers(manifest: Manifest, classes: Mapping[str, str], where: str) -> dict[str, tuple[str, ...]]:
     """Return the WCO class ids down to each level."""
     level_pointers: dict[str, tuple[str, ...]] = {"declaration": ("42A",)}
     for level, way in manifest.xml.levels.items():
@@ -161,7 +172,7 @@ def _level_pointers(manifest: _Manifest, classes: Mapping[str, str], where: str)
 
 
 def _usage(
-    manifest: _Manifest,
+    manifest: Manifest,
     folder: Path,
     root: Path,
     elements: Mapping[str, Element],
@@ -182,7 +193,7 @@ def _usage(
     return usage
 
 
-def _rules(manifest: _Manifest, folder: Path, root: Path) -> tuple[Rule, ...]:
+def _rules(manifest: Manifest, folder: Path, root: Path, remedies: Remedies) -> tuple[Rule, ...]:
     """Return a pack's rules: its tables in order, a later one replacing rules of those before it."""
     rules: dict[str, Rule] = {}
     for file in manifest.rules:
@@ -197,7 +208,7 @@ def _rules(manifest: _Manifest, folder: Path, root: Path) -> tuple[Rule, ...]:
                 element=row["element"],
                 when=row["when"],
                 parameter=row["parameter"],
-                finding=read_finding(row, origin, row["id"]),
+                finding=read_finding(row, origin, row["id"], remedies),
                 origin=origin,
                 reads=row.get("reads", ""),
                 parameter_source=_parameter_source(row, origin),
@@ -213,7 +224,7 @@ def _parameter_source(row: Row, origin: Origin) -> Bilingual | None:
     return found if all(found) else None
 
 
-def _ignorable(manifest: _Manifest, folder: Path, root: Path) -> tuple[Ignorable, ...]:
+def _ignorable(manifest: Manifest, folder: Path, root: Path) -> tuple[Ignorable, ...]:
     """Return the code metadata that may stand in a message unread."""
     found = []
     for file in manifest.ignorable:
@@ -228,7 +239,7 @@ def _ignorable(manifest: _Manifest, folder: Path, root: Path) -> tuple[Ignorable
     return tuple(found)
 
 
-def _statement(kind: str, text: str, manifest: _Manifest) -> Statement:
+def _statement(kind: str, text: str, manifest: Manifest) -> Statement:
     """Return how sure a kind of statement is: `LEVEL: why`, in French only why."""
     level, sign, why = text.partition(": ")
     if not sign or level not in CONFIDENCES:
@@ -236,7 +247,7 @@ def _statement(kind: str, text: str, manifest: _Manifest) -> Statement:
     return Statement(level, Bilingual(why, manifest.confidence_fr.get(kind) or why))
 
 
-def _former(manifest: _Manifest, folder: Path, root: Path, elements: Mapping[str, Element]) -> tuple[Former, ...]:
+def _former(manifest: Manifest, folder: Path, root: Path, elements: Mapping[str, Element]) -> tuple[Former, ...]:
     """Return a pack's former places; raises SpecError for elements that are not there, or of different levels."""
     rows = []
     for file in manifest.former:

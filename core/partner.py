@@ -49,10 +49,11 @@ class Partner:
 
     `envelopes` are the sender ids it may write into UNB or the XML metadata; `authorities` the importers' BN15 that it
     may declare for, each with the periods of its delegation; `contrl` asks for a CONTRL on every interchange; `user` is
-    the broker's user that it connects as. `csa_periods` are facts of importers, the same for every partner: the period,
-    month or billing, that one in Customs Self Assessment has chosen to account by (SOR/86-1062, s. 10.3). `accounts`
-    are the account security numbers that its transaction numbers may begin with, each with the importers whose own it
-    is (none: the partner's); `others` are those of everybody else.
+    the broker's user that it connects as. `choices` are facts of importers, the same for every partner: the period,
+    month or billing, that one in Customs Self Assessment has chosen to account by (SOR/86-1062, s. 10.3), or `interim`
+    where goods are released on an interim accounting (s. 13). `accounts` are the account security numbers that its
+    transaction numbers may begin with, each with the importers whose own it is (none: the partner's); `others` are
+    those of everybody else.
     """
 
     id: str
@@ -65,13 +66,13 @@ class Partner:
     active: bool = True
     user: str = ""
     agreement: Agreement = Agreement()
-    csa_periods: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
     accounts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     others: frozenset[str] = frozenset()
 
-    def csa_period(self, declaration: Declaration) -> str | None:
-        """Return the period that a declaration's importer has chosen, None if it is not known."""
-        return self.csa_periods.get(declaration.text("importer_bn") or "")
+    def choice_of(self, declaration: Declaration) -> str | None:
+        """Return how a declaration's importer accounts (see `choices`), None if it is not known."""
+        return self.choices.get(declaration.text("importer_bn") or "")
 
     def acts_for(self, importer: str, day: date) -> bool:
         """Tell whether the partner may act for an importer (its BN15, exactly) on a day in Eastern Time."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from core.calendar import Calendar, Consignment, eastern_day, is_correction, payment_due
@@ -104,6 +105,14 @@ class Register:
         counted = [each for each in self.attempts(number) if each.status != REFUSED]
         starts = [at for at, each in enumerate(counted) if each.nature is Nature.ORIGINAL]
         return tuple(counted[starts[-1] :] if starts else counted)
+
+    def looked_at(self, number: str | None) -> set[int]:
+        """Return the attempts whose declarations judging may look into: the first and last that count, and the last.
+
+        Of all others a register needs to know no more than that they were there.
+        """
+        history = self.history(number)
+        return {each.attempt for each in (*history[:1], *history[-1:], *self.attempts(number)[-1:])}
 
     def next_versions(self, number: str | None, refused: RefusedVersions, *, original: bool = False) -> range:
         """Return the version numbers that the next original or change of a declaration may carry, lowest first."""
@@ -291,7 +300,19 @@ class Facts:
 def consignment_of(declaration: Declaration, received: date, choice: str | None = None) -> Consignment:
     """Return what the calendar needs to know of a declaration; the day of receipt stands for one it does not name."""
     accounted = declaration.day("accounting_date") or received
-    return Consignment(declaration.text("cad_type"), declaration.day("release_date"), accounted, choice)
+    released, value = declaration.day("release_date"), _worth(declaration)
+    return Consignment(declaration.text("cad_type"), released, accounted, choice, value)
+
+
+def _worth(declaration: Declaration) -> Decimal | None:
+    """Return what the goods are worth in Canadian dollars; None if a line is in another currency, or says nothing."""
+    total = Decimal(0)
+    for _, _, line in declaration.lines():
+        amount = line.amount("value_for_currency_conversion")
+        if amount is None or line.text("currency") != "CAD":
+            return None
+        total += amount
+    return total
 
 
 def due_day(
@@ -303,7 +324,7 @@ def due_day(
 ) -> date:
     """Return the payment due date of a declaration: that on file, which is the engine's where it gave one.
 
-    Where none is on file yet, the calendar's for the first version. `choice` is the period of a CSA importer.
+    Where none is on file yet, the calendar's for the first version. `choice` is how its importer accounts.
     """
     known = next((version.payment_due for version in history if version.payment_due), None)
     if known:
@@ -314,16 +335,22 @@ def due_day(
 
 
 def nature_of(
-    type_: MessageType, history: tuple[VersionFact, ...], declaration: Declaration, now: datetime, calendar: Calendar
+    type_: MessageType,
+    history: tuple[VersionFact, ...],
+    declaration: Declaration,
+    now: datetime,
+    calendar: Calendar,
+    choice: str | None = None,
 ) -> Nature:
     """Return what an accepted message is in law; the payment due date decides, not the sender.
 
     A change until 23:59 Eastern Time on the due date of the original is a correction, later an adjustment; a change to
-    a declaration from before CARM, of which no version is known, is an adjustment.
+    a declaration from before CARM, of which no version is known, is an adjustment. `choice` is how the importer
+    accounts.
     """
     if len(natures := NATURES.get(type_, (Nature.ORIGINAL,))) == 1:
         return natures[0]
-    if history and is_correction(now, due_day(history, declaration, now, calendar)):
+    if history and is_correction(now, due_day(history, declaration, now, calendar, choice)):
         return Nature.CORRECTION
     return Nature.ADJUSTMENT
 
@@ -341,12 +368,12 @@ def effect_of(
 ) -> VersionFact:
     """Return what an accepted message makes of its declaration: the version that is on file after it.
 
-    `choice` is the period that its importer has chosen in Customs Self Assessment, None where it is not known.
+    `choice` is how its importer accounts (`Partner.choices`), None where it is not known.
     """
     register = register.of(test)
     number = declaration.transaction_number
     history, attempts = register.history(number), register.attempts(number)
-    nature = nature_of(type_, history, declaration, now, calendar)
+    nature = nature_of(type_, history, declaration, now, calendar, choice)
     withdrawn = history[-1] if nature is Nature.WITHDRAWAL and history else None
     return VersionFact(
         version=withdrawn.version if withdrawn else int(declaration.version or "1"),

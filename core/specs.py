@@ -122,7 +122,8 @@ class CodeList:
 class FindingText:
     """A row of the findings tables: what a finding code means; `{placeholders}` are filled from a fault's details.
 
-    `states` are the same in the words for one state of affairs, which the fault's detail `state` names.
+    `remedy` is what its receiver does about it. `states` are the same in the words for one state of affairs, which the
+    fault's detail `state` names.
     """
 
     code: str
@@ -131,6 +132,7 @@ class FindingText:
     source: Bilingual
     confidence: str
     syntax_error: str | None
+    remedy: Bilingual
     states: Mapping[str, FindingText] = field(default_factory=dict)
 
     def of(self, state: str | None) -> FindingText:
@@ -294,6 +296,17 @@ class Specs:
     classes: Mapping[str, str]  # WCO class name -> WCO id
     calendar: Calendar
     trade: Trade
+
+    @cached_property
+    def every_finding(self) -> Mapping[str, FindingText]:
+        """What every finding code means, those of all packs' rules among them (of several the first pack's)."""
+        rules = {rule.id: rule.finding for pack in reversed(self.packs) for rule in pack.rules}
+        return {**self.findings, **rules}
+
+    def remedy_of(self, code: str) -> Bilingual | None:
+        """Return what is done about a finding; None for one that these tables have not."""
+        found = self.every_finding.get(code)
+        return found.remedy if found else None
 
 
 def choose_pack(packs: Iterable[Pack], function_code: str | None, version: str | None, day: date) -> Pack | None:

@@ -6,6 +6,8 @@ import csv
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -20,7 +22,22 @@ T = TypeVar("T")
 AtLeast0 = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 AtLeast1 = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
 
+# What is read while somebody watches: the file, the columns that it must have, and its heading.
+Read = tuple[Path, tuple[str, ...], tuple[str, ...]]
+_watched: ContextVar[list[Read] | None] = ContextVar("_watched", default=None)
+
 _COLUMN = re.compile(r" - at `\$\.(.*)`")
+
+
+@contextmanager
+def watching() -> Iterator[list[Read]]:
+    """Give the list of the tables that are read meanwhile; for the reference page of the packs' tables."""
+    seen: list[Read] = []
+    token = _watched.set(seen)
+    try:
+        yield seen
+    finally:
+        _watched.reset(token)
 
 
 def read_rows(path: Path, columns: Collection[str], *, root: Path | None = None) -> Iterator[tuple[Origin, Row]]:
@@ -41,6 +58,8 @@ def read_rows(path: Path, columns: Collection[str], *, root: Path | None = None)
             if len(set(heading)) < len(heading):
                 twice = next(column for column in heading if heading.count(column) > 1)
                 raise SpecError(name, 1, f"the column {twice} is given twice")
+            if (seen := _watched.get()) is not None:
+                seen.append((path, tuple(columns), tuple(heading)))
             for number, fields in enumerate(lines, 2):
                 if not fields:
                     continue

@@ -22,7 +22,7 @@ ANY = "*"
 class Goods(NamedTuple):
     """What the tables ask about a line of goods; `released` is the day of release, accounting or receipt.
 
-    `origin` and `exported_from` are countries, a state of the United States among them as US.
+    `origin` and `exported_from` are countries as `Trade.country_of` names them, empty where not known.
     """
 
     classification: str
@@ -37,14 +37,14 @@ class Goods(NamedTuple):
 class Entitlement:
     """A row of `treatment_origins.csv`: a tariff treatment is for goods of an origin (`given`), or is not for them.
 
-    One that is not leaves out the goods whose number begins with one of `but_not`, and with `in_transit` what was
-    shipped before its first day; one that is may be for goods exported from some countries only.
+    One that is not leaves out the goods whose number begins with one of `but_not`, and what was shipped before the day
+    `in_transit`; one that is may be for goods exported from some countries only.
     """
 
     given: bool
     valid: Period
     but_not: tuple[str, ...]
-    in_transit: bool
+    in_transit: date | None
     exported_from: frozenset[str]
     confidence: str
 
@@ -54,17 +54,17 @@ class Entitlement:
             return False
         if self.but_not and goods.classification.startswith(self.but_not):
             return False
-        if self.in_transit and _was_under_way(goods, self.valid):
+        if _was_under_way(goods, self.in_transit):
             return False
-        return not self.exported_from or goods.exported_from in self.exported_from
+        return not (self.exported_from and goods.exported_from) or goods.exported_from in self.exported_from
 
 
 @dataclass(frozen=True, slots=True)
 class Surtax:
     """A row of `surtax_orders.csv`: what an order says of the goods of one of its schedules.
 
-    Goods of the tariff codes' chapters `not_chapters` are left out but for the codes that are `kept`, with `in_transit`
-    what was shipped before the first day, and all of them where on one declaration they are worth no more than `free`
+    Goods of the tariff codes' chapters `not_chapters` are left out but for the codes that are `kept`, so is what was
+    shipped before the day `in_transit`, and all of them where on one declaration they are worth no more than `free`
     dollars. Where one of the orders in `yields_to` applies, this one does not. `condition` is what decides beside
     origin, number and day, which no declaration says.
     """
@@ -76,7 +76,7 @@ class Surtax:
     origins: frozenset[str]
     not_origins: frozenset[str]
     valid: Period
-    in_transit: bool
+    in_transit: date | None
     not_chapters: tuple[str, ...]
     kept: frozenset[str]
     free: Decimal | None
@@ -86,18 +86,25 @@ class Surtax:
     confidence: str
 
     def reaches(self, goods: Goods) -> bool:
-        """Tell whether goods with a number of this schedule bear the surtax by their origin, code and days."""
-        if not self.valid.covers(goods.released) or (self.in_transit and _was_under_way(goods, self.valid)):
+        """Tell whether goods with a number of this schedule bear the surtax by their origin, code and days.
+
+        Of goods whose origin is not known nothing is said: that is another finding.
+        """
+        if not self.valid.covers(goods.released) or _was_under_way(goods, self.in_transit):
             return False
-        if goods.origin in self.not_origins or not (ANY in self.origins or goods.origin in self.origins):
+        if (
+            not goods.origin
+            or goods.origin in self.not_origins
+            or not (ANY in self.origins or goods.origin in self.origins)
+        ):
             return False
         left_out = bool(self.not_chapters) and goods.tariff_code.startswith(self.not_chapters)
         return not left_out or goods.tariff_code in self.kept
 
 
-def _was_under_way(goods: Goods, valid: Period) -> bool:
-    """Tell whether goods were shipped before the first day of a row."""
-    return goods.shipped is not None and valid.start is not None and goods.shipped < valid.start
+def _was_under_way(goods: Goods, first: date | None) -> bool:
+    """Tell whether goods were shipped before the first day of what spares goods in transit on it."""
+    return goods.shipped is not None and first is not None and goods.shipped < first
 
 
 def _without_conditions(row: Entitlement) -> bool:
@@ -117,13 +124,19 @@ class Measured:
 class Trade:
     """The tables of trade: entitlements by (treatment, country), surtaxes by tariff item (8 digits), and units.
 
-    `tariff_units` are by the start of a classification number, `excise_units` by excise code.
+    `tariff_units` are by the start of a classification number, `excise_units` by excise code. `countries` has for each
+    code of the list of countries the country that it is, or is part of.
     """
 
     entitlements: Mapping[tuple[str, str], tuple[Entitlement, ...]]
     surtaxes: Mapping[str, tuple[Surtax, ...]]
     tariff_units: Mapping[str, tuple[Measured, ...]]
     excise_units: Mapping[str, tuple[Measured, ...]]
+    countries: Mapping[str, str]
+
+    def country_of(self, code: str | None) -> str:
+        """Return the country that a code is, or is part of; empty for one that the list of countries does not have."""
+        return self.countries.get(code or "", "")
 
     @cached_property
     def _ever(self) -> frozenset[tuple[str, str]]:

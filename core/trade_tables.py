@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 from core.errors import SpecError
-from core.fields import read_both, read_confidence, read_period
+from core.fields import read_both, read_confidence, read_day, read_number, read_period
+from core.specs import CodeList
 from core.tables import Origin, Row, read_rows
 from core.trade import ANY, Entitlement, Measured, Surtax, Trade
 
@@ -24,10 +25,18 @@ ITEMS = ("order", "schedule", "tariff_item")
 UNITS = ("kind", "code", "units", "valid_from", "valid_to", *SOURCE)
 
 
-def read_trade(root: Path, countries: frozenset[str]) -> Trade:
-    """Return the tables of trade; raises SpecError for what cannot be used."""
+def read_trade(root: Path, listed: CodeList | None) -> Trade:
+    """Return the tables of trade, with the list of countries; raises SpecError for what cannot be used."""
     tariff, excise = _units(root)
-    return Trade(_entitlements(root, countries), _surtaxes(root, countries), tariff, excise)
+    countries = (
+        {code: entries[0].row.get("part_of") or code for code, entries in listed.codes.items()} if listed else {}
+    )
+    if odd := next((code for code in countries if countries[code] not in countries), None):
+        raise SpecError(
+            "codes/country.csv", None, f"{odd} is part of {countries[odd]}, which is no country of the list"
+        )
+    known = frozenset(countries)
+    return Trade(_entitlements(root, known), _surtaxes(root, known), tariff, excise, countries)
 
 
 def _entitlements(root: Path, countries: frozenset[str]) -> dict[tuple[str, str], tuple[Entitlement, ...]]:
@@ -38,7 +47,7 @@ def _entitlements(root: Path, countries: frozenset[str]) -> dict[tuple[str, str]
             given=_yes(row, "given", origin),
             valid=read_period(row, origin, f"{row['treatment']} {row['country']}"),
             but_not=tuple(row["but_not"].replace(".", "").split()),
-            in_transit=_yes(row, "in_transit", origin),
+            in_transit=read_day(row["in_transit"], origin),
             exported_from=_words(row["exported_from"]),
             confidence=_sourced(row, origin),
         )
@@ -73,15 +82,15 @@ def _surtax(row: Row, origin: Origin, items: Mapping[tuple[str, str], set[str]],
     return Surtax(
         order=row["order"],
         name=read_both(row, "name", origin, row["order"]),
-        rate=_number(row, "rate", origin) or Decimal(0),
+        rate=read_number(row, "rate", origin) or Decimal(0),
         items=frozenset(items.get((row["order"], row["schedule"]), ())),
         origins=origins,
         not_origins=not_origins,
         valid=read_period(row, origin, row["order"]),
-        in_transit=_yes(row, "in_transit", origin),
+        in_transit=read_day(row["in_transit"], origin),
         not_chapters=tuple(row["not_chapters"].split()),
         kept=frozenset(item[:4] for item in kept),
-        free=_number(row, "free", origin),
+        free=read_number(row, "free", origin),
         yields_to=_words(row["yields_to"]),
         condition=read_both(row, "condition", origin, row["order"], needed=False),
         source=read_both(row, "source", origin, row["order"]),
@@ -121,13 +130,6 @@ def _yes(row: Row, column: str, origin: Origin) -> bool:
     if row[column] not in ("yes", "no", ""):
         raise SpecError(*origin, f"{column} is yes or no, not {row[column]!r}")
     return row[column] == "yes"
-
-
-def _number(row: Row, column: str, origin: Origin) -> Decimal | None:
-    try:
-        return Decimal(row[column]) if row[column] else None
-    except InvalidOperation:
-        raise SpecError(*origin, f"{column}: {row[column]!r} is no number") from None
 
 
 def _sourced(row: Row, origin: Origin) -> str:

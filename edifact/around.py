@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import cast
 
 from core import limits
 from core.blanks import BLANK, FILLER
@@ -12,6 +11,8 @@ from edifact.flaw import Flaw
 BOM = b"\xef\xbb\xbf"
 ANY_BLANK, _ANY_FILLER = (b"[%s]*" % re.escape(signs.encode()) for signs in (BLANK, FILLER))
 _AROUND = b"%s(?:%s%s)*" % (_ANY_FILLER, BOM, _ANY_FILLER)
+# What an envelope's segment may begin with, filler in front of it included.
+ENVELOPE_AHEAD = b"(?=[U%s%s])" % (BOM[:1], re.escape(FILLER.encode()))
 _UNA = rb"UNA.{6}" + ANY_BLANK + rb"UNB"
 _BLANKS, _FILLED = re.compile(ANY_BLANK), re.compile(_AROUND)
 # Where another interchange begins although the one before it has not ended.
@@ -20,20 +21,15 @@ _NEXT = re.compile(_AROUND + rb"(?:" + _UNA + rb"|UNB)", re.DOTALL)
 _RESUMES = re.compile(_UNA + rb"(?=[^\w\s])|(?<![^\W_])UNB(?=[+\x1d])", re.DOTALL)
 
 
-def _end(pattern: re.Pattern[bytes], body: bytes, position: int) -> int:
-    """Return the offset behind what a pattern, which also matches nothing, finds at a position."""
-    return cast("re.Match[bytes]", pattern.match(body, position)).end()
-
-
 def skip(body: bytes, position: int) -> int:
     """Return the offset behind the blanks at a position."""
-    return _end(_BLANKS, body, position)
+    return _BLANKS.match(body, position).end()  # type: ignore[union-attr]  # it also matches nothing
 
 
 def skip_filler(body: bytes, position: int) -> tuple[int, Flaw | None]:
     """Return the offset behind the filler at a position, and a warning if that is more than blanks."""
     begins = skip(body, position)
-    ends = _end(_FILLED, body, begins)
+    ends = _FILLED.match(body, begins).end()  # type: ignore[union-attr]  # it also matches nothing
     if begins == ends:
         return ends, None
     value = body[begins : min(ends, begins + limits.ECHO_CHARACTERS)].decode("utf-8", "replace")

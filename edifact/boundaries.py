@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from edifact.around import ANY_BLANK, another, skip
+from edifact.around import ANY_BLANK, ENVELOPE_AHEAD, another, skip
 from edifact.flaw import Flaw
 from edifact.syntax import Service
 from edifact.text import InterchangeText
@@ -54,6 +54,7 @@ def _boundaries(service: Service) -> tuple[re.Pattern[bytes], re.Pattern[bytes],
         re.compile(
             terminator
             + ANY_BLANK
+            + ENVELOPE_AHEAD  # few segments pass it, so that the rest costs nothing
             + rb"(?:"
             + whole
             + rb"(?=UN["

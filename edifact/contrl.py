@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import le
 
 from core.envelope import Group, Interchange
 from core.findings import Fault, Finding
@@ -15,10 +16,16 @@ CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 Wrong = Fault | Finding
 REJECTED, ACKNOWLEDGED, RECEIVED = "4", "7", "8"
+# 0083 of before syntax 4.2 has also: 3 one or more below rejected, 6 UNB and UNZ rejected.
+REJECTING = frozenset((REJECTED, "3", "6"))
+# Where 0083 stands in what names a group and a message.
+ACTION_OF = {"UCF": 4, "UCM": 3}
 # The codes of 0085 that only one of the two syntaxes knows; elsewhere they become 18, unspecified.
 ONLY_3 = frozenset(("19", "27", "31", "34", "38", "41", "42", "43"))
 ONLY_4 = frozenset(("45", "46", "47", "48"))
 UCS_MAX, UCD_MAX = 999, 99
+# Characters of the components of S009: type, version, release, agency, association's code, and two of syntax 4.
+S009 = (6, 3, 3, 3, 6, 6, 6)
 # Findings inside of a segment make what CONTRL would have to repeat of its subject unfit to stand in a valid CONTRL,
 # but for those of separators and release characters, which are not repeated.
 INSIDE, NOT_REPEATED = "EDI-05", frozenset(("EDI-0505", "EDI-0506", "EDI-0519"))
@@ -117,14 +124,16 @@ def _messages(group: Group, faults: Mapping[int, Sequence[Wrong]], version: str)
         found = [fault for fault in faults.get(header.ordinal, ()) if fault.syntax_error]
         if not found or header.is_contrl:
             continue
-        if version == "3" and unfit(found, "UNH", 2, 3):
+        # A message that was cut off in its UNH is told as that, whatever stands in it.
+        named = not unfit(found, "UNH", 2) and _is_short((header.reference or "",), (14,))
+        typed = not unfit(found, "UNH", 3) and _is_short(header.identifier, S009)
+        if version == "3" and not (named and typed):
             yield None
             continue
         error = _refusing([fault for fault in found if fault.service_segment])
         verdict = _verdict(error, version, ("UNH", "UNT")) if error else [REJECTED]
         # Syntax 4 names a message as far as it can be named.
-        reference = "" if unfit(found, "UNH", 2) else header.reference or ""
-        yield ["UCM", reference, [] if unfit(found, "UNH", 3) else list(header.identifier), *verdict]
+        yield ["UCM", (header.reference or "") if named else "", list(header.identifier) if typed else [], *verdict]
         yield from _segments([fault for fault in found if not fault.service_segment], version)
 
 
@@ -148,6 +157,12 @@ def _segments(found: Sequence[Wrong], version: str) -> Iterator[Written]:
                 yield ["UCS", str(number)]
                 for fault in parts[:UCD_MAX]:
                     yield ["UCD", _code(fault, version), _position(fault)]
+
+
+def _is_short(components: Sequence[str], most: Sequence[int]) -> bool:
+    """Tell whether components have room in a CONTRL, and no controls in them."""
+    lengths = [*map(len, components)]
+    return not CONTROLS.search("".join(components)) and all(map(le, lengths, most)) and not any(lengths[len(most) :])
 
 
 def unfit(faults: Sequence[Wrong], tag: str, *elements: int) -> bool:
@@ -215,8 +230,8 @@ class Acknowledged:
 class ContrlContent:
     """What a partner's CONTRL says of an interchange of ours.
 
-    `action` is 0083 of UCI (4 rejected, 7 acknowledged, 8 received; 1, 2, 3, 5, 6 in old lists), `error` 0085 if any;
-    messages that are not named share the interchange's fate.
+    `action` is 0083 of UCI (4, 3 or 6 rejected; 7, 1, 2 or 5 acknowledged; 8 received), `error` 0085 if any; messages
+    that are not named share the interchange's fate.
     """
 
     reference: str
@@ -229,11 +244,14 @@ class ContrlContent:
     @property
     def rejected(self) -> bool:
         """Whether the interchange or any message of it was rejected."""
-        return self.action == REJECTED or any(message.action == REJECTED for message in self.messages)
+        return not REJECTING.isdisjoint((self.action, *(message.action for message in self.messages)))
 
 
 def acknowledged(segments: Sequence[Sequence[Sequence[str]]]) -> ContrlContent | None:
-    """Return what a CONTRL acknowledges, None without UCI; segments are lists of elements, these of components."""
+    """Return what a CONTRL acknowledges, None without UCI; segments are lists of elements, these of components.
+
+    A group of messages is a message to it: ours have none, but what rejects one rejects.
+    """
 
     def value(segment: Sequence[Sequence[str]], element: int) -> str:
         return segment[element][0] if element < len(segment) else ""
@@ -248,8 +266,8 @@ def acknowledged(segments: Sequence[Sequence[Sequence[str]]]) -> ContrlContent |
         value(uci, 4),
         value(uci, 5) or None,
         tuple(
-            Acknowledged(value(segment, 1), value(segment, 3), value(segment, 4) or None)
+            Acknowledged(value(segment, 1), value(segment, at), value(segment, at + 1) or None)
             for segment in segments
-            if segment[0][0] == "UCM"
+            if (at := ACTION_OF.get(segment[0][0], 0))
         ),
     )

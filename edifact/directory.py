@@ -44,16 +44,21 @@ class Dependency(NamedTuple):
     positions: tuple[int, ...]
 
 
+Values = frozenset[str] | None  # None: any
+
+
 @dataclass(frozen=True, eq=False)
 class Segment:
     """A segment of a directory.
 
-    `flat` are the positions as syntax 3 writes them: a repeating element takes one position each time.
+    `flat` are the positions as syntax 3 writes them: a repeating element takes one position each time. `ignorable` are
+    values that an envelope may have there though nothing reads them, by position, component and 0001 ("": any).
     """
 
     tag: str
     slots: tuple[Slot, ...]
     dependencies: tuple[Dependency, ...] = ()
+    ignorable: Mapping[tuple[int, int, str], Values] = field(default_factory=dict, repr=False)
     flat: tuple[Slot, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +68,12 @@ class Segment:
             for n in range(slot.repeats)
         )
         object.__setattr__(self, "flat", tuple(flat))
+
+    def ignores(self, element: int, component: int, syntax_id: str, value: str) -> bool:
+        """Tell whether a value may stand there unread in an interchange with this 0001."""
+        at = (element, component, syntax_id)
+        allowed = self.ignorable.get(at, self.ignorable.get((element, component, ""), frozenset()))
+        return allowed is None or value in allowed
 
     def positions(self, syntax: str) -> tuple[Slot, ...]:
         """Return the positions as a syntax version ("3" or "4") writes them."""

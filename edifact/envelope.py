@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from functools import partial
+from functools import lru_cache, partial
 
 from core.envelope import Group, Interchange
 from core.findings import Fault
 from edifact.flaw import Flaw
-from edifact.match import Matchers, repertoire
+from edifact.match import Matchers, in_level, repertoire
 from edifact.reader import UNREADABLE
-from edifact.segment import Notation, check_segment, is_date
-from edifact.syntax import RELEASED, told
-from edifact.text import GroupText, InterchangeText, ServiceSegment
+from edifact.segment import PADDED, Notation, check_segment, is_date
+from edifact.syntax import RELEASED, counted_by, told
+from edifact.text import GroupText, InterchangeText, ServiceSegment, padded
 
 # Segments where only messages may stand: a message may have lost its UNH.
 STRAY, STRAY_IN_GROUP = "EDI-0108", "EDI-0206"
 # Behind these nothing of an interchange without UNZ could be read to its end.
 LOST = (STRAY, "EDI-0411")
+
+# What is read or compared of the service segments of a message and around it, by position and component; what else
+# stands in one is ignorable by its table, or told.
+READ: Mapping[str, frozenset[tuple[int, int]]] = {
+    "UNB": frozenset(((1, 1), (1, 2), *((2, n) for n in range(1, 5)), *((3, n) for n in range(1, 5)), (4, 1), (4, 2)))
+    | {(5, 1), (9, 1), (11, 1)},
+    "UNG": frozenset(((1, 1), (4, 1), (4, 2), (5, 1), (6, 1), (7, 1), (7, 2), (7, 3))),
+    "UNH": frozenset(((1, 1), *((2, part) for part in range(1, 6)), (3, 1), (4, 1), (4, 2))),
+    "UNT": frozenset(((1, 1), (2, 1))),
+    "UNE": frozenset(((1, 1), (2, 1))),
+    "UNZ": frozenset(((1, 1), (2, 1))),
+}
 
 # The positions of UNB at which many write 0 for "no", which no code list has: 0031 and 0035.
 NOES = {9: "0031", 11: "0035"}
@@ -99,11 +111,11 @@ def _service_faults(written: InterchangeText, segment: ServiceSegment, matchers:
     elements = [[":".join([_lift(component) for component in element])] for element in segment.elements[1:]]
     table = written.service_segments[tag]
     text = "+".join([tag, *(element for (element,) in elements)]) + "'"
-    pattern = matchers.segment(table, syntax, repertoire(written.syntax_id, text), written.service.decimal)
-    if pattern.fullmatch(text):
-        return []
+    pattern = matchers.segment(table, syntax, repertoire(text), written.service.decimal)
+    if in_level(written.syntax_id, text) and pattern.fullmatch(text) and not padded(text):
+        return _unread(written, segment, [])
     notation = Notation(syntax, written.syntax_id, written.service.decimal, {})
-    return [
+    found = [
         Fault(
             flaw.code,
             place=written.place(segment, flaw.element or None, flaw.component or None),
@@ -113,8 +125,43 @@ def _service_faults(written: InterchangeText, segment: ServiceSegment, matchers:
             syntax_error=flaw.syntax_error,
             service_segment=tag,
         )
-        for flaw in check_segment(table, elements, notation)
+        for flaw in _once(check_segment(table, elements, notation))
     ]
+    return [*found, *_unread(written, segment, found)]
+
+
+def _once(flaws: Iterable[Flaw]) -> Iterator[Flaw]:
+    """Yield flaws, of those that tell of padding the first."""
+    told = False
+    for flaw in flaws:
+        if flaw.code != PADDED or not told:
+            yield flaw
+        told |= flaw.code == PADDED
+
+
+@lru_cache(maxsize=256)
+def _not_read(tag: str, lengths: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Return the positions that are not read of a service segment with so many components in its tag and elements."""
+    here = ((number, at) for number, length in enumerate(lengths) if number for at in range(1, length + 1))
+    return tuple(each for each in here if each not in READ[tag])
+
+
+def _unread(written: InterchangeText, segment: ServiceSegment, known: list[Fault]) -> list[Fault]:
+    """Return what stands in a service segment that is not read, nor ignorable; `known` is what is wrong with it."""
+    tag, found = segment.elements[0][0], list[Fault]()
+    positions = _not_read(tag, tuple(map(len, segment.elements)))
+    if not positions:
+        return found
+    table, wrong = written.service_segments[tag], _elements([fault for fault in known if fault.syntax_error])
+    for number, component in positions:
+        value = segment.value(number, component)
+        if not value or number + 1 in wrong or table.ignores(number, component, written.syntax_id, value):
+            continue
+        slot = table.slots[number - 1]
+        place = written.place(segment, number + 1, component if slot.composite else None)
+        details = {"segment": tag, "data_element": slot.parts[component - 1].item.id}
+        found.append(Fault("EDI-0124", None, place, told(value), None, details, "12", tag))
+    return found
 
 
 def _elements(faults: list[Fault]) -> set[int | None]:
@@ -139,6 +186,7 @@ def _envelope(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]:
     yield from _header_faults(written, matchers)
     for flaw in written.flaws:
         yield _located(written, flaw)
+    refusing = [flaw for flaw in written.flaws if flaw.syntax_error]
     grouped = [group for group in written.groups if group.header]
     mixed = bool(grouped) and len(grouped) < len(written.groups)
     if mixed:
@@ -149,7 +197,7 @@ def _envelope(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]:
         actual = len(grouped) if grouped else sum(len(group.messages) for group in written.groups)
         headless = sum(flaw.code in LOST for flaw in written.flaws)  # each may be a message that lost its UNH
         yield from _trailer_faults(written, written.trailer, None if mixed else actual, headless, matchers)
-    elif not any(flaw.service_segment == "UNZ" or flaw.code in LOST for flaw in written.flaws[-1:]):
+    elif not any(flaw.service_segment == "UNZ" or flaw.code in LOST for flaw in refusing[-1:]):
         yield Fault("EDI-0103", place=written.place(None, at=written.end), syntax_error="13", service_segment="UNZ")
 
 
@@ -216,7 +264,8 @@ def _prepared_faults(
 
 def _count(text: str) -> int:
     """Return a control count, -1 for a number that counts nothing (a decimal)."""
-    return int(text) if text.isdecimal() else -1
+    number = counted_by(text)
+    return -1 if number is None else number
 
 
 def prepared_on(text: str) -> date | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from edifact.directory import (
     Slot,
     Structure,
     Total,
+    Values,
     check_rows,
 )
 
@@ -92,6 +93,17 @@ class _DateRow:
 
 
 @dataclass(frozen=True, slots=True)
+class _IgnorableRow:
+    tag: str
+    position: AtLeast1
+    component: AtLeast1
+    values: str
+    source_en: str
+    source_fr: str
+    syntax_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _ErrorRow:
     code: str
     name_en: str
@@ -99,13 +111,14 @@ class _ErrorRow:
 
 Notes = Mapping[str, Sequence[tuple[Origin, _DependencyRow]]]  # by directory
 Totals = Mapping[str, Sequence[tuple[Origin, Total]]]  # by message
+Unread = dict[str, dict[tuple[int, int, str], Values]]  # by tag
 
 
 def load(root: Path) -> Directories:
     """Load every directory below `root`; raises SpecError, with file and row, for a table that cannot be used.
 
     `root` holds `service3` and `service4` (service segments, CONTRL), a folder for each directory (`d13a` is D.13A),
-    and the tables `date_formats`, `totals` and `dependencies`.
+    and the tables `date_formats`, `totals`, `dependencies` and `ignorable`.
     """
     dates, notes, totals = _dates(root), _notes(root), _totals(root)
     folders = {file.parent.name for file in root.glob("*/*.csv")} | {
@@ -115,6 +128,10 @@ def load(root: Path) -> Directories:
     for name in sorted(set(notes) - folders):
         raise SpecError(*notes[name][0][0], f"there is no directory {name}")
     segments = {name: _segments(root, root / name, notes.get(name, ())) for name in sorted(folders)}
+    for tag, ignorable in _ignorable(root, segments["service4"]).items():
+        for folder in SERVICE.values():
+            if tag in segments[folder]:
+                segments[folder][tag] = replace(segments[folder][tag], ignorable=ignorable)
     service = {version: segments[folder] for version, folder in SERVICE.items()}
     messages: dict[tuple[str, ...], Structure] = {}
     for folder in sorted(folders):
@@ -307,6 +324,20 @@ def _check_totals(totals: Totals, messages: Mapping[tuple[str, ...], Structure])
                 if not any(row.tag == total.tag and total.group in (0, row.group) for row in table.rows):
                     where = f"group {total.group} of {name}" if total.group else name
                     raise SpecError(*origin, f"{total.tag} is not in {where}")
+
+
+def _ignorable(root: Path, segments: Mapping[str, Segment]) -> Unread:
+    """Return what may stand in envelopes though nothing reads it; the table's positions are those of syntax 4."""
+    found: Unread = {}
+    for origin, row in read_typed(root / "ignorable.csv", _IgnorableRow, root=root.parent):
+        slots = segments[row.tag].slots if row.tag in segments else ()
+        if row.position > len(slots) or row.component > len(slots[row.position - 1].parts):
+            raise SpecError(*origin, f"{row.tag} has no position {row.position}.{row.component}")
+        at, same = (row.position, row.component, row.syntax_id), found.setdefault(row.tag, {})
+        if at in same:
+            raise SpecError(*origin, f"position {row.position}.{row.component} of {row.tag} is given twice")
+        same[at] = None if row.values == "*" else frozenset(row.values.split())
+    return found
 
 
 def _errors(root: Path, folder: str) -> dict[str, str]:

@@ -44,22 +44,14 @@ V = TypeVar("V")
 
 # Data characters in canonical form (released ones lifted to 0xD800 and up, see edifact.syntax). Text that is all ASCII
 # has classes of its own, since almost all text is, and a small class is tested twice as fast.
-_LEVEL_A = r"""A-Z0-9 .,\-()/=!"%&;<>?"""
-_LIFTED = r"\ud827\ud82a\ud82b\ud83a\ud83f"
-_LETTERS = {
-    "UNOA": _LEVEL_A,
-    "UNOB": f"a-z{_LEVEL_A}",
-    "UNOA lifted": f"{_LEVEL_A}{_LIFTED}",
-    "UNOB lifted": f"a-z{_LEVEL_A}{_LIFTED}",
-    "ASCII": r" !-&(),\-./0-9;-~",
-}
+_LETTERS = {"ASCII": r" !-&(),\-./0-9;-~"}
+# What levels A and B have not, of a text in canonical form: so few that it is looked for apart, with no patterns of
+# their own for each level.
+_LEVEL_A = r"""A-Z0-9 .,\-()/=!"%&;<>?'+:*\ud827\ud82a\ud82b\ud83a\ud83f"""
+_BEYOND = {"UNOA": re.compile(f"[^{_LEVEL_A}]"), "UNOB": re.compile(f"[^a-z{_LEVEL_A}]")}
 _OTHERS = r"+:*'\x00-\x1f\x7f-\x9f\ud800-\ud826\ud828\ud829\ud82c-\ud839\ud83b-\ud83e\ud840-\udfff"
 
-_LETTERS_OF_TAGS = [
-    *string.ascii_letters,
-    *string.digits,
-    *map(chr, range(0xC0, 0x2FF)),
-]  # one for each tag of a message
+_LETTERS_OF_TAGS = [*string.ascii_letters, *string.digits, *map(chr, range(0xC0, 0x2FF))]  # one for each tag
 
 _MONTH_DAY = (
     "(?:(?:0[13578]|1[02])(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)(?:0[1-9]|[12][0-9]|30)|02(?:0[1-9]|1[0-9]|2[0-8]))"
@@ -161,20 +153,27 @@ class Matchers:
     """Owns all that is compiled from the tables of one specification: made once for it and passed along.
 
     A pattern is compiled when first asked for (half a second for a large message), then kept; the number is bounded,
-    since senders choose syntax, characters and decimal mark: beyond it the oldest goes. Nothing is shared between two
-    of these, so specifications may stand side by side in one process.
+    since senders choose syntax and decimal mark: beyond it the oldest goes. They choose structures, too: with `only`
+    no others are compiled, a message of any other is walked. Nothing is shared between two of these.
     """
 
-    def __init__(self) -> None:
-        self._messages: dict[tuple[Structure, str, str, str], Matcher] = {}
+    def __init__(self, only: Iterable[Structure] | None = None) -> None:
+        self._only = None if only is None else frozenset(only)
+        self._messages: dict[tuple[object, ...], Matcher] = {}
         self._segments: dict[tuple[Segment, str, str, str], re.Pattern[str]] = {}
 
     def __len__(self) -> int:
         return len(self._messages) + len(self._segments)
 
-    def of(self, structure: Structure, syntax: str, letters: str, decimal: str) -> Matcher:
-        """Return the matcher of a structure for a syntax version ("3", "4"), a `repertoire` and the decimal marks."""
-        key = structure, syntax, letters, decimal
+    def of(self, structure: Structure, syntax: str, letters: str, decimal: str) -> Matcher | None:
+        """Return the matcher of a structure for a syntax version ("3", "4"), a `repertoire` and the decimal marks.
+
+        None for a structure that is not compiled.
+        """
+        if self._only is not None and structure not in self._only:
+            return None
+        # By what is compiled: the profiles of two packs may be alike. (A matcher keeps the mapping that its id names.)
+        key = structure.rows, structure.totals, id(structure.segments), syntax, letters, decimal
         found = self._messages.get(key)
         return found or _kept(self._messages, key, Matcher(structure, syntax, letters, decimal))
 
@@ -213,11 +212,15 @@ def _section(structure: Structure, index: int, text: str) -> str:
     return rf"UNS\+{'DS'[structure.sections.index(index)]}'"
 
 
-def repertoire(syntax_id: str, text: str) -> str:
-    """Return the class of characters to check a canonical text by: UNOA and UNOB have their own."""
-    if syntax_id in ("UNOA", "UNOB"):
-        return syntax_id if text.isascii() else f"{syntax_id} lifted"
+def repertoire(text: str) -> str:
+    """Return the class of characters to check a canonical text by."""
     return "ASCII" if text.isascii() else "any"
+
+
+def in_level(syntax_id: str, text: str) -> bool:
+    """Tell whether a canonical text has none but the characters of its level (UNB 0001), as far as that limits them."""
+    beyond = _BEYOND.get(syntax_id)
+    return beyond is None or beyond.search(text) is None
 
 
 def _longest(segment: Segment) -> int:

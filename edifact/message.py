@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
@@ -11,9 +12,9 @@ from core.blanks import BLANK
 from core.findings import Fault, Finding
 from edifact.directory import Mark, Structure
 from edifact.flaw import Flaw
-from edifact.match import Matchers, repertoire
+from edifact.match import Matcher, Matchers, in_level, repertoire
 from edifact.segment import PADDED, Notation, check_segment
-from edifact.syntax import Service, behind_blanks, plain_letters, resolve, segment_end, told
+from edifact.syntax import Service, behind_blanks, counted_by, plain_letters, resolve, segment_end, told
 from edifact.text import MessageText, padded
 from edifact.walk import Walked, walk
 
@@ -22,6 +23,8 @@ TO_S009 = 3
 # Faults that tell of a limit: they do not count for the limit on all faults of a transmission.
 OF_LIMITS = ("EDI-0307", "EDI-0308", "EDI-0312")
 NO_UNT = "EDI-0301"
+# Digits of an exponent with which a number is no control total any more: no value is made of it.
+EXPONENT = 4
 
 
 def check(
@@ -69,7 +72,9 @@ def decide(message: MessageText, structure: Structure, matchers: Matchers) -> bo
     plain = message.text if bare else message.plain
     if padded(plain):
         return False  # the patterns let most of it pass
-    matcher = matchers.of(structure, syntax, repertoire(of.syntax_id, plain), of.service.decimal)
+    matcher = matchers.of(structure, syntax, repertoire(plain), of.service.decimal)
+    if matcher is None or not in_level(of.syntax_id, plain):
+        return False
     return matcher.accepts(plain, message.reference) and (bare or _segments_fit(message))
 
 
@@ -97,7 +102,7 @@ def explain(
         _explain_segments(report, None, matchers)
         if 0 not in report.unsound and report.whole:
             report.tell(part or _unh("EDI-0305", "14", 3, 1, ":".join(message.identifier)))
-        if not part:
+        if not part and not report.full:
             _explain_ends(report)
         return report.faults()
     _explain_letters(report, structure)
@@ -107,6 +112,8 @@ def explain(
     for flaw in walked.flaws:
         report.tell(flaw)
     _explain_segments(report, structure, matchers)
+    if report.full:  # the rest has not been looked into: nothing of it is compared with anything
+        return report.faults()
     _explain_ends(report, walked)
     _explain_sections(report, structure)
     _explain_totals(report, structure, walked.rows)
@@ -127,7 +134,7 @@ def _explain_letters(report: _Report, structure: Structure) -> None:
 def _told_count(message: MessageText) -> int | None:
     """Return how many segments UNT says that the message has, None if it does not say."""
     given = message.value(-1, 1)
-    return int(given) if message.tags[-1] == "UNT" and given.isdecimal() and len(given) < 9 else None
+    return counted_by(given) if message.tags[-1] == "UNT" and len(given) < 9 else None
 
 
 def _suits(structure: Structure, written: Sequence[Sequence[Sequence[str]]], index: int, row: int) -> bool:
@@ -151,9 +158,10 @@ def _partial(message: MessageText) -> Flaw | None:
     A first transfer that no other follows is a whole message: its 0073 is missing, or says F (final).
     """
     number, place = message.value(0, 4, 1), message.value(0, 4, 2)
-    if not number.isdecimal() or not int(number) or place not in ("", "C", "F"):
+    transfer = counted_by(number)
+    if not transfer or place not in ("", "C", "F"):
         return None  # as it stands it says nothing, which is told otherwise
-    if int(number) == 1 and place != "C":
+    if transfer == 1 and place != "C":
         return None
     error = "47" if message.interchange.syntax_version == "4" else "15"
     return _unh("EDI-0314", error, 5, 2 if place == "C" else 1, f"{number}:{place}" if place else number)
@@ -242,10 +250,7 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
     message, of = report.message, report.message.interchange
     tables = structure.segments if structure else of.service_segments
     notation = Notation(report.syntax, of.syntax_id, of.service.decimal, structure.dates if structure else {})
-    matcher, texts = None, []
-    if structure and matchers:
-        matcher = matchers.of(structure, report.syntax, repertoire(of.syntax_id, message.plain), of.service.decimal)
-        texts = message.split()
+    matcher, texts, blanks = _matcher(report, structure, matchers), message.split(), padded(message.plain)
     for index, segment in enumerate(report.written):
         if report.full:
             return
@@ -255,7 +260,7 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
         if segment[0][0].partition(":")[2]:
             error = "15" if report.syntax == "4" else "34"
             report.tell(Flaw("EDI-0406", error, index, value=segment[0][0], details={"segment": tag}))
-        if tag not in tables or (matcher and not padded(texts[index]) and matcher.sound(tag, texts[index])):
+        if tag not in tables or (matcher and _sound(matcher, of.syntax_id, tag, texts[index], blanks)):
             continue
         for flaw in check_segment(tables[tag], segment[1:], notation):
             if flaw.code == PADDED:  # told once
@@ -265,6 +270,19 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
             else:
                 report.unsound.add(index)
             report.tell(flaw._replace(service_segment=tag) if tag in ("UNH", "UNT") else flaw, index)
+
+
+def _matcher(report: _Report, structure: Structure | None, matchers: Matchers | None) -> Matcher | None:
+    """Return the patterns that know which segments of a message are sound, None without any."""
+    if not structure or not matchers:
+        return None
+    plain, decimal = report.message.plain, report.message.service.decimal
+    return matchers.of(structure, report.syntax, repertoire(plain), decimal)
+
+
+def _sound(matcher: Matcher, syntax_id: str, tag: str, text: str, blanks: bool) -> bool:
+    """Tell whether a segment is certainly without fault inside; `blanks` tells whether any is padded."""
+    return not (blanks and padded(text)) and matcher.sound(tag, text) and in_level(syntax_id, text)
 
 
 def _explain_sections(report: _Report, structure: Structure) -> None:
@@ -311,7 +329,7 @@ def _explain_ends(report: _Report, walked: Walked | None = None) -> None:
     """Check UNH and UNT against each other, the group and the other messages of the interchange."""
     message, last = report.message, report.last
     transfer = message.value(0, 4)
-    if transfer.isdecimal() and not int(transfer) and 0 not in report.unsound:
+    if counted_by(transfer) == 0 and 0 not in report.unsound:
         report.tell(_unh("EDI-0313", "12", 5, 1, transfer))
     for flaw in sorted(message.flaws, key=lambda flaw: flaw.at, reverse=True):
         if flaw.code == NO_UNT and report.tags[-1] == "UNT":  # in other letters, which is told
@@ -331,7 +349,7 @@ def _explain_trailer(report: _Report, likely: tuple[int, int]) -> None:
     """
     message, last = report.message, report.last
     count, reference = (resolve(element[0]).rstrip(" ") for element in report.written[last][1:3])
-    if not count.isdecimal() or not likely[0] <= int(count) <= likely[1]:
+    if not likely[0] <= (counted_by(count) or 0) <= likely[1]:
         report.tell(Flaw("EDI-0303", "29", last, 2, 0, count, str(last + 1), "UNT"))
     if message.reference is not None and reference != message.reference.rstrip(" "):
         report.tell(Flaw("EDI-0302", "28", last, 3, 0, reference, message.reference, "UNT"))
@@ -356,6 +374,8 @@ def _group_differences(message: MessageText) -> Iterator[tuple[str, int, str, st
 
 def _explain_totals(report: _Report, structure: Structure, rows: Sequence[int]) -> None:
     """Compare the control totals with what they count."""
+    placed = Counter((tag, structure.rows[row].group) for tag, row in zip(report.tags, rows, strict=False))
+    everywhere = Counter(report.tags[: len(rows)])
     for index, (tag, at) in enumerate(zip(report.tags, rows, strict=False)):
         if tag != "CNT" or index in report.unsound or at < 0 or structure.rows[at].group:
             continue  # those inside a group count something else
@@ -363,10 +383,13 @@ def _explain_totals(report: _Report, structure: Structure, rows: Sequence[int]) 
         for total in structure.totals:
             if total.control != code or total.tag in report.uncertain:
                 continue
-            count = sum(
-                each == total.tag and (not total.group or structure.rows[row].group == total.group)
-                for each, row in zip(report.tags, rows, strict=False)
-            )
-            if Decimal(value.replace(",", ".")) != count:
+            count = placed[total.tag, total.group] if total.group else everywhere[total.tag]
+            if not _says(value, count):
                 details = {"segment": tag, "counted": total.tag}
                 report.tell(Flaw("EDI-0520", "29", index, 2, 2, value, str(count), details=details))
+
+
+def _says(value: str, count: int) -> bool:
+    """Tell whether a number of syntax 3 or 4 is a count; one with an exponent that no count has is not even made."""
+    mantissa, _, exponent = value.replace(",", ".").partition("E")
+    return len(exponent.lstrip("-0")) < EXPONENT and Decimal(f"{mantissa}E{exponent or 0}") == count

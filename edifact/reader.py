@@ -123,7 +123,7 @@ def _header(body: bytes, position: int, directories: Directories) -> tuple[Inter
             "EDI-0005", "the UNB segment has no end", place=_place(body, position), value=_peek(body, position)
         )
     opening = body[position:end].decode("latin-1").split(service.element)
-    syntax = opening[1].split(service.component) if len(opening) > 1 else [""]
+    syntax = list(map(_unpadded, opening[1].split(service.component))) if len(opening) > 1 else [""]
     version = syntax[1] if len(syntax) > 1 else ""
     if version == "4":
         sign = signs[4] if una else "*"
@@ -188,10 +188,13 @@ def _header_of(text: str, service: Service) -> tuple[str | None, tuple[str, ...]
     cut = text.find(service.terminator)
     if 0 < cut < limits.SEGMENT_BYTES and not (service.release and service.release in text[:cut]):
         head = text[:cut].split(service.element)
-        return head[1] or None, tuple(map(_unpadded, head[2].split(service.component))) if len(head) > 2 else ()
+        components = head[2].split(service.component) if len(head) > 2 else []
+        if " " not in text[:cut]:
+            return head[1] or None, tuple(components)
+        return _unpadded(head[1]) or None, tuple(map(_unpadded, components))
     head = canonical(text[: segment_end(text, service, 0, limits.SEGMENT_BYTES)], service).split("+")
     components = [resolve(each) for each in head[2].split(":")] if len(head) > 2 else []
-    return resolve(head[1]) or None, tuple(map(_unpadded, components))
+    return _unpadded(resolve(head[1])) or None, tuple(map(_unpadded, components))
 
 
 def _unpadded(text: str) -> str:
@@ -242,7 +245,9 @@ def _messages(of: InterchangeText, position: int, ordinal: int, envelopes: int) 
 
 def _shown_header(reference: str | None, identifier: tuple[str, ...], ordinal: int) -> MessageHeader:
     """Return what UCM repeats of a message."""
-    return MessageHeader(told(reference or "") or None, tuple(map(told, identifier)), ordinal)
+    if not "".join((reference or "", *identifier)).isascii():
+        reference, identifier = told(reference or "") or None, tuple(map(told, identifier))
+    return MessageHeader(reference, identifier, ordinal)
 
 
 def _message(of: InterchangeText, scan: Scan, open_: _Open, position: int, ordinal: int) -> tuple[MessageText, int]:

@@ -54,6 +54,14 @@ class Service(NamedTuple):
 
 DEFAULT = Service()
 
+# Digits of a control count: more than anything has segments, and what Python turns into a number at no price.
+_DIGITS = 18
+
+
+def counted_by(text: str) -> int | None:
+    """Return the count that a text of digits says, None for any other, and for one that is larger than any count."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
+
 
 def advance(text: str, line: int, column: int) -> tuple[int, int]:
     """Return line and column behind a text that begins at the given ones."""

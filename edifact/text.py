@@ -27,31 +27,31 @@ from edifact.syntax import (
 )
 
 STEP = 1 << 16
-PADDED = re.compile(r" (?:[+:*']|$)")
+PADDED = re.compile(" [+:*']")
 CONTINUATION = bytes(range(0x80, 0xC0))  # in UTF-8 these begin no character
 
 
 def padded(plain: str) -> bool:
     """Tell whether a component of a text in canonical form ends with a blank."""
-    return PADDED.search(plain) is not None
+    return PADDED.search(plain) is not None or plain.endswith(" ")
 
 
 class ServiceSegment(NamedTuple):
-    """A service segment of an envelope: its elements as lists of components, and its byte offset."""
+    """A service segment of an envelope: its elements as lists of components as written, and its byte offset."""
 
     elements: list[list[str]]
     offset: int
 
     def value(self, element: int, component: int = 1) -> str:
-        """Return a component by its position (data elements from 1), "" if it is not there."""
+        """Return a component by its position (data elements from 1) without its padding, "" if it is not there."""
         try:
-            return self.elements[element][component - 1]
+            return self.elements[element][component - 1].rstrip(" ")
         except IndexError:
             return ""
 
     def components(self, element: int) -> tuple[str, ...]:
-        """Return all components of an element as written."""
-        return tuple(self.elements[element]) if element < len(self.elements) else ()
+        """Return all components of an element without their padding."""
+        return tuple([each.rstrip(" ") for each in self.elements[element]]) if element < len(self.elements) else ()
 
 
 @dataclass(slots=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from edifact.directory import Structure
 from edifact.explanation import Bounds, Explanation, Misfit, Search, Suits
 from edifact.flaw import Flaw
-from edifact.walking import START, find, is_told, missing
+from edifact.walking import START, WalkState, enter, find, is_told, missing
 
 # How far explanations are compared: from the segments before one that does not fit, which may be to blame for it, on.
 # Where so many have been followed that a message seems to be wrong everywhere, only shortly.
@@ -49,6 +49,8 @@ def walk(
     concerns as its detail `segment`; what is missing is told at the segment behind which it should stand. `suits` tells
     whether the qualifiers of the segment at an index are those of a row, `count` how many segments UNT says there are.
     """
+    if fitting := _fitting(structure, tags):
+        return fitting
     search = Search(structure, tags, suits, 0 if count is None else count - len(tags))
     here = Explanation(1, 0, START)
     while here.behind < len(tags) and here.misfits < limit:
@@ -59,9 +61,26 @@ def walk(
             here = search.best(_back(here), here.behind, FAR)
         else:
             here = search.best(here, here.behind, SHORT)
-    (awaited, *_) = *missing(structure, here.state, len(structure.rows)), -1
     told = _Told(structure, tags, suits, here)
-    return Walked(told.rows, told.flaws(), told.uncertain(), told.counts(), structure.rows[awaited].tag)
+    return Walked(told.rows, told.flaws(), told.uncertain(), told.counts(), _awaited(structure, here.state))
+
+
+def _fitting(structure: Structure, tags: Sequence[str]) -> Walked | None:
+    """Return what is said of segments that all fit where they stand; None if one does not. It is half of the cost."""
+    state, rows = START, [0]
+    for tag in islice(tags, 1, None):
+        step = find(structure, state, tag)
+        if step is None or step.missing or step.over:
+            return None
+        rows.append(step.row)
+        state = enter(structure, state, step.row)
+    return Walked(rows, [], set(), (len(tags), len(tags)), _awaited(structure, state))
+
+
+def _awaited(structure: Structure, state: WalkState) -> str:
+    """Return the tag that is mandatory next, that of the message's last row if nothing else is."""
+    (awaited, *_) = *missing(structure, state, len(structure.rows)), -1
+    return structure.rows[awaited].tag
 
 
 def _back(here: Explanation) -> Explanation:

@@ -93,9 +93,11 @@ def missing(structure: Structure, state: WalkState, row: int) -> tuple[int, ...]
     found: list[int] = []
     at, frame = state
     while frame.group != level and frame.around:
-        found += [each for each in required.get(frame.group, ()) if each > at and each not in frame.counts]
+        if needed := required.get(frame.group):
+            found += [each for each in needed if each > at and each not in frame.counts]
         at, frame = frame.opened, frame.around
-    found += [each for each in required.get(level, ()) if at < each < row and each not in frame.counts]
+    if needed := required.get(level):
+        found += [each for each in needed if at < each < row and each not in frame.counts]
     return tuple(found)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 
 # What a full or broken output fails with.
@@ -13,6 +14,13 @@ def main() -> None:
 
     An output that cannot be written is one line and exit code 2.
     """
+    if os.getpid() == 1:  # in a container; a signal that nobody handles does nothing to the first process
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for stream in (sys.stdout, sys.stderr):
+        if (
+            stream is not None
+        ):  # whatever PYTHONIOENCODING or the locale says: a letter that it lacks is written escaped
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if sys.stderr is None:  # closed by who started us
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the program
     if sys.stdout is None:

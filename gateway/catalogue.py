@@ -46,6 +46,7 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
     "charset": Bilingual("character set", "jeu de caractères"),
     "first": Bilingual("first reason", "premier motif"),
     "reason": Bilingual("reason", "raison"),
+    "reason_code": Bilingual("reason code", "code de motif"),
     "reason_en": Bilingual("reason", "raison"),
     "reason_fr": Bilingual("reason", "raison"),
     "when_en": Bilingual("when it is valid, if not then", "sa période de validité, si elle existe"),
@@ -61,8 +62,10 @@ PLACEHOLDERS: Mapping[str, Bilingual] = {
     "by": Bilingual("number or code", "numéro ou code"),
     "retired": Bilingual("last day", "dernier jour"),
     "invoices": Bilingual("invoices", "factures"),
-    "orders_en": Bilingual("orders", "décrets"),
-    "orders_fr": Bilingual("orders", "décrets"),
+    "order_en": Bilingual("order", "décret"),
+    "order_fr": Bilingual("order", "décret"),
+    "unless_en": Bilingual(", unless ...", ", sauf si..."),
+    "unless_fr": Bilingual(", unless ...", ", sauf si..."),
 }
 
 
@@ -159,6 +162,7 @@ def as_json(listed: Listed, lang: str) -> dict[str, Any]:
         "id": finding.code,
         "severity": str(finding.severity),
         "text": finding.text._asdict(),
+        "remedy": finding.remedy._asdict(),
         "source": finding.source.speak(lang),
         "confidence": finding.confidence,
         "place": place,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from core.errors import GatewayError
 from gateway.journal import file_of
@@ -17,6 +18,24 @@ from gateway.settings import Settings
 def queue_file(settings: Settings) -> Path | None:
     """Return the embedded queue's file, None where the queues are a server's."""
     return store_of(settings.broker_url).path if settings.broker_url.startswith("sqlite:") else None
+
+
+class Disk(NamedTuple):
+    """Where one of our files lies: bytes that are left there for us, and whether it can be written."""
+
+    free: int
+    writable: bool
+
+
+def disks(settings: Settings) -> dict[str, Disk]:
+    """Return the disks of `journal` and embedded `queue`, as far as they are files; a server watches its own."""
+    found = {}
+    for name, path in (("journal", file_of(settings.database_url)), ("queue", queue_file(settings))):
+        if path and path.exists():
+            told = os.statvfs(path.parent)
+            writable = not told.f_flag & os.ST_RDONLY and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+            found[name] = Disk(told.f_bavail * told.f_frsize, writable)
+    return found
 
 
 @contextmanager

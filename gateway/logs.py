@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import queue
 import re
 import sys
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
@@ -26,6 +32,9 @@ NINE_DIGITS = re.compile(r"\d{9}")  # found or not many times faster
 
 # Characters of one text: a library's message may repeat what it was given.
 LONGEST = 2_000
+
+# Lines that are laid by while nobody takes them (a megabyte or two), and how long a process that ends waits for them.
+LINES, DRAIN_SECONDS = 5_000, 1.0
 
 
 def _allowed(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
@@ -66,8 +75,65 @@ class _Lossy:
         """Do nothing: what was written is flushed."""
 
 
-def configure(style: str = "auto", level: int = logging.INFO) -> None:
-    """Send every log line to stderr in the style: json, text, or auto (text on a terminal)."""
+class _Unwaiting(_Lossy):
+    """The same for who may not wait: lines are laid by, written by a thread, and lost where nobody takes them.
+
+    A pipe that nobody reads would stop every loop at its next line. `lost` is told how many were.
+    """
+
+    def __init__(self, file: TextIO | None, lost: Callable[[int], object]) -> None:
+        super().__init__(file)
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._lost, self._missing, self._process = lost, 0, 0
+
+    def write(self, text: str) -> None:
+        """Lay a text by; one too many is counted."""
+        if self._process != os.getpid():  # at first, and after a fork, which takes no thread along
+            self._process, self._lines = os.getpid(), queue.Queue()
+            threading.Thread(target=self._work, args=(self._lines,), daemon=True, name="log").start()
+        if self._lines.qsize() >= LINES:
+            self._missing += 1
+            self._lost(1)
+            return
+        if self._missing:
+            self._lines.put(json.dumps({"event": "log lines were lost", "count": self._missing}) + "\n")
+            self._missing = 0
+        self._lines.put(text)
+
+    def _work(self, lines: queue.Queue[str]) -> None:
+        while True:
+            super().write(lines.get())
+            lines.task_done()
+
+    def drain(self) -> None:
+        """Wait until what was laid by is written, DRAIN_SECONDS at most."""
+        end = time.monotonic() + DRAIN_SECONDS
+        while self._lines.unfinished_tasks and time.monotonic() < end:
+            time.sleep(0.005)
+
+
+_unwaiting: list[_Unwaiting] = []
+
+
+def drain() -> None:
+    """Let a process that ends write what it has said, if anybody takes it."""
+    for each in _unwaiting:
+        each.drain()
+
+
+def configure(
+    style: str = "auto",
+    level: int = logging.INFO,
+    *,
+    waiting: bool = True,
+    lost: Callable[[int], object] = lambda _count: None,
+) -> None:
+    """Send every log line to stderr in the style: json, text, or auto (text on a terminal).
+
+    Who is not `waiting` loses lines that nobody takes, is told how many by `lost`, and calls `drain` at its end.
+    """
+    file = _Lossy(sys.stderr) if waiting else _Unwaiting(sys.stderr, lost)
+    _unwaiting[:] = [file] if isinstance(file, _Unwaiting) else []
     terminal = sys.stderr is not None and sys.stderr.isatty()
     readable = style == "text" or (style == "auto" and terminal)
     shared: list[structlog.types.Processor] = [
@@ -84,10 +150,10 @@ def configure(style: str = "auto", level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lossy(sys.stderr))),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", file)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(cast("TextIO", file))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

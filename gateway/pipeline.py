@@ -65,7 +65,7 @@ def record(message: Message, findings: tuple[Finding, ...], received: Received, 
     partner, declaration = facts.partner, message.declaration
     if declaration is None or partner is None:
         return Judged(message, Verdict.ACCEPTED, findings, acknowledges=acknowledges)
-    now, calendar, choice = received.received_at, plans.specs.calendar, partner.csa_period(declaration)
+    now, calendar, choice = received.received_at, plans.specs.calendar, partner.choice_of(declaration)
     test = message.envelope.test
     effect = effect_of(message.type, declaration, partner.id, facts.register, now, calendar, choice, test=test)
     return Judged(message, Verdict.ACCEPTED, findings, effect.nature, effect)

@@ -16,7 +16,6 @@ from core.loading import digest_of_files, load
 from core.specs import Specs
 from edifact.directory import Directories
 from edifact.loading import load as load_directories
-from edifact.match import Matchers
 from parsers.reading import Reading, prepare_reading
 from routing.routes import ROUTES, Routes, load_routes
 from validators.judging import Checks, prepare_checks
@@ -45,9 +44,8 @@ def prepare(root: Path, routes: Path = ROUTES) -> Plans:
 def compiled(specs: Specs, directories: Directories, routes: Routes, digest: str) -> Plans:
     """Compile a specification that is loaded, or was made from a loaded one; raises SpecError."""
     check_routes(specs, routes)
-    matchers = Matchers()
-    reading = prepare_reading(specs.packs, directories, matchers)
-    checks = prepare_checks(specs, {key: each.schema for key, each in reading.xml.items()}, matchers)
+    reading = prepare_reading(specs.packs, directories)
+    checks = prepare_checks(specs, {key: each.schema for key, each in reading.xml.items()}, reading.matchers)
     return Plans(specs, reading, checks, routes, digest)
 
 
@@ -65,10 +63,10 @@ def check_routes(specs: Specs, routes: Routes) -> None:
 def warm(plans: Plans) -> Iterator[bool]:
     """Compile, one a step, the patterns that the packs' first EDIFACT messages would wait for, half a second each.
 
-    Of syntax 3 with and without UNA, and of syntax 4. A program that judges a few messages compiles what these need.
+    These are all that senders can ask for. A program that judges a few messages compiles what these need.
     """
     for each in plans.reading.edifact.values():
-        for syntax, decimal in (("3", "."), ("3", ".,"), ("4", ".,")):
+        for syntax, decimal in (("3", "."), ("3", ".,"), ("4", ".,"), ("3", ",")):
             if profile := each.profiles.get(syntax):
                 for letters in ("ASCII", "any"):
                     plans.reading.matchers.of(profile, syntax, letters, decimal)

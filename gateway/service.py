@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +16,7 @@ from core import limits
 from core.errors import GatewayError, JournalUnavailable
 from core.partner import Partner
 from core.register import Facts, Register, status_after
-from core.transmission import Outcome, Outgoing, Parsed, Syntax
+from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax
 from gateway import pipeline
 from gateway.arrivals import arrival
 from gateway.journal import Claimed, Due, Journal, Role, Settlement, Unproven, inbox_id
@@ -161,10 +162,12 @@ def work(
         alarm,
         end + limits.TURN_SECONDS,
     )
+    # The engine's words on a transmission of many messages come together: it is read once for them.
+    parse = lru_cache(maxsize=1)(lambda received: pipeline.parse(received, plans))
     _carry(
         journal,
         results,
-        lambda row: _settlement(row, journal, plans, partners, engines),
+        lambda row: _settlement(row, journal, plans, partners, engines, parse),
         lambda done: journal.settle(done, now=now()),
         alarm,
         end + limits.TURN_SECONDS,
@@ -304,7 +307,12 @@ def _refusal(row: Claimed, told: Unproven, journal: Journal, plans: Plans, partn
 
 
 def _settlement(
-    row: Claimed, journal: Journal, plans: Plans, partners: Partners, engines: Collection[str]
+    row: Claimed,
+    journal: Journal,
+    plans: Plans,
+    partners: Partners,
+    engines: Collection[str],
+    parse: Callable[[Received], Parsed],
 ) -> Settlement | None:
     """Return what an assessment result changes; None when it is not the engine's word on what its request asked.
 
@@ -329,8 +337,10 @@ def _settlement(
     partner = partners.get(asked.received.partner or "")  # who asked: a withdrawal may be another's than the version
     answers: tuple[Outgoing, ...] = ()
     if partner:
-        parsed, packs = pipeline.parse(asked.received, plans), plans.specs.packs
+        parsed, packs = parse(asked.received), plans.specs.packs
         answers = (respond_assessed(parsed, asked.ordinal, asked.fact, result, partner, row.received_at, packs),)
+    else:
+        logger().error("nobody to tell the engine's word", transaction_number=result.transaction_number)
     status = status_after(asked.fact.nature, result.outcome)
     return Settlement(result.message_id, status, answers, result.payment_due)
 

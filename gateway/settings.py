@@ -14,6 +14,8 @@ HOME = Path(__file__).resolve().parent.parent
 SPECS = HOME / "eccrd_specs"
 SAMPLES = HOME / "samples"
 PARTNERS = SAMPLES / "partners.toml"
+# What `gateway init` writes.
+EXAMPLE = HOME / "gateway/templates/partners.toml"
 
 BROKER_URL = "sqlite:///run/queue.db"
 DATABASE_URL = "sqlite:///run/gateway.sqlite3"
@@ -74,8 +76,10 @@ def from_environment(health: str | None = None) -> Settings:
     if log not in ("auto", "json", "text"):
         raise GatewayError(f"GATEWAY_LOG is auto, json or text, not {log!r}")
     name, health = ("--health-port", health) if health else ("GATEWAY_HEALTH", os.environ.get("GATEWAY_HEALTH") or None)
-    if health and not (re.fullmatch(r"([^:\s]+:)?\d{1,5}", health) and int(health.rpartition(":")[2]) < 65_536):
-        raise GatewayError(f"{name} is a port or host:port, not {health!r}")
+    if health and not (
+        re.fullmatch(r"(([^:\s]+|\[[0-9A-Fa-f:.]+\]):)?\d{1,5}", health) and int(health.rpartition(":")[2]) < 65_536
+    ):
+        raise GatewayError(f"{name} is a port, host:port or [address]:port, not {health!r}")
     return Settings(
         broker_url=_secret("GATEWAY_BROKER_URL", BROKER_URL),
         database_url=_secret("GATEWAY_DATABASE_URL", DATABASE_URL),

@@ -12,10 +12,10 @@ from core.findings import Address, Fault, Place
 from core.specs import Pack
 from edifact.directory import Occurrence, Structure
 from edifact.text import MessageText
-from parsers.edifact_plan import Binding, edifact_plan, function_code_place, way_to
+from parsers.edifact_plan import Binding, edifact_plan, function_code_place, marks_of, way_to
 from parsers.edifact_walk import EdifactWalk, SegmentText, UnreadComponent, Where, key_of
 from parsers.former import settling
-from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers, marks_of
+from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers
 from parsers.shapes import SHAPES, Known, Note, Shapes, echo_of, of_notes, steps, taking
 
 # All that is not a separator in canonical form, and the separator that ends a segment.
@@ -67,10 +67,10 @@ class EdifactReading:
         self.pack, self.tables = pack, tables
         self.function_code = function_code_place(pack)
         self.parents = group_parents(pack)
-        self.profiles = {version: table.profile(pack.profile, marks_of(pack)) for version, table in tables.items()}
         self.line_tags = {version: _line_tag(table, pack) for version, table in tables.items()}
         self._plans: dict[str, Binding] = {}
-        self.plan(".")
+        marks = marks_of(self.plan("."), group_triggers(pack))
+        self.profiles = {version: table.profile(pack.profile, marks) for version, table in tables.items()}
         self.shapes: dict[str, Shapes] = {}
         self.tags = Tags()
         self.settle = settling(pack)

@@ -14,7 +14,7 @@ from core.declaration import Declaration, Value
 from core.envelope import Envelope
 from core.errors import SpecError
 from core.specs import Element, Format, Ignorable, Pack
-from parsers import xml
+from parsers import xml, xml_schema
 from parsers.former import settling
 from parsers.places import xml_path, xml_steps
 from parsers.shapes import (
@@ -248,7 +248,7 @@ class XmlReading:
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
-        self.schema = xml.schema(pack.schema)
+        self.schema = xml_schema.schema(pack.schema)
         self.closed = is_closed(pack)
         self.constants = {f"{{{pack.metadata_namespace}}}{name}": text for name, text in pack.xml_constants.items()}
         self.plan = xml_plan(pack)

@@ -7,14 +7,15 @@ metadata that the pack's table allows, or of no meaning here. The last is what a
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from core.declaration import Unreadable, Value
 from core.errors import SpecError
 from core.specs import Element, Format, Ignorable, Pack, ProfileRow
 from core.tables import Origin
-from edifact.directory import Segment
+from edifact.directory import Mark, Segment
+from edifact.envelope import READ
 from edifact.syntax import resolve
 from parsers.places import (
     Condition,
@@ -28,11 +29,10 @@ from parsers.places import (
 )
 from parsers.shapes import LEVELS, Readings, plain
 
-# What the envelope reads of the segments around a message: 0062, S009 to its association code, 0068, S010; 0074, 0062.
-SERVICE = {
-    "UNH": {(1, 1), *((2, part) for part in range(1, 6)), (3, 1), (4, 1), (4, 2)},
-    "UNT": {(1, 1), (2, 1)},
-}
+Qualifiers = tuple[tuple[int, int, str], ...]  # element, component, value
+Uses = dict[
+    tuple[int, str], dict[Qualifiers, dict[tuple[int, int], set[str]]]
+]  # by group and tag, by qualifiers: names
 
 
 class ElementSlot(NamedTuple):
@@ -169,6 +169,47 @@ def way_to(
         yield number, named.get(number, ())
 
 
+def marks_of(plan: Binding, triggers: Mapping[int, str]) -> dict[tuple[int, str], tuple[Mark, ...]]:
+    """Return by group and segment what a plan uses it for: qualifiers and, where these suffice, the elements' names."""
+    found: Uses = {}
+    _mark(plan, 0, (), triggers, found)
+    return {
+        at: tuple(
+            Mark(qualifiers, {each: min(of) for each, of in names.items() if len(of) == 1})
+            for qualifiers, names in uses.items()
+        )
+        for at, uses in found.items()
+    }
+
+
+def _mark(binding: Binding, number: int, chosen: Qualifiers, triggers: Mapping[int, str], found: Uses) -> None:
+    """Take down what the segments of a group are used for; `chosen` are the qualifiers of its trigger."""
+    for tag, plan in binding.segments.items():
+        constants = tuple((*at, values[0]) for at, values in plan.constants.items() if _fixed(values))
+        own = (*(chosen if tag == triggers.get(number) else ()), *constants)
+        uses = found.setdefault((number, tag), {})
+        if own or not plan.readings:
+            uses.setdefault(own, {})
+        for reading in plan.readings:
+            for key, slots in reading.slots.items():
+                names = uses.setdefault((*own, *_qualifiers(reading.positions, key)), {})
+                for slot in slots:
+                    names.setdefault(slot.position, set()).add(slot.name)
+    for inner, group in binding.groups.items():
+        for key, below in group.bindings.items():
+            _mark(below, inner, _qualifiers(group.positions, key), triggers, found)
+
+
+def _qualifiers(positions: Iterable[Position], values: Iterable[str]) -> Qualifiers:
+    """Return values at positions as qualifiers."""
+    return tuple((at.element, at.component, value) for at, value in zip(positions, values, strict=True))
+
+
+def _fixed(values: Sequence[str]) -> bool:
+    """Tell whether one value stands at a position in all messages: what is filled in (`{invoice}`) is no qualifier."""
+    return len(values) == 1 and not values[0].startswith("{")
+
+
 def _plan_slot(binding: Binding, place: EdifactPlace, element: Element, segment: Segment, marks: str) -> None:
     """Add an element to the reading of its segment."""
     readings = binding.segment(place.tag).readings
@@ -208,10 +249,10 @@ def _know_constants(binding: Binding, number: int, profile: Iterable[ProfileRow]
             for position, value in constants_of(row.constant):
                 plan.constants[position] = (*plan.constants.get(position, ()), value)
     if not number:
-        for tag, positions in SERVICE.items():
+        for tag in ("UNH", "UNT"):
             plan = binding.segment(tag)
             plan.belongs = True
-            plan.free.update(Position(*each) for each in positions)
+            plan.free.update(Position(*each) for each in READ[tag])
     for inner, group in binding.groups.items():
         for below in group.bindings.values():
             _know_constants(below, inner, profile)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from core.errors import SpecError
 from core.specs import Element, Pack
 from core.tables import Origin
-from edifact.directory import Directories, Mark
+from edifact.directory import Directories
 
 # A slash outside brackets parts the steps of both notations.
 STEPS = re.compile(r"/(?![^\[]*\])")
@@ -62,7 +62,11 @@ def xml_path(element: Element) -> tuple[XmlStep, ...]:
 
 
 def xml_steps(notation: str, origin: Origin) -> tuple[XmlStep, ...]:
-    """Return the steps of an XML path from the Declaration down; raises SpecError for a bad notation."""
+    """Return the steps of an XML path from the Declaration down; raises SpecError for a bad notation.
+
+    `GoodsShipment/Commodity/DutyTaxFee[TypeCode=CUD]/DutyRegimeCode`: classes, in brackets what children (or
+    @attributes) choose among those that repeat, `,` between; the last step is the element, or an @attribute of it.
+    """
     steps = []
     for step in STEPS.split(notation):
         found = XML_STEP.fullmatch(step)
@@ -162,33 +166,6 @@ def group_triggers(pack: Pack) -> dict[int, str]:
     for row in pack.profile:
         triggers.setdefault(row.group, row.tag)
     return triggers
-
-
-def marks_of(pack: Pack) -> dict[tuple[int, str], tuple[Mark, ...]]:
-    """Return by group and segment of the pack's profile what it is used for: qualifiers, and the elements' names."""
-    found: dict[tuple[int, str], dict[tuple[tuple[int, int, str], ...], dict[tuple[int, int], str]]] = {}
-    for element in pack.elements.values():
-        if not element.edifact_place:
-            continue
-        place = edifact_place(element)
-        for group in place.groups:
-            if group.trigger and group.conditions:
-                found.setdefault((group.number, group.trigger), {}).setdefault(_plain(group.conditions), {})
-        within = place.conditions
-        if place.groups[-1].trigger == place.tag:
-            within = (*place.groups[-1].conditions, *within)
-        names = found.setdefault((place.groups[-1].number, place.tag), {}).setdefault(_plain(within), {})
-        names[place.position] = element.name
-    for row in pack.profile:
-        if row.constant:  # what is filled in (`{invoice}`) is no qualifier
-            qualifiers = tuple((*at, value) for at, value in constants_of(row.constant) if not value.startswith("{"))
-            found.setdefault((row.group, row.tag), {}).setdefault(qualifiers, {})
-    return {at: tuple(Mark(*each) for each in uses.items()) for at, uses in found.items()}
-
-
-def _plain(conditions: tuple[Condition, ...]) -> tuple[tuple[int, int, str], ...]:
-    """Return conditions as qualifiers: element, component, value."""
-    return tuple((*condition.position, condition.value) for condition in conditions)
 
 
 def constants_of(text: str) -> Iterator[tuple[Position, str]]:

@@ -23,7 +23,7 @@ from edifact.envelope import check_interchange
 from edifact.match import Matchers
 from edifact.message import decide, too_large
 from edifact.text import MessageText
-from parsers import lookalikes, sniff, xml
+from parsers import lookalikes, sniff, xml, xml_schema
 from parsers.cad_edifact import EdifactDocument, EdifactReading, read_edifact
 from parsers.cad_xml import XmlReading, envelope_of, read_xml
 from parsers.edifact_plan import function_code_place
@@ -51,8 +51,11 @@ class Reading:
     matchers: Matchers
 
 
-def prepare_reading(packs: tuple[Pack, ...], directories: Directories, matchers: Matchers) -> Reading:
-    """Compile what the packs' dictionaries say of both syntaxes; raises SpecError for a place that is not there."""
+def prepare_reading(packs: tuple[Pack, ...], directories: Directories) -> Reading:
+    """Compile what the packs' dictionaries say of both syntaxes; raises SpecError for a place that is not there.
+
+    Patterns are compiled of the packs' own profiles only.
+    """
     by_xml, by_edifact = {}, {}
     for pack in packs:
         by_xml[pack.key] = XmlReading(pack)
@@ -60,7 +63,8 @@ def prepare_reading(packs: tuple[Pack, ...], directories: Directories, matchers:
         check_edifact_places(pack, directories)
         found = ((version, directories.structure(pack.edifact_message, version)) for version in ("3", "4"))
         by_edifact[pack.key] = EdifactReading(pack, {version: table for version, table in found if table})
-    return Reading(packs, by_xml, by_edifact, directories, matchers)
+    profiles = [profile for each in by_edifact.values() for profile in each.profiles.values()]
+    return Reading(packs, by_xml, by_edifact, directories, Matchers(profiles))
 
 
 def parse(syntax: Syntax, received: Received, reading: Reading) -> Parsed:
@@ -146,7 +150,7 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
         whole = xml.XmlDocument(received.body, root, plan.pack, envelope)
         return Message(1, Syntax.XML, MessageType.UNKNOWN, envelope, None, None, (fault,), whole)
     other_version = version not in (None, pack.version)
-    fits = not other_version and xml.fits(root, plan.schema)
+    fits = not other_version and xml_schema.fits(root, plan.schema, received.body.count(b"<"))
     document = xml.XmlDocument(received.body, root, pack, envelope, fits=fits)
     declaration, unread = read_xml(node, plan, sound=fits)
     faults: tuple[Fault, ...] = ()

@@ -200,6 +200,7 @@ def follow(runs: Iterable[tuple[Sequence[Step], Sequence[str]]]) -> Declaration 
     """
     here: list[tuple[dict[str, Value], dict[str, tuple[Value, ...]]]] = [({}, {}), ({}, {}), ({}, {})]
     invoices: list[tuple[Invoice, list[Commodity]]] = []
+    again: list[tuple[dict[str, tuple[Value, ...]], str, Value]] = []
     for run, texts in runs:
         for level, begins, reads in run:
             if begins is not None:
@@ -217,8 +218,18 @@ def follow(runs: Iterable[tuple[Sequence[Step], Sequence[str]]]) -> Declaration 
                 if value is None:
                     continue
                 if name in values:
-                    more[name] = (*more.get(name, ()), value)
+                    again.append((more, name, value))
                 else:
                     values[name] = value
+    _gather(again)
     values, more = here[0]
     return Declaration(values, more, tuple([Invoice(one.values, one.more, tuple(lines)) for one, lines in invoices]))
+
+
+def _gather(again: Iterable[tuple[dict[str, tuple[Value, ...]], str, Value]]) -> None:
+    """Put further occurrences of elements into their levels; to make a longer tuple for each would take the square."""
+    lists: dict[tuple[int, str], tuple[dict[str, tuple[Value, ...]], list[Value]]] = {}
+    for more, name, value in again:
+        lists.setdefault((id(more), name), (more, []))[1].append(value)
+    for (_, name), (more, found) in lists.items():
+        more[name] = tuple(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from core import limits
 from core.blanks import FILLER
 from core.transmission import Syntax
 
@@ -36,7 +37,7 @@ def lane(body: bytes) -> str:
 
     Messages of one lane keep the order of their arrival; "*" keeps it towards everything of the same sender.
     """
-    number = NUMBER.get(syntax(body))
+    number = NUMBER.get(syntax(body)) if len(body) <= limits.TRANSMISSION_BYTES else None  # larger ones are not read
     numbers = set(number.findall(body)) if number else set()
     single = len(numbers) == 1 and body.count(b"UNH+") <= 1
     return numbers.pop().decode() if single else SEVERAL

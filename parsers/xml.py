@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 from xml.parsers import expat
 
 from lxml import etree
 
 from core import limits
 from core.envelope import Envelope
-from core.errors import Malformed, SpecError
+from core.errors import Malformed
 from core.findings import Address, Fault, Place
 from core.specs import Pack
 from core.transmission import XML_SPACE
+from parsers import xml_names
 from parsers.places import XmlStep, xml_path
 from parsers.shapes import echo_of
 
 # UTF-16 is declared with or without its byte order; libxml2 reports what it used.
 ENCODINGS = {"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII"}
-
-# Steps of the paths that libxml2 gives for a node.
-NAMED_STEP, ATTRIBUTE_STEP = re.compile(r"/([^/*\[]+)"), re.compile(r"/@[^/]*$")
 
 
 # Why a document is not well-formed, by libxml2's number of the error, in English and French; else as the last one says.
@@ -98,19 +95,10 @@ def parse(body: bytes) -> etree._Element:
         raise Malformed("XML-0003", f"more than {most} nodes", reason_fr=f"plus de {most} nœuds")
     if body[:2] in MARKS or body[:3] in MARKS:
         _compare_with_mark(body)
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-        # collect_ids stays as it is: switched off, libxml2 opens the external DTD that a document names.
-    )
     try:
-        root = etree.fromstring(body, parser)
+        root = xml_names.parsed(body, lambda given: etree.fromstring(given, xml_names.hardened()))
     except etree.XMLSyntaxError as error:
+        xml_names.check_own(getattr(error, "code", 0))
         line, column = error.position
         place = Place(line=max(line, 1), column=max(column, 1))
         reason, reason_fr = _not_well_formed(getattr(error, "code", 0), body)
@@ -141,36 +129,6 @@ def _compare_with_mark(body: bytes) -> None:
     found = DECLARED.match(body[:1_000].decode(codec, "replace"))
     if found and found[1].upper() not in names:
         raise Malformed("XML-0006", codec, place=Place(line=1, column=1), value=found[1])
-
-
-# A compiled schema.
-Schema = etree.XMLSchema
-
-
-def schema(path: Path) -> Schema:
-    """Return the compiled schema of a pack; raises SpecError for one that libxml2 does not accept."""
-    try:
-        return etree.XMLSchema(etree.parse(path))
-    except (etree.XMLSchemaParseError, etree.XMLSyntaxError, OSError) as error:
-        raise SpecError(path.name, None, f"is not a usable schema: {error}") from error
-
-
-def fits(root: etree._Element, compiled: Schema) -> bool:
-    """Decide whether the document fits a schema."""
-    return bool(compiled.validate(root))
-
-
-def misfits(root: etree._Element, compiled: Schema, most: int) -> list[etree._Element]:
-    """Return the first nodes of a document that libxml2 finds at fault.
-
-    It is validated anew: the schema's log is of whatever document it has seen last.
-    """
-    compiled.validate(root)
-    log: Any = compiled.error_log
-    paths = dict.fromkeys(entry.path for entry in islice(log, most) if entry.path)
-    # libxml2 writes a prefix that only the node's own surroundings know.
-    plain = [NAMED_STEP.sub(r"/*[name()='\1']", ATTRIBUTE_STEP.sub("", path)) for path in paths]
-    return [node for path in plain for node in cast("list[etree._Element]", root.xpath(path))]
 
 
 def declaration_of(root: etree._Element) -> etree._Element | None:
@@ -208,6 +166,10 @@ def place_in_envelope(root: etree._Element, path: str, document: XmlDocument) ->
     return document.place_of(node)
 
 
+# Expat's number of the error that is the process's own.
+NO_MEMORY = expat.errors.codes[expat.errors.XML_ERROR_NO_MEMORY]
+
+
 class UnreadNode(NamedTuple):
     """Content that is not read: the code of its finding, the node, and the attribute or text of it if that is meant.
 
@@ -230,6 +192,7 @@ class XmlDocument:
     ) -> None:
         self._body, self.root, self._pack, self._envelope = body, root, pack, envelope
         self.fits = fits  # whether it fits the pack's schema
+        self._children: dict[etree._Element, dict[etree._Element, tuple[int, int]]] = {}
 
     def text(self) -> str:
         """Return the document as text."""
@@ -253,19 +216,47 @@ class XmlDocument:
 
     def place_of(self, node: etree._Element, pointer: str | None = None) -> Place:
         """Return the place of a node: where its text begins, or else its tag."""
-        line, column = self._positions[next(i for i, other in enumerate(self.root.iter()) if other is node)]
+        line, column = self._positions[self._numbers[node]]
         return Place(
             interchange=self._envelope.reference,
             message=self._envelope.message,
             line=line,
             column=column,
-            xpath=_readable_path(node),
+            xpath=self._readable_path(node),
             pointer=pointer,
         )
 
+    @functools.cached_property
+    def _numbers(self) -> dict[etree._Element, int]:
+        """The number of each element in document order."""
+        return {node: number for number, node in enumerate(self.root.iter())}
+
+    def _readable_path(self, node: etree._Element) -> str:
+        """Return an XPath by local names, numbered where a name repeats among its siblings; of a long one its end."""
+        steps = []
+        walk: etree._Element | None = node
+        while walk is not None:
+            parent = walk.getparent()
+            number, alike = (1, 1) if parent is None else self._among(parent)[walk]
+            steps.append(_local(walk) + (f"[{number}]" if alike > 1 else ""))
+            walk = parent
+        path = "/" + "/".join(reversed(steps))
+        return path if len(path) <= limits.PATH_CHARACTERS else f"…{path[1 - limits.PATH_CHARACTERS :]}"
+
+    def _among(self, parent: etree._Element) -> dict[etree._Element, tuple[int, int]]:
+        """Return which of its name each child of a node is, and how many of that name there are."""
+        found = self._children.get(parent)
+        if found is None:
+            alike, numbers = Counter(child.tag for child in parent), Counter[str]()
+            found = self._children[parent] = {}
+            for child in parent:
+                numbers[child.tag] += 1
+                found[child] = numbers[child.tag], alike[child.tag]
+        return found
+
     def unread_faults(self, found: Sequence[UnreadNode]) -> list[Fault]:
         """Return the faults of content that no declaration has."""
-        return [self._unread(each) for each in found]
+        return [self._unread(each) for each in found[: limits.UNREAD]]
 
     def _unread(self, found: UnreadNode) -> Fault:
         place, text = self.place_of(found.node), found.text or _local(found.node)
@@ -307,7 +298,11 @@ class XmlDocument:
         parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters
         try:
             parser.Parse(self._body, True)
-        except expat.ExpatError:  # names that only the fifth edition of XML allows: libxml2 knows at least the lines
+        except (
+            expat.ExpatError
+        ) as error:  # names that only the fifth edition of XML allows: libxml2 knows at least the lines
+            if error.code == NO_MEMORY:
+                raise MemoryError("expat could not go on") from None
             return tuple((cast("int", node.sourceline or 1), 1) for node in self.root.iter())
         marked = self._body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"))  # expat counts the mark
         return tuple((line, column - (marked and line == 1)) for line, column in found)
@@ -357,15 +352,3 @@ def _children(node: etree._Element, step: XmlStep) -> Iterator[etree._Element]:
     for child in node:
         if _local(child) == step.name and all(text_at(child, name) == value for name, value in wanted):
             yield child
-
-
-def _readable_path(node: etree._Element) -> str:
-    """Return an XPath by local names, numbered where a name repeats among its siblings."""
-    steps = []
-    walk: etree._Element | None = node
-    while walk is not None:
-        parent = walk.getparent()
-        alike = [] if parent is None else [child for child in parent if child.tag == walk.tag]
-        steps.append(_local(walk) + (f"[{alike.index(walk) + 1}]" if len(alike) > 1 else ""))
-        walk = parent
-    return "/" + "/".join(reversed(steps))

@@ -70,10 +70,11 @@ def _outgoing(
     for item, ordinals in () if facts.unproven else _contrls(parsed, judged, partner, now):
         yield item
         answered |= ordinals
+    inside = {header.ordinal: interchange for interchange in parsed.interchanges for header in interchange.headers}
     for one in judged:
         if one.message.ordinal in answered or (one.verdict is Verdict.ACCEPTED and one.effect is None):
             continue
-        yield _answer(str(one.verdict), one, parsed, partner, packs, now)
+        yield _answer(str(one.verdict), one, parsed.received, inside.get(one.message.ordinal), partner, packs, now)
         if one.message.ordinal in requests:
             yield requests[one.message.ordinal]
 
@@ -83,12 +84,9 @@ def _contrls(
 ) -> Iterator[tuple[Outgoing, set[int]]]:
     """Yield the CONTRL of each interchange where one is due, with the ordinals of the messages that it answers."""
     received = parsed.received
+    refused = {one.message.ordinal: [finding for finding in one.findings if finding.syntax_error] for one in judged}
     for number, (interchange, ordinals) in enumerate(messages_inside(parsed.interchanges), 1):
-        faults = {
-            one.message.ordinal: [finding for finding in one.findings if finding.syntax_error]
-            for one in judged
-            if one.message.ordinal in ordinals
-        }
+        faults = {ordinal: refused[ordinal] for ordinal in ordinals if ordinal in refused}
         around = (interchange.faults, *(group.faults for group in interchange.groups))
         faulty = any(fault.syntax_error for found in around for fault in found)  # a warning alone asks for no CONTRL
         if not (faulty or any(faults.values()) or partner.contrl or interchange.acknowledge):
@@ -105,16 +103,17 @@ def _contrls(
 def _answer(
     kind: str,
     one: Judged,
-    parsed: Parsed,
+    received: Received,
+    interchange: Interchange | None,
     partner: Partner,
     packs: Packs,
     now: datetime,
     result: AssessmentResult | None = None,
 ) -> Outgoing:
-    """Return the answer to one message, in its syntax and the partner's language."""
+    """Return the answer to one message, in its syntax and the partner's language; `interchange` is what it came in."""
     ordinal = one.message.ordinal
     of_result = ("result", result.message_id) if result else ()
-    answer_id = stable_id(parsed.received.id, str(ordinal), *of_result, kind)
+    answer_id = stable_id(received.id, str(ordinal), *of_result, kind)
     content_type, body = answer(
         kind,
         one,
@@ -123,7 +122,7 @@ def _answer(
         now=now,
         packs=packs,
         result=result,
-        interchange=_interchange_of(parsed, ordinal),
+        interchange=interchange,
     )
     return Outgoing(answer_id, kind, partner.answer_queue, content_type, body, ordinal, _awaited(content_type, partner))
 
@@ -144,7 +143,8 @@ def respond_assessed(
     message = next(message for message in parsed.messages if message.ordinal == ordinal)
     one = Judged(message, Verdict.ACCEPTED, (), fact.nature, fact)
     placed = result.by_position(assessed_of(one))
-    return _answer(ANSWER_TO[result.outcome], one, parsed, partner, packs, now, placed)
+    interchange = _interchange_of(parsed, ordinal)
+    return _answer(ANSWER_TO[result.outcome], one, parsed.received, interchange, partner, packs, now, placed)
 
 
 def respond_technical(received: Received, refused: Judged, partner: Partner, packs: Packs) -> Outgoing:

@@ -126,12 +126,15 @@ class ImporterTable(msgspec.Struct, forbid_unknown_fields=True):
 
     bn: Annotated[Bn15, _says("The importer's account.")]
     csa_period: Annotated[
-        Literal["month", "billing"],
+        Literal["month", "billing"] | None,
         _says(
             "By what an importer in Customs Self Assessment accounts (SOR/86-1062, s. 10.3(2)): the calendar month of"
-            " release, or the 18th to the 17th."
+            " release, or the 18th to the 17th. Either this or the next."
         ),
-    ]
+    ] = None
+    interim_accounting: Annotated[
+        bool, _says("Whether its goods are released on an interim accounting (SOR/86-1062, s. 13).")
+    ] = False
 
 
 class PartnersFile(msgspec.Struct, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from core.calendar import Period
 from core.errors import GatewayError
 from core.partner import Agreement, EnvelopeProfile, Partner
 from routing.agreements import load_profiles
-from routing.partner_file import BN15_WORDS, PartnerTable, ProfileTable, decode
+from routing.partner_file import BN15_WORDS, ImporterTable, PartnerTable, ProfileTable, decode
 
 BN15 = re.compile(r"(\d{9})RM(\d{4})")
 
@@ -47,15 +47,22 @@ def read_partners(data: bytes, path: Path) -> dict[str, Partner]:
     agreement = Agreement(tuple(file.gateway.ids), file.gateway.tests, file.gateway.max_age_days)
     if odd := next((row.bn for row in file.importer if not _is_importer(row.bn)), None):
         raise GatewayError(f"{path}: importer: bn: {odd!r} is not {BN15_WORDS}")
-    periods: Mapping[str, str] = {row.bn: row.csa_period for row in file.importer}
+    choices = {row.bn: _choice(path, row) for row in file.importer}
     profiles = {**load_profiles(), **{row.name: _profile(row) for row in file.profile}}
     for row in file.partner:
         if row.profile not in profiles:
             raise GatewayError(f"{path}: partner {row.id}: profile: {row.profile!r} is none of {', '.join(profiles)}")
     return {
-        row.id: _partner(path, row, replace(agreement, profile=profiles[row.profile]), periods, claimed)
+        row.id: _partner(path, row, replace(agreement, profile=profiles[row.profile]), choices, claimed)
         for row in file.partner
     }
+
+
+def _choice(path: Path, row: ImporterTable) -> str:
+    """Return how an importer accounts; raises GatewayError where the table says neither or both of the two."""
+    if (row.csa_period is None) is not row.interim_accounting:
+        raise GatewayError(f"{path}: importer: {row.bn}: either a csa_period or interim_accounting = true")
+    return row.csa_period or "interim"
 
 
 def _profile(row: ProfileTable) -> EnvelopeProfile:
@@ -98,7 +105,7 @@ def inbound_queue(partner_id: str) -> str:
 
 
 def _partner(
-    path: Path, row: PartnerTable, agreement: Agreement, csa_periods: Mapping[str, str], claimed: frozenset[str]
+    path: Path, row: PartnerTable, agreement: Agreement, choices: Mapping[str, str], claimed: frozenset[str]
 ) -> Partner:
     """Turn a checked table into a Partner."""
     authorities: dict[str, tuple[Period, ...]] = {}
@@ -125,7 +132,7 @@ def _partner(
         active=row.active,
         user=row.user or row.id,
         agreement=agreement,
-        csa_periods=csa_periods,
+        choices=choices,
         accounts=accounts,
         others=claimed - accounts.keys(),
     )

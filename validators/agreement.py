@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 
-from core.envelope import Interchange, messages_inside
+from core import limits
+from core.envelope import Interchange
 from core.findings import Fault
 from core.partner import EnvelopeProfile, Partner
 from core.register import Facts
@@ -111,11 +112,27 @@ def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate
 
 
 def envelope_faults(parsed: Parsed) -> dict[int, tuple[Fault, ...]]:
-    """Return the faults of interchange and group that each message inside shares, by ordinal."""
+    """Return the faults of interchange and group that each message inside shares, by ordinal.
+
+    The first message of each interchange and group, or what stands for it, is told all. Of all others' together the
+    number is limited: beyond it each is told the first fault that refuses it, which is why it is refused at all.
+    """
     found: dict[int, tuple[Fault, ...]] = {}
-    for interchange, ordinals in messages_inside(parsed.interchanges):
-        every = tuple(fault for group in interchange.groups for fault in group.faults)
-        found |= dict.fromkeys(ordinals, (*interchange.faults, *every))
+    left = limits.FAULTS_AROUND
+    for interchange in parsed.interchanges:
+        first = next((fault for fault in interchange.faults if fault.syntax_error), None)
+        if interchange.stand_in is not None:
+            every = (fault for group in interchange.groups for fault in group.faults)
+            found[interchange.stand_in] = (*interchange.faults, *every)
+        told = False  # whether a message was told all of the interchange's
         for group in interchange.groups:
-            found |= dict.fromkeys(group.ordinals, (*interchange.faults, *group.faults))
+            refusing = first or next((fault for fault in group.faults if fault.syntax_error), None)
+            for place, number in enumerate(group.ordinals):
+                shared = interchange.faults if left > 0 or not told else ()
+                faults = (*shared, *(group.faults if left > 0 or not place else ()))
+                if refusing and not any(fault.syntax_error for fault in faults):
+                    faults = (*faults, refusing)
+                found[number] = faults
+                left -= len(faults) if told else 0
+                told = True
     return found

@@ -28,7 +28,8 @@ def lines_by_number(*declarations: Declaration) -> list[Lines]:
 class Context:
     """All that a check may look at beside its level; `now` is the moment of receipt, `today` its day in Eastern Time.
 
-    `history` holds the versions on file that count, oldest first, and `former` the latest.
+    `history` holds the versions on file that count, oldest first, and `former` the latest. `choice` is how the importer
+    accounts (`core.partner.Partner.choices`), None where it is not known.
     """
 
     type: MessageType
@@ -39,12 +40,17 @@ class Context:
     now: datetime
     today: date
     history: tuple[VersionFact, ...]
+    choice: str | None = None
     _lines: list[Lines] | None = None
 
     @property
     def former(self) -> VersionFact | None:
         """The version that a change would follow."""
         return self.history[-1] if self.history else None
+
+    def first_day(self, *names: str) -> date:
+        """Return the first given of the declaration's dates of these names, that of receipt where none is."""
+        return next((day for name in names if (day := self.declaration.day(name))), self.today)
 
     def lines(self) -> list[Lines]:
         """Return the lines by number, of the declaration and of the former version; worked out once."""
@@ -65,7 +71,7 @@ class Context:
     @property
     def nature(self) -> Nature:
         """What the message is in law if it is accepted."""
-        return nature_of(self.type, self.history, self.declaration, self.now, self.specs.calendar)
+        return nature_of(self.type, self.history, self.declaration, self.now, self.specs.calendar, self.choice)
 
 
 class Role(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,8 +13,6 @@ from core.findings import Address, Bilingual, Fault
 from core.specs import FORMAT, CodeList, Element, Format, Pack, Specs
 
 MISSING, UNREADABLE, NOT_LISTED, DOUBTFUL, NOT_USED, REPEATED = (f"CAD-000{n}" for n in range(1, 7))
-
-EMPTY = "CAD-0008"  # told on reading: a segment or class that has no value
 
 # What a withdraw request must name, where the usage table has no column of its own for it: the declaration itself.
 NAMED_BY_WITHDRAW = frozenset({"function_code", "transaction_number", "version"})
@@ -74,32 +72,6 @@ def check_elements(declaration: Declaration, message_type: MessageType, dictiona
     if not declaration.invoices and message_type is not MessageType.WITHDRAW:
         faults.append(_absent("invoice", Address("", 1, 0)))
     return faults
-
-
-def without_echo(faults: list[Fault]) -> list[Fault]:
-    """Return faults without those of what says nothing where its element is told, too: that is one mistake."""
-    missing = {fault.address.element for fault in faults if fault.code != EMPTY and fault.address}
-    return [
-        fault
-        for fault in faults
-        if fault.code != EMPTY or missing.isdisjoint(fault.details.get("elements", "").split())
-    ]
-
-
-def one_each(faults: Iterable[Fault], pack: Pack) -> Iterator[Fault]:
-    """Yield the dictionary's faults, without those of elements that are missing for the same reason as one before.
-
-    What shares its place in both syntaxes, an amount and its currency, is missing once.
-    """
-    told: set[tuple[str, str, int, int]] = set()
-    for fault in faults:
-        element = pack.elements.get(fault.address.element) if fault.address and fault.code == MISSING else None
-        if element and fault.address:
-            place = _node(element), _segment(element), fault.address.invoice, fault.address.line
-            if place in told:
-                continue
-            told.add(place)
-        yield fault
 
 
 def listed_on(element: Element, level: Level, declaration: Declaration) -> date | None:
@@ -198,14 +170,9 @@ def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_
     return answer
 
 
-def _segment(element: Element) -> str:
+def segment_of(element: Element) -> str:
     """Return the segment in which an element stands, as its place names it; its own name if it stands in none."""
     return (element.edifact_place or "").rpartition("/")[0] or element.name
-
-
-def _node(element: Element) -> str:
-    """Return the XML element in which, or in whose attribute, an element stands; its own name if it stands in none."""
-    return (element.xml_path or element.name).partition("/@")[0]
 
 
 def usage_of(name: str, pack: Pack, message_type: MessageType, cad_type: str | None) -> str:
@@ -262,7 +229,7 @@ def _repetitions(level: Level, pack: Pack, invoice: int, line: int) -> list[Faul
     more: dict[str, tuple[str, Sequence[Value]]] = {}
     for name, further in level.more.items():
         if further and name in pack.elements and name not in counted:
-            more.setdefault(_segment(pack.elements[name]), (name, further))  # a segment given twice is one mistake
+            more.setdefault(segment_of(pack.elements[name]), (name, further))  # a segment given twice is one mistake
     return [
         Fault(
             REPEATED,

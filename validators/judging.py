@@ -19,8 +19,11 @@ from edifact.match import Matchers
 from edifact.message import explain as explain_edifact
 from parsers import xml
 from parsers.cad_edifact import EdifactDocument
+from parsers.xml_names import Schema
+from parsers.xml_schema import misfits
 from validators import schema
-from validators.elements import Dictionary, check_elements, one_each, without_echo
+from validators.causes import one_each, without_echo
+from validators.elements import Dictionary, check_elements
 from validators.rulebook import Rulebook, apply_rules
 from validators.sender import NO_TESTS, OTHER_ENVELOPE, OTHER_RECIPIENT, check_sender
 from validators.words import Texts, refuses, texts_of, to_findings
@@ -39,7 +42,7 @@ class PackChecks:
     pack: Pack
     dictionary: Dictionary
     rulebook: Rulebook
-    xml_schema: xml.Schema
+    xml_schema: Schema
     explainer: schema.Explainer
     texts: Texts
     versions: tuple[Pack, ...]
@@ -56,7 +59,7 @@ class Checks:
     matchers: Matchers
 
 
-def prepare_checks(specs: Specs, schemas: Mapping[str, xml.Schema], matchers: Matchers) -> Checks:
+def prepare_checks(specs: Specs, schemas: Mapping[str, Schema], matchers: Matchers) -> Checks:
     """Compile what the packs check, with the schemas by pack key; raises SpecError for a rule that cannot be run."""
     packs = {
         pack.key: PackChecks(
@@ -103,7 +106,7 @@ def acknowledgement(message: Message, checks: Checks) -> Acknowledgement | None:
         return None
     if not document.fits and _stopped(_edifact(document, checks), checks):
         return None
-    found = acknowledged(document.message.segments)
+    found = acknowledged(document.message.meant)
     if found is None:
         return None
     error = next(filter(None, (found.error, *(each.error for each in found.messages))), None)
@@ -158,12 +161,12 @@ def _xml(message: Message, document: xml.XmlDocument, own: PackChecks) -> list[F
 
     What the schema refuses is never accepted, even where nothing else can say what is wrong with it.
     """
-    misfits = xml.misfits(document.root, own.xml_schema, limits.FINDINGS_LISTED)
-    faults = schema.explain(document.root, own.explainer, document.place_of, misfits)
+    wrong = misfits(document.root, own.xml_schema, limits.FINDINGS_LISTED) or [document.root]
+    faults = schema.explain(document.root, own.explainer, document.place_of, wrong)
     declaration = message.declaration
     if faults or declaration is None or check_elements(declaration, message.type, own.dictionary):
         return faults
-    return [schema.unexplained(next(iter(misfits), document.root), document.place_of)]
+    return [schema.unexplained(next(iter(wrong), document.root), document.place_of)]
 
 
 # ------------------------------------------------------------------------------------------------ content
@@ -181,10 +184,16 @@ def _content(
         yield Fault("GTW-0011", address=Address(""), value=own.pack.version, expected=", ".join(in_force) or None)
     number = declaration.transaction_number
     known = world.known_to(facts.partner, number, received.day)  # the rules see nothing else that is on file
+    choice = facts.partner.choice_of(declaration) if facts.partner else None
     content = [
-        *one_each(check_elements(declaration, message.type, own.dictionary), own.pack),
-        *apply_rules(message.type, declaration, known, received, own.rulebook),
+        *check_elements(declaration, message.type, own.dictionary),
+        *apply_rules(message.type, declaration, known, received, own.rulebook, choice),
     ]
+    if content:
+        in_xml = message.syntax is Syntax.XML
+        content = one_each(
+            content, declaration, own.pack, in_xml=in_xml, refuses=lambda fault: refuses(fault, own.texts)
+        )
     yield from content
     # A number that is no business number has no authority either: that is one mistake, not two.
     wrong = {fault.address for fault in content if fault.address and refuses(fault, own.texts)}

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from fnmatch import translate
 from typing import Any, NamedTuple
 
 from core.specs import CodeList, Element, Pack, Rule, Specs
@@ -63,6 +62,12 @@ def words(text: str, setting: Setting) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def ordered(text: str, setting: Setting) -> tuple[str, ...]:
+    """Read values separated by spaces, in their order."""
+    words(text, setting)
+    return tuple(text.split())
+
+
 def word(text: str, setting: Setting) -> str:
     """Read one value."""
     if len(text.split()) != 1:
@@ -97,7 +102,7 @@ def whole(least: int, most: int) -> Reader:
             raise ValueError(f"{text!r} is no whole number from {least} to {most}")
         return int(text)
 
-    return read
+    return _told(read, f"Read a whole number from {least} to {most}.")
 
 
 def period(text: str, _setting: Setting) -> Months:
@@ -106,6 +111,14 @@ def period(text: str, _setting: Setting) -> Months:
     if not found or not any(found.groups()):
         raise ValueError(f"{text!r} is no period such as 7 years 3 months")
     return Months(12 * int(found[1] or 0) + int(found[2] or 0))
+
+
+def day(text: str, _setting: Setting) -> date:
+    """Read a date, 2024-10-21."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no date") from error
 
 
 def moment(text: str, setting: Setting) -> ElementName | date | None:
@@ -131,7 +144,7 @@ def choice(*allowed: str) -> Reader:
             raise ValueError(f"{setting.rule.check} takes one of: {', '.join(allowed)}")
         return text
 
-    return read
+    return _told(read, f"Read one of: {', '.join(allowed)}.")
 
 
 def code_list(text: str, setting: Setting) -> CodeList:
@@ -149,22 +162,6 @@ def optional_code_list(text: str, setting: Setting) -> CodeList | None:
     return setting.specs.code_lists.get(text)
 
 
-def shapes(text: str, setting: Setting) -> re.Pattern[str]:
-    """Read values that a text may have, separated by spaces; `?` stands for any character, `*` for any characters."""
-    return re.compile("|".join(translate(each) for each in sorted(words(text, setting))))
-
-
-def parts(text: str, setting: Setting) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Read `SHAPE:VALUE` separated by spaces: what a text of that shape (see `shapes`) counts as."""
-    found = []
-    for each in sorted(words(text, setting)):
-        shape, sign, value = each.partition(":")
-        if not (shape and sign and value):
-            raise ValueError(f"cannot read {each!r}: a shape, a colon, and what it counts as")
-        found.append((re.compile(translate(shape)), value))
-    return tuple(found)
-
-
 def named(made: Callable[..., Any], **readers: Reader) -> Reader:
     """Return the reader of a parameter `name=value; name=value`: each of the names once, `made` of their values."""
 
@@ -176,4 +173,13 @@ def named(made: Callable[..., Any], **readers: Reader) -> Reader:
             raise ValueError(f"{setting.rule.check} takes {', '.join(readers)} as its parameter, no {unknown[0]}")
         return made(**{name: reader(given[name], setting) for name, reader in readers.items()})
 
+    each = "; ".join(
+        f"{name}: {(reader.__doc__ or '').removeprefix('Read ').rstrip('.')}" for name, reader in readers.items()
+    )
+    return _told(read, f"Read `name=value; name=value`, each of them once. {each}.")
+
+
+def _told(read: Reader, grammar: str) -> Reader:
+    """Return a reader that was made, with its grammar as its docstring."""
+    read.__doc__ = grammar
     return read

@@ -252,9 +252,17 @@ def _shape(rules: list[Bound]) -> Shape:
 
 
 def apply_rules(
-    message_type: MessageType, declaration: Declaration, register: Register, received: Received, rulebook: Rulebook
+    message_type: MessageType,
+    declaration: Declaration,
+    register: Register,
+    received: Received,
+    rulebook: Rulebook,
+    choice: str | None = None,
 ) -> list[Fault]:
-    """Return the faults that the pack's rules find; rules see readable values only, so nothing is reported twice."""
+    """Return the faults that the pack's rules find; rules see readable values only, so nothing is reported twice.
+
+    `choice` is how the importer accounts, None where it is not known.
+    """
     pack, cad_type = rulebook.pack, declaration.text("cad_type")
     if known_type(pack, cad_type) is None:
         cad_type = None  # its own finding says so, and senders' inventions are not remembered
@@ -267,6 +275,7 @@ def apply_rules(
         now=received.received_at,
         today=received.day,
         history=register.history(declaration.transaction_number),
+        choice=choice,
     )
     of_declaration, of_invoice, of_line = rulebook.plan(message_type, cad_type)
     faults: list[Fault] = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from typing import NamedTuple
 
 from core.declaration import Commodity, Declaration, Level, Nature, Value
-from core.findings import Fault
+from core.findings import Fault, least_sure
+from core.specs import Code
 from validators.checks import Bound, Context, Role, check
-from validators.parameters import named, words
+from validators.parameters import choice, named, ordered, word, words
 from validators.rules import OK
 
 INVOICE_REASON = Role("invoice_reason_code_1", "invoice")
@@ -19,6 +21,7 @@ INVOICE_REASONS = Role("invoice_reasons", "invoice", many=True)
 LINE_REASONS = Role("line_reasons", "commodity", many=True)
 TREATMENT = Role("tariff_treatment", "commodity")
 RELEASED = Role("release_date", "declaration", "date")
+ACCOUNTED = Role("accounting_date", "declaration", "date")
 
 
 def _substance(level: Level, context: Context) -> Mapping[str, Value]:
@@ -62,38 +65,66 @@ def nothing_changes(declaration: Declaration, context: Context, bound: Bound) ->
     return OK if len(list(declaration.lines())) != len(list(former.lines())) else (bound.fault(),)
 
 
-def _said_of(code: Value | None, context: Context, bound: Bound, column: str) -> str:
-    """Return what the list of reason codes says of a code in a column, empty if nothing is known."""
-    entry = bound.codes.find(code, context.today) if bound.codes and isinstance(code, str) else None
-    return entry.row.get(column, "") if entry else ""
+def _entry(code: Value | None, context: Context, bound: Bound) -> Code | None:
+    """Return what the list of reason codes has of a code."""
+    return bound.codes.find(code, context.today) if bound.codes and isinstance(code, str) else None
 
 
-class Kinds(NamedTuple):
-    """What the list's column `kind` says of reasons for a refund, and of those that may stand before them."""
+class Order(NamedTuple):
+    """Reasons of this `kind` (the list's column) must stand first where no other of a higher rank is given.
 
-    refund: frozenset[str]
-    before: frozenset[str]
+    `rows` says by which rows of the list to tell it: those of `high` confidence, or where one of the two is `other`.
+    """
+
+    kind: str
+    ranks: tuple[str, ...]
+    rows: str
 
 
-@check(of="text", reads=(FURTHER,), columns=("kind",), prepare=named(Kinds, refund=words, before=words))
-def refund_first(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
-    """Require a refund's reason code to stand first; only a code of the kinds named may stand before it."""
-    kinds: Kinds = bound.parameter
-    first = _said_of(level.get(bound.element), context, bound, "kind")
-    if not first or first in kinds.refund | kinds.before:
+@check(
+    of="text",
+    reads=(FURTHER,),
+    columns=("kind",),
+    prepare=named(Order, kind=word, ranks=ordered, rows=choice("high", "other")),
+)
+def reason_first(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require the reason of the highest rank that is given to stand first; a code that is not listed is left alone."""
+    wanted: Order = bound.parameter
+    found = [
+        (name, entry)
+        for name in (bound.element, *bound.every(FURTHER))
+        if (entry := _entry(level.get(name), context, bound)) and entry.row.get("kind") in wanted.ranks
+    ]
+    if not found or found[0][0] != bound.element:
         return OK
-    for name in bound.every(FURTHER):
-        code = level.text(name)
-        if code and _said_of(code, context, bound, "kind") in kinds.refund:
-            return (bound.fault(name, expected="1", details={"first": level.text(bound.element) or "—"}),)
-    return OK
+    (_, first), *_ = found
+    name, best = min(found, key=lambda each: wanted.ranks.index(each[1].row["kind"]))
+    if best.row["kind"] != wanted.kind or first.row["kind"] == wanted.kind:
+        return OK
+    if (least_sure((first.confidence, best.confidence)) == "high") != (wanted.rows == "high"):
+        return OK
+    return (bound.fault(name, expected="1", details={"first": first.code}),)
 
 
 @check(presence="any", of="text", reads=(FURTHER, REASONS))
 def beside_reason(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     """Forbid a code that goes with a reason (the first with the first, and so on) where that reason is not given."""
-    pairs = zip((bound.element, *bound.every(FURTHER)), bound.every(REASONS), strict=True)
-    return [bound.fault(name) for name, reason in pairs if level.has(name) and not level.has(reason)]
+    return [bound.fault(name) for name, reason in _pairs(bound) if level.has(name) and not level.has(reason)]
+
+
+@check(presence="any", of="text", reads=(FURTHER, REASONS))
+def reason_paired(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require beside each reason the code that goes with it."""
+    return [
+        bound.fault(name, details={"reason_code": level.text(reason) or "—"})
+        for name, reason in _pairs(bound)
+        if level.has(reason) and not level.has(name)
+    ]
+
+
+def _pairs(bound: Bound) -> Iterable[tuple[str, str]]:
+    """Return each of the row's own elements, and the reason that it goes with: the first with the first, and so on."""
+    return zip((bound.element, *bound.every(FURTHER)), bound.every(REASONS), strict=True)
 
 
 @check(of="text", reads=(FURTHER,), columns=("use",), prepare=words)
@@ -113,14 +144,15 @@ def reason_of_other_nature(level: Level, context: Context, bound: Bound) -> Iter
 def _used_as(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     """Return a fault for each reason whose use is one of the parameter's words."""
     names = (bound.element, *bound.every(FURTHER))
-    return [bound.fault(name) for name in names if _said_of(level.get(name), context, bound, "use") in bound.parameter]
+    found = ((name, _entry(level.get(name), context, bound)) for name in names)
+    return [bound.fault(name) for name, entry in found if entry and entry.row.get("use") in bound.parameter]
 
 
 @check(
     "declaration",
     presence="any",
     of="text",
-    reads=(FURTHER, INVOICE_REASONS, LINE_REASONS, TREATMENT, RELEASED),
+    reads=(FURTHER, INVOICE_REASONS, LINE_REASONS, TREATMENT, RELEASED, ACCOUNTED),
     columns=("treatments",),
 )
 def reason_treatment(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
@@ -131,6 +163,7 @@ def reason_treatment(declaration: Declaration, context: Context, bound: Bound) -
     """
     above = (bound.element, *bound.every(FURTHER))
     told = set[tuple[str, int, int]]()
+    day = context.first_day(bound[RELEASED], bound[ACCOUNTED])
     for i, j, line in declaration.lines():
         claimed = line.text(bound[TREATMENT])
         if claimed is None:
@@ -141,9 +174,9 @@ def reason_treatment(declaration: Declaration, context: Context, bound: Bound) -
             given += [(name, i, 0, invoice.text(name)) for name in bound.every(INVOICE_REASONS)]
             given += [(name, 0, 0, declaration.text(name)) for name in above]
         for name, at_invoice, at_line, code in given:
-            if code and (name, at_invoice, at_line) not in told and not _names(code, claimed, declaration, bound):
+            if code and (name, at_invoice, at_line) not in told and not _names(code, claimed, day, bound):
                 told.add((name, at_invoice, at_line))
-                fit = " ".join(_naming(claimed, declaration, bound))
+                fit = " ".join(_naming(claimed, day, bound))
                 details = {"treatment": claimed}
                 yield bound.fault(
                     name, value=code, expected=fit or "—", details=details, invoice=at_invoice, line=at_line
@@ -156,16 +189,15 @@ def _newly_claimed(invoice: int, line: Commodity, context: Context, treatment: s
     return before is None or before.get(treatment) != line.get(treatment)
 
 
-def _names(code: str, treatment: str, declaration: Declaration, bound: Bound) -> bool:
+def _names(code: str, treatment: str, day: date, bound: Bound) -> bool:
     """Tell whether a reason names the treatment, or none at all."""
-    entry = bound.codes.find(code, declaration.day(bound[RELEASED])) if bound.codes else None
+    entry = bound.codes.find(code, day) if bound.codes else None
     named_there = entry.row.get("treatments", "").split() if entry else []
     return not named_there or treatment in named_there
 
 
-def _naming(treatment: str, declaration: Declaration, bound: Bound) -> Iterator[str]:
-    """Yield the reasons of the list that name the treatment on the day of release."""
-    day = declaration.day(bound[RELEASED])
+def _naming(treatment: str, day: date, bound: Bound) -> Iterator[str]:
+    """Yield the reasons of the list that name the treatment on a day."""
     for code in bound.codes.codes if bound.codes else ():
         entry = bound.codes.find(code, day) if bound.codes else None
         if entry and treatment in entry.row.get("treatments", "").split():

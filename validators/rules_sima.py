@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from core.declaration import Commodity
 from core.findings import Fault
 from core.specs import Code
 from validators.checks import Bound, Context, Role, check
 from validators.elements import listed_on
-from validators.parameters import Setting, code_list, named, parts
+from validators.parameters import Setting, code_list
 from validators.rules import OK
 
 ORIGIN = Role("origin", "commodity")
 CLASSIFICATION = Role("classification", "commodity")
 RELEASED = Role("release_date", "declaration", "date")
+ACCOUNTED = Role("accounting_date", "declaration", "date")
 
 Measures = Mapping[str, tuple[Code, ...]]
 
 
-class Parts(NamedTuple):
-    """Origins that are part of a country, and that country (states of the United States)."""
-
-    parts: tuple[tuple[re.Pattern[str], str], ...]
-
-    def inside(self, origin: str, measure: Code) -> bool:
-        """Tell whether an origin is one of the measure's, by the list's column `origins`; an empty one is not known."""
-        origins = measure.row.get("origins", "").split()
-        country = next((country for shape, country in self.parts if shape.fullmatch(origin)), origin)
-        return not origins or country in origins
-
-
-class MeasureWatch(NamedTuple):
-    """The measures of a code list by the classification numbers that their column `numbers` names; see `Parts`."""
-
-    measures: Measures
-    parts: tuple[tuple[re.Pattern[str], str], ...]
+def _is_of(measure: Code, origin: str, context: Context) -> bool:
+    """Tell whether an origin is one of the measure's, by the list's column `origins`; an empty one is not known."""
+    origins, country = measure.row.get("origins", "").split(), context.specs.trade.country_of(origin)
+    return not origins or country in origins
 
 
 def by_number(text: str, setting: Setting) -> Measures:
-    """Read the id of a code list of measures."""
+    """Read the id of a code list of measures: them by the classification numbers that their column `numbers` names."""
     found: dict[str, tuple[Code, ...]] = {}
     for entries in code_list(text, setting).codes.values():
         for entry in entries:
@@ -56,7 +42,6 @@ def by_number(text: str, setting: Setting) -> Measures:
     needs=(ORIGIN, CLASSIFICATION),
     columns=("origins", "numbers"),
     on_list_day=True,
-    prepare=named(Parts, parts=parts),
 )
 def measure_covers(line: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require goods that the measure covers: by its origins and numbers, as far as its row has them."""
@@ -66,7 +51,9 @@ def measure_covers(line: Commodity, context: Context, bound: Bound) -> Iterable[
     if measure is None or number is None or origin is None:
         return OK
     numbers = measure.row.get("numbers", "").split()
-    if bound.parameter.inside(origin, measure) and (not numbers or number in numbers):
+    if not context.specs.trade.country_of(origin):
+        return OK  # the list of countries says so
+    if _is_of(measure, origin, context) and (not numbers or number in numbers):
         return OK
     return (bound.fault(details={"classification": number, "origin": origin}),)
 
@@ -74,17 +61,18 @@ def measure_covers(line: Commodity, context: Context, bound: Bound) -> Iterable[
 @check(
     "commodity",
     presence="absent",
-    reads=(ORIGIN, CLASSIFICATION, RELEASED),
+    reads=(ORIGIN, CLASSIFICATION, RELEASED, ACCOUNTED),
     needs=(ORIGIN, CLASSIFICATION),
-    prepare=named(MeasureWatch, measures=by_number, parts=parts),
+    prepare=by_number,
 )
 def measure_watch(line: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require the subject's indicator for goods that a measure in force on the day of release names by number."""
     number, origin = line.text(bound[CLASSIFICATION]), line.text(bound[ORIGIN])
-    named_there = bound.parameter.measures.get(number, ())
+    measures: Measures = bound.parameter
+    named_there = measures.get(number or "", ())
     if not named_there or origin is None or number is None:
         return OK
-    day, where = context.declaration.day(bound[RELEASED]) or context.today, Parts(bound.parameter.parts)
-    found = [each.code for each in named_there if each.valid.covers(day) and where.inside(origin, each)]
+    day = context.first_day(bound[RELEASED], bound[ACCOUNTED])
+    found = [each.code for each in named_there if each.valid.covers(day) and _is_of(each, origin, context)]
     details = {"classification": number, "origin": origin}
     return (bound.fault(expected=" ".join(found), details=details),) if found else OK

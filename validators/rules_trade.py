@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from functools import lru_cache
 from typing import NamedTuple
 
 from core.declaration import Commodity, Declaration
-from core.findings import Fault
+from core.findings import Bilingual, Fault
 from core.trade import Goods, Surtax
 from validators.checks import Bound, Context, Role, check
 from validators.elements import listed_on
-from validators.parameters import Setting, choice, named, nothing, parts, whole, word, words
+from validators.parameters import Setting, choice, named, nothing, whole, word, words
 from validators.rules import OK
 
 RELEASED = Role("release_date", "declaration", "date")
@@ -30,41 +27,22 @@ CURRENCY = Role("currency", "commodity")
 EXCISE = Role("excise_code", "commodity")
 
 GOODS = (RELEASED, ACCOUNTED, SHIPPED, CLASSIFICATION, TARIFF_CODE, ORIGIN, EXPORT_PLACE)
-Parts = tuple[tuple[re.Pattern[str], str], ...]
 
 
-def _day(context: Context, bound: Bound) -> date:
-    """Return the day of release; where it is not known that of accounting, else that of receipt."""
-    declaration = context.declaration
-    return declaration.day(bound[RELEASED]) or declaration.day(bound[ACCOUNTED]) or context.today
-
-
-def _goods(line: Commodity, context: Context, bound: Bound, places: Parts) -> Goods:
-    """Return what the tables of trade ask about a line; `places` are parts of countries, and which these are."""
+def _goods(line: Commodity, context: Context, bound: Bound) -> Goods:
+    """Return what the tables of trade ask about a line."""
+    country_of = context.specs.trade.country_of
     return Goods(
         classification=line.text(bound[CLASSIFICATION]) or "",
         tariff_code=line.text(bound[TARIFF_CODE]) or "",
-        origin=_country(line.text(bound[ORIGIN]) or "", places),
-        exported_from=_country(line.text(bound[EXPORT_PLACE]) or "", places),
-        released=_day(context, bound),
+        origin=country_of(line.text(bound[ORIGIN])),
+        exported_from=country_of(line.text(bound[EXPORT_PLACE])),
+        released=context.first_day(bound[RELEASED], bound[ACCOUNTED]),
         shipped=line.day(bound[SHIPPED]),
     )
 
 
-@lru_cache(maxsize=1024)
-def _country(place: str, places: Parts) -> str:
-    """Return the country that a place belongs to."""
-    return next((country for shape, country in places if shape.fullmatch(place)), place)
-
-
 # ---------------------------------------------------------------------------------------- origins
-
-
-class Origins(NamedTuple):
-    """`entries` to tell of: those of `high` confidence, or the `other` ones; `parts` are origins within a country."""
-
-    entries: str
-    parts: Parts
 
 
 @check(
@@ -73,28 +51,29 @@ class Origins(NamedTuple):
     needs=(ORIGIN,),
     columns=("name_en", "name_fr"),
     on_list_day=True,
-    prepare=named(Origins, entries=choice("high", "other"), parts=parts),
+    prepare=choice("high", "other"),
 )
 def treatment_origin(line: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require an origin that the tariff treatment is for on the day of release (`trade/treatment_origins.csv`).
 
-    What is not in the list of treatments is that list's own finding.
+    The parameter says which rows to tell of: those of `high` confidence, or the `other` ones. What is not in the list
+    of treatments, or of countries, is that list's own finding.
     """
-    wanted: Origins = bound.parameter
     code, origin = line.text(bound.element), line.text(bound[ORIGIN])
-    if code is None or origin is None or context.specs.trade.is_ever_for(code, _country(origin, wanted.parts)):
+    country = context.specs.trade.country_of(origin)
+    if code is None or not country or context.specs.trade.is_ever_for(code, country):
         return OK
     day = listed_on(context.pack.elements[bound.element], line, context.declaration)
     entry = bound.codes.find(code, day) if bound.codes else None
     if entry is None:
         return OK
-    goods = _goods(line, context, bound, wanted.parts)
+    goods = _goods(line, context, bound)
     sure = context.specs.trade.withheld(code, goods)
-    if sure is None or (sure == "high") != (wanted.entries == "high"):
+    if sure is None or (sure == "high") != (bound.parameter == "high"):
         return OK
     allowed = context.specs.trade.beneficiaries(code, goods)
     details = {
-        "origin": origin,
+        "origin": origin or "",
         "treatment_en": entry.name.en,
         "treatment_fr": entry.name.fr,
         "place": line.text(bound[EXPORT_PLACE]) or "—",
@@ -107,10 +86,9 @@ def treatment_origin(line: Commodity, context: Context, bound: Bound) -> Iterabl
 
 
 class SurtaxWatch(NamedTuple):
-    """Indicators that say a line is `subject`, `parts` of countries, and the currency of the orders' amounts."""
+    """Indicators that say a line is `subject`, and the currency of the orders' amounts."""
 
     subject: frozenset[str]
-    parts: Parts
     currency: str
 
 
@@ -120,12 +98,13 @@ class SurtaxWatch(NamedTuple):
     of="text",
     at="commodity",
     reads=(*GOODS, VALUE, CURRENCY),
-    prepare=named(SurtaxWatch, subject=words, parts=parts, currency=word),
+    prepare=named(SurtaxWatch, subject=words, currency=word),
 )
 def surtax_watch(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
     """Require the indicator where number, origin and day of a line stand in an order's schedule (`trade/surtax_*.csv`).
 
-    An order with an exempt total is left out where its goods, on the whole declaration, are worth no more.
+    Each order is told by itself, so that no answer has to cut its words. One with an exempt total is left out where its
+    goods, on the whole declaration, are worth no more; where that is not known, its words say so.
     """
     wanted: SurtaxWatch = bound.parameter
     trade, classification = context.specs.trade, bound[CLASSIFICATION]
@@ -133,42 +112,54 @@ def surtax_watch(declaration: Declaration, context: Context, bound: Bound) -> It
     for i, j, line in declaration.lines():
         number = line.text(classification)
         if number is not None and number[:8] in trade.surtaxes:
-            goods = _goods(line, context, bound, wanted.parts)
+            goods = _goods(line, context, bound)
             reached.append((i, j, line, goods, trade.surtaxes_on(goods)))
-    exempt = _exempt(((line, each) for _, _, line, _, orders in reached for each in orders), bound, wanted.currency)
+    totals = _totals(((line, each) for _, _, line, _, orders in reached for each in orders), bound, wanted.currency)
     for i, j, line, goods, orders in reached:
-        due = [each for each in orders if each.order not in exempt]
-        if due and line.text(bound.element) not in wanted.subject:
-            details = {
-                "classification": goods.classification,
-                "origin": line.text(bound[ORIGIN]) or "—",
-                "day": str(goods.released),
-                "orders_en": "; ".join(_words(each, "en") for each in due),
-                "orders_fr": "; ".join(_words(each, "fr") for each in due),
-            }
-            expected = " ".join(sorted(wanted.subject))
-            yield bound.fault(value=line.text(bound.element), expected=expected, details=details, invoice=i, line=j)
-
-
-def _words(surtax: Surtax, language: str) -> str:
-    """Return an order with its rate, and what it rests on beside number, origin and day."""
-    said = f"{surtax.name.speak(language)}, {surtax.rate:f} %"
-    condition = surtax.condition.speak(language)
-    return f"{said}, {condition}" if condition else said
-
-
-def _exempt(lines: Iterable[tuple[Commodity, Surtax]], bound: Bound, currency: str) -> set[str]:
-    """Return the orders whose goods, all together, are worth no more than is free; in another currency nobody knows."""
-    totals: dict[str, Decimal | None] = defaultdict(Decimal)
-    free: dict[str, Decimal] = {}
-    for line, surtax in lines:
-        if surtax.free is None:
+        if line.text(bound.element) in wanted.subject:
             continue
-        free[surtax.order] = surtax.free
+        for order in orders:
+            total = totals[order.order]
+            if order.free is None or total is None or total > order.free:
+                details = _words(order, total, wanted.currency) | {
+                    "classification": goods.classification,
+                    "origin": line.text(bound[ORIGIN]) or "—",
+                    "day": str(goods.released),
+                }
+                expected = " ".join(sorted(wanted.subject))
+                yield bound.fault(value=line.text(bound.element), expected=expected, details=details, invoice=i, line=j)
+
+
+# Where nobody here knows whether an exempt total is exceeded.
+NOT_KNOWN = Bilingual(
+    ", unless such goods on this declaration are worth no more than {free} {currency} in all, which is not known here: "
+    "not all of them are valued in {currency}",
+    ", sauf si ces marchandises ne valent pas plus de {free} {currency} en tout sur cette déclaration, ce qui n'est "
+    "pas connu ici : elles ne sont pas toutes évaluées en {currency}",
+)
+
+
+def _words(surtax: Surtax, total: Decimal | None, currency: str) -> dict[str, str]:
+    """Return an order with its rate, and what it rests on beside number, origin and day."""
+    words: dict[str, str] = {}
+    for language in ("en", "fr"):
+        condition = surtax.condition.speak(language)
+        said = f"{surtax.name.speak(language)}, {surtax.rate:f} %"
+        words[f"order_{language}"] = f"{said}, {condition}" if condition else said
+        unknown = surtax.free is not None and total is None
+        known = {"free": f"{surtax.free:f}", "currency": currency} if surtax.free is not None else {}
+        words[f"unless_{language}"] = NOT_KNOWN.speak(language).format(**known) if unknown else ""
+    return words
+
+
+def _totals(lines: Iterable[tuple[Commodity, Surtax]], bound: Bound, currency: str) -> Mapping[str, Decimal | None]:
+    """Return what each order's goods are worth all together; None if some are in another currency, or say nothing."""
+    totals: dict[str, Decimal | None] = defaultdict(Decimal)
+    for line, surtax in lines:
         so_far, amount = totals[surtax.order], line.amount(bound[VALUE])
         known = so_far is not None and amount is not None and line.text(bound[CURRENCY]) == currency
         totals[surtax.order] = so_far + amount if known and so_far is not None and amount is not None else None
-    return {order for order, total in totals.items() if total is not None and total <= free[order]}
+    return totals
 
 
 # ---------------------------------------------------------------------------------------- units, codes, numbers
@@ -180,14 +171,20 @@ def unit_of_tariff(line: Commodity, context: Context, bound: Bound) -> Iterable[
     number = line.text(bound[CLASSIFICATION])
     if number is None or number[:4] not in context.specs.trade.headings:
         return OK
-    return _unit(line, bound, context.specs.trade.units_of(number, _day(context, bound)), number)
+    return _unit(
+        line, bound, context.specs.trade.units_of(number, context.first_day(bound[RELEASED], bound[ACCOUNTED])), number
+    )
 
 
 @check(of="text", reads=(EXCISE, RELEASED, ACCOUNTED), needs=(EXCISE,))
 def unit_of_excise(line: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require the unit of the excise code, where `trade/units.csv` knows it."""
     code = line.text(bound[EXCISE])
-    units = context.specs.trade.excise_units_of(code, _day(context, bound)) if code else frozenset[str]()
+    units = (
+        context.specs.trade.excise_units_of(code, context.first_day(bound[RELEASED], bound[ACCOUNTED]))
+        if code
+        else frozenset[str]()
+    )
     return _unit(line, bound, units, code)
 
 

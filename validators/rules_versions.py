@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date
+from typing import NamedTuple
 
 from core.calendar import account_by, add_months, eastern_day
-from core.declaration import Declaration, Nature
+from core.declaration import Declaration, Invoice, MessageType, Nature
 from core.findings import Fault
 from core.register import WITHDRAWN, consignment_of
 from validators.checks import Bound, Context, Role, check
-from validators.parameters import period, whole, words
+from validators.parameters import day, named, period, whole, words
 from validators.rules import OK
 
 ACCOUNTING_DATE = Role("accounting_date", "declaration", "date")
 FROM_BEFORE = Role("pre_carm", "declaration")
+RELEASED = Role("release_date", "declaration", "date")
+CAD_TYPE = Role("cad_type", "declaration")
 CLASSIFICATION = Role("classification", "commodity")
 CURRENCY = Role("currency", "commodity")
 INVOICE_VALUE = Role("invoice_value", "invoice", "number")
+LINE_COUNT = Role("line_count", "declaration", "number")
 
 # ---------------------------------------------------------------------------------------- time
 
@@ -30,7 +35,8 @@ def late_accounting(declaration: Declaration, context: Context, bound: Bound) ->
     if released is None or released > context.today or unreadable:
         return OK
     accounted = given or context.today
-    consignment = consignment_of(declaration, context.today)._replace(released=released, accounted=accounted)
+    consignment = consignment_of(declaration, context.today, context.choice)
+    consignment = consignment._replace(released=released, accounted=accounted)
     due = account_by(consignment, context.specs.calendar)
     if due is None or consignment.accounted <= due:
         return OK
@@ -50,22 +56,74 @@ def number_in_use(declaration: Declaration, context: Context, bound: Bound) -> I
     return OK if context.today >= free else (bound.fault(expected=str(free)),)
 
 
-@check("declaration", of="text", reads=(FROM_BEFORE,), prepare=words)
-def change_without_original(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
-    """Require what is changed or withdrawn to be known; only one from before CARM may be changed without.
+class Before(NamedTuple):
+    """What is from before CARM: the `flag` that says so, `until` which day; types that are `consolidated` have no day.
 
-    The parameter has the values by which a change says that it is of such a one.
+    One that is consolidated stands for many declarations, of any day, and has no former version.
     """
-    before = declaration.text(bound[FROM_BEFORE]) in bound.parameter
-    known = context.history or before or declaration.text(bound.element) is None
+
+    flag: frozenset[str]
+    until: date
+    consolidated: frozenset[str]
+
+
+BEFORE = named(Before, flag=words, until=day, consolidated=words)
+
+
+def _entered(context: Context, bound: Bound) -> date:
+    """Return the day of the goods' entry: of an original that of its accounting, of a change that of the release.
+
+    A change has an accounting date of its own. Where neither is given, the day of receipt stands for it.
+    """
+    released, accounted = bound[RELEASED], bound[ACCOUNTING_DATE]
+    original = context.type is MessageType.DECLARATION
+    return context.first_day(*((accounted, released) if original else (released, accounted)))
+
+
+def _says_before(declaration: Declaration, bound: Bound) -> bool:
+    """Tell whether the flag says that the declaration is from before CARM."""
+    return declaration.text(bound[FROM_BEFORE]) in bound.parameter.flag
+
+
+@check("declaration", reads=(FROM_BEFORE, CAD_TYPE, RELEASED, ACCOUNTING_DATE), prepare=BEFORE)
+def marked_as_before(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Forbid the flag that says from before CARM on an entry that is not; see `Before`."""
+    before: Before = bound.parameter
+    entered = _entered(context, bound)
+    if not _says_before(declaration, bound) or declaration.text(bound[CAD_TYPE]) in before.consolidated:
+        return OK
+    return (
+        OK if entered <= before.until else (bound.fault(expected=f"<= {before.until}", details={"day": str(entered)}),)
+    )
+
+
+@check("declaration", of="text", reads=(FROM_BEFORE, CAD_TYPE, RELEASED, ACCOUNTING_DATE), prepare=BEFORE)
+def change_without_original(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require what is changed or withdrawn to be known; only one from before CARM may be changed without."""
+    before: Before = bound.parameter
+    whole = declaration.text(bound[CAD_TYPE]) in before.consolidated
+    early = whole or _entered(context, bound) <= before.until
+    known = context.history or declaration.text(bound.element) is None or (early and _says_before(declaration, bound))
     return OK if known else (bound.fault(),)
 
 
-@check("declaration", of="text")
+@check("declaration", of="text", reads=(FROM_BEFORE, CAD_TYPE, RELEASED, ACCOUNTING_DATE), prepare=BEFORE)
 def as_declared_first(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
-    """Require the declaration that a change is of to be on file: one made elsewhere is not known here."""
-    known = context.history or declaration.text(bound.element) is None
-    return OK if known else (bound.fault(),)
+    """Require what a change from before CARM is of to be on file: one made elsewhere is not known here."""
+    before: Before = bound.parameter
+    if context.history or not _says_before(declaration, bound) or declaration.text(bound.element) is None:
+        return OK
+    whole = declaration.text(bound[CAD_TYPE]) in before.consolidated
+    return OK if whole or _entered(context, bound) > before.until else (bound.fault(),)
+
+
+@check("declaration", presence="any", of="text", prepare=words)
+def marked_as_former(declaration: Declaration, context: Context, bound: Bound) -> Iterable[Fault]:
+    """Require a change and its former version to agree about a flag: both say a word of the parameter, or neither."""
+    if context.former is None:
+        return OK
+    now, then = declaration.text(bound.element), context.former.declaration.text(bound.element)
+    return OK if (now in bound.parameter) == (then in bound.parameter) else (bound.fault(expected=then),)
 
 
 @check("declaration", of="text")
@@ -158,18 +216,27 @@ def older_than_years(declaration: Declaration, context: Context, bound: Bound) -
 
 @check("declaration", presence="any", of="number", at="commodity", reads=(CLASSIFICATION,))
 def former_lines(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
-    """Require every line of the former version in the new one; a line is known by its number."""
-    if context.former is None:
+    """Require every line of the former version in the new one; a line is known by its number.
+
+    Where an invoice has no line, or one has no number, that is told itself.
+    """
+    if context.former is None or not declaration.invoices:
         return
     now, before = context.lines()
+    told = {i for i, each in enumerate(declaration.invoices, 1) if not all(_numbers(each, bound.element))}
     for key, (i, _, line) in before.items():
         number = key[1]
-        if number is None or key in now:
+        if number is None or key in now or i in told:
             continue
         text = context.pack.elements[bound.element].format.write(number)
         details = {"line": text, "classification": line.text(bound[CLASSIFICATION]) or "—"}
         place = i if i <= len(declaration.invoices) else 0
         yield bound.fault("", value=text, expected=text, details=details, invoice=place)
+
+
+def _numbers(invoice: Invoice, name: str) -> list[bool]:
+    """Return of each line whether it has a number; of an invoice without lines one that has none."""
+    return [line.amount(name) is not None for line in invoice.commodities] or [False]
 
 
 @check("declaration", presence="any", at="commodity")
@@ -212,10 +279,14 @@ def invoice_pointed_at(declaration: Declaration, context: Context, bound: Bound)
             yield bound.fault(expected=str(i), details=details, invoice=i)
 
 
-@check("declaration", presence="any", of="number", at="invoice")
+@check("declaration", presence="any", of="number", at="invoice", reads=(LINE_COUNT,))
 def pointer_fits(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
-    """Require a pointer to an invoice to be that invoice's place in the declaration."""
+    """Require a pointer to an invoice to be that invoice's place in the declaration.
+
+    Not of one that stands there again, where the number of lines tells that.
+    """
+    counted = declaration.has(bound[LINE_COUNT])
     for i, invoice in enumerate(declaration.invoices, 1):
         given = invoice.amount(bound.element)
-        if given is not None and given != i:
+        if given is not None and given != i and not (counted and invoice in declaration.invoices[: i - 1]):
             yield bound.fault(value=f"{given:f}", expected=str(i), invoice=i)

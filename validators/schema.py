@@ -16,6 +16,7 @@ from core.findings import Address, Bilingual, Fault, Place
 from core.limits import FINDINGS_LISTED
 from core.specs import Element, Pack
 from core.transmission import XML_SPACE
+from parsers.xml_names import apart
 from validators.elements import MISSING, details_of, unreadable, usage_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ ERRORS_EXPLAINED = 2 * FINDINGS_LISTED
 # Documents with more elements are explained by excerpt: so many already take a tenth of a second. And so many children
 # of one name stay in an excerpt beside those at fault.
 EXPLAINED_NODES, LIKE = 3_000, 5
+# Names among the children of a node of which any stay: a schema has fewer.
+KINDS = 100
 
 # By these an element says itself of what type it is, or that it is empty.
 XSI = {f"{{http://www.w3.org/2001/XMLSchema-instance}}{name}" for name in ("type", "nil")}
@@ -73,7 +76,7 @@ def explain(
     looked_at = root
     if misfits and sum(1 for _ in islice(root.iter(), EXPLAINED_NODES + 1)) > EXPLAINED_NODES:
         keep = {above for node in misfits for above in (node, *node.iterancestors())}
-        looked_at = _excerpt(root, keep, originals)
+        looked_at = apart(lambda: _excerpt(root, keep, originals))
     found = [(originals.get(node, node), fault) for node, fault in _refused(looked_at, explainer)]
     told = {node for node, _ in found}
     blanks = [_blank(node, pack) for node in misfits if node not in told and _odd_blank(node)]
@@ -97,7 +100,7 @@ def _excerpt(node: Any, keep: Collection[Any], originals: dict[Any, Any]) -> Any
     like: Counter[str] = Counter()
     for child in node:
         like[child.tag] += 1
-        if child in keep or like[child.tag] <= LIKE:
+        if child in keep or (like[child.tag] <= LIKE and len(like) <= KINDS):
             part = _excerpt(child, keep, originals)
             part.tail = child.tail
             copy.append(part)

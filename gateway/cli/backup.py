@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from core.calendar import eastern
-from core.errors import GatewayError, cause_of
+from core.errors import GatewayError, JournalUnavailable, cause_of
 from core.urls import mask
 from gateway.cli.shared import OPERATOR, open_journal
 from gateway.cli.terminal import echo
@@ -23,7 +23,7 @@ from gateway.journal import Journal, file_of
 from gateway.journal.backup import FILE, put, set_aside
 from gateway.queues.store import settle, still
 from gateway.service import now
-from gateway.settings import from_environment
+from gateway.settings import Settings, from_environment
 
 # What a backup says of itself; written last, so that one that broke off has none.
 MANIFEST = "backup.json"
@@ -47,9 +47,22 @@ def backup(folder: Path) -> None:
     Exit code: 0, or 2 when something cannot be read or written, or the copy is not whole.
     """
     settings = from_environment()
+    with open_journal(settings) as journal:
+        try:
+            _back_up(settings, journal, folder)
+        except GatewayError as error:
+            with suppress(JournalUnavailable):
+                journal.note_chore("backup", now(), str(error))
+            raise
+        journal.note_chore("backup", now())
+    echo(f"in {folder}, verified")
+
+
+def _back_up(settings: Settings, journal: Journal, folder: Path) -> None:
+    """Write a backup into a new folder."""
     _new(folder)
     taken = now()
-    with open_journal(settings) as journal, ExitStack() as stack:
+    with ExitStack() as stack:
         queue = stack.enter_context(still(path)) if (path := queue_file(settings)) else None
         source = stack.enter_context(journal.snapshot())
         if queue:
@@ -69,7 +82,6 @@ def backup(folder: Path) -> None:
     for each in folder.iterdir():
         each.chmod(0o600)
     _tell(manifest)
-    echo(f"in {folder}, verified")
 
 
 @click.command()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from rich.text import Text
 from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Bilingual, Finding, Severity
+from core.specs import Specs
 from core.text import lines_of, printable
 from core.transmission import Outgoing, Syntax, Verdict
 from gateway import pipeline
@@ -23,7 +25,7 @@ from gateway.catalogue import TYPE_WORDS
 from gateway.cli.shared import LANGUAGE, SEVERITIES, STDIN, VERDICTS, files_in, files_with_facts
 from gateway.cli.terminal import Console, echo, echo_json
 from gateway.desk.explain import where
-from gateway.desk.linting import LINES, Linted, junit, message_as_json, sarif, summary
+from gateway.desk.linting import LINES, TO_DO, Linted, junit, message_as_json, sarif, summary
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
 from validators.words import shown
@@ -49,6 +51,11 @@ UNREAD = Bilingual("unknown", "inconnu")
 
 # How many characters of a path are shown.
 PATH = 1_000
+
+MORE = Bilingual("more:", "en savoir plus :")
+
+# How many codes the command that explains them is shown with.
+EXPLAINED = 5
 
 # How many characters of an offending line are shown around the place.
 SHOWN = 100
@@ -111,15 +118,13 @@ def _judge(
 
 def _told(judged: Iterator[Linted], form: str, lang: str, plans: Plans) -> bool:
     """Tell the verdicts in a form, as text as they come; return whether something was refused."""
-    linted = []
-    for one in judged:
-        linted.append(one)
-        if form == "text":
-            _print_judged(one, lang)
     if form == "text":
+        linted = _printed(judged, plans, lang)
         out.print(Text(summary(linted, lang), "bold"), soft_wrap=True)
-    elif form == "json":
-        echo_json([message_as_json(one, lang) for one in linted])
+        return _refused(linted)
+    linted = list(judged)
+    if form == "json":
+        echo_json([message_as_json(one, plans.specs, lang) for one in linted])
     elif form == "sarif":
         from importlib.metadata import version
 
@@ -129,7 +134,26 @@ def _told(judged: Iterator[Linted], form: str, lang: str, plans: Plans) -> bool:
     else:
         for line in LINES[form](linted, lang):
             echo(line)
+    return _refused(linted)
+
+
+def _refused(linted: Iterable[Linted]) -> bool:
     return any(one.judged.verdict is Verdict.REFUSED for one in linted)
+
+
+def _printed(judged: Iterator[Linted], plans: Plans, lang: str) -> list[Linted]:
+    """Print verdicts as they come, and after a refused file once where its findings are explained; return them all."""
+    linted: list[Linted] = []
+    for _, messages in groupby(judged, key=lambda one: one.file):
+        of_file = []
+        for one in messages:
+            _print_judged(one, plans.specs, lang)
+            of_file.append(one)
+        if _refused(of_file):
+            codes = dict.fromkeys(finding.code for one in of_file for finding in one.judged.findings)
+            out.print(Text(f"  {MORE.speak(lang)} gateway explain {' '.join(list(codes)[:EXPLAINED])}", "dim"))
+        linted += of_file
+    return linted
 
 
 def _state(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
@@ -142,7 +166,7 @@ def _state(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
     return found
 
 
-def _print_judged(linted: Linted, lang: str) -> None:
+def _print_judged(linted: Linted, specs: Specs, lang: str) -> None:
     """Print a message's verdict and its findings, each under the line that it is about."""
     path, one = linted.file, linted.judged
     message, declaration = one.message, one.message.declaration
@@ -167,6 +191,8 @@ def _print_judged(linted: Linted, lang: str) -> None:
     text = lines_of(message.document.text()) if one.findings else []
     for finding in one.findings:
         _print_finding(finding, text, lang)
+        if remedy := specs.remedy_of(finding.code):
+            out.print(Text(f"    {TO_DO.speak(lang)} {remedy.speak(lang)}", "dim"))
 
 
 def _print_finding(finding: Finding, lines: Sequence[str], lang: str) -> None:

@@ -14,12 +14,12 @@ from core.errors import GatewayError
 from core.transmission import digest_of, stable_id
 from core.urls import users_of
 from gateway import service
-from gateway.cli.shared import FORMAT, folding_table, open_journal, plain, print_table
+from gateway.cli.shared import FORMAT, OPERATOR, folding_table, open_journal, plain, print_table
 from gateway.cli.terminal import echo, echo_json
-from gateway.journal import Journal
+from gateway.journal import Journal, inbox_id
+from gateway.loops import engine_users
 from gateway.queues import DEAD_QUEUE, Broker, Delivery, Intake, Letter, open_broker
 from gateway.settings import Settings, from_environment
-from gateway.supervisor import engine_users
 from routing.partners import inbound_queue, load_partners
 from routing.routes import RESULTS
 
@@ -88,12 +88,13 @@ def dead_show(id_: str, body: bool) -> None:
 @click.argument("ids", nargs=-1, metavar="[ID...]")
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @click.option("--queue", help="The queue that they were sent to, where the broker does not know it.")
-def dead_requeue(ids: tuple[str, ...], everything: bool, queue: str | None) -> None:
+@OPERATOR
+def dead_requeue(ids: tuple[str, ...], everything: bool, queue: str | None, operator: str) -> None:
     """Give dead letters back to the way that they were on.
 
     What a partner or the engine sent goes into the journal as it came, with what the broker proved about its sender;
     what the gateway sent goes into its queue again, with its id. One that cannot go back stays, with a line on standard
-    error.
+    error. Each that goes back stands in the audit.
 
     Exit code: 0 all of them went back, 1 some did not, 2 bad usage, or broker or journal cannot be used.
     """
@@ -101,7 +102,7 @@ def dead_requeue(ids: tuple[str, ...], everything: bool, queue: str | None) -> N
         raise click.UsageError("name dead letters by their ids, or all of them by --all")
     settings = from_environment()
     with open_journal(settings) as journal, open_broker(settings.broker_url) as broker:
-        desk = _Desk(settings, journal, broker, queue)
+        desk = _Desk(settings, journal, broker, queue, operator)
         with _reading(broker) as intake:
             batch: list[Delivery] = []
             missing = set(ids)
@@ -123,8 +124,8 @@ def dead_requeue(ids: tuple[str, ...], everything: bool, queue: str | None) -> N
 class _Desk:
     """Gives dead letters back, and counts them."""
 
-    def __init__(self, settings: Settings, journal: Journal, broker: Broker, queue: str | None) -> None:
-        self._journal, self._broker, self._queue = journal, broker, queue
+    def __init__(self, settings: Settings, journal: Journal, broker: Broker, queue: str | None, operator: str) -> None:
+        self._journal, self._broker, self._queue, self._operator = journal, broker, queue, operator
         self._partners = load_partners(settings.partners)
         self._engines = engine_users(settings)
         self._ours = {None, *(user or "guest" for user in users_of(settings.broker_url))}
@@ -153,10 +154,19 @@ class _Desk:
             if (each.message_id or _id(each)) not in kept:
                 self._stays(each, "its queue is missing, or the broker did not take it")
         gone = [*inbound, *(each for each in outbound if (each.message_id or _id(each)) in kept)]
+        for each in gone:  # before it is gone from the dead: what is audited twice is told from what is not audited
+            self._note(each, inbound=each in inbound)
         intake.ack(gone)
         for each in gone:
             echo(f"requeued {_id(each)} to {each.origin or self._queue}")
         self.gone += len(gone)
+
+    def _note(self, letter: Delivery, *, inbound: bool) -> None:
+        """Write into the audit who gave a dead letter back, and where it had died."""
+        told = {name: value for name, value in _row(letter).items() if name in ("id", "user", "why", "message_id")}
+        told |= {"queue": letter.origin or self._queue, "digest": digest_of(letter.body), "operator": self._operator}
+        subject = self._journal.sequence_of(inbox_id(self._as_sent(letter).uid)) if inbound else None
+        self._journal.note("dead letter requeued", subject, told, service.now())
 
     def _as_sent(self, letter: Delivery) -> Delivery:
         return letter.as_sent(self._queue)

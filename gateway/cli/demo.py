@@ -151,7 +151,7 @@ def _play_when_ready(
     service: subprocess.Popen[bytes], settings: Settings, folder: Path, told: Console
 ) -> list[tuple[Expected, Seen]]:
     """Play the samples once the gateway has made its queues; raises GatewayError if it does not start."""
-    from gateway.supervisor import queue_names
+    from gateway.loops import queue_names
 
     deadline = time.monotonic() + PATIENCE_SECONDS
     with open_broker(settings.broker_url) as broker:

@@ -121,7 +121,8 @@ def _nature(early: Declaration, late: Declaration, after: Side, facts: Facts, sp
     if type_ is MessageType.DECLARATION and later:
         type_ = MessageType.CORRECTION
     history = facts.register.of(after.message.envelope.test).history(late.transaction_number)
-    return nature_of(type_, history, late, after.parsed.received.received_at, specs.calendar)
+    choice = facts.partner.choice_of(early) if facts.partner else None
+    return nature_of(type_, history, late, after.parsed.received.received_at, specs.calendar, choice)
 
 
 def _version(declaration: Declaration) -> int:
@@ -142,7 +143,7 @@ def _facts(before: Side, after: Side, specs: Specs) -> Facts:
     if after.facts.register.of(test).attempts(number):
         return after.facts
     partner, came = after.facts.partner, before.parsed.received.received_at
-    choice = partner.csa_period(early) if partner else None
+    choice = partner.choice_of(early) if partner else None
     first = made_of(
         MessageType.DECLARATION,
         early,

@@ -15,15 +15,16 @@ from core.calendar import add_months, eastern_day
 from core.errors import GatewayError
 from core.loading import load
 from core.urls import mask, tls_files_of
-from gateway import supervisor
-from gateway.cli.partner import described, refuse_made_up
-from gateway.cli.shared import DECLARE, folding_table, print_table
-from gateway.journal import Journal
+from gateway import loops
+from gateway.cli.partner import described
+from gateway.cli.shared import DECLARE, folding_table, open_journal, print_table
+from gateway.journal import Chosen, Journal
 from gateway.plans import prepare
 from gateway.queues import open_broker
 from gateway.queues.rabbitmq import lacks
 from gateway.queues.store import store_of
 from gateway.settings import HOME, Settings, from_environment
+from routing.partners import inbound_queue, load_partners
 
 STYLES = {"well": "green", "soon": "bold yellow", "ILL": "bold red"}
 
@@ -57,6 +58,7 @@ def doctor(declare: bool) -> None:
         ("partners", _examine_partners),
         ("broker", _examine_broker),
         ("journal", _examine_journal),
+        ("leavers", _examine_leavers),
     ):
         try:
             found = examine(settings, declare)
@@ -95,12 +97,12 @@ def _examine_calendar(settings: Settings, _declare: bool) -> str | Soon:
 
 
 def _examine_partners(settings: Settings, _declare: bool) -> str:
-    refuse_made_up(settings)
+    loops.fit_partners(settings)
     return described(settings, settings.partners)
 
 
 def _examine_broker(settings: Settings, declare: bool) -> str:
-    wanted = supervisor.queue_names(settings)
+    wanted = loops.queue_names(settings)
     if not declare and settings.broker_url.startswith("sqlite:") and not store_of(settings.broker_url).path.exists():
         raise GatewayError(f"there is no queue at {mask(settings.broker_url)}: {DECLARE}")
     _examine_file(settings.broker_url)
@@ -121,6 +123,28 @@ def _examine_broker(settings: Settings, declare: bool) -> str:
             told += ": some share one, and one that hangs holds up those that share with it"
     remark = lacks(version)
     return f"{told}; {remark}" if remark else told
+
+
+def _examine_leavers(settings: Settings, _declare: bool) -> str:
+    """Tell which partners have left and what they left: it would be nobody's otherwise."""
+    partners = load_partners(settings.partners)
+    journal = Journal.open(settings.database_url)
+    if not journal.exists() or journal.unfit():
+        return "not known without a journal"
+    with open_journal(settings) as journal:
+        gone = [name for name in journal.partners() if name not in partners]
+        answers = {name: len(journal.open_answers(Chosen(partner=name), datetime.now(UTC))) for name in gone}
+        requests = {name: len(journal.requests(Chosen(partner=name))) for name in gone}
+    if not gone:
+        return "every partner on record is in the file"
+    with open_broker(settings.broker_url) as broker:
+        depths = broker.depths([inbound_queue(name) for name in gone])
+    told = [
+        f"{name} ({depths[inbound_queue(name)] or 0} messages in its queue, {answers[name]} answers open,"
+        f" {requests[name]} requests not decided)"
+        for name in gone
+    ]
+    return f"no longer in the file: {', '.join(told)}"
 
 
 def _examine_file(url: str) -> None:

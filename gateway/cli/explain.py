@@ -13,24 +13,34 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from core.calendar import eastern
+from core.calendar import eastern, eastern_day
 from core.errors import GatewayError
 from core.findings import Bilingual, Severity
 from core.partner import Partner
-from core.specs import Rule, Specs
-from core.transmission import Judged, Verdict
+from core.specs import Rule
+from core.transmission import Judged, Syntax, Verdict
 from gateway import pages, pipeline
 from gateway.catalogue import Listed, by_code, in_words
 from gateway.cli.shared import CONFIDENCES, HTML, LANGUAGE, files_with_facts, open_journal, out
 from gateway.cli.terminal import echo
 from gateway.desk import replay
 from gateway.desk.explain import Explained, NumberedFinding, explain, where
+from gateway.desk.linting import TO_DO
+from gateway.engine.assess import load_rates
 from gateway.journal import RESEND_OF, Journal, Recorded
 from gateway.plans import Plans, prepare
-from gateway.settings import Settings, from_environment
+from gateway.settings import PARTNERS, Settings, from_environment
+from gateway.trade.pieces import Pieces, pieces
 from routing.partners import load_partners
+from validators.words import PLACEHOLDER
 
+SYNTAXES = {Syntax.EDIFACT: "EDIFACT", Syntax.XML: "XML"}
 CODE = re.compile(r"[A-Z]{3}-\d{4}", re.IGNORECASE)
+
+ENGINES = Bilingual(
+    "a reason of the reference assessment engine; another engine has its own",
+    "un motif du moteur de cotisation de référence; un autre moteur a les siens",
+)
 
 WORDS = {
     "wrote": Bilingual("wrote", "écrit :"),
@@ -40,6 +50,12 @@ WORDS = {
     "expected": Bilingual("expected", "attendu"),
     "source": Bilingual("source", "source"),
     "whole": Bilingual("The message as a whole", "Le message entier"),
+    "passes": Bilingual("passes", "passe"),
+    "fails": Bilingual("fails", "échoue"),
+    "same": Bilingual(
+        "Nothing differs here: what was sent before decides, or who sends.",
+        "Rien ne diffère ici : ce qui a été envoyé avant décide, ou qui envoie.",
+    ),
     "further": Bilingual("further lines without a finding", "autres lignes sans constat"),
 }
 
@@ -64,7 +80,8 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
         if html:
             raise click.UsageError("--html is for messages")
         for code in what:
-            _print_code(code.upper(), plans.specs, lang)
+            if not _print_reason(code.upper(), lang):
+                _print_code(code.upper(), plans, lang)
         return
     asked = judge_all(what, settings, plans, partner_id, lang)
     explained = [explain(each.judged, each.partner, plans.specs, lang) for each in asked]
@@ -196,6 +213,8 @@ def _print_remarks(remarks: Iterable[NumberedFinding], lang: str) -> None:
         facts += [f"{WORDS['expected'].speak(lang)}{colon} {finding.expected_in(lang)}"] if finding.expected else []
         facts += [f"{WORDS['source'].speak(lang)}{colon} {finding.source.speak(lang)}"]
         out.print(Text("          " + " · ".join(filter(None, facts)), "dim"))
+        if remark.remedy:
+            out.print(Text(f"          {TO_DO.speak(lang)} {remark.remedy.speak(lang)}", "dim"))
 
 
 def _add_rule(table: Table, listed: Listed, rule: Rule, lang: str) -> None:
@@ -210,9 +229,19 @@ def _add_rule(table: Table, listed: Listed, rule: Rule, lang: str) -> None:
         table.add_row("", Text(rule.parameter_source.speak(lang), "dim"))
 
 
-def _print_code(code: str, specs: Specs, lang: str) -> None:
-    """Print what a finding means; raises GatewayError for a code that no table has."""
-    listed = by_code(specs).get(code)
+def _print_reason(code: str, lang: str) -> bool:
+    """Print a reason of the reference engine; tell whether the code is one."""
+    reason = load_rates().reasons.get(code)
+    if reason:
+        out.print(Text(code, "bold").append(f"  {ENGINES.speak(lang)}", "default"))
+        for text in reason:
+            out.print(Text("  " + PLACEHOLDER.sub(lambda found: f"<{found[1]}>", text)))
+    return reason is not None
+
+
+def _print_code(code: str, plans: Plans, lang: str) -> None:
+    """Print what a finding means, with an example; raises GatewayError for a code that no table has."""
+    listed = by_code(plans.specs).get(code)
     if listed is None:
         raise GatewayError(f"there is no finding {code}; `gateway rules` lists them")
     finding = listed.finding
@@ -226,6 +255,7 @@ def _print_code(code: str, specs: Specs, lang: str) -> None:
         text = in_words(each.text, listed.element)
         out.print(Text(f"  {text.en}"))
         out.print(Text(f"  {text.fr}"))
+    out.print(Text(f"  {TO_DO.speak(lang)} {finding.remedy.speak(lang)}"))
     table = Table(show_header=False, box=None)
     if listed.element:
         element = listed.element
@@ -243,3 +273,16 @@ def _print_code(code: str, specs: Specs, lang: str) -> None:
     sure = CONFIDENCES[finding.confidence].speak(lang)
     table.add_row("confidence" if lang == "en" else "certitude", sure)
     out.print(table)
+    partner = next(iter(load_partners(PARTNERS).values()))
+    for example in pieces(code, plans, partner, eastern_day(datetime.now(UTC))):
+        _print_pieces(example, lang)
+
+
+def _print_pieces(example: Pieces, lang: str) -> None:
+    """Print the example of a syntax: what passes, and what fails."""
+    out.print(Text(SYNTAXES[example.syntax], "bold").append(f"  {example.place}".rstrip(), "not bold dim"))
+    if example.passing == example.failing:
+        out.print(Text(f"  {WORDS['same'].speak(lang)}", "dim"))
+    for said, style, lines in (("passes", "green", example.passing), ("fails", "red", example.failing)):
+        for line in lines or ("—",):
+            out.print(Text(f"  {WORDS[said].speak(lang):8}", style).append(line, "default"), soft_wrap=True)

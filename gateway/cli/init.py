@@ -91,7 +91,7 @@ def _told(home: Path) -> str:
             "Next:",
             f"  set -a; . {shlex.quote(str(home / SETTINGS_FILE))}; set +a",
             "  gateway doctor --declare",
-            f"  gateway samples make --out {messages}",
+            f"  gateway samples make --count 1 --out {messages}",
             f"  gateway check {messages}",
             "  gateway serve --with-reference-engine",
         )

@@ -19,7 +19,7 @@ from core.calendar import eastern
 from core.errors import GatewayError
 from core.partner import Partner
 from core.urls import vhost_of
-from gateway.cli.shared import known_partner, open_journal
+from gateway.cli.shared import folding_table, known_partner, open_journal, print_table
 from gateway.cli.terminal import Console, echo
 from gateway.journal import Extent, Head, Journal
 from gateway.journal.periods import load_retention, months_before
@@ -62,6 +62,7 @@ def verify_audit(heads: Path | None) -> None:
     exported = _heads(heads) if heads else []
     with _journal() as journal:
         report = journal.verify(*exported)
+        journal.note_chore("verify-audit", now(), report.reason if report.bad is not None else None)
     if report.bad is not None and report.bad <= report.links:
         witnessed = f"row {report.bad} witnessed otherwise" if report.bad else "no row witnessed it"
         echo(f"{report.reason} ({witnessed})")
@@ -159,6 +160,8 @@ def purge(dry_run: bool, confirm: int | None) -> None:
         held = bool(figure and doubts and confirm is None) or (confirm is not None and confirm != figure)
         if not dry_run and not held:
             counts = journal.purge(before, now=moment)
+        if not dry_run:
+            journal.note_chore("purge", moment, "; ".join(doubts) or "the figure differs" if held else None)
     table = Table("kind", "kept", "until", "would go" if dry_run or held else "gone", "what", box=None)
     for kind, each in kinds.items():
         kept = f"{each.months // 12} y {each.months % 12} m"
@@ -199,13 +202,19 @@ def destinations() -> None:
     """
     with _journal() as journal:
         rows = journal.destinations()
-    table = Table("destination", "waiting", "refused", "oldest", "failures", "state", "error", box=None)
+    table = folding_table("destination", "waiting", "refused", "oldest", "failures", "state", "next try", "error")
     for row in rows:
         oldest = eastern(row["oldest"]) if row["oldest"] else ""
         state = "parked" if row["parked_at"] else "paused" if row["failures"] else "well"
-        cells = row["name"], row["waiting"], row["refused"], oldest, row["failures"], state, row["error"] or ""
+        again = _again(row["paused_until"]) if state == "paused" else "`gateway unpark`" if state == "parked" else ""
+        cells = row["name"], row["waiting"], row["refused"], oldest, row["failures"], state, again, row["error"] or ""
         table.add_row(*(str(cell) for cell in cells))
-    out.print(table)
+    print_table(table)
+
+
+def _again(until: datetime) -> str:
+    """Return when a destination that rests is tried again."""
+    return "now" if until <= now() else f"{eastern(until)}, in {round((until - now()).total_seconds())} s"
 
 
 @click.command()

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Bilingual
+from core.partner import Partner
 from gateway import pipeline
 from gateway.cli.french import phrase
-from gateway.cli.shared import FORMAT, LANGUAGE, OPERATOR, VERDICTS, open_journal, out, plain, sequence_of
+from gateway.cli.shared import (
+    FORMAT,
+    LANGUAGE,
+    OPERATOR,
+    VERDICTS,
+    folding_table,
+    open_journal,
+    out,
+    plain,
+    print_table,
+    sequence_of,
+)
 from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
 from gateway.journal import Journal, Recorded
-from gateway.plans import prepare
+from gateway.plans import Plans, prepare
 from gateway.settings import from_environment
+from routing.assessment import compare, read_result
 from routing.partners import load_partners
 
 
@@ -30,26 +44,54 @@ def parked() -> None:
     """
 
 
+PARTNER = click.option("--partner", help="Only this partner's.")
+FROM = click.option("--from", "side", type=click.Choice(["partners", "engine"]), help="Only what came from there.")
+BECAUSE = click.option("--because", metavar="TEXT", help="Only those whose reason has this text in it.")
+MOST = 1_000_000
+
+
 @parked.command(name="list")
-@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True)
+@PARTNER
+@FROM
+@BECAUSE
+@click.option("--limit", type=click.IntRange(1, MOST), default=50, show_default=True)
 @FORMAT
-def parked_list(limit: int, form: str) -> None:
+def parked_list(partner: str | None, side: str | None, because: str | None, limit: int, form: str) -> None:
     """List parked messages, newest first, each with the reason.
+
+    Those of the engine are results; `show` tells which request they are about.
 
     Exit code: 0, or 2 when the journal cannot be read.
     """
     with open_journal(from_environment()) as journal:
-        rows = journal.list_messages(state="parked", limit=limit)
+        rows = _selected(journal, partner, side, because)[:limit]
     if form == "json":
         echo_json(rows, plain)
         return
-    table = Table("id", "received", "channel", "sender", "why", box=None)
+    table = folding_table("id", "received", "from", "why")
     for row in rows:
-        table.add_row(
-            row["id"][:12], eastern(row["received_at"]), row["channel"], row["partner"] or "", Text(row["note"] or "")
-        )
-    out.print(table)
+        sender = "the engine" if row["channel"] == "assessment" else row["partner"] or "not known"
+        table.add_row(row["id"][:12], eastern(row["received_at"]), sender, Text(row["note"] or ""))
+    print_table(table)
     echo(f"{len(rows)} parked")
+
+
+def _selected(journal: Journal, partner: str | None, side: str | None, because: str | None) -> list[dict[str, Any]]:
+    """Return the parked messages that are meant, newest first."""
+    channel = {None: None, "partners": "partner", "engine": "assessment"}[side]
+    rows = journal.list_messages(state="parked", partner=partner, channel=channel, limit=MOST)
+    return [row for row in rows if because is None or because.lower() in (row["note"] or "").lower()]
+
+
+def _meant(
+    journal: Journal, ids: tuple[str, ...], everything: bool, filters: tuple[str | None, str | None, str | None]
+) -> list[Recorded]:
+    """Return the parked messages that are named or selected; raises UsageError where it is not clear which."""
+    if bool(ids) == (everything or any(filters)):
+        raise click.UsageError(
+            "name parked messages by their ids, or select them by --partner, --from, --because or --all"
+        )
+    return [_parked(journal, id_) for id_ in ids or dict.fromkeys(row["id"] for row in _selected(journal, *filters))]
 
 
 @parked.command(name="show")
@@ -85,47 +127,88 @@ def parked_show(id_: str, lang: str) -> None:
             at, event = eastern(datetime.fromisoformat(link["at"]), lang), phrase(link["event"], lang)
             out.print(Text(f"  {at}  {event}{by}", "dim"))
         if row.channel == "partner":
-            ((_, outcome),) = replay.judge_again([row], journal, plans, partners, lambda row: row.id)
-            if isinstance(outcome, Exception):
-                fails = phrase("today's pipeline fails on it as well:", lang)
-                out.print(Text(f"  {fails} {replay.reason_of(outcome)}", "bold red"))
-            else:
-                says = phrase("today's pipeline would say:", lang)
-                for one in outcome.judged:
-                    out.print(Text(f"  {says} {VERDICTS[str(one.verdict)].speak(lang)}"))
-                    for finding in one.findings:
-                        out.print(Text(f"    {finding.code}  {finding.text.speak(lang)}"))
+            _print_today(row, journal, plans, partners, lang)
+        else:
+            _print_result(row, journal)
         either, reason = phrase("or", lang), phrase("REASON", lang)
         out.print(f"  `gateway parked release {row.id[:12]}` {either} `gateway parked refuse {row.id[:12]} {reason}`")
 
 
+def _print_today(row: Recorded, journal: Journal, plans: Plans, partners: Mapping[str, Partner], lang: str) -> None:
+    """Print what today's pipeline says of a partner's message."""
+    ((_, outcome),) = replay.judge_again([row], journal, plans, partners, lambda row: row.id)
+    if isinstance(outcome, Exception):
+        fails = phrase("today's pipeline fails on it as well:", lang)
+        out.print(Text(f"  {fails} {replay.reason_of(outcome)}", "bold red"))
+        return
+    says = phrase("today's pipeline would say:", lang)
+    for one in outcome.judged:
+        out.print(Text(f"  {says} {VERDICTS[str(one.verdict)].speak(lang)}"))
+        for finding in one.findings:
+            out.print(Text(f"    {finding.code}  {finding.text.speak(lang)}"))
+
+
+def _print_result(row: Recorded, journal: Journal) -> None:
+    """Print what a result of the engine says, which request it is about, and whether it would count today."""
+    try:
+        result = read_result(row.body)
+        due = f", payment due {result.payment_due}" if result.payment_due else ""
+        what = f"{result.transaction_number} version {result.version}: {result.outcome}{due}"
+        out.print(Text(f"  {what}, on request {result.message_id}"))
+        for reason in result.reasons:
+            out.print(Text(f"    {reason.code}  {reason.text.en}"))
+        asked = journal.asked(result.message_id)
+        if asked is None:
+            out.print(Text("  there is no such request: it would have no effect", "bold red"))
+            return
+        out.print(
+            Text(f"  asked for {asked.received.partner}'s message {asked.received.id[:12]} ({asked.fact.nature})")
+        )
+        compare(result, asked.request)
+    except GatewayError as error:
+        out.print(Text(f"  {error}", "bold red"))
+        return
+    out.print(Text("  it fits its request" + (": who sent it is asked again" if row.unproven else "")))
+
+
 @parked.command(name="release")
-@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.argument("ids", nargs=-1, metavar="[ID...]")
+@PARTNER
+@FROM
+@BECAUSE
+@click.option("--all", "everything", is_flag=True, help="All that is parked.")
 @OPERATOR
-def parked_release(ids: tuple[str, ...], operator: str) -> None:
+def parked_release(
+    ids: tuple[str, ...], partner: str | None, side: str | None, because: str | None, everything: bool, operator: str
+) -> None:
     """Give parked messages to the workers again.
 
     They are judged on what is known now, with all attempts.
 
-    Exit code: 0 released, 2 not parked.
+    Exit code: 0 released, 2 not parked, or bad usage.
     """
     with open_journal(from_environment()) as journal:
-        for row in [_parked(journal, id_) for id_ in ids]:
+        for row in _meant(journal, ids, everything, (partner, side, because)):
             if not journal.release_parked(row.sequence, operator, datetime.now(UTC)):
                 raise GatewayError(f"{row.id} is not parked any more")
             echo(f"released {row.id}")
 
 
 @parked.command(name="refuse")
-@click.argument("id_", metavar="ID")
+@click.argument("ids", nargs=-1, metavar="[ID...]")
 @click.argument("reason")
+@PARTNER
+@FROM
+@BECAUSE
 @OPERATOR
-def parked_refuse(id_: str, reason: str, operator: str) -> None:
-    """Refuse a parked message.
+def parked_refuse(
+    ids: tuple[str, ...], reason: str, partner: str | None, side: str | None, because: str | None, operator: str
+) -> None:
+    """Refuse parked messages.
 
-    Its sender is told REASON, in the sender's own syntax.
+    Their senders are told REASON, each in its own syntax. A result of the engine is closed, and nobody is told.
 
-    Exit code: 0 refused, 2 not parked.
+    Exit code: 0 refused, 2 not parked, or bad usage.
     """
     settings = from_environment()
     plans, partners = prepare(settings.specs), load_partners(settings.partners)
@@ -133,14 +216,14 @@ def parked_refuse(id_: str, reason: str, operator: str) -> None:
         raise click.UsageError("the reason is empty: it is what the sender will read")
     moment = datetime.now(UTC)
     with open_journal(settings) as journal:
-        row = _parked(journal, id_)
-        outcome = None
-        if row.channel == "partner":
-            outcome = pipeline.refuse(row.received, partners.get(row.partner or ""), reason, moment, plans)
-        if not journal.refuse_parked(row, outcome, why=reason, specs=plans.digest, operator=operator, now=moment):
-            raise GatewayError(f"{row.id} is not parked any more")
-    told = [item.kind for item in outcome.outgoing] if outcome else []
-    echo(f"refused {row.id}; {'the sender is told' if told else 'nobody is told'}")
+        for row in _meant(journal, ids, False, (partner, side, because)):
+            outcome = None
+            if row.channel == "partner":
+                outcome = pipeline.refuse(row.received, partners.get(row.partner or ""), reason, moment, plans)
+            if not journal.refuse_parked(row, outcome, why=reason, specs=plans.digest, operator=operator, now=moment):
+                raise GatewayError(f"{row.id} is not parked any more")
+            told = [item.kind for item in outcome.outgoing] if outcome else []
+            echo(f"refused {row.id}; {'the sender is told' if told else 'nobody is told'}")
 
 
 def _parked(journal: Journal, id_: str) -> Recorded:

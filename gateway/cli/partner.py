@@ -16,31 +16,11 @@ from core.partner import Partner
 from gateway.cli.shared import print_table
 from gateway.cli.tables import Column, fit
 from gateway.cli.terminal import echo, echo_json
-from gateway.settings import HOME, PARTNERS, Settings, from_environment
-from gateway.supervisor import engine_users
+from gateway.loops import engine_users, made_up
+from gateway.settings import EXAMPLE, PARTNERS, Settings, from_environment
 from routing.partners import inbound_queue, load_partners, not_ours, read_partners, unnumbered
 
-# What `gateway init` writes.
-EXAMPLE = HOME / "gateway/templates/partners.toml"
-
 FILE = click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
-
-
-def made_up(partners: Iterable[Partner]) -> list[str]:
-    """Return the ids of the partners, still active, that are in our samples or the file of `gateway init`."""
-    samples = {each.name for file in (PARTNERS, EXAMPLE) for each in load_partners(file).values()}
-    return [each.id for each in partners if each.active and each.name in samples]
-
-
-def refuse_made_up(settings: Settings) -> None:
-    """Raise GatewayError where partners that everybody can read here would be let into a real deployment."""
-    if not settings.broker_url.startswith("amqps:") and not settings.database_url.startswith("postgresql"):
-        return
-    if samples := made_up(load_partners(settings.partners).values()):
-        raise GatewayError(
-            f"{settings.partners} has the sample partners {', '.join(samples)}: with amqps or PostgreSQL write a file"
-            " of your own (`gateway partner add`, docs/partners.md) and name it in GATEWAY_PARTNERS"
-        )
 
 
 def described(settings: Settings, file: Path) -> str:
@@ -65,8 +45,8 @@ def _few(names: Iterable[str], most: int = 20) -> str:
 def partner() -> None:
     """Check, list and add to the partners' file.
 
-    It says who may send what for whom; docs/partners.md has every key. A running gateway reads it again when it is
-    restarted.
+    It says who may send what for whom; docs/partners.md has every key. A running gateway reads it again at
+    SIGHUP.
     """
 
 
@@ -182,7 +162,7 @@ def add(
         lines += [f"from = {start:%Y-%m-%d}"] if start else []
     _append(settings, lines)
     echo(f"{id_} written into {settings.partners}; it sends to {inbound_queue(id_)}")
-    echo("Next: `gateway doctor --declare`, its user at the broker (`gateway broker-users`), restart `gateway serve`")
+    echo("Next: `gateway doctor --declare`, its user at the broker (`gateway broker-users`), SIGHUP to `gateway serve`")
 
 
 def _toml(value: object) -> str:

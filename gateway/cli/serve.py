@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from gateway import logs, supervisor
-from gateway.cli.partner import refuse_made_up
 from gateway.settings import from_environment
 
 
@@ -22,6 +21,5 @@ def serve_command(workers: int, with_reference_engine: bool, with_test_engine: b
     Exit code: 0 stopped in order, 2 cannot start.
     """
     settings = from_environment(health=health_port)
-    logs.configure(settings.log)
-    refuse_made_up(settings)
+    logs.configure(settings.log, waiting=False)
     supervisor.serve(settings, workers, "engine" if with_reference_engine else "tests" if with_test_engine else None)

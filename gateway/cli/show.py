@@ -130,9 +130,11 @@ def _print_verdict(one: Mapping[str, Any]) -> None:
 def _print_answer(each: Mapping[str, Any]) -> None:
     """Print when an answer was sent, and what its partner said to it."""
     sent = f"sent {eastern(each['sent_at'])}" if each["sent_at"] else f"not sent yet, {each['attempts']} attempts"
-    if each["parked_at"]:
+    if each["closed_at"]:
+        sent = f"closed by an operator {eastern(each['closed_at'])}, not sent"
+    elif each["parked_at"]:
         sent = f"parked {eastern(each['parked_at'])}: {each['error']}"
-    acknowledged = {"awaited": "CONTRL awaited", "4": "REJECTED by CONTRL"}
+    acknowledged = {"awaited": "CONTRL awaited", "4": "REJECTED by CONTRL", "closed": "closed by an operator"}
     if each["acknowledgement"]:
         sent += f", {acknowledged.get(each['acknowledgement'], 'acknowledged by CONTRL')}"
     if each["acknowledged_at"]:

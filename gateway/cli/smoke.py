@@ -21,10 +21,10 @@ from gateway import logs
 from gateway.cli.reports import program, verified
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
 from gateway.cli.terminal import Console
+from gateway.loops import stop_signals
 from gateway.plans import Plans, prepare
 from gateway.queues import open_broker
 from gateway.settings import Settings, from_environment
-from gateway.supervisor import stop_signals
 from gateway.trade import smoke_attend, smoke_broker
 from gateway.trade.scenario import KIT, Scenario, load_scenario
 from gateway.trade.smoke import (

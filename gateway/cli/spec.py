@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import random
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
@@ -16,18 +16,19 @@ from core.calendar import eastern_day
 from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual, Severity
+from core.partner import Partner
 from core.specs import Specs
 from core.transmission import Syntax
 from gateway.catalogue import Listed, as_json, in_words, listed_rules, place_in_words
 from gateway.cli.shared import CONFIDENCES, LANGUAGE, SEVERITIES, known_partner
 from gateway.cli.terminal import Console, echo, echo_json
-from gateway.desk.trial import TABLES
-from gateway.plans import prepare
+from gateway.desk.trial import TABLES, Trial, trial_id
+from gateway.plans import Plans, prepare
 from gateway.settings import PARTNERS, SAMPLES, from_environment
 from gateway.trade.breaking import faults, faulty
 from gateway.trade.guide import build
 from gateway.trade.maker import Maker
-from gateway.trade.samples import DRAWS, Made, Sample
+from gateway.trade.samples import DRAWS, Made, Sample, moment_of
 from gateway.trade.samples import make as make_sample
 from routing.partners import load_partners
 
@@ -91,28 +92,30 @@ def samples() -> None:
 
 @samples.command()
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed and day make the same messages.")
-@click.option("--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="How many samples.")
+@click.option("--count", type=click.IntRange(1, 100_000), help="How many samples, or pairs with --fault; 1.")
 @click.option("--type", "cad_type", help="The CAD type (AB, C, F ...); without it all of them in turn.")
 @click.option("--syntax", type=click.Choice(["xml", "edifact"]), default="xml", show_default=True)
-@click.option("--fault", "code", metavar="CODE", help="Make messages that earn exactly this finding; `all` for each.")
+@click.option("--fault", "code", metavar="CODE", help="One that passes and one that earns this alone; `all`.")
 @click.option("--as", "partner_id", metavar="PARTNER", help="The sender; without it the first one registered.")
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day on which they are sent; without it today.")
-@click.option("--out", "folder", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--out", "folder", type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
 def make(
     seed: int,
-    count: int,
+    count: int | None,
     cad_type: str | None,
     syntax: str,
     code: str | None,
     partner_id: str | None,
     day: datetime | None,
-    folder: Path,
+    folder: Path | None,
 ) -> None:
-    """Write valid or faulty messages, and what to expect of each.
+    """Write messages, and what to expect of each.
 
-    They are declarations, changes and withdraw requests. The table of what to expect is printed, and written beside
-    them as expected.csv, which `gateway replay --samples` reads. What must be sent first stands in the same sample
-    under a lower number. Each sample is judged as it is made.
+    They are valid or faulty, and stand in a new folder: declarations, changes and withdraw requests. With --fault, one
+    that passes and one that earns just that finding; without --fault, --type and --count the same of the first finding
+    there is. The table of what to expect is printed, and written beside them as expected.csv, which `gateway replay
+    --samples` reads. What must be sent first stands in the same sample under a lower number. Each sample is judged as
+    it is made. What the files cannot carry stands in the column note; the table has what comes without it.
 
     Exit code: 0 made, 1 a sample was not judged as expected, 2 cannot be made.
     """
@@ -121,19 +124,18 @@ def make(
     partner = known_partner(partner_id, partners) if partner_id else next(iter(partners.values()))
     on = day.date() if day else eastern_day(datetime.now(UTC))
     types = _types(plans.specs, cad_type)
-    codes = faults(plans.specs) if code == "all" else (code,) if code else (None,)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GatewayError(f"{folder}: cannot be written: {error.strerror}") from error
+    if code is None and cad_type is None and count is None:
+        code = faults(plans.specs)[0]
+    folder = _clean(folder or Path(f"samples-{code or 'valid'}"))
     rows: list[list[str]] = []
     wrong = 0
-    for number in range(count):
-        for each in codes:
-            maker = Maker(random.Random(f"{seed} {number} {each}"), plans.specs, partner, on)  # noqa: S311 - samples, no secrets
-            draw = _drawer(each, maker, types[number % len(types)], cad_type)
+    for number in range(count or 1):
+        for each, fails in _asked(code, plans.specs):
+            maker = Maker(random.Random(f"{seed} {number} {each} {fails}"), plans.specs, partner, on)  # noqa: S311 - samples, no secrets
+            draw = _drawer(each, fails, maker, types[number % len(types)], cad_type)
             made = make_sample(draw, Syntax(syntax), on, f"{seed % 10_000:04}{len(rows):06}", plans)
-            rows += _write(made, Syntax(syntax), folder, len(rows))
+            fate = f"-{each}-{'fails' if fails else 'passes'}" if each else ""
+            rows += _write(made, Syntax(syntax), folder, len(rows), fate, _came(made, plans, partner, on))
             wrong += not made.good
     with (folder / TABLES[-1]).open("w", encoding="utf-8", newline="") as beside:
         for table in (csv.writer(sys.stdout, lineterminator="\n"), csv.writer(beside, lineterminator="\n")):
@@ -153,28 +155,61 @@ def _types(specs: Specs, cad_type: str | None) -> tuple[str, ...]:
     return (cad_type,)
 
 
-def _drawer(code: str | None, maker: Maker, story: str, cad_type: str | None) -> Callable[[], Sample]:
-    """Return what draws a sample: a faulty one for a finding's code, else a valid one of the CAD type `story`."""
+def _clean(folder: Path) -> Path:
+    """Return a folder that is there and empty; raises GatewayError, one line."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise GatewayError(f"{folder} is not empty: name a new folder with --out")
+    except OSError as error:
+        raise GatewayError(f"{folder}: cannot be written: {error.strerror}") from error
+    return folder
+
+
+def _asked(code: str | None, specs: Specs) -> list[tuple[str | None, bool]]:
+    """Return the samples that are asked for, as (finding, whether it is earned): valid ones without a finding."""
+    if code is None:
+        return [(None, False)]
+    return [(each, fails) for each in (faults(specs) if code == "all" else (code,)) for fails in (False, True)]
+
+
+def _drawer(code: str | None, fails: bool, maker: Maker, story: str, cad_type: str | None) -> Callable[[], Sample]:
+    """Return what draws a sample: of a finding the one that passes or fails, else a valid one of the type `story`."""
     if code is None:
         return lambda: maker.story(story)
-    return lambda: faulty(code, maker, cad_type)[1]
+    return lambda: faulty(code, maker, cad_type)[fails]
 
 
-def _write(made: Made, syntax: Syntax, folder: Path, before: int) -> list[list[str]]:
-    """Write a sample's messages; return their rows of the table, and say so if they are not judged as expected."""
+def _came(made: Made, plans: Plans, partner: Partner, day: date) -> list[tuple[str, Sequence[str]]]:
+    """Return verdict and findings of each file as `replay --samples` comes to them, which has the files alone."""
+    if not made.sample.note:
+        return [(str(one.verdict), [finding.code for finding in one.findings]) for one in made.judged]
+    trial = Trial(plans, moment_of(day), engine=False)
+    sent = (trial.send(trial_id(number, body), body, partner) for number, body in enumerate(made.bodies, 1))
+    return [(one.verdict, one.findings) for one in sent]
+
+
+def _write(
+    made: Made, syntax: Syntax, folder: Path, before: int, fate: str, came: Sequence[tuple[str, Sequence[str]]]
+) -> list[list[str]]:
+    """Write a sample's messages; return their rows of the table, and say so if they are not judged as expected.
+
+    `fate` ends the last one's name; `came` is what comes of the files alone.
+    """
     sample, bodies = made.sample, made.bodies
     rows = []
-    for number, (step, body, one) in enumerate(zip(sample.steps, bodies, made.judged, strict=True), 1):
+    for number, (step, body, (verdict, findings)) in enumerate(zip(sample.steps, bodies, came, strict=True), 1):
         kind = "original" if step.type is MessageType.DECLARATION else str(step.type)
-        fault = f"-{sample.code}" if sample.code and number == len(bodies) else ""
-        file = f"{before + number:05}-{kind}{fault}.{SUFFIXES[syntax]}"
+        last = number == len(bodies)
+        file = f"{before + number:05}-{kind}{fate if last else ''}.{SUFFIXES[syntax]}"
         (folder / file).write_bytes(body)
-        note = sample.note if number == len(bodies) else ""
-        codes = " ".join(sorted({finding.code for finding in one.findings}))
-        rows.append([file, sample.partner.id, step.declaration.text("cad_type") or "", str(one.verdict), codes, note])
+        note = f"earns {sample.code} if: {sample.note}" if last and sample.note else ""
+        kind = step.declaration.text("cad_type") or ""
+        rows.append([file, sample.partner.id, kind, verdict, " ".join(sorted(findings)), note])
     if not made.good:
-        wanted = sample.code or "no finding"
-        said = f"{rows[-1][0]} was made for {wanted}, judged {rows[-1][4]!r}; drawn {DRAWS} times"
+        wanted = sample.expected(syntax) or "no finding"
+        codes = " ".join(sorted(finding.code for finding in made.judged[-1].findings))
+        said = f"{rows[-1][0]} was made for {wanted}, judged {codes!r}; drawn {DRAWS} times"
         echo(f"gateway: {said}", err=True)
     return rows
 

@@ -239,7 +239,7 @@ def _assessed(
 def due_days(late: Declaration, facts: Facts, now: datetime, specs: Specs) -> dict[str, date]:
     """Return the day on which the payment for the later one is due, and the day after which interest counts."""
     history = facts.register.history(late.transaction_number)
-    choice = facts.partner.csa_period(late) if facts.partner else None
+    choice = facts.partner.choice_of(late) if facts.partner else None
     return {
         "payment_due": due_day(history, late, now, specs.calendar, choice),
         "interest_after": interest_day(consignment_of(late, eastern_day(now), choice), specs.calendar),

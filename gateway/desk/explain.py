@@ -47,11 +47,12 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class NumberedFinding:
-    """A finding on the page: its number there, and the sender's text around it (None: it has no place)."""
+    """A finding on the page: its number there, the sender's text around it (None: it has no place), what to do."""
 
     number: int
     finding: Finding
     excerpt: Excerpt | None
+    remedy: Bilingual | None
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def explain(judged: Judged, partner: Partner | None, specs: Specs, language: str
     message = judged.message
     lines = lines_of(message.document.text()) if judged.findings else []
     remarks = tuple(
-        NumberedFinding(number, finding, excerpt(lines, finding.place, finding.value))
+        NumberedFinding(number, finding, excerpt(lines, finding.place, finding.value), specs.remedy_of(finding.code))
         for number, finding in enumerate(judged.findings, 1)
     )
     pack = next((pack for pack in specs.packs if pack.key == message.pack), None)
@@ -361,7 +362,7 @@ def _payment(judged: Judged, partner: Partner | None, specs: Specs, language: st
     effect, calendar = judged.effect, specs.calendar
     if effect is None or effect.payment_due is None or effect.nature is Nature.WITHDRAWAL:
         return ""
-    choice = partner.csa_period(effect.declaration) if partner else None
+    choice = partner.choice_of(effect.declaration) if partner else None
     consignment = consignment_of(effect.declaration, eastern_day(effect.accepted_at), choice)
     computed = payment_due(consignment, calendar) == effect.payment_due
     source = calendar.terms_of(consignment).source if computed else Bilingual("as on file", "selon le dossier")

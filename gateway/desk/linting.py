@@ -16,6 +16,7 @@ from core.transmission import Judged, Verdict
 from gateway.catalogue import by_code, in_words
 
 SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
+TO_DO = Bilingual("To do:", "À faire :")
 LEVELS = {Severity.REFUSE: "error", Severity.WARN: "warning"}
 
 # What GitHub's workflow commands ask to be escaped, in a message and, further, in a property.
@@ -31,7 +32,7 @@ class Linted(NamedTuple):
     identified: bool
 
 
-def message_as_json(one: Linted, lang: str) -> dict[str, Any]:
+def message_as_json(one: Linted, specs: Specs, lang: str) -> dict[str, Any]:
     """Return what `check --format json` says of a message; sources in the language."""
     message, declaration = one.judged.message, one.judged.message.declaration
     return {
@@ -44,16 +45,18 @@ def message_as_json(one: Linted, lang: str) -> dict[str, Any]:
         "transaction_number": declaration.transaction_number if declaration else None,
         "version": declaration.version if declaration else None,
         "verdict": str(one.judged.verdict),
-        "findings": [finding_as_json(finding, lang) for finding in one.judged.findings],
+        "findings": [finding_as_json(finding, specs, lang) for finding in one.judged.findings],
     }
 
 
-def finding_as_json(finding: Finding, lang: str) -> dict[str, Any]:
+def finding_as_json(finding: Finding, specs: Specs, lang: str) -> dict[str, Any]:
     """Return a finding as the JSON that the documentation describes; its source in the language."""
+    remedy = specs.remedy_of(finding.code)
     return {
         "code": finding.code,
         "severity": str(finding.severity),
         "text": finding.text._asdict(),
+        "remedy": remedy._asdict() if remedy else None,
         "place": asdict(finding.place),
         "value": finding.value,
         "expected": finding.expected,
@@ -134,11 +137,12 @@ def sarif(linted: Sequence[Linted], specs: Specs, program: tuple[str, str], lang
     for code in codes:
         finding, element = known[code].finding, known[code].element
         text = in_words(finding.text, element).speak(lang)
+        told = (f"{text} ({finding.source.speak(lang)})", f"{TO_DO.speak(lang)} {finding.remedy.speak(lang)}")
         rules.append(
             {
                 "id": code,
                 "shortDescription": {"text": text},
-                "help": {"text": f"{text} ({finding.source.speak(lang)})\ngateway explain {code}"},
+                "help": {"text": "\n".join((*told, f"gateway explain {code}"))},
                 "defaultConfiguration": {"level": LEVELS[finding.severity]},
             }
         )

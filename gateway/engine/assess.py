@@ -27,13 +27,28 @@ NOTHING = Decimal("0.00")
 TOO_LARGE = Decimal(10) ** 13  # an answer's amounts have room for 13 digits before the decimal mark
 NIL = Amounts(*(NOTHING for _ in Amounts._fields))
 
-# Charges that a code of their own brings about: the element with the code, their kinds, and the element that tells
-# whether the goods are subject at all, with its values for "no".
+
+class _Coded(NamedTuple):
+    """Charges that a code of their own brings about: the element with the code, and their kinds.
+
+    `subject` tells whether the goods are subject at all, with its values for `no`; `declared` begins the names of the
+    tick and of the amount that are self-declared, of which nothing `lower` than what is worked out may be.
+    """
+
+    element: str
+    kinds: tuple[str, ...]
+    subject: str = ""
+    no: tuple[str, ...] = ()
+    declared: str = ""
+    lower: bool = True
+
+
+# Of a surtax less may be declared: that on a vehicle is on a part of its value (SOR/2025-118).
 CODED = (
-    ("sima_measure", ("anti_dumping", "countervailing"), "sima_subject", ("N", "U")),
-    ("surtax_code", ("surtax",), "surtax_subject", ("N",)),
-    ("safeguard_code", ("safeguard",), "", ()),
-    ("excise_code", ("excise_duty", "excise_tax"), "", ()),
+    _Coded("sima_measure", ("anti_dumping", "countervailing"), "sima_subject", ("N", "U"), "sima", lower=False),
+    _Coded("surtax_code", ("surtax",), "surtax_subject", ("N",), "surtax"),
+    _Coded("safeguard_code", ("safeguard",), "safeguard_subject", ("N",), "safeguard"),
+    _Coded("excise_code", ("excise_duty", "excise_tax")),
 )
 
 # Test data: a sender's reference holding one of these chooses the outcome, in messages marked as tests only.
@@ -198,15 +213,10 @@ def _assess_line(line: Mapping[str, str], rates: Rates) -> Amounts:
         raise _Cannot("ENG-0001", currency)
     value = _cents(_amount(line, "value_for_currency_conversion") * exchange.rate)
     found = {"customs_duty": _charge(_duty(line, rates, day), value, line)}
-    for element, kinds, subject, no in CODED:
-        code = line.get(element)
-        if not code or line.get(subject) in no:
-            continue
-        charges = {kind: _on(day, rates.charges.get((kind, code, ""), ())) for kind in kinds}
-        if not any(charges.values()):
-            raise _Cannot("ENG-0003", code)
-        found.update({kind: _charge(charge, value, line) for kind, charge in charges.items() if charge})
-    found.update(_self_declared(line, found))
+    for coded in CODED:
+        if line.get(coded.subject) not in coded.no:
+            found.update(_by_code(coded, value, line, rates, day))
+            found.update(_self_declared(coded, line, found))
     taxable = value + sum(found.values(), NOTHING)
     gst_code = line.get("gst_code", "")
     gst = _on(day, rates.charges.get(("gst", gst_code, ""), ()))
@@ -216,15 +226,27 @@ def _assess_line(line: Mapping[str, str], rates: Rates) -> Amounts:
     return NIL._replace(value_for_duty=value, value_for_tax=taxable, gst=tax, total=taxable - value + tax, **found)
 
 
-def _self_declared(line: Mapping[str, str], found: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Return the anti-dumping duty where SIMA is self-declared: more than is worked out may be, less may not."""
-    if line.get("sima_self_declared") != "Y" or "sima_amount" not in line:
+def _by_code(coded: _Coded, value: Decimal, line: Mapping[str, str], rates: Rates, day: date) -> dict[str, Decimal]:
+    """Return what a line's code charges; nothing without a code."""
+    code = line.get(coded.element)
+    if not code:
         return {}
-    declared = _cents(_amount(line, "sima_amount"))
-    countervailing = found.get("countervailing", NOTHING)
-    if declared < found.get("anti_dumping", NOTHING) + countervailing:
+    charges = {kind: _on(day, rates.charges.get((kind, code, ""), ())) for kind in coded.kinds}
+    if not any(charges.values()):
+        raise _Cannot("ENG-0003", code)
+    return {kind: _charge(charge, value, line) for kind, charge in charges.items() if charge}
+
+
+def _self_declared(coded: _Coded, line: Mapping[str, str], found: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Return the first of the charges where an amount is self-declared, in place of all that is worked out."""
+    amount = f"{coded.declared}_amount"
+    if line.get(f"{coded.declared}_self_declared") != "Y" or amount not in line:
+        return {}
+    declared, (first, *others) = _cents(_amount(line, amount)), coded.kinds
+    rest = sum((found.get(kind, NOTHING) for kind in others), NOTHING)
+    if not coded.lower and declared < found.get(first, NOTHING) + rest:
         raise _Cannot("ENG-0008", str(declared))
-    return {"anti_dumping": declared - countervailing}
+    return {first: declared - rest}
 
 
 def _duty(line: Mapping[str, str], rates: Rates, day: date) -> Charge:

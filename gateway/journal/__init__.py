@@ -23,7 +23,9 @@ from sqlalchemy import Connection, Engine
 from core.errors import JournalUnavailable
 from gateway.journal import (
     backup,
+    chores,
     database,
+    desk,
     evidence,
     inbox,
     lists,
@@ -36,7 +38,9 @@ from gateway.journal import (
     witness,
 )
 from gateway.journal.audit import AuditReport, Head, walk
+from gateway.journal.chores import CHORES
 from gateway.journal.database import file_of
+from gateway.journal.desk import Chosen
 from gateway.journal.inbox import Role
 from gateway.journal.retention import Extent
 from gateway.journal.rows import inbox_id
@@ -59,10 +63,12 @@ from gateway.journal.values import (
 from gateway.journal.verdicts import RESEND_OF
 
 __all__ = [
+    "CHORES",
     "MESSAGE_ID",
     "RESEND_OF",
     "Arrival",
     "Asked",
+    "Chosen",
     "Claimed",
     "Claims",
     "Conflict",
@@ -225,7 +231,24 @@ class Journal:
     destinations = _reads(outbox.destinations)
     resend = _writes(outbox.resend)
 
+    # The far side, and what an operator ends there.
+    partners = _reads(desk.partners)
+    requests = _reads(desk.requests)
+    resend_requests = _writes(desk.resend_requests)
+    open_answers = _reads(desk.open_answers)
+    sent_answers = _reads(desk.sent_answers)
+    resend_answers = _writes(desk.resend_answers)
+    close_answers = _writes(desk.close_answers)
+
+    # One of several gateways, and chores.
+    take_lease = _writes(chores.take_lease)
+    lease_holder = _reads(chores.lease_holder)
+    end_lease = _writes(chores.end_lease)
+    note_chore = _writes(chores.note_chore)
+    chores = _reads(chores.chores)
+
     # Evidence.
+    note = _writes(evidence.note)
     head = _reads(evidence.head)
     events = _reads(evidence.events)
 

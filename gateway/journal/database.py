@@ -238,11 +238,15 @@ def _engine(parsed: URL, *, making: bool) -> Engine:
         # A plan kept from when the tables were small goes through all of a table that has grown; a bitmap scan reads a
         # whole backlog, with all that is done, to give its first rows.
         options += " -c plan_cache_mode=force_custom_plan -c enable_bitmapscan=off -c jit=off"
+        # Whatever the server's or the role's defaults: the driver reads times of one form only, and numbers are given
+        # out under a lock, which an older view of the tables would make useless.
+        options += r" -c DateStyle=ISO -c default_transaction_isolation=read\ committed"
         given = parsed.query.get("options", "")
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             connect_args={
                 "connect_timeout": 5,
+                "client_encoding": "utf8",
                 "options": f"{given} {options}" if isinstance(given, str) else options,
                 "keepalives_idle": 5,
                 "tcp_user_timeout": LOCK_SECONDS * 1000,

@@ -38,6 +38,11 @@ def chain(connection: Connection, events: Sequence[tuple[datetime, str, int | No
     insert_rows(connection, audit, rows)
 
 
+def note(connection: Connection, event: str, subject: int | None, detail: object, now: datetime) -> None:
+    """Append one event that changes nothing else: what an operator did elsewhere."""
+    chain(connection, [(now, event, subject, detail)])
+
+
 def head(connection: Connection) -> tuple[int, str]:
     """Return number and hash of the newest audit link."""
     row = connection.execute(HEAD).one_or_none()

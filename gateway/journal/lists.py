@@ -13,6 +13,7 @@ from core import limits
 from core.errors import GatewayError
 from core.transmission import Outcome
 from gateway.journal.database import insert_rows
+from gateway.journal.desk import unsettled
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
 from gateway.journal.replays import executions
@@ -182,6 +183,7 @@ def counts(connection: Connection, now: datetime) -> dict[str, Any]:
         "outbox_oldest_seconds": (now - since).total_seconds() if since else 0.0,
         "destinations_paused": resting[0] - resting[1],
         "destinations_parked": resting[1],
+        **unsettled(connection, now),
     }
 
 

@@ -59,6 +59,9 @@ SENT = (
     .returning(outbox.c.position, outbox.c.id, outbox.c.inbox, outbox.c.destination)
 )
 
+# What makes something due again, whatever became of it.
+AGAIN: dict[str, Any] = {"sent_at": None, "parked_at": None, "closed_at": None, "attempts": 0, "error": None}
+
 WELL = delete(destination).where(among(destination.c.name, "names"))
 
 # The destinations that something waits for, those that waited longest first: one step in the index for each of them.
@@ -196,7 +199,7 @@ def destinations(connection: Connection) -> list[dict[str, Any]]:
             func.count(outbox.c.parked_at).label("refused"),
             func.min(outbox.c.created_at, type_=outbox.c.created_at.type).label("oldest"),
         )
-        .where(outbox.c.sent_at.is_(None))
+        .where(outbox.c.sent_at.is_(None), outbox.c.closed_at.is_(None))
         .group_by(outbox.c.destination)
     ).mappings()
     found: dict[str, dict[str, Any]] = {row["name"]: dict(row) for row in backlog}
@@ -214,11 +217,7 @@ def resend(connection: Connection, first: str, now: datetime) -> int:
 def due_again(connection: Connection, first: str, resent: int | None, now: datetime) -> int:
     """Make a transmission's answers due; the request to the engine is not an answer."""
     sequence = connection.scalar(select(inbox.c.sequence).where(inbox.c.id == first))
-    again = (
-        update(outbox)
-        .where(outbox.c.inbox == sequence, outbox.c.kind != "request")
-        .values(sent_at=None, parked_at=None, attempts=0, error=None)
-    )
+    again = update(outbox).where(outbox.c.inbox == sequence, outbox.c.kind != "request").values(**AGAIN)
     count = connection.execute(again).rowcount
     chain(connection, [(now, "resend", resent or sequence, {"first": first, "answers": count})])
     return count

@@ -64,7 +64,9 @@ LAST_ACCEPTED = (
     .group_by(message.c.transaction_number, message.c.test)
 )
 
-UNSENT = select(outbox.c.inbox).where(among(outbox.c.inbox, "mine"), outbox.c.sent_at.is_(None))
+UNSENT = select(outbox.c.inbox).where(
+    among(outbox.c.inbox, "mine"), outbox.c.sent_at.is_(None), outbox.c.closed_at.is_(None)
+)
 
 # Every version of the declarations and every request about one: a number that comes back counts its attempts anew. Then
 # what hangs on transmissions, and the transmissions themselves.

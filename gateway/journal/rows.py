@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from core.declaration import Nature, VersionFact
+from core.declaration import Declaration, Nature, VersionFact
 from core.transmission import Judged, Outcome, Outgoing, digest_of, stable_id
 from gateway.journal.codec import decode_declaration, dump, encode_declaration, encode_envelope, encode_findings
 from gateway.journal.values import Claimed, Recorded, Unproven
@@ -103,14 +103,17 @@ def headers_of(row: AnyRow) -> Mapping[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def fact_of(row: AnyRow) -> VersionFact:
-    """Return the accepted version of a row; whether its withdrawal is asked for stands beside it."""
+def fact_of(row: AnyRow, declaration: Declaration | None = None) -> VersionFact:
+    """Return the accepted version of a row; whether its withdrawal is asked for stands beside it.
+
+    `declaration` stands in place of the row's own, which it then need not have.
+    """
     return VersionFact(
         version=row.version,
         partner=row.partner,
         nature=Nature(row.nature),
         status=row.status,
-        declaration=decode_declaration(row.declaration),
+        declaration=decode_declaration(row.declaration) if declaration is None else declaration,
         accepted_at=row.accepted_at,
         payment_due=row.payment_due,
         created_by_cbsa=row.created_by_cbsa,

@@ -57,17 +57,34 @@ def _another(connection: Connection) -> str | None:
 
 
 def check_schema(connection: Connection) -> None:
-    """Raise JournalUnavailable unless the database has the schema that this version works on."""
-    if fault := _another(connection):
+    """Raise JournalUnavailable unless the database has the schema that this version works on, and is of its kind."""
+    if fault := _another(connection) or _of_another_kind(connection):
         raise JournalUnavailable(fault)
 
 
 def unfit(connection: Connection) -> str | None:
     """Return in a line why `serve` could not work with this journal, None if it can.
 
-    Beside another schema that is a table or column that is missing, and a database that takes no writing.
+    Beside another schema that is a table or column that is missing, a database that takes no writing, one that cannot
+    hold every text, and a pooler that gives each transaction another session.
     """
-    return _another(connection) or _damaged(connection) or _only_to_read(connection)
+    examined = (_another, _damaged, _only_to_read, _of_another_kind)
+    return next(filter(None, (examine(connection) for examine in examined)), None)
+
+
+def _of_another_kind(connection: Connection) -> str | None:
+    """Return in a line what of a PostgreSQL database is not as the journal needs it."""
+    if connection.dialect.name != "postgresql":
+        return None
+    name = f"journal {database.masked(connection.engine.url)}"
+    if (encoding := connection.scalar(text("SHOW server_encoding"))) != "UTF8":
+        return f"{name}: its encoding is {encoding}: make a database with ENCODING 'UTF8'"
+    if connection.scalar(text("SHOW plan_cache_mode")) != "force_custom_plan":
+        return (
+            f"{name}: it does not keep what a session sets: connect to PostgreSQL itself, not through a pooler such as"
+            " PgBouncer in transaction mode"
+        )
+    return None
 
 
 def _damaged(connection: Connection) -> str | None:
@@ -105,6 +122,8 @@ def migrate(connection: Connection, to: str = "head") -> None:
         connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
         database.lock(connection, database.MIGRATING)
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{database.LOCK_SECONDS}s'")
+    if fault := _of_another_kind(connection):
+        raise JournalUnavailable(fault)
     found = schema(connection)
     if found not in known() if found else database.has_tables(connection):
         check_schema(connection)

@@ -163,6 +163,9 @@ assessment_request = Table(
     Index("assessment_request_inbox", "inbox"),
     Index("assessment_request_version", "transaction_number", "attempt"),
 )
+# What the engine has yet to decide on.
+UNSETTLED = assessment_request.c.status.in_((literal_column("'accepted'"), literal_column("'pending'")))
+Index("assessment_request_unsettled", assessment_request.c.id, postgresql_where=UNSETTLED, sqlite_where=UNSETTLED)
 
 # The transmission that each of a sender's references belongs to: resends and duplicates are told by it.
 interchange_reference = Table(
@@ -191,11 +194,11 @@ outbox = Table(
     Column("attempts", Integer, nullable=False),
     Column("sent_at", Instant),
     Column("error", Text),
-    Column(
-        "acknowledgement", Text
-    ),  # awaited; then what the partner's CONTRL said: 4 rejected, 7 acknowledged, 8 received
+    # awaited; then what the partner's CONTRL said: 4 rejected, 7 acknowledged, 8 received; closed by an operator
+    Column("acknowledgement", Text),
     Column("acknowledged_at", Instant),
     Column("parked_at", Instant),  # when the broker refused to take it, as too large; it waits for an operator
+    Column("closed_at", Instant),  # when an operator decided that it is not to be sent; parked as well
     Column("body", LargeBinary, nullable=False),
     Index("outbox_inbox", "inbox"),
 )
@@ -209,7 +212,7 @@ Index(
 
 # What is to be sent now or later, and what stands aside: few, in the same index.
 DUE = and_(outbox.c.sent_at.is_(None), outbox.c.parked_at.is_(None))
-REFUSED = and_(outbox.c.sent_at.is_(None), outbox.c.parked_at.is_not(None))
+REFUSED = and_(outbox.c.sent_at.is_(None), outbox.c.parked_at.is_not(None), outbox.c.closed_at.is_(None))
 
 # What an operator may have to look at; a literal, so that the planner sees that the index is meant.
 UNACKNOWLEDGED = outbox.c.acknowledgement.in_((literal_column("'awaited'"), literal_column("'4'")))
@@ -256,6 +259,25 @@ destination = Table(
     Column("paused_until", Instant, nullable=False),
     Column("parked_at", Instant),
     Column("error", Text, nullable=False),
+)
+
+# Who does what only one of several gateways may do, and for how long.
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
+# What is done by the clock, such as a backup: when it last went well, and when and why it last did not.
+chore = Table(
+    "chore",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("succeeded_at", Instant),
+    Column("failed_at", Instant),
+    Column("error", Text),
 )
 
 # The audit chain; insert-only by triggers. `at` is text: the hash covers exactly what is stored.

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
-from core.declaration import Nature, VersionFact
+from core.declaration import Declaration, Nature, VersionFact
 from core.register import UNDECIDED, Reference, Register
 from core.transmission import Acknowledgement, Outcome, Verdict
+from gateway.journal.codec import decode_declaration
 from gateway.journal.database import among, among_pairs, insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.inbox import close, still_held
@@ -62,10 +64,20 @@ WITHDRAWAL_ASKED = (
     .label("withdrawal")
 )
 VERSIONS = (
-    select(declaration_version, WITHDRAWAL_ASKED)
+    select(*(column for column in declaration_version.c if column.name != "declaration"), WITHDRAWAL_ASKED)
     .where(among(declaration_version.c.transaction_number, "numbers"))
     .order_by(declaration_version.c.transaction_number, declaration_version.c.attempt)
 )
+
+# The declarations of a number with few versions; of any other only those that are looked into: ever so many versions
+# of three thousand lines would be read for each change (DECISIONS D100).
+FEW = 3
+_VERSION_KEY = declaration_version.c.transaction_number, declaration_version.c.test, declaration_version.c.attempt
+DECLARATIONS = select(*_VERSION_KEY, declaration_version.c.declaration).where(
+    among(declaration_version.c.transaction_number, "numbers")
+)
+SOME_DECLARATIONS = DECLARATIONS.where(among(declaration_version.c.attempt, "attempts"))
+UNREAD = Declaration({})
 
 VERSION_ON_FILE = select(declaration_version.c.version).where(
     declaration_version.c.transaction_number == bindparam("number"),
@@ -119,9 +131,7 @@ def facts_of(
         {(key_of(partner or ""), key_of(reference)): (partner or "", reference) for reference in wanted}
         for partner, _, wanted in asked
     ]
-    versions: dict[tuple[str, bool], list[VersionFact]] = defaultdict(list)
-    for row in connection.execute(VERSIONS, {"numbers": sorted({key for wanted in numbers for key in wanted})}):
-        versions[row.transaction_number, row.test].append(fact_of(row))
+    versions = _versions(connection, sorted({key for wanted in numbers for key in wanted}))
     used = _used(connection, {key for wanted in given for key in wanted})
 
     registers = []
@@ -139,6 +149,30 @@ def facts_of(
         )
         registers.append(production.beside(tests))
     return registers
+
+
+def _versions(connection: Connection, numbers: Sequence[str]) -> dict[tuple[str, bool], list[VersionFact]]:
+    """Return the versions on file by number and world, with the declarations that may be looked into."""
+    versions: dict[tuple[str, bool], list[VersionFact]] = defaultdict(list)
+    for row in connection.execute(VERSIONS, {"numbers": numbers}):
+        versions[row.transaction_number, row.test].append(fact_of(row, UNREAD))
+    wanted: dict[str, set[int]] = defaultdict(set)
+    for (number, _), facts in versions.items():
+        wanted[number] |= Register({number: tuple(facts)}).looked_at(number)
+    few = sorted(n for n in wanted if len(versions.get((n, False), ())) + len(versions.get((n, True), ())) <= FEW)
+    rows = list(connection.execute(DECLARATIONS, {"numbers": few})) if few else []
+    for number in sorted(wanted.keys() - set(few)):
+        rows += connection.execute(SOME_DECLARATIONS, {"numbers": [number], "attempts": sorted(wanted[number])})
+    texts = {(row.transaction_number, row.test, row.attempt): row.declaration for row in rows}
+    return {
+        key: [
+            replace(fact, declaration=decode_declaration(texts[*key, fact.attempt]))
+            if (*key, fact.attempt) in texts
+            else fact
+            for fact in facts
+        ]
+        for key, facts in versions.items()
+    }
 
 
 def _used(connection: Connection, keys: Set[tuple[str, str]]) -> dict[tuple[str, str, bool], AnyRow]:

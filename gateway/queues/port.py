@@ -105,6 +105,9 @@ class Broker(ABC):
         """Return how many channels a connection may have; None where each has as many as it likes."""
         return None
 
+    def certificate(self) -> bytes | None:  # noqa: B027 - none by default
+        """Return the certificate (DER) that the broker shows, if any."""
+
     def purge(self, queue: str) -> int:
         """Delete the messages that wait and return how many they were."""
         with self.channel() as channel:

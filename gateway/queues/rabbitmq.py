@@ -90,6 +90,12 @@ class RabbitMQ(Broker):
         with self._connected() as connection:
             return channels_of(connection)
 
+    def certificate(self) -> bytes | None:
+        """Return the certificate of the node that is connected to."""
+        with self._connected() as connection:
+            shown = getattr(connection.connection.sock, "getpeercert", None)
+            return shown(binary_form=True) if shown else None
+
     def _open_publisher(self) -> Publisher:
         # A filer may write to the intake exchange only.
         return ConfirmedPublisher(self, lambda queue: INTAKE_EXCHANGE if is_intake(queue) else "")

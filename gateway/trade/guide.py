@@ -149,12 +149,17 @@ def build(plans: Plans, folder: Path, samples: Path, partners: Mapping[str, Part
         for file in ("guide.css", "guide.js"):
             shutil.copyfile(PAGES / file, folder / file)
         (folder / "schemas").mkdir(exist_ok=True)
-        for schema in sorted({path for pack in specs.packs for path in pack.schema.parent.glob("*.xsd")}):
+        for schema in schemas_of(specs):
             shutil.copyfile(schema, folder / "schemas" / schema.name)
         write_downloads(specs, folder / "downloads")
     except OSError as error:
         raise GatewayError(f"{folder}: cannot be written: {error.strerror}") from error
     return len(pages) * len(LANGUAGES) + 1
+
+
+def schemas_of(specs: Specs) -> list[Path]:
+    """Return the schemas of the messages in XML."""
+    return sorted({path for pack in specs.packs for path in pack.schema.parent.glob("*.xsd")})
 
 
 def breakable(path: str) -> Markup:
@@ -197,6 +202,7 @@ def gather(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> dict
         "receipt": json.loads(SCHEMAS["receipt"].read_text("utf-8")),
         "reasons": load_rates().reasons,
         "charsets": ENCODINGS,
+        "schemas": [path.name for path in schemas_of(specs)],
         "worked": _worked_check_digit(),
     }
 

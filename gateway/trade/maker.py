@@ -45,11 +45,6 @@ INTERIM_EXCISE = {"C01", "C02", "C03", "C04"}  # with these no unit is given
 WITHOUT_RELEASE = {"V"}
 
 
-def _country(place: str) -> str:
-    """Return the country of a place; states of the United States have three letters."""
-    return "US" if len(place) == 3 else place
-
-
 @dataclass
 class Draft:
     """A declaration being made: the values of each level, still open to changes."""
@@ -67,8 +62,10 @@ class Draft:
     def put(self, pack: Pack, changes: Mapping[str, Any]) -> None:
         """Apply changes at the level of their element: the declaration, the first invoice, its first line.
 
-        Raises GatewayError for an element that the pack has not.
+        A reason takes the code that goes with it along, unless that is among the changes. Raises GatewayError for an
+        element that the pack has not.
         """
+        changes = {**changes, **{n: value for n, value in beside_reasons(changes).items() if n in pack.elements}}
         for name, value in changes.items():
             if name not in pack.elements:
                 raise GatewayError(f"the sample maker speaks of {name}, which the dictionary of {pack.key} has not")
@@ -107,6 +104,16 @@ TOGETHER = re.compile(
     r"invoice_value|invoice_currency|quantity|unit|sima_.*|surtax_.*|excise_code|tariff_code|special_authority|"
     r"safeguard_.*|former_.*|line_previous_.*|(invoice_|line_)?(reason_code|remark|trade_program)_\d|pre_carm|invoice_pointer"
 )
+
+
+# The trade program code that goes with a reason: their values are not public, and this one shows that it is none.
+REASON, PROGRAM = re.compile(r"reason_code(?=_\d)"), "SAMPLE"
+
+
+def beside_reasons(changes: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what comes or goes with the reasons among some changes, unless it is itself among them."""
+    found = {REASON.sub("trade_program", name): value and PROGRAM for name, value in changes.items()}
+    return {name: value for name, value in found.items() if name not in changes}
 
 
 class Maker:
@@ -271,7 +278,8 @@ class Maker:
         origin = self.rng.choice(("US", "US", "CN", "MX", "DE", self.code("country")))
         exported = self.rng.choice((origin, "US", self.code("country")))
         shipped = released - timedelta(days=self.rng.randint(1, 40))
-        goods = Goods(line["classification"], "", _country(origin), _country(exported), released, shipped)
+        country_of = self.specs.trade.country_of
+        goods = Goods(line["classification"], "", country_of(origin), country_of(exported), released, shipped)
         treatments = sorted(self.codes("tariff_treatment"))
         fitting = [code for code in treatments if self.specs.trade.withheld(code, goods) is None]
         line |= {
@@ -315,7 +323,7 @@ class Maker:
             ]
             line["tariff_code"] = self.rng.choice(fitting)
         if draw() < share / 2:
-            near = line["export_place"] in {"US", "MX"} or len(line["export_place"]) == 3
+            near = self.specs.trade.country_of(line["export_place"]) in {"US", "MX"}
             line["special_authority"] = "85-2955-2" if near else "85-2955-1"
         if draw() < share and usage_of("line_previous_line", pack, MessageType.DECLARATION, cad_type) != "X":
             line |= {"line_previous_transaction": self.number(), "line_previous_line": Decimal(self.rng.randint(1, 9))}
@@ -323,7 +331,7 @@ class Maker:
     def _charged(self, line: Values, share: float) -> None:
         """Add, now and then, that the goods are subject to SIMA, a surtax or a safeguard, and by which code."""
         draw = self.rng.random
-        country = "US" if len(line["origin"]) == 3 else line["origin"]
+        country = self.specs.trade.country_of(line["origin"])
         known = self.codes("sima_measure").items()
         measures = [code for code, entry in known if country in (entry.row.get("origins") or country).split()]
         watched = {number for _, entry in known for number in entry.row.get("numbers", "").split()}
@@ -354,7 +362,7 @@ class Maker:
         draft.top["version"] = f"{int(former.top['version']) + 1:05}"
         line = self.rng.choice(list(draft.lines()))
         line["description"] = f"{self.text(40)}, {former.top['version']}"
-        draft.top["reason_code_1"] = "R3-32.2.VFD" if adjustment else "R5-00-COT"
+        draft.put(pack, {"reason_code_1": "R3-32.2.VFD" if adjustment else "R5-00-COT"})
         if self.rng.random() < 0.5:
             draft.top["remark_1"] = self.text(60)
         return draft

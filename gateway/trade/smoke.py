@@ -215,7 +215,7 @@ def gateway_of_our_own(settings: Settings, stopping: Callable[[], bool] = lambda
 
     Raises GatewayError if it does not start, and when `stopping` tells that it is not to.
     """
-    from gateway.supervisor import queue_names
+    from gateway.loops import queue_names
 
     with folder() as home:
         own = replace(

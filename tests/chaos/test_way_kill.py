@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from gateway.journal import Journal
+from gateway.loops import queue_names
 from gateway.queues import Letter, open_broker
-from gateway.supervisor import queue_names
 from routing.partners import inbound_queue
 from tests.support.crashing_serve import SENT, delivery, outcome
 from tests.support.house import settings_in

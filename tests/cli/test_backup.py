@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+from gateway.files import hold
 from gateway.journal import Journal
 from gateway.queues import Letter, open_broker
-from gateway.supervisor import hold
 from tests.support.cli import one_line
 from tests.support.desk import Run, runner
 from tests.support.house import house, kinds, settings_in

@@ -86,7 +86,8 @@ def test_sarif_names_each_rule_once_with_help_and_places() -> None:
     run = json.loads(check("--format", "sarif", "--lang", "fr", REFUSED, REFUSED)[1])["runs"][0]
     (rule,) = run["tool"]["driver"]["rules"]
     assert rule["id"] == "GTW-0005"
-    assert "gateway explain GTW-0005" in rule["help"]["text"]
+    assert "À faire : Vérifiez le numéro d'entreprise" in rule["help"]["text"]
+    assert rule["help"]["text"].endswith("gateway explain GTW-0005")
     assert [each["ruleIndex"] for each in run["results"]] == [0, 0]
     region = run["results"][0]["locations"][0]["physicalLocation"]["region"]
     assert region == {"startLine": 107, "startColumn": 11}
@@ -102,6 +103,20 @@ def test_codes_are_explained_in_any_letter_case() -> None:
     asked = [CliRunner().invoke(main, ["explain", code]).stdout for code in ("CAD-0101", "cad-0101")]
     assert asked[0] == asked[1]
     assert asked[0].startswith("CAD-0101")
+
+
+def test_a_refused_file_ends_with_one_command_that_explains_its_findings() -> None:
+    _, said = check(REFUSED, GOOD)
+    assert said.count("gateway explain GTW-0005") == said.count("gateway explain") == 1
+    assert said.count("To do: ") == 1
+    assert "gateway explain" not in check(GOOD)[1]
+
+
+def test_the_reference_engines_reasons_are_explained() -> None:
+    done = CliRunner().invoke(main, ["explain", "ENG-0002"])
+    assert done.exit_code == 0
+    assert "reference assessment engine" in done.stdout
+    assert "No rate of customs duty for the classification number <value>" in done.stdout
 
 
 @pytest.mark.slow

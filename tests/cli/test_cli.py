@@ -30,7 +30,7 @@ def test_every_command_has_its_help_and_tells_its_exit_codes(run: Run, command: 
     assert command in run("--help").stdout
 
 
-@pytest.mark.parametrize("group", [[], ["parked"], ["samples"]])
+@pytest.mark.parametrize("group", [[], ["parked"], ["samples"], ["specs"]])
 def test_what_a_command_does_fits_its_line(run: Run, group: list[str]) -> None:
     listed = run(*group, "--help").stdout.partition("--help")[2]
     assert listed
@@ -73,6 +73,7 @@ FINDING = {
     "code": {"str"},
     "severity": {"str"},
     "text": {"dict"},
+    "remedy": {"dict"},
     "place": {"dict"},
     "value": {"str", "NoneType"},
     "expected": {"str", "NoneType"},
@@ -248,7 +249,9 @@ def test_the_health_port_is_a_value_and_leaves_the_environment_as_it_is(
     assert run("serve").exit_code == 0
     assert [settings.health for settings in served] == ["127.0.0.1:9100", "1"]
     assert dict(os.environ) == before
-    assert "--health-port is a port or host:port, not 'x'" in one_line(run("serve", "--health-port", "x"))
+    assert "--health-port is a port, host:port or [address]:port, not 'x'" in one_line(
+        run("serve", "--health-port", "x")
+    )
 
 
 @pytest.mark.parametrize("url", [f"amqp://user:secret@{NOBODY}//", "nonsense://", "sqlite:////dev/null/queue.db"])

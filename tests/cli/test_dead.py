@@ -15,8 +15,8 @@ import pytest
 from gateway import service
 from gateway.cli import dead
 from gateway.journal import Journal
+from gateway.loops import queue_names
 from gateway.queues import Broker, Letter, open_broker
-from gateway.supervisor import queue_names
 from routing.partners import load_partners
 from tests.conftest import _rabbitmqctl
 from tests.support.desk import Run

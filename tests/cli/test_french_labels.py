@@ -30,6 +30,8 @@ LABELS = {
     "purchaser_name": "acheteur",
 }
 TOTALS = {"total_safeguards": "mesures de sauvegarde"}
+# What the form has not, in the words that it has for the same.
+AKIN = {"safeguard_subject": "mesure de sauvegarde", "safeguard_code": "mesure de sauvegarde"}
 GIVEN = {
     "release_prior_to_payment": "Y",
     "unloading_port": "0497",
@@ -37,6 +39,8 @@ GIVEN = {
     "freight_charges": Decimal(20),
     "notes": "Fragile",
     "purchaser_name": "Ateliers Érable ltée",
+    "safeguard_subject": "Y",
+    "safeguard_code": "SF10",
 }
 
 # What stood in their place once, and no French text may say again.
@@ -78,7 +82,7 @@ def files(folder: Path, syntax: Syntax) -> list[str]:
 
 def test_each_labelled_element_is_named_as_on_the_form() -> None:
     elements = SPECS.packs[-1].elements
-    for name, label in {**LABELS, **TOTALS}.items():
+    for name, label in {**LABELS, **TOTALS, **AKIN}.items():
         assert label.lower() in elements[name].title.fr.lower()
 
 
@@ -104,9 +108,10 @@ def test_explain_and_diff_have_the_forms_labels(syntax: Syntax, run: Run, tmp_pa
     differing = " ".join(run("diff", first, second, "--lang", "fr").stdout.split())
     for said in (explained, differing):
         assert not WRONG.search(said)
-        for name, label in LABELS.items():
+        for name, label in {**LABELS, **AKIN}.items():
             if name in GIVEN:
                 assert label.lower() in said.lower(), label
+                assert SPECS.packs[-1].elements[name].title.fr.lower() in said.lower(), name
     assert "DDC 12345000000012" in explained
     assert "DDC 12345000000012" in differing
 

@@ -16,6 +16,7 @@ import pytest
 from gateway import health
 from tests.support.desk import Run
 from tests.support.house import house, settings_in
+from tests.support.way import PARTNERS
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     over = threading.Event()
     with house(tmp_path) as gateway:
         settings = settings_in(tmp_path, health=str(number))
-        thread = threading.Thread(target=health.run, args=(settings, gateway.journal, ["maple"], over.is_set))
+        thread = threading.Thread(target=health.run, args=(settings, gateway.journal, PARTNERS, over.is_set))
         thread.start()
         while not _listens(number):
             time.sleep(0.02)

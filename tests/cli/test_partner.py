@@ -168,7 +168,8 @@ SERVERS = [
 def test_a_real_deployment_never_starts_on_partners_that_everybody_knows(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, servers: dict[str, str], partners: str
 ) -> None:
-    monkeypatch.setattr("gateway.supervisor.serve", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr("gateway.supervisor.plans.prepare", lambda _: None)
+    monkeypatch.setattr("gateway.supervisor._serve", lambda *_: pytest.fail("started"))
     for name, value in servers.items():
         monkeypatch.setenv(name, value)
     copy = tmp_path / "copy.toml"
@@ -187,7 +188,8 @@ def test_it_starts_on_its_own_partners_and_a_trial_on_the_samples(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, servers: dict[str, str]
 ) -> None:
     served: list[object] = []
-    monkeypatch.setattr("gateway.supervisor.serve", lambda *given: served.append(given))
+    monkeypatch.setattr("gateway.supervisor.plans.prepare", lambda _: None)
+    monkeypatch.setattr("gateway.supervisor._serve", lambda *given: served.append(given))
     assert run("serve").exit_code == 0
     for name, value in servers.items():
         monkeypatch.setenv(name, value)

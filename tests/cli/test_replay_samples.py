@@ -60,6 +60,39 @@ def test_what_samples_make_writes_is_such_a_table(run: Run, tmp_path: Path) -> N
     assert result.exit_code == 0, result.output
 
 
+def test_on_its_own_it_writes_what_passes_and_what_fails_into_a_new_folder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = run("samples", "make")
+    assert made.exit_code == 0, made.output
+    (folder,) = (path for path in tmp_path.iterdir() if path.name.startswith("samples-"))
+    names = [path.stem for path in sorted(folder.glob("0*"))]
+    assert names == ["00001-original-CAD-0001-passes", "00002-original-CAD-0001-fails"]
+    assert run("replay", "--samples", folder).exit_code == 0
+    again = run("samples", "make")
+    assert again.exit_code == 2
+    assert again.stderr == f"gateway: {folder.name} is not empty: name a new folder with --out\n"
+
+
+@pytest.mark.parametrize("syntax", ["xml", "edifact"])
+def test_the_table_of_all_findings_is_as_replay_finds_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: str
+) -> None:
+    """Also where a finding needs what no file carries: a sender that is not active, a version of long ago."""
+    some = ("CAD-0006", "CAD-0112", "CAD-0192", "CAD-0213", "CAD-0219", "CAD-0232", "CAD-0234", "GTW-0003", "GTW-0006")
+    monkeypatch.setattr("gateway.cli.spec.faults", lambda _: some)  # all of them take long
+    made = run("samples", "make", "--fault", "all", "--syntax", syntax, "--out", tmp_path / "all")
+    assert made.exit_code == 0, made.output
+    rows = list(csv.DictReader(made.stdout.splitlines()))
+    assert {row["findings"] for row in rows if row["file"].endswith(("-passes.xml", "-passes.edi"))} == {""}
+    (inactive,) = (row for row in rows if "GTW-0006-fails" in row["file"])
+    assert inactive["verdict"] == "accepted"
+    assert inactive["note"].startswith("earns GTW-0006 if: ")
+    result = run("replay", "--samples", tmp_path / "all")
+    assert result.exit_code == 0, result.output[-2000:]
+
+
 @pytest.mark.parametrize(
     ("heading", "row", "said"),
     [

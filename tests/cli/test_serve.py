@@ -25,6 +25,8 @@ from tests.support.serving import CRASHES, EATS, HANGS
 from tests.support.way import HOME, PARTNERS, SAMPLES
 
 GOOD = (SAMPLES / "originals/v-voluntary.edi").read_bytes()
+XML = (SAMPLES / "originals/published-example.xml").read_bytes()
+PARTNERS_FILE = SAMPLES / "partners.toml"
 SECONDS = 90.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -120,7 +122,7 @@ def test_it_tells_how_it_is(tmp_path: Path) -> None:
     with running(tmp_path, "-m", "gateway", "serve", "--with-reference-engine") as gateway:
         wait_for(lambda: listens(gateway))
         assert gateway.ask("/health") == (200, "alive\n")
-        assert gateway.ask("/ready") == (200, "ready\n")
+        wait_for(lambda: gateway.ask("/ready") == (200, "ready\n"))
         assert gateway.ask("/else")[0] == 404
         gateway.send(GOOD, other(1))
         gateway.send(GOOD)
@@ -144,6 +146,48 @@ def listens(gateway: Running) -> bool:
         return gateway.ask("/health")[0] == 200
     except OSError:
         return False
+
+
+def test_sighup_has_the_partners_file_read_again_and_a_bad_one_changes_nothing(tmp_path: Path) -> None:
+    partners, text = tmp_path / "partners.toml", PARTNERS_FILE.read_text("utf-8")
+    without, _, rest = text.partition('[[partner]]\nid = "erable"')
+    assert rest
+    partners.write_text(without, "utf-8")
+    with running(
+        tmp_path, "-m", "gateway", "serve", "--with-reference-engine", GATEWAY_PARTNERS=str(partners)
+    ) as gateway:
+        assert "in.erable" in gateway.broker.missing(["in.erable"])
+        partners.write_text("[[partner]\n", "utf-8")
+        gateway.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "the last good one stays" in gateway.log.read_text())
+        gateway.send(GOOD)
+        wait_for(lambda: "done" in gateway.states())
+        partners.write_text(text, "utf-8")
+        gateway.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: not gateway.broker.missing(["in.erable"]))
+        gateway.send(XML, partner="erable")
+        wait_for(lambda: gateway.states().count("done") == 2)
+        assert gateway.broker.depth("out.erable") > 0
+        assert gateway.stop() == 0
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.2, 0.6, 1.5])
+def test_sigterm_while_it_starts_ends_it_in_order(tmp_path: Path, moment: float) -> None:
+    urls = {
+        "GATEWAY_BROKER_URL": f"sqlite:///{tmp_path}/queue.db",
+        "GATEWAY_DATABASE_URL": f"sqlite:///{tmp_path}/gateway.sqlite3",
+    }
+    starting = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "serve"], cwd=HOME, env={**os.environ, **urls}, stderr=subprocess.PIPE
+    )
+    time.sleep(moment)
+    starting.send_signal(signal.SIGTERM)
+    _, said = starting.communicate(timeout=60)
+    assert starting.returncode in {0, -signal.SIGTERM, 128 + signal.SIGTERM}, said
+    assert b"Traceback" not in said
+    # Nothing is left behind that keeps the next one from starting.
+    with running(tmp_path, "-m", "gateway", "serve") as gateway:
+        assert gateway.stop() == 0
 
 
 def test_messages_that_kill_their_worker_are_parked_and_the_others_go_on(tmp_path: Path) -> None:

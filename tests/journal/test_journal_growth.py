@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from gateway.journal import Journal
+from gateway.journal import Chosen, Journal
 from gateway.service import now
 from tests.support.house import house
 from tests.support.way import SAMPLES
 
 # Tables that grow with the archive; the small partial indexes hold open work only.
 GROWING = "inbox|message|outbox|interchange_reference|declaration_version|assessment_request|audit"
-SMALL = "inbox_unfinished|inbox_parked|outbox_due|outbox_unacknowledged"
+SMALL = "inbox_unfinished|inbox_parked|outbox_due|outbox_unacknowledged|assessment_request_unsettled"
 WHOLE = re.compile(rf"SCAN ({GROWING})(?! USING (COVERING )?INDEX ({SMALL}))")
 
 
@@ -45,6 +45,9 @@ def test_no_step_goes_through_a_whole_table(tmp_path: Path) -> None:
         journal.show(known)
         journal.disown("host:1:", now())
         journal.resend(known, now())
+        journal.partners()
+        journal.requests(Chosen(), 50)
+        journal.open_answers(Chosen(), now(), 50)
         with closing(sqlite3.connect(tmp_path / "gateway.sqlite3")) as raw:
             bad = []
             for statement, given in seen.items():

@@ -17,6 +17,7 @@ from core.partner import Partner
 from core.register import Facts, Register, nature_of
 from core.specs import Pack, Specs
 from core.transmission import Received
+from gateway.trade.maker import beside_reasons
 from validators.rulebook import Rulebook, apply_rules
 
 SPECS = load(Path(__file__).parents[2] / "eccrd_specs")
@@ -96,7 +97,7 @@ def valid_change(cad_type: str = "AB", lines: int = 2, **changes: Value | None) 
         "reason_code_1": "R5-00-COT",
         **changes,
     }
-    return valid_declaration(cad_type, lines, **changed)
+    return valid_declaration(cad_type, lines, **changed, **beside_reasons(changed))
 
 
 def withdraw_request(**changes: Value | None) -> Declaration:

@@ -27,7 +27,7 @@ import sqlalchemy
 
 from core.errors import BrokerUnavailable, GatewayError
 from core.transmission import stable_id
-from gateway import journal, service, supervisor
+from gateway import journal, loops, service
 from gateway.journal import Journal
 from gateway.queues import Intake, Letter, open_broker
 from gateway.settings import HOME
@@ -142,7 +142,7 @@ class Run:
         opened = Journal.open(self.database_url)
         opened.migrate()
         opened.close()
-        self._broker.declare(supervisor.queue_names(self.plan.settings))
+        self._broker.declare(loops.queue_names(self.plan.settings))
         self.start()
         return self
 

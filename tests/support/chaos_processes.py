@@ -20,6 +20,7 @@ from typing import Any
 from core import limits
 from gateway import journal, pipeline, plans, queues, service, supervisor
 from gateway.journal import outbox
+from gateway.loops import run
 from gateway.settings import HOME, Settings
 
 POINTS = (
@@ -130,7 +131,7 @@ def _live(plan: Plan, name: str, birth: int, former: list[int], parent: int) -> 
         if plan.chance:
             for owner, method, point in POINTS:
                 setattr(owner, method, _mortal(getattr(owner, method), point, plan))
-        supervisor.run(name, plan.settings, parent)
+        run(name, plan.settings, parent)
         os._exit(0)
     except BaseException:
         import traceback

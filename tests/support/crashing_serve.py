@@ -24,8 +24,8 @@ from gateway import service
 from gateway.engine import loop as engine_loop
 from gateway.journal import Journal
 from gateway.logs import configure
+from gateway.loops import queue_names
 from gateway.queues import Broker, Intake, Letter, open_broker
-from gateway.supervisor import queue_names
 from routing.partners import inbound_queue
 from routing.routes import RESULTS, load_routes
 from tests.support.house import settings_in

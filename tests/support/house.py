@@ -14,10 +14,10 @@ from core.partner import Partner
 from gateway import service
 from gateway.engine.assess import assess
 from gateway.journal import Journal
+from gateway.loops import queue_names
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter, open_broker
 from gateway.settings import Settings
-from gateway.supervisor import queue_names
 from routing.assessment import read_request, write_result
 from routing.partners import inbound_queue
 from routing.routes import RESULTS, load_routes

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from core.declaration import Declaration, MessageType, Value
+from core.fields import REMEDIES
 from core.partner import Partner
 from core.transmission import Syntax
 from gateway.plans import Plans
@@ -58,6 +59,17 @@ def set_field(path: Path, key: str, column: str, value: str) -> None:
         return [row | {column: value} if row[first] == key else row for row in rows]
 
     rewrite(path, change)
+
+
+def add_remedy(root: Path, code: str) -> None:
+    """Give a finding that a test adds what every finding has."""
+    rewrite(root / REMEDIES, lambda rows: [*rows, {"code": code, "remedy_en": "Mend it.", "remedy_fr": "Corrigez."}])
+
+
+def drop_rule(root: Path, code: str) -> None:
+    """Take a rule and its remedy out."""
+    rewrite(root / "chapter24/rules.csv", lambda rows: [row for row in rows if row["id"] != code])
+    rewrite(root / REMEDIES, lambda rows: [row for row in rows if row["code"] != code])
 
 
 def original(plans: Plans, day: date = DAY, partner: Partner = PARTNER, **changes: Value | None) -> Declaration:

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from core import limits
-from gateway import pipeline, service, supervisor
+from gateway import logs, loops, pipeline, service, supervisor
 from gateway.settings import from_environment
 
 # What a transmission must contain to be handled badly.
@@ -29,12 +29,12 @@ def parse(received: Any, specs: Any) -> Any:
     return REAL_PARSE(received, specs)
 
 
-def run(name: str, settings: Any, parent: int, at: Any, partners: Any) -> None:
+def run(name: str, settings: Any, parent: int, vitals: Any, partners: Any) -> None:
     """Run a loop whose pipeline is a bad one, with short times unless the environment asks for the real ones."""
     pipeline.parse = parse
     if "REAL_TIMES" not in os.environ:
         limits.FIRST_SECONDS, limits.MESSAGE_SECONDS, service.LEASE_SECONDS = 0.3, 0.3, 1
-    supervisor.run(name, settings, parent, at, partners)
+    loops.run(name, settings, parent, vitals, partners)
 
 
 if __name__ == "__main__":
@@ -55,6 +55,6 @@ if __name__ == "__main__":
     supervisor.multiprocessing.get_context = lambda _kind: Spawner  # type: ignore[attr-defined,assignment,return-value]
     supervisor.PAUSE_SECONDS = 0.1
     os.environ["GATEWAY_LOG"] = "json"
-    supervisor.configure("json")
+    logs.configure("json")
     supervisor.serve(from_environment(), 2 if "REAL_TIMES" in os.environ else 1, None)
     sys.exit(0)

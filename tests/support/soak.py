@@ -11,6 +11,7 @@ import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.support.servers import Postgres, Proxy, Rabbit
 
 PACE = 10  # declarations a second: the machine is not to be full, the strikes are what counts
 QUIET = (20.0, 60.0)  # seconds between two strikes
+AWAY = 60.0  # seconds that an outage lasts
 SAMPLES = 30  # at most one a minute
 FLAT = 1.1  # the last third of the samples beside the middle one; the first is for warming up
 
@@ -90,7 +92,19 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
             to_broker.stalled.clear()
             to_broker.cut()
 
+        away: list[threading.Timer] = []
+
+        def outage(*servers: Postgres | Rabbit) -> None:
+            """Stop servers in order, and start them again after a minute, while the senders go on."""
+            for one in servers:
+                one.kill(signal.SIGTERM if isinstance(one, Rabbit) else signal.SIGKILL)
+            away.append(threading.Timer(AWAY, lambda: [one.start() for one in servers]))
+            away[-1].start()
+
         strikes = {
+            "database away for a minute": lambda: outage(postgres),
+            "broker away for a minute": lambda: outage(rabbit),
+            "both away for a minute": lambda: outage(postgres, rabbit),
             "broker killed": rabbit.restart,
             "database killed": postgres.restart,
             "broker's network cut": to_broker.cut,
@@ -106,7 +120,7 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
             while (now := time.monotonic()) < end:
                 run.send(list(traffic(PACE, first=sent)), size=50)
                 sent += PACE
-                if now > strike:
+                if now > strike and not any(one.is_alive() for one in away):
                     name = dice.choice(sorted(strikes))
                     strikes[name]()
                     struck[name] += 1
@@ -123,8 +137,11 @@ def soak(minutes: float, seed: int, folder: Path) -> int:
                     )
                 while (left := now + 1 - time.monotonic()) > 0:
                     run.read(left)
-            run.settle(180)
+            for one in away:
+                one.join()
+            run.settle(300)
             figures = run.figures()
+            print(f"dead {run._broker.depth('dead')}")
     return table(struck, samples, figures)
 
 

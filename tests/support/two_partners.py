@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
@@ -77,7 +77,8 @@ MESSAGES = st.builds(
 
 def declared(wanted: Wanted, now: datetime) -> Declaration:
     """Return the declaration that is wanted."""
-    today = eastern_day(now)
+    early = date(2024, 5, 10) if wanted.pre_carm and wanted.kind != "original" else None  # before CARM
+    today = early or eastern_day(now)
     given: dict[str, Any] = {
         "transaction_number": wanted.number,
         "version": f"{wanted.version:05}",
@@ -87,7 +88,7 @@ def declared(wanted: Wanted, now: datetime) -> Declaration:
     worth = dict.fromkeys(("value_for_currency_conversion", "invoice_value"), Decimal(wanted.value))
     changed = {"new_importer_bn": wanted.new_importer, "pre_carm": wanted.pre_carm}
     if wanted.kind == "withdrawal":
-        return withdraw_request(**given, **changed)
+        return withdraw_request(**given, **changed, accounting_date=early)
     if wanted.kind == "change":
         return valid_change(lines=1, **given, **days, **worth, **changed)
     return valid_declaration(lines=1, **given, **days, **worth)

@@ -43,17 +43,21 @@ ROOMS["gateway.service"] = {
     "gateway.logs",
 }
 ROOMS["gateway.engine"] = {*GROUND, "routing", "gateway.queues", "gateway.logs"}
-ROOMS["gateway.health"] = {
-    *GROUND,
+ROOMS["gateway.vitals"] = set()
+ROOMS["gateway.certificates"] = {*GROUND, "gateway.settings"}
+ROOMS["gateway.figures"] = {
+    *ROOMS["gateway.files"],
     "routing",
-    "gateway.journal",
-    "gateway.queues",
+    "gateway.files",
     "gateway.service",
-    "gateway.settings",
+    "gateway.logs",
+    "gateway.vitals",
+    "gateway.certificates",
 }
-ROOMS["gateway.health"] |= {"gateway.logs"}
-ROOMS["gateway.supervisor"] = {*ROOMS["gateway.service"], *ROOMS["gateway.health"], "gateway.health", "gateway.engine"}
-ROOMS["gateway.supervisor"] |= {"gateway.files"}
+ROOMS["gateway.health"] = {*ROOMS["gateway.figures"], "gateway.figures"}
+ROOMS["gateway.loops"] = {*ROOMS["gateway.service"], *ROOMS["gateway.health"], "gateway.service", "gateway.health"}
+ROOMS["gateway.loops"] |= {"gateway.engine"}
+ROOMS["gateway.supervisor"] = {*ROOMS["gateway.loops"], "gateway.loops"}
 ROOMS["gateway.desk"] = {*WAY, "gateway.plans", "gateway.pipeline", "gateway.journal", "gateway.engine"}
 ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue"}
 ROOMS["gateway.trade"] = {
@@ -105,7 +109,7 @@ HOMES: dict[str, set[str]] = {
     "jsonschema": {"routing/assessment.py"},
     "jinja2": {"gateway/trade/guide.py", "gateway/pages.py"},
     "markupsafe": {"gateway/trade/guide.py", "gateway/pages.py"},
-    "prometheus_client": {"gateway/health.py"},
+    "prometheus_client": {"gateway/figures.py"},
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from core.answers import KINDS
 from core.transmission import Received
-from gateway.supervisor import queue_names
+from gateway.loops import queue_names
 from gateway.trade.asyncapi import SCHEMAS, document
 from responses.receipt import receipt
 from routing.routes import load_routes

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.fields import REMEDIES
 from core.transmission import Syntax
 from gateway.plans import prepare
 from gateway.trade.breaking import faulty
@@ -30,12 +31,13 @@ PAGE = (HOME / "CONTRIBUTING.md").read_text("utf-8")
 
 @pytest.mark.parametrize("syntax", BOTH)
 def test_the_rule_of_the_worked_example_is_earned_alone_in_both_syntaxes(tmp_path: Path, syntax: Syntax) -> None:
-    (row,) = re.findall(r"```csv\n\s*(.*)\n\s*```", PAGE)
+    row, remedy = re.findall(r"```csv\n\s*(.*)\n\s*```", PAGE)
     (broken,) = re.findall(r"```text\n\s*(CAD.*)\n\s*```", PAGE)
     code = row.partition(",")[0]
     folder = copy(tmp_path)
     add(folder / "chapter24/rules.csv", row)
     add(folder / "chapter24/breaks.csv", broken)
+    add(folder / REMEDIES, remedy)
     plans = prepare(folder)
     passing, failing = faulty(code, Maker(random.Random(code), plans.specs, PARTNER, DAY))
     for sample, expected in ((passing, []), (failing, [code])):

@@ -16,6 +16,7 @@ CONTRL = "service3/messages/CONTRL.csv"
 CUSDEC = "d96b/messages/CUSDEC.csv"
 SEGMENTS, COMPOSITES, ELEMENTS = (f"d13a/{name}.csv" for name in ("segments", "composites", "elements"))
 DATES, TOTALS, DEPENDENCIES = "date_formats.csv", "totals.csv", "dependencies.csv"
+IGNORABLE = "ignorable.csv"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,9 @@ BROKEN = {
     "a dependency twice": Broken(
         DEPENDENCIES, "4 3", "4 3\nd13a,TDT,D5,4 3", 3, "the dependency D5 of TDT is given twice"
     ),
+    "ignorable outside its segment": Broken(IGNORABLE, "UNB,7,1", "UNB,7,2", 10, "UNB has no position 7.2"),
+    "ignorable in no segment": Broken(IGNORABLE, "UNB,7,1", "UNX,7,1", 10, "UNX has no position 7.1"),
+    "ignorable twice": Broken(IGNORABLE, "UNB,7,1", "UNB,6,1", 10, "position 6.1 of UNB is given twice"),
     "a syntax error twice": Broken("service4/syntax_errors.csv", "7,Inter", "2,Inter", 3, "the code 2 is given twice"),
     "no segment for the envelope": Broken(
         "service3/segments.csv", "UNZ,1,0036,M,1\nUNZ,2,0020,M,1\n", "", None, "UNZ is missing"
@@ -114,6 +118,7 @@ BROKEN = {
             DATES: ("code", "picture"),
             TOTALS: ("message", "control", "count", "element", "component"),
             DEPENDENCIES: ("directory", "tag", "rule", "positions"),
+            IGNORABLE: ("tag", "position", "component", "syntax_id", "values", "source_en", "source_fr"),
             "service4/syntax_errors.csv": ("code", "name_en"),
         }.items()
         for column in columns

@@ -13,6 +13,8 @@ import pytest
 import xmlschema
 from lxml import etree
 
+from core.declaration import Unreadable
+from core.fields import REMEDIES
 from core.loading import load
 from core.specs import Element, Pack, Specs
 from parsers.places import Position, edifact_place, xml_path
@@ -179,7 +181,7 @@ def test_each_code_fits_the_format_of_its_element(loaded: Specs) -> None:
         for element in pack.elements.values():
             if element.code_list and element.code_list != "country":
                 codes = loaded.code_lists[element.code_list].codes
-                assert all(element.format.read(code) == code for code in codes), element.name
+                assert not any(isinstance(element.format.read(code), Unreadable) for code in codes), element.name
 
 
 @pytest.mark.parametrize("path", files("**/*.csv"), ids=names(files("**/*.csv")))
@@ -200,7 +202,7 @@ def test_each_code_list_has_a_name_and_each_name_its_list(loaded: Specs) -> None
     assert len({codes.name.fr for codes in loaded.code_lists.values()}) == len(loaded.code_lists)
 
 
-@pytest.mark.parametrize("path", files("findings/*.csv"), ids=names(files("findings/*.csv")))
+@pytest.mark.parametrize("path", [each for each in files("findings/*.csv") if each != ROOT / REMEDIES], ids=str)
 def test_each_finding_says_the_same_in_both_languages(path: Path) -> None:
     for row in rows(path):
         placeholders = [set(re.findall(r"\{(\w+)\}", row[column])) for column in ("text_en", "text_fr")]

@@ -57,11 +57,16 @@ IMPORTER = '[[importer]]\nbn = "123456782RM0001"\ncsa_period = "month"\n'
 def test_the_period_that_a_csa_importer_chose_is_known_to_every_partner(tmp_path):
     other = GOOD.replace("maple", "erable").replace("MAPLE", "ERABLE")
     partners = load(tmp_path, GOOD + other + IMPORTER)
-    assert {id_: each.csa_periods for id_, each in partners.items()} == {
+    assert {id_: each.choices for id_, each in partners.items()} == {
         "maple": {"123456782RM0001": "month"},
         "erable": {"123456782RM0001": "month"},
     }
-    assert load(tmp_path, GOOD)["maple"].csa_periods == {}
+    assert load(tmp_path, GOOD)["maple"].choices == {}
+
+
+def test_goods_of_an_importer_may_be_released_on_an_interim_accounting(tmp_path):
+    said = IMPORTER.replace('csa_period = "month"', "interim_accounting = true")
+    assert load(tmp_path, GOOD + said)["maple"].choices == {"123456782RM0001": "interim"}
 
 
 @pytest.mark.parametrize(
@@ -72,6 +77,8 @@ def test_the_period_that_a_csa_importer_chose_is_known_to_every_partner(tmp_path
         ("123456782RM0001", "123456782", "is not an importer's BN15"),
         ("123456782RM0001", "123456783RM0001", "is not an importer's BN15"),
         (IMPORTER, IMPORTER + IMPORTER, "is used twice"),
+        ('csa_period = "month"', "", "either a csa_period or interim_accounting"),
+        ('csa_period = "month"', 'csa_period = "month"\ninterim_accounting = true', "either a csa_period or interim"),
     ],
 )
 def test_an_importer_that_cannot_be_is_one_line(tmp_path, old, new, reason):

@@ -28,7 +28,7 @@ from gateway.trade import samples
 from gateway.trade.breaking import faults, faulty
 from gateway.trade.maker import Maker
 from gateway.trade.samples import DRAWS, Sample
-from tests.support.packs import DAY, PARTNER, ROOT, copy, edit, original, rewrite, sent, set_field
+from tests.support.packs import DAY, PARTNER, ROOT, add_remedy, copy, edit, original, rewrite, sent, set_field
 from validators.checks import CHECKS, Role
 from validators.elements import Dictionary, check_elements
 from validators.rulebook import SUBJECTS, Rulebook, apply_rules
@@ -238,6 +238,7 @@ def test_a_rule_with_a_generic_check_takes_a_row_and_one_that_breaks_it(tmp_path
     ):
         path = folder / f"chapter24/{file}.csv"
         path.write_text(path.read_text(encoding="utf-8") + row, encoding="utf-8")
+    add_remedy(folder, "CAD-0901")
     theirs = prepare(folder)
     failing = faulty("CAD-0901", Maker(random.Random(1), theirs.specs, PARTNER, DAY))[1]
     made = samples.make(lambda: failing, Syntax.EDIFACT, DAY, "S", theirs)
@@ -274,5 +275,5 @@ def test_what_is_not_judged_as_expected_is_said_in_one_line(tmp_path: Path) -> N
     told = CliRunner().invoke(main, arguments, env={"GATEWAY_SPECS": str(folder)})
     assert told.exit_code == 1
     assert told.stderr.splitlines() == [
-        f"gateway: 00001-original-CAD-0004.xml was made for CAD-0004, judged ''; drawn {DRAWS} times"
+        f"gateway: 00002-original-CAD-0004-fails.xml was made for CAD-0004, judged ''; drawn {DRAWS} times"
     ]

@@ -86,16 +86,16 @@ def test_a_code_outside_a_firm_list_refuses_and_outside_a_doubtful_one_warns() -
 def test_a_code_must_be_valid_on_the_day_that_the_dictionary_names() -> None:
     until, since = Period(None, date(2026, 6, 30)), Period(date(2026, 7, 1), None)
 
-    def found(shipped: date, *periods: Period) -> list[str]:
+    def found(released: date, *periods: Period) -> list[str]:
         specs = with_list("tariff_treatment", *(("10", period, "high") for period in periods))
-        return [f.code for f in check(valid_declaration(lines=1, direct_shipment_date=shipped), specs)]
+        return [f.code for f in check(valid_declaration(lines=1, release_date=released), specs)]
 
     assert found(date(2026, 6, 30), until) == []
     assert found(date(2026, 7, 1), until) == ["CAD-0003"]
     assert found(date(2026, 7, 1), until, since) == []
     specs = with_list("tariff_treatment", ("10", until, "high"))
-    undated = with_lines(valid_declaration(lines=1), {"direct_shipment_date": Unreadable("soon")})
-    assert codes(undated, specs) == [("CAD-0002", Address("direct_shipment_date", 1, 1))]
+    undated = valid_declaration(lines=1, release_date=Unreadable("soon"), accounting_date=None)
+    assert codes(undated, specs) == [("CAD-0002", Address("release_date"))]
 
 
 def test_what_belongs_to_the_adjustment_form_is_not_used_in_an_original() -> None:

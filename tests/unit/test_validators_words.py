@@ -202,8 +202,11 @@ def test_every_placeholder_of_a_rule_is_one_that_can_be_filled() -> None:
         "by",
         "retired",
         "invoices",
-        "orders_en",
-        "orders_fr",
+        "order_en",
+        "order_fr",
+        "unless_en",
+        "unless_fr",
+        "reason_code",
         "line",
     }
     known |= {"first", "treatment", "former", "changed"}
@@ -232,3 +235,9 @@ def test_of_very_many_faults_the_refusals_come_first_and_only_the_listed_are_loo
         f.place.line or 0 for f in findings[:FINDINGS_LISTED]
     )
     assert findings[-1].place.pointer == DECLARATION.pointer(Address("unit", 1, 199))
+
+
+def test_what_the_dictionary_refuses_is_as_sure_as_the_manifest_says_of_it() -> None:
+    sure = DECLARATION.sure
+    assert SPECS.findings["CAD-0001"].confidence == sure("usage")
+    assert SPECS.findings["CAD-0002"].confidence == sure("formats")

@@ -55,6 +55,7 @@ ROWS = [
     Row("two files joined, byte order marks", BOM + V + BOM + AB, [FILLER, GOOD]),
     Row("two files joined, ends of file", V + b"\x1a" + AB + b"\x1a", [FILLER, FILLER]),
     Row("two files joined, all of it", V + b"\r\n\x1a\0" + BOM + b"\t" + AB, [FILLER, GOOD]),
+    Row("byte order mark before UNZ", V.replace(b"UNZ", BOM + b"UNZ"), [("EDI-0108", "EDI-0121")]),
     Row("text between", V + b"--- next file ---\n" + AB, [GOOD, GOOD, FOREIGN]),
     Row("text behind", V + b"end of file", [GOOD, FOREIGN]),
     Row("a byte behind", V + b"\xff", [GOOD, FOREIGN]),

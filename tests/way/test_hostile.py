@@ -13,7 +13,7 @@ import pytest
 
 from core import limits
 from core.findings import Place
-from parsers import xml
+from parsers import xml, xml_schema
 from tests.support.builders import DECLARATION, valid_declaration
 from tests.support.hostile import BYTES, FOLDER, GOOD_XML, RECIPES, body_of, rows
 from tests.support.way import HOME
@@ -91,7 +91,7 @@ def test_a_large_document_is_explained_by_excerpt_as_a_small_one_is(monkeypatch:
         assert old in body, number
         body = body.replace(old, new, 1)
     root = xml.parse(body.encode())
-    assert not xml.fits(root, xml.schema(DECLARATION.schema))
+    assert not xml_schema.fits(root, xml_schema.schema(DECLARATION.schema))
 
     def place_of(node: Any) -> Place:
         return Place(line=node.sourceline, xpath=root.getroottree().getpath(node))
@@ -99,5 +99,8 @@ def test_a_large_document_is_explained_by_excerpt_as_a_small_one_is(monkeypatch:
     explainer = schema.Explainer(DECLARATION)
     whole = schema.explain(root, explainer, place_of)
     monkeypatch.setattr(schema, "EXPLAINED_NODES", 10)
-    assert schema.explain(root, explainer, place_of, xml.misfits(root, xml.schema(DECLARATION.schema), 50)) == whole
+    assert (
+        schema.explain(root, explainer, place_of, xml_schema.misfits(root, xml_schema.schema(DECLARATION.schema), 50))
+        == whole
+    )
     assert whole

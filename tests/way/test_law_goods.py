@@ -44,8 +44,9 @@ def test_a_measure_in_force_is_for_its_origins(measure: str, syntax: Syntax) -> 
 
 @pytest.mark.parametrize("syntax", BOTH)
 def test_a_measure_may_be_for_a_state_of_the_united_states(syntax: Syntax) -> None:
-    assert original(sima("CPF", "UNY"), syntax) == []
-    assert original(sima("HRSS", "UNY"), syntax) == ["CAD-0292"]
+    for part in ("UNY", "PR"):
+        assert original(sima("CPF", part), syntax) == []
+        assert original(sima("HRSS", part), syntax) == ["CAD-0292"]
 
 
 @pytest.mark.parametrize("syntax", BOTH)
@@ -187,3 +188,36 @@ def test_an_amount_in_another_currency_is_refused(syntax: Syntax) -> None:
 def test_a_self_declared_sima_amount_has_its_tick(changes: Changes, findings: list[str], syntax: Syntax) -> None:
     found = original(SUBJECT | {"sima_exporter": "EXP1"} | changes, syntax)
     assert found == findings
+
+
+NOT_SUBJECT = {
+    "surtax": {"surtax_subject": None, "surtax_code": None},
+    "safeguard": {"safeguard_subject": None, "safeguard_code": None},
+    "sima": dict.fromkeys(SUBJECT) | {"sima_exporter": None},
+}
+TICKS = {
+    "surtax": SURTAX | TICKED,
+    "safeguard": SAFEGUARD | SAFE_TICKED,
+    "sima": SUBJECT | {"sima_exporter": "EXP1"} | SIMA_TICKED,
+}
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize(("kind", "first"), [("surtax", 310), ("safeguard", 313), ("sima", 316)])
+def test_a_self_declared_amount_goes_with_its_tick_and_its_subject(kind: str, first: int, syntax: Syntax) -> None:
+    ticked, tick, subject = TICKS[kind], f"{kind}_self_declared", f"{kind}_subject"
+    nothing = NOT_SUBJECT[kind]
+    assert original(ticked, syntax) == []
+    assert original(ticked | {tick: "N"}, syntax) == [f"CAD-0{first}"]
+    assert original(ticked | nothing, syntax) == [f"CAD-0{first + 1}"]
+    assert original(ticked | nothing | {subject: "N"}, syntax) == [f"CAD-0{first + 2}"]
+    assert original(ticked | nothing | {subject: "N", tick: "N"}, syntax) == [f"CAD-0{first}"]
+    assert original(nothing | {subject: "N", tick: "N"}, syntax) == []
+    assert original(ticked | {subject: None}, syntax) == [
+        {"surtax": "CAD-0181", "safeguard": "CAD-0284"}.get(kind, "CAD-0174")
+    ]
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+def test_a_self_declared_amount_of_goods_under_an_undertaking_is_not_doubted(syntax: Syntax) -> None:
+    assert original(TICKS["sima"] | {"sima_subject": "U"}, syntax) == []

@@ -1,8 +1,9 @@
-"""The law's treatments, surtaxes, currencies, units, days: for each fact what passes and what does not."""
+"""The law's treatments, currencies, units, days: for each fact what passes and what does not."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,47 +11,19 @@ from typing import Any
 import pytest
 
 from core.declaration import Declaration, MessageType
-from core.findings import Finding
 from core.register import Facts
 from core.transmission import Received, Syntax
 from gateway import pipeline
-from gateway.plans import Plans, prepare
+from gateway.plans import prepare
 from gateway.trade.maker import Maker
 from gateway.trade.samples import Sample, SampleMessage, moment_of, write
-from tests.support.packs import BOTH, DAY, PARTNER, ROOT, copy, edit, set_field
-
-PLANS = prepare(ROOT)
-TRADE = PLANS.specs.trade
-DAYS = ("release_date", "accounting_date", "direct_shipment_date")
-
-
-def declared(plans: Plans = PLANS, cad_type: str = "AB", **changes: Any) -> Declaration:
-    """A plain declaration of one line, with the changes; days may be written as 2026-01-31."""
-    maker = Maker(random.Random("law"), plans.specs, PARTNER, DAY)
-    draft = maker.draft(cad_type, accounted=DAY, share=0, plain=True, shape=(1,))
-    days = {name: date.fromisoformat(changes[name]) for name in DAYS if changes.get(name)}
-    if "release_date" in days:
-        days = {"direct_shipment_date": days["release_date"], **days}
-        days.setdefault("accounting_date", days["release_date"] + timedelta(days=1))
-    draft.put(maker.pack(MessageType.DECLARATION), {"classification": "8471300000", **changes, **days})
-    draft.add_up()
-    return draft.freeze()
-
-
-def told(declaration: Declaration, syntax: Syntax, plans: Plans = PLANS) -> dict[str, Finding]:
-    """Return what the gateway finds in a declaration, but for its being old, late or shipped in another order."""
-    step = SampleMessage(MessageType.DECLARATION, declaration)
-    (body,) = write(Sample((step,), None, plans.specs, PARTNER, PARTNER), syntax, DAY, "S")
-    (one,) = pipeline.handle(Received("1", PARTNER.id, body, moment_of(DAY)), Facts(PARTNER), plans).judged
-    return {each.code: each for each in one.findings if each.code not in ("CAD-0135", "CAD-0140", "CAD-0133")}
-
-
-def severity(found: dict[str, Finding]) -> list[tuple[str, str]]:
-    return [(code, str(finding.severity)) for code, finding in found.items()]
-
+from tests.support.goods import PLANS, declared, findings, severity, told
+from tests.support.law import SUBJECT
+from tests.support.packs import BOTH, DAY, PARTNER, copy, edit, set_field
 
 # ------------------------------------------------------------------------------------------------ tariff treatments
 
+DAY_LATER = timedelta(days=1)
 REFUSED, WARNED, GOOD = [("CAD-0150", "refuse")], [("CAD-0151", "warn")], list[tuple[str, str]]()
 
 # Treatment, origin, day of release; further elements; what is found. One line for each fact, on both sides of its day.
@@ -74,11 +47,19 @@ TREATMENTS: list[tuple[str, str, str, dict[str, str], list[tuple[str, str]]]] = 
     ("10", "CA", "2026-11-20", {"export_place": "MX"}, REFUSED),
     ("11", "CA", "2026-11-20", {"export_place": "MX"}, GOOD),
     ("11", "CA", "2026-11-20", {"export_place": "US"}, REFUSED),
+    ("10", "CA", "2020-07-01", {"export_place": "US"}, GOOD),
+    ("10", "CA", "2020-06-30", {"export_place": "US"}, REFUSED),  # before CUSMA's uniform regulations
+    ("11", "CA", "2020-07-01", {"export_place": "MX"}, GOOD),
+    ("11", "CA", "2020-06-30", {"export_place": "MX"}, REFUSED),
     ("10", "UTX", "2026-11-20", {"export_place": "UTX"}, GOOD),
+    ("10", "PR", "2026-11-20", {"export_place": "PR"}, GOOD),
     ("10", "MX", "2026-11-20", {"export_place": "US"}, REFUSED),
     # 31: SOR/2017-178, schedule
     *(("31", origin, "2026-11-20", {}, GOOD) for origin in ("AX", "BL", "DE", "FR", "MC")),
     *(("31", origin, "2026-11-20", {}, REFUSED) for origin in ("FO", "GL", "AW", "CW", "SX", "BQ", "GB", "US")),
+    # 12 ended with CUSMA; after its day the list of treatments says so
+    *(("12", origin, "2020-06-30", {}, GOOD) for origin in ("US", "UTX", "PR", "MX")),
+    ("12", "CN", "2020-06-30", {}, REFUSED),
     # 33, each member from its own day (Customs Notices 18-22, 21-23; three from memory)
     *(("33", origin, "2018-12-30", {}, GOOD) for origin in ("AU", "JP", "MX", "NZ", "SG")),
     *(("33", origin, "2018-12-29", {}, REFUSED) for origin in ("AU", "JP", "MX", "NZ", "SG")),
@@ -99,19 +80,24 @@ TREATMENTS: list[tuple[str, str, str, dict[str, str], list[tuple[str, str]]]] = 
     ("34", "IE", "2026-11-20", {}, REFUSED),
     # 09 and 08, what was withdrawn on 2025-01-01, and who got it back (SOR/2023-207, SOR/2023-208)
     *(
-        (treatment, origin, day, {}, found)
+        (treatment, origin, day, {"direct_shipment_date": shipped}, found)
         for treatment, origins in (
             ("09", "AM BZ VG FJ GE GT GY IQ MH MD NR PY TO TM TV VN"),
             ("08", "CV WS TV VU"),
         )
         for origin in origins.split()
-        for day, found in (("2024-12-31", GOOD), ("2025-01-01", REFUSED))
+        for day, shipped, found in (
+            ("2024-12-31", "2024-12-31", GOOD),
+            ("2025-01-01", "2025-01-01", REFUSED),
+            ("2025-02-10", "2024-12-31", GOOD),  # in transit
+            ("2025-02-10", "2025-01-01", REFUSED),
+        )
     ),
     *(("09", origin, "2025-01-01", {}, GOOD) for origin in ("LB", "TN")),
     *(("09", origin, "2024-12-31", {}, REFUSED) for origin in ("LB", "TN")),
-    ("09", "AM", "2025-02-10", {"direct_shipment_date": "2024-12-31"}, GOOD),  # in transit
-    ("08", "VU", "2025-02-10", {"direct_shipment_date": "2024-12-31"}, GOOD),
-    ("09", "AM", "2025-02-10", {"direct_shipment_date": "2025-01-01"}, REFUSED),
+    # what is in transit keeps nothing else: Russian goods were shipped before, a member's own day is that of release
+    ("02", "RU", "2022-03-02", {"direct_shipment_date": "2022-02-01"}, REFUSED),
+    ("33", "PE", "2021-09-19", {"direct_shipment_date": "2021-08-01"}, GOOD),
     ("09", "PK", "2026-11-20", {}, GOOD),
 ]
 
@@ -145,113 +131,42 @@ def test_who_has_a_treatment_that_day_is_told() -> None:
     assert "2019-06-03" in finding.text.fr
 
 
-def test_ended_treatments_are_the_lists_finding_alone() -> None:
-    given = {"tariff_treatment": "12", "origin": "CN", "release_date": "2026-11-20"}
-    assert severity(told(declared(**given), Syntax.XML)) in ([("CAD-0003", "refuse")], [("CAD-0004", "warn")])
-
-
-# ------------------------------------------------------------------------------------------------ surtaxes
-
-STEEL_CN, ALUMINUM_US, STEEL_US, CAR = "7208510000", "7604210000", "7208510000", "8703230090"
-WATCH = [("CAD-0250", "warn")]
-
-# Number, origin, release; further elements; the orders that are named.
-SURTAXES: list[tuple[str, str, str, dict[str, Any], list[str]]] = [
-    (STEEL_CN, "CN", "2024-10-21", {}, []),
-    (STEEL_CN, "CN", "2024-10-22", {}, ["SOR/2024-187"]),
-    (STEEL_CN, "CN", "2024-11-22", {"direct_shipment_date": "2024-10-21"}, []),  # in transit
-    (STEEL_CN, "CN", "2026-11-20", {"surtax_subject": "N"}, ["SOR/2024-187"]),
-    (STEEL_CN, "CN", "2026-11-20", {"surtax_subject": "Y", "surtax_code": "ST25"}, []),
-    (STEEL_CN, "CN", "2026-11-20", {"classification": "9804300000"}, []),  # chapter 98
-    (STEEL_US, "US", "2025-03-12", {}, []),
-    (STEEL_US, "US", "2025-03-13", {}, ["SOR/2025-95"]),
-    (STEEL_US, "UOH", "2025-03-13", {}, ["SOR/2025-95"]),
-    (STEEL_US, "US", "2025-04-13", {"direct_shipment_date": "2025-03-12"}, []),
-    (STEEL_US, "US", "2026-11-20", {"tariff_code": "9993"}, []),  # chapter 99, not in schedule 4
-    (STEEL_US, "US", "2026-11-20", {"tariff_code": "9903"}, ["SOR/2025-95"]),  # in schedule 4
-    (ALUMINUM_US, "US", "2025-03-13", {}, ["SOR/2025-95"]),
-    (ALUMINUM_US, "US", "2026-11-20", {"tariff_code": "9903"}, []),  # in schedule 4, which is of steel
-    (CAR, "US", "2025-04-08", {}, []),
-    (CAR, "US", "2025-04-09", {}, ["SOR/2025-118"]),
-    (CAR, "DE", "2026-11-20", {}, []),
-    ("7213200000", "JP", "2025-06-25", {}, []),
-    ("7208510000", "JP", "2025-06-26", {}, ["SOR/2025-148"]),
-    ("7208510000", "JP", "2026-06-26", {"value_for_currency_conversion": Decimal(5001)}, ["SOR/2025-154"]),
-    ("7208510000", "JP", "2025-07-30", {}, ["SOR/2025-148"]),
-    ("7208510000", "JP", "2026-11-20", {"value_for_currency_conversion": Decimal("5000.01")}, ["SOR/2025-154"]),
-    ("7208510000", "JP", "2026-11-20", {"value_for_currency_conversion": Decimal(5000)}, []),
-    (
-        "7208510000",
-        "JP",
-        "2026-11-20",
-        {"currency": "USD"},
-        ["SOR/2025-154"],
-    ),
-    ("7308200000", "JP", "2025-12-25", {}, []),
-    ("7308200000", "JP", "2025-12-26", {}, ["SOR/2025-267"]),
-    ("7308200000", "US", "2025-12-26", {}, ["SOR/2025-95"]),  # where another applies, the derivative one does not
-    ("8471300000", "CN", "2026-11-20", {}, []),
-]
-
-
 @pytest.mark.parametrize("syntax", BOTH)
 @pytest.mark.parametrize(
-    ("number", "origin", "day", "further", "orders"),
-    SURTAXES,
-    ids=[" ".join((*each[:3], *map(str, each[3].values()))) for each in SURTAXES],
-)
-def test_goods_in_a_schedule_without_the_indicator_are_told(
-    number: str, origin: str, day: str, further: dict[str, Any], orders: list[str], syntax: Syntax
-) -> None:
-    given = {"classification": number, "origin": origin, "release_date": day, "tariff_treatment": "03", **further}
-    if "currency" in further:
-        given["invoice_currency"] = further["currency"]
-    finding = told(declared(**given), syntax).get("CAD-0250")
-    assert (finding is None) == (not orders)
-    if finding:
-        assert (str(finding.severity), finding.expected) == ("warn", "Y")
-        assert finding.place.pointer
-        named = {each for each in ORDERS if each in finding.text.en}
-        assert named == set(orders)
-        assert {each.replace("SOR", "DORS") for each in ORDERS if each.replace("SOR", "DORS") in finding.text.fr} == {
-            each.replace("SOR", "DORS") for each in orders
-        }
-
-
-ORDERS = sorted({surtax.order for each in TRADE.surtaxes.values() for surtax in each})
-
-
-def test_every_order_with_a_schedule_has_its_cases() -> None:
-    assert {order for *_, orders in SURTAXES for order in orders} == set(ORDERS)
-    assert len(TRADE.surtaxes) == 330
-
-
-def lines(*values: tuple[str, str]) -> Declaration:
-    """A declaration with lines of steel that China's melting would make subject: value, currency."""
-    maker = Maker(random.Random("lines"), PLANS.specs, PARTNER, DAY)
-    draft = maker.draft("AB", accounted=DAY, share=0, plain=True, shape=(len(values),))
-    for line, (value, currency) in zip(draft.lines(), values, strict=True):
-        line |= {"classification": "7208510000", "origin": "JP", "tariff_treatment": "02", "currency": currency}
-        line["value_for_currency_conversion"] = Decimal(value)
-    for invoice, _ in draft.invoices:
-        invoice.pop("invoice_value", None)
-        invoice.pop("invoice_currency", None)
-    return draft.freeze()
-
-
-@pytest.mark.parametrize("syntax", BOTH)
-@pytest.mark.parametrize(
-    ("values", "is_told"),
+    ("released", "accounted", "shipped", "found"),
     [
-        ([("2500", "CAD"), ("2500", "CAD")], False),
-        ([("2500", "CAD"), ("2500.01", "CAD")], True),
-        ([("1", "CAD"), ("1", "USD")], True),  # at what rate, nobody here knows
+        ("2020-06-30", "2020-07-02", "2020-06-29", GOOD),
+        ("2020-07-01", "2020-07-02", "2020-06-29", [("CAD-0003", "refuse")]),  # the release decides, not the shipment
+        ("2026-11-20", "2026-11-21", "2020-06-29", [("CAD-0003", "refuse")]),
+        ("", "2020-06-30", "2020-06-29", GOOD),
+        ("", "2020-07-01", "2020-06-29", [("CAD-0003", "refuse")]),
+        ("", "", "2020-06-29", REFUSED),  # the day of receipt
     ],
 )
-def test_the_exempt_total_is_that_of_the_declaration(
-    values: list[tuple[str, str]], is_told: bool, syntax: Syntax
+def test_an_ended_treatment_is_refused_by_the_day_of_release(
+    released: str, accounted: str, shipped: str, found: list[tuple[str, str]], syntax: Syntax
 ) -> None:
-    assert ("CAD-0250" in told(lines(*values), syntax)) is is_told
+    days = {"release_date": released or None, "accounting_date": accounted or None, "direct_shipment_date": shipped}
+    given = {"tariff_treatment": "12", "origin": "US", **days}
+    assert severity(told(declared(cad_type="AB" if released else "V", **given), syntax)) == found
+
+
+@pytest.mark.parametrize("syntax", BOTH)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tariff_treatment": "30", "origin": "USA"},
+        {"tariff_treatment": "10", "origin": "CA", "export_place": "USA"},
+        {"tariff_treatment": "10", "origin": "UZZ"},
+        {"tariff_treatment": "02", "origin": "XQ", "classification": "7308200000"},  # surtaxes of every origin
+        {"tariff_treatment": "02", "origin": "UZZ", "classification": "7214200011", "surtax_subject": "Y"}
+        | {"surtax_code": "ST25", "sima_exporter": "EXP1"}
+        | SUBJECT,
+    ],
+    ids=str,
+)
+def test_what_is_no_country_of_the_list_is_that_lists_finding_alone(given: dict[str, Any], syntax: Syntax) -> None:
+    assert severity(told(declared(**given), syntax)) == [("CAD-0003", "refuse")]
 
 
 # ------------------------------------------------------------------------------------------------ the rest
@@ -324,6 +239,22 @@ def test_late_accounting_goes_by_the_calendar(syntax: Syntax) -> None:
     assert codes("AB", "2026-11-20") == []
     assert codes("AB", "2026-11-23") == ["CAD-0140"]
     assert codes("TT", "2026-11-23") == []
+    # Customs Self Assessment: s. 10.3 by the importer's own period, s. 10.31 for low value
+    old = {"release_date": "2026-09-17", "direct_shipment_date": "2026-09-01"}
+    for choice, value, last in (
+        (None, "3300.01", "2026-10-01"),
+        ("billing", "3300.01", "2026-10-01"),
+        ("month", "3300.01", "2026-10-30"),
+        ("billing", "3300", "2026-10-24"),
+        ("month", "3300", "2026-10-30"),
+    ):
+        partner = replace(PARTNER, choices=dict.fromkeys(PARTNER.authorities, choice) if choice else {})
+        for accounted, found in ((date.fromisoformat(last), []), (date.fromisoformat(last) + DAY_LATER, ["CAD-0142"])):
+            worth = {"value_for_currency_conversion": Decimal(value), "accounting_date": str(accounted)}
+            declaration = declared(cad_type="TT", **old, **worth)
+            told_there = findings(declaration, syntax, partner=partner)
+            assert [each.code for each in told_there] == found, (choice, value, accounted)
+            assert all(each.expected == last for each in told_there)
 
 
 @pytest.mark.parametrize("syntax", BOTH)

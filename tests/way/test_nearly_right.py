@@ -126,13 +126,17 @@ def test_a_fault_of_syntax_names_the_dictionarys_element() -> None:
     assert found.text.fr.startswith("Date d'expédition directe : 20261305 n'est pas")
 
 
+def test_a_fault_of_syntax_names_no_element_where_only_the_group_tells_which_it_is() -> None:
+    """FTX+ACD of group 13 is the remark of the first, the second or the third reason."""
+    found, _ = findings(edi(b"RCS+11+RPP", b"RCS+11+RS1:CAD'FTX+ACD++R1+" + b"x" * 600 + b"'RCS+11+RPP"))  # and UNT
+    assert (found.code, found.text.en[:11]) == ("EDI-0508", "4440 of FTX")
+
+
 def test_a_code_outside_its_period_says_until_when_it_was_valid_and_on_which_date() -> None:
     found = [each.text for each in findings(EDI.replace(b"CUD:CAD+++02", b"CUD:CAD+++12"))]
     assert found
-    assert all(" on 2026-01-05 (Direct shipment date); it is valid until 2020-06-30 " in each.en for each in found)
-    assert all(
-        " le 2026-01-05 (Date d'expédition directe); il est valide jusqu'au 2020-06-30 " in each.fr for each in found
-    )
+    assert all(" on 2026-01-12 (Release date); it is valid until 2020-06-30." in each.en for each in found)
+    assert all(" le 2026-01-12 (Date de mainlevée); il est valide jusqu'au 2020-06-30." in each.fr for each in found)
 
 
 def test_a_code_that_no_list_has_says_nothing_of_dates() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from itertools import pairwise
 
 import pytest
+from lxml import etree
 
 from core.findings import Finding
 from core.partner import Partner
@@ -23,9 +26,14 @@ from tests.support.edifact_cases import DIRECTORIES, GOVCBR, interchange, messag
 from tests.support.way import NOW, PARTNERS, PLANS, SAMPLES, Way, rows
 
 UNA = b"UNA:+.? '\n"
-NAMES = [row["file"] for row in rows() if row["file"].endswith(".edi") and row["verdict"] == "accepted"]
 # A second place is wrong as well: without its reason neither of two changes has one.
 TWO_CHANGES = ("CAD-0214", "CAD-0214")
+ACCEPTED = [row["file"] for row in rows() if row["verdict"] == "accepted"]
+NAMES = [name for name in ACCEPTED if name.endswith(".edi")]
+DOCUMENTS = [name for name in ACCEPTED if name.endswith(".xml")]
+# Of all documents among the samples: what is done to an element, how many findings that gives, how many elements. What
+# is lost without a finding is optional.
+MEASURED = {("without", 0): 148, ("without", 1): 240, ("without", 2): 1, ("without", 3): 1, ("twice", 1): 390}
 
 
 @cache
@@ -90,6 +98,35 @@ def check_lost_and_doubled(name: str, every: int) -> None:
             assert codes in (TWO_CHANGES, TWO_CHANGES[:1]), (what, found)
 
 
+def elements_lost_and_doubled(name: str) -> Iterator[tuple[str, str, bytes]]:
+    """Yield the document without each of its elements, and with each twice."""
+    body = (SAMPLES / name).read_bytes()
+    for at in range(1, sum(1 for _ in etree.fromstring(body).iter())):
+        for how in ("without", "twice"):
+            root = etree.fromstring(body)
+            node = list(root.iter())[at]
+            above = node.getparent()
+            assert above is not None
+            if how == "without":
+                above.remove(node)
+            else:
+                node.addnext(deepcopy(node))
+            yield how, str(node.tag), etree.tostring(root)
+
+
+def check_elements_lost_and_doubled(name: str, every: int) -> Counter[tuple[str, int]]:
+    table: Counter[tuple[str, int]] = Counter()
+    for number, (how, what, body) in enumerate(elements_lost_and_doubled(name)):
+        if number % every == 0:
+            found = findings(name, body)
+            table[how, len(found)] += 1
+            codes = tuple(
+                finding.code for finding in found if finding.code != "CAD-0228"
+            )  # what goes beside the reason
+            assert len(found) <= 1 or codes == TWO_CHANGES, (name, how, what, found)
+    return table
+
+
 def check_cut_off(name: str, every: int) -> None:
     body = (SAMPLES / name).read_bytes()
     for size in range(0, len(body.rstrip()), every):
@@ -99,6 +136,19 @@ def check_cut_off(name: str, every: int) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_segment_lost_or_doubled_is_at_most_one_finding(name: str) -> None:
     check_lost_and_doubled(name, 7)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_an_element_lost_or_doubled_is_at_most_one_finding(name: str) -> None:
+    assert check_elements_lost_and_doubled(name, 9)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_element_of_every_document_lost_or_doubled() -> None:
+    table = sum((check_elements_lost_and_doubled(name, 1) for name in DOCUMENTS), Counter[tuple[str, int]]())
+    print(dict(table))
+    assert table == MEASURED
 
 
 @pytest.mark.parametrize("name", NAMES)

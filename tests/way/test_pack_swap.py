@@ -9,12 +9,27 @@ from click.testing import CliRunner
 
 from core.declaration import Declaration, MessageType
 from core.errors import SpecError
+from core.fields import REMEDIES
 from core.transmission import Syntax
 from gateway.cli.main import main
 from gateway.plans import Plans, prepare
 from gateway.trade.maker import Maker
 from gateway.trade.samples import play, write
-from tests.support.packs import BOTH, DAY, PARTNER, ROOT, Row, copy, edit, judged, original, rewrite, sent, set_field
+from tests.support.packs import (
+    BOTH,
+    DAY,
+    PARTNER,
+    ROOT,
+    Row,
+    add_remedy,
+    copy,
+    edit,
+    judged,
+    original,
+    rewrite,
+    sent,
+    set_field,
+)
 
 OURS = prepare(ROOT)
 OTHER_NAMESPACE = "urn:example:declaration:2"
@@ -55,6 +70,7 @@ def another_rule(root: Path) -> None:
     row = f"CAD-0901,required_when,carrier_code,cad_type = AB and transport_mode = 4,,refuse,{text},high,,,\n"
     path = root / "chapter24/rules.csv"
     path.write_text(path.read_text(encoding="utf-8") + row, encoding="utf-8")
+    add_remedy(root, "CAD-0901")
 
 
 def another_function_code(root: Path) -> None:
@@ -262,6 +278,16 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, int | None, str]] = {
     "rule confidence": (field(RULES, "CAD-0101", "confidence", "sure"), RULES, 2, "not 'sure'"),
     "no French source": (field(ELEMENTS, "office", "source_fr", ""), ELEMENTS, 9, "its English or French source"),
     "note in one language": (field(ELEMENTS, "office", "note_en", ""), ELEMENTS, 9, "its English or French note"),
+    "rule without a remedy": (
+        field(REMEDIES, "CAD-0101", "code", "CAD-0999"), RULES, 2, "CAD-0101 has no remedy: a row of findings/remed",
+    ),
+    "remedy without a finding": (
+        lambda root: add_remedy(root, "CAD-0999"), REMEDIES, None, "there is no finding CAD-0999",
+    ),
+    "remedy in one language": (
+        field(REMEDIES, "CAD-0001", "remedy_fr", ""), REMEDIES, 2, "CAD-0001 lacks its English or French remedy",
+    ),
+    "remedy twice": (again(REMEDIES, "CAD-0101"), REMEDIES, None, "the remedy of CAD-0101 is given twice"),
     "finding source in one language": (
         field(FINDINGS, "GTW-0001", "source_en", ""), FINDINGS, 2, "its English or French source",
     ),

@@ -15,7 +15,7 @@ from core.transmission import Judged, Received, Syntax
 from gateway.pipeline import handle
 from gateway.plans import Plans, prepare
 from gateway.trade.writer import write_edifact, write_xml
-from tests.support.packs import BOTH, PARTNER, copy, edit, original, rewrite, set_field
+from tests.support.packs import BOTH, PARTNER, copy, drop_rule, edit, original, set_field
 
 AUTUMN, SPRING, SUMMER = date(2026, 11, 23), date(2027, 2, 15), date(2027, 6, 15)
 EVER = Partner(PARTNER.id, PARTNER.name, PARTNER.envelopes, "out", authorities={"123456782RM0001": (Period(),)})
@@ -118,7 +118,7 @@ def test_each_version_has_its_own_usage(specs: Plans) -> None:
 def test_a_code_list_is_looked_at_on_the_elements_own_day(tmp_path: Path) -> None:
     """The kuna ended with 2022: what was shipped before may be valued in it, what is shipped now earns a warning."""
     root = copy(tmp_path)
-    rewrite(root / "chapter24/rules.csv", lambda rows: [row for row in rows if row["id"] not in ("CAD-0135",)])
+    drop_rule(root, "CAD-0135")
     specs = prepare(root)
     for syntax in BOTH:
         found = {}

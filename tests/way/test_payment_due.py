@@ -86,12 +86,14 @@ def test_the_release_decides_not_the_accounting(syntax: Syntax) -> None:
         ("TT", "month", "2026-03-31"),
         ("F", None, "2026-03-31"),
         ("AB", "month", "2026-03-03"),  # the choice is one of Customs Self Assessment
+        ("AB", "interim", "2026-03-31"),  # by the month of accounting
+        ("F", "interim", "2026-03-31"),
     ],
 )
 def test_courier_and_csa_goods_have_their_own_periods(
     cad_type: str, choice: str | None, due: str, syntax: Syntax
 ) -> None:
-    partner = replace(PARTNER, csa_periods=dict.fromkeys(PARTNER.authorities, choice) if choice else {})
+    partner = replace(PARTNER, choices=dict.fromkeys(PARTNER.authorities, choice) if choice else {})
     story = Story(cad_type, "2026-02-16", "2026-02-20", syntax, partner)
     assert story.due == due
     assert story.nature(f"{due}T23:59") == "correction"

@@ -13,7 +13,7 @@ from core.register import Facts
 from core.transmission import Received, Verdict
 from gateway import pipeline
 from gateway.plans import Plans, prepare
-from parsers import xml
+from parsers import xml, xml_schema
 from routing.routes import ROUTES
 from tests.support.packs import copy, rewrite
 from tests.support.way import NOW, PARTNERS, PLANS, SAMPLES, Way
@@ -99,10 +99,10 @@ def test_what_misfits_is_asked_of_the_document_itself_not_of_the_last_one_seen()
     (plan,) = (each for key, each in PLANS.reading.xml.items() if key.startswith("chapter24"))
     good = xml.parse((SAMPLES / "originals/published-example.xml").read_bytes())
     bad = xml.parse((SAMPLES / "refused/unknown-element.xml").read_bytes())
-    assert not xml.fits(bad, plan.schema)
-    assert xml.misfits(good, plan.schema, 50) == []
-    assert xml.fits(good, plan.schema)
-    assert xml.misfits(bad, plan.schema, 50)
+    assert not xml_schema.fits(bad, plan.schema)
+    assert xml_schema.misfits(good, plan.schema, 50) == []
+    assert xml_schema.fits(good, plan.schema)
+    assert xml_schema.misfits(bad, plan.schema, 50)
 
 
 def test_judging_leaves_what_it_was_given_as_it_was() -> None:

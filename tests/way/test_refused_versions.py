@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +183,10 @@ def test_a_withdrawal_that_the_engine_refused_leaves_the_declaration_open_to_cha
 
 def test_a_refused_withdrawal_of_what_is_not_on_file_leaves_the_number_free(gateway: House) -> None:
     """One from before CARM may be withdrawn without being known here; refused, it is nothing that uses the number."""
-    assert send(gateway, withdrawal("TEST-REFUSE", pre_carm="Y")) == (["accepted", "engine-refused"], [])
+    assert send(gateway, withdrawal("TEST-REFUSE", pre_carm="Y", accounting_date=date(2024, 5, 10))) == (
+        ["accepted", "engine-refused"],
+        [],
+    )
     assert on_file(gateway) == [(1, 1, "withdrawal", "refused")]
     assert send(gateway, original()) == (["accepted", "assessed"], [])
 

@@ -123,7 +123,7 @@ def test_the_rules_are_listed_as_json() -> None:
     listed = json.loads(text)
     assert (code, len(listed)) == (0, len(LISTED))
     for rule in listed:
-        assert list(rule) == ["id", "severity", "text", "source", "confidence", "place"]
+        assert list(rule) == ["id", "severity", "text", "remedy", "source", "confidence", "place"]
         assert set(rule["text"]) == {"en", "fr"}
         assert rule["severity"] in ("refuse", "warn")
         assert rule["text"]["en"]
@@ -159,10 +159,10 @@ def test_samples_are_made_as_told(tmp_path: Path, syntax: str) -> None:
 def test_a_fault_across_versions_brings_the_original_along(tmp_path: Path) -> None:
     code, text, _ = run("samples", "make", "--fault", "CAD-0211", "--syntax", "edifact", "--out", str(tmp_path))
     assert code == 0
-    assert [row["findings"] for row in csv.DictReader(io.StringIO(text))] == ["", "CAD-0211"]
+    assert [row["findings"] for row in csv.DictReader(io.StringIO(text))] == ["", "", "", "CAD-0211"]
     checked = run("check", "--as", PARTNER.id, "--format", "json", str(tmp_path))
     verdicts = [[f["code"] for f in one["findings"]] for one in json.loads(checked[1])]
-    assert (checked[0], verdicts) == (1, [[], ["CAD-0211"]])
+    assert (checked[0], verdicts) == (1, [[], [], [], ["CAD-0211"]])
 
 
 @pytest.mark.parametrize(
@@ -173,6 +173,7 @@ def test_a_fault_across_versions_brings_the_original_along(tmp_path: Path) -> No
         (("--fault", "CAD-0121", "--type", "AB"), "is made with CAD type 20"),
         (("--as", "nobody"), "there is no partner 'nobody'"),
         (("--day", "1999-01-01"), "in force"),
+        (("--out", str(HOME / "samples")), "samples is not empty: name a new folder"),
     ],
 )
 def test_what_cannot_be_made_is_said_in_one_line(tmp_path: Path, arguments: tuple[str, ...], reason: str) -> None:

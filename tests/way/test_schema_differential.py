@@ -19,7 +19,7 @@ from gateway.pipeline import handle
 from gateway.plans import prepare
 from gateway.trade.maker import Maker
 from gateway.trade.writer import write_xml
-from parsers import xml
+from parsers import xml_schema
 from tests.support.effort import PROFILE
 from tests.support.packs import PARTNER, ROOT
 
@@ -29,7 +29,7 @@ SPECS = PLANS.specs
 PACK = SPECS.packs[0]
 TYPES = sorted(SPECS.code_lists["cad_type"].codes)
 SLOW = xmlschema.XMLSchema10(str(PACK.schema), allow="local", defuse="always")
-FAST = xml.schema(PACK.schema)
+FAST = xml_schema.schema(PACK.schema)
 
 # Spaces that Unicode knows and XML does not are left out: xmlschema strips them, against XML 1.0. lxml decides.
 TEXTS = (

@@ -45,6 +45,7 @@ SHOWN = {
     "CAD-0236": "its type",
     "CAD-0237": "its values",
     "CAD-0238": "its latest version",
+    "CAD-0307": "whether it says that it is from before CARM",
     "CAD-0305": "the values of its invoices",
 }
 

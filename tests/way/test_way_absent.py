@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from core.errors import GatewayError
-from gateway import supervisor
-from gateway.health import Figures
+from gateway import loops
+from gateway.figures import Figures
 from gateway.journal import Journal
 from gateway.queues import Letter, confirms, open_broker, rabbitmq
 from gateway.settings import Settings
@@ -48,7 +48,7 @@ def shown(settings: Settings) -> dict[tuple[str, str], float]:
 def test_a_missing_queue_stops_its_partner_only_and_is_read_once_it_is_there(
     settings: Settings, tries: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(loops, "LOOK_SECONDS", 0.1)
     remove(settings.broker_url, "in.erable")
     with open_broker(settings.broker_url) as broker, looping(settings, "receive", tries):
         send(broker, 2)
@@ -77,7 +77,7 @@ def test_no_figure_vanishes_while_journal_or_broker_is_away(
 ) -> None:
     before = shown(settings)
     monkeypatch.setattr(Journal, "counts", away)
-    monkeypatch.setattr("gateway.health.open_broker", away)
+    monkeypatch.setattr("gateway.figures.open_broker", away)
     after = shown(settings)
     assert (after["gateway_journal_up", ""], after["gateway_broker_up", ""]) == (0, 0)
     lost = before.keys() - after.keys() - {("gateway_audit_links", "")}
@@ -89,23 +89,23 @@ def test_no_figure_vanishes_while_journal_or_broker_is_away(
 def test_a_half_written_partners_file_keeps_the_last_good_one(
     settings: Settings, tries: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(supervisor, "_known", {})
+    monkeypatch.setattr(loops, "_known", {})
     good = settings.partners.read_text("utf-8")
-    known = supervisor._partners(settings)
+    known = loops.known_partners(settings)
     settings.partners.write_text(good[: len(good) // 2] + "\n[[partner", "utf-8")
     with open_broker(settings.broker_url) as broker, looping(settings, "receive", tries):
         send(broker, 1)
         until(lambda: received(settings) == 1)
     assert not tries
-    assert supervisor._partners(settings) == known
+    assert loops.known_partners(settings) == known
     assert "the last good one stays" in capsys.readouterr().out
     settings.partners.write_text(good.replace('id = "maple"', 'id = "maple2"', 1), "utf-8")
-    assert "maple2" in supervisor._partners(settings)
+    assert "maple2" in loops.known_partners(settings)
     settings.partners.unlink()
-    assert "maple2" in supervisor._partners(settings)
-    monkeypatch.setattr(supervisor, "_known", {})
+    assert "maple2" in loops.known_partners(settings)
+    monkeypatch.setattr(loops, "_known", {})
     with pytest.raises(GatewayError):
-        supervisor._partners(settings)
+        loops.known_partners(settings)
 
 
 # ------------------------------------------------------------------------------------------------ RabbitMQ's channels

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from core import limits
 from gateway.cli.main import main
-from gateway.health import Figures
+from gateway.figures import Figures
 from gateway.queues import Delivery
 from tests.support.house import House, house, kinds, settings_in
 from tests.support.way import SAMPLES
@@ -98,6 +98,27 @@ def test_a_contrl_is_tied_to_the_answer_that_it_acknowledges(gateway: House, act
     assert (event["detail"]["answer"], event["detail"]["action"]) == (answer.message_id, action)
     assert gateway.journal.verify().bad is None
     assert kinds(gateway.answers("maple")) == ["receipt"], "a CONTRL is never answered"
+
+
+@pytest.mark.parametrize("said", [
+    "4+12'UNT+3+1'", "4 +12'UNT+3+1'", "3'UNT+3+1'", "6'UNT+3+1'", "7'UCM+1+GOVCBR:D:13A:UN:CAD+4+12'UNT+4+1'",
+    "7'UCM+1+GOVCBR:D:13A:UN:CAD+4 +12'UNT+4+1'", "7'UCF+G+A+B+4+12'UNT+4+1'",
+    "7'UCF+G+A+B+7'UCM+1+GOVCBR:D:13A:UN:CAD+4+12'UNT+5+1'",
+])  # fmt: skip
+def test_whatever_a_contrl_rejects_is_rejected(gateway: House, said: str) -> None:
+    answer = answered(gateway)["accepted"]
+    body = contrl(reference(answer)).replace(b"+7'UNT+3+1'", f"+{said}".encode())
+    assert b"UCI" in body
+    gateway.send("maple", body)
+    gateway.settle_down()
+    assert told(gateway, answer) == "4"
+
+
+def test_a_contrl_whose_action_is_none_acknowledges_nothing(gateway: House) -> None:
+    answer = answered(gateway)["accepted"]
+    gateway.send("maple", contrl(reference(answer), "9"))
+    gateway.settle_down()
+    assert told(gateway, answer) == "awaited"
 
 
 @pytest.mark.parametrize(("body", "kind"), [(ORIGINAL, "assessed"), (REFUSED, "refused")])

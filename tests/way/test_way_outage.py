@@ -16,7 +16,7 @@ import sqlalchemy
 
 from core import limits
 from core.errors import BrokerUnavailable, GatewayError, JournalUnavailable
-from gateway import plans, service, supervisor
+from gateway import loops, plans, service
 from gateway.engine import loop as engine_loop
 from gateway.journal import Journal
 from gateway.queues import DELIVERY_LIMIT, Broker, Letter, open_broker
@@ -36,16 +36,16 @@ def until(true: Callable[[], object], seconds: float = 30) -> None:
 
 @contextmanager
 def looping(settings: Settings, name: str, tries: list[str]) -> Iterator[None]:
-    """Run a loop of the supervisor in a thread, again after each failure as `supervisor.run` does."""
+    """Run a loop of the supervisor in a thread, again after each failure as `loops.run` does."""
     over = threading.Event()
 
     def run() -> None:
         while not over.is_set():
             try:
-                supervisor.LOOPS[name](settings, over.is_set)
+                loops.LOOPS[name](settings, over.is_set)
             except GatewayError as error:
                 tries.append(str(error))
-                time.sleep(supervisor.PAUSE_SECONDS)
+                time.sleep(loops.PAUSE_SECONDS)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -60,8 +60,8 @@ def looping(settings: Settings, name: str, tries: list[str]) -> Iterator[None]:
 def tries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Count how often a loop has waited; it waits a short time only."""
     said: list[str] = []
-    monkeypatch.setattr(supervisor, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(supervisor, "_waits", lambda name, error: said.append(str(error)))
+    monkeypatch.setattr(loops, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(loops, "_waits", lambda name, error: said.append(str(error)))
     return said
 
 
@@ -80,7 +80,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     journal.migrate()
     journal.close()
     with open_broker(url) as broker:
-        broker.declare(supervisor.queue_names(given))
+        broker.declare(loops.queue_names(given))
     return given
 
 
@@ -231,8 +231,8 @@ def test_a_locked_table_is_noticed_before_anything_is_taken(postgres_url: str, t
 def in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a worker be no process of its own: no limit and no alarm of the test's."""
     monkeypatch.setattr(plans, "prepare", lambda _: PLANS)
-    monkeypatch.setattr(supervisor.resource, "setrlimit", lambda *_: None)
-    monkeypatch.setattr(supervisor.signal, "setitimer", lambda *_: None)
+    monkeypatch.setattr(loops.resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(loops.signal, "setitimer", lambda *_: None)
 
 
 @pytest.mark.parametrize(("loop", "tried"), [("work", 0), ("retry", 1)])
@@ -273,8 +273,8 @@ def test_a_worker_frees_what_the_dead_of_its_machine_held(
     gateway.send("maple", ORIGINAL)
     gateway.receive()
     in_a_thread(monkeypatch)
-    monkeypatch.setattr(supervisor, "_lives", lambda pid: pid != 999_999_999)
-    assert gateway.journal.claim(f"{supervisor._worker(999_999_999)}x", 10, 60, service.now()).work
+    monkeypatch.setattr(loops, "_lives", lambda pid: pid != 999_999_999)
+    assert gateway.journal.claim(f"{loops.worker_of(999_999_999)}x", 10, 60, service.now()).work
     settings = settings_in(tmp_path)
     with looping(settings, "work", tries), looping(settings, "retry", tries):
         until(lambda: messages(gateway)[0]["verdict"] == "accepted", 5)

@@ -45,7 +45,7 @@ def test_it_parks_alone_and_goes_out_once_an_operator_says_so(
         assert gateway.dispatch() == 0
     counts = gateway.journal.counts(service.now())
     assert (counts["outbox"], counts["outbox_parked"], counts["destinations_paused"]) == (0, 2, 0)
-    assert run("destinations").stdout.split()[7:10] == ["out.maple", "0", "2"]
+    assert run("destinations").stdout.split()[9:12] == ["out.maple", "0", "2"]
     shown = run("show", messages(gateway)[0]["id"]).stdout
     assert "parked" in shown
     assert WORDS in " ".join(shown.split())

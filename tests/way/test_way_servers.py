@@ -20,8 +20,8 @@ from gateway import service
 from gateway.cli import demo
 from gateway.desk.trial import read_expectations
 from gateway.journal import Journal
+from gateway.loops import queue_names
 from gateway.queues import open_broker
-from gateway.supervisor import queue_names
 from tests.support.cli import renamed_samples
 from tests.support.house import House, house, settings_in
 from tests.support.way import HOME, NOW, PARTNERS, SAMPLES, rows

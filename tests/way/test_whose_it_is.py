@@ -57,6 +57,10 @@ def original(number_: str = N, importer: str = IMPORTER, **changes: Any) -> Decl
     return valid_declaration(transaction_number=number_, importer_bn=importer, **changes)
 
 
+# What is from before CARM.
+BEFORE = {"pre_carm": "Y", "cad_type": "V", "accounting_date": date(2024, 5, 10)}
+
+
 def change(number_: str = N, importer: str = IMPORTER, **changes: Any) -> Declaration:
     return valid_change(transaction_number=number_, importer_bn=importer, **changes)
 
@@ -87,7 +91,7 @@ def assessed(register: Register) -> Register:
 @pytest.mark.parametrize("pre_carm", [None, "Y"])
 def test_anothers_declaration_is_neither_changed_nor_told_of(kind: Any, importer: str, pre_carm: str | None) -> None:
     register = on_file()
-    declaration = kind(importer=importer, pre_carm=pre_carm)
+    declaration = kind(importer=importer, **(BEFORE if pre_carm else {}))
     there, not_there = send(register, B, declaration), send(Register(), B, declaration)
     assert codes(there) == sorted(
         [
@@ -104,7 +108,7 @@ def test_anothers_declaration_is_neither_changed_nor_told_of(kind: Any, importer
     assert codes(send(after, A, change())) == []
 
 
-@pytest.mark.parametrize("declaration", [original(), original(importer=OTHER), change(importer=OTHER, pre_carm="Y")])
+@pytest.mark.parametrize("declaration", [original(), original(importer=OTHER), change(importer=OTHER, **BEFORE)])
 def test_a_number_under_anothers_account_is_refused_and_stays_free(declaration: Declaration) -> None:
     outcome = send(Register(), B, declaration)
     assert "GTW-0017" in codes(outcome)
@@ -116,7 +120,7 @@ def test_a_number_under_anothers_account_is_refused_and_stays_free(declaration: 
 def test_a_number_of_ones_own_account_that_another_has_on_file_is_refused_without_a_word_of_it() -> None:
     register = on_file()
     heir = replace(B, accounts={**MINE, **THEIRS}, others=frozenset())
-    for declaration in (original(importer=OTHER), change(importer=OTHER, pre_carm="Y")):
+    for declaration in (original(importer=OTHER), change(importer=OTHER, **BEFORE)):
         outcome = send(register, heir, declaration)
         assert codes(outcome) in (["GTW-0018"], ["CAD-0304", "GTW-0018"])
         assert all(finding.expected is None for finding in outcome.judged[0].findings)
