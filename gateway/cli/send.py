@@ -14,12 +14,17 @@ from core.errors import GatewayError
 from core.partner import Partner
 from core.transmission import digest_of
 from core.urls import users_of
-from gateway.cli.shared import DECLARE, check_login, known_partner, read_file
+from gateway.cli.shared import DECLARE, LANGUAGE, check_login, known_partner, read_file
 from gateway.cli.terminal import echo
 from gateway.journal import inbox_id
-from gateway.queues import Broker, Letter, open_broker, uid_of
+from gateway.plans import prepare
+from gateway.queues import Broker, Delivery, Letter, open_broker, uid_of
 from gateway.settings import from_environment
+from gateway.trade.replies import in_words, read_reply
 from routing.partners import inbound_queue, load_partners
+
+# How many codes of findings the verdict names.
+CODES = 12
 
 
 @click.command()
@@ -27,11 +32,14 @@ from routing.partners import inbound_queue, load_partners
 @click.option("--as", "partner_id", metavar="PARTNER", required=True, help="The partner whose queue it goes to.")
 @click.option("--wait", is_flag=True, help="Wait for the answers and print them.")
 @click.option("--seconds", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="How long to wait.")
-def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
+@LANGUAGE
+def send(file: Path, partner_id: str, wait: bool, seconds: float, lang: str) -> None:
     """Send a file as a partner.
 
-    With --wait, read the partner's answer queue until the last answer is there. On RabbitMQ, log in as the partner's
-    own user (its id, or `user` in the partners' file): GATEWAY_BROKER_URL=amqp://maple:password@host/vhost.
+    With --wait, read the partner's answer queue until the last answer is there; the last line is the verdict.
+
+    On RabbitMQ, log in as the partner's own user (its id, or `user` in the partners' file):
+    GATEWAY_BROKER_URL=amqp://maple:password@host/vhost.
 
     Exit code: 0 sent (with --wait: answered), 1 refused or not answered in time, 2 cannot send.
     """
@@ -52,12 +60,27 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float) -> None:
         echo(f"sent {file} as {letter.id}")
         if not wait:
             return
-        status = _await_answers(broker, settings.broker_url, partner, letter, seconds)
-    sys.exit(status)
+        last = _await_answers(broker, settings.broker_url, partner, letter, seconds)
+    if last is None:
+        sys.exit(1)
+    echo(_verdict(last, settings.specs, lang))
+    sys.exit(_final(last.headers.get("kind", ""), last.body))
 
 
-def _await_answers(broker: Broker, url: str, partner: Partner, letter: Letter, seconds: float) -> int:
-    """Print the answers to a letter until the last is there; return the exit code."""
+def _verdict(last: Delivery, specs: Path, lang: str) -> str:
+    """Return in one line what the last answer says: the verdict, what was declared, and the findings' codes."""
+    plans = prepare(specs)
+    reply = read_reply(last.content_type, last.body, plans.reading.directories, plans.specs.packs[0].answers)
+    told = f"verdict{' ' if lang == 'fr' else ''}: {in_words([reply.kind]).speak(lang)}"
+    if reply.transaction_number:
+        told += f"; {reply.transaction_number} version {reply.version}"
+    codes = list(dict.fromkeys(code for code in reply.codes if code))
+    more = f" (+{len(codes) - CODES})" if len(codes) > CODES else ""
+    return told + (f"; {', '.join(codes[:CODES])}{more}" if codes else "")
+
+
+def _await_answers(broker: Broker, url: str, partner: Partner, letter: Letter, seconds: float) -> Delivery | None:
+    """Print the answers to a letter until the last is there; return it, None where it did not come in time."""
     # Our answers name our transmission, or that of a receipt with our bytes: the first that had them.
     user = next(iter(users_of(url)), None)
     ours = {inbox_id(uid_of(letter.queue, user, letter.id, letter.body))}
@@ -74,15 +97,15 @@ def _await_answers(broker: Broker, url: str, partner: Partner, letter: Letter, s
         echo(_as_text(answer.body))
         if kind == "receipt":
             echo(f"    its life: gateway show {receipt['received']}")
-        if (status := _final(kind, answer.body)) is not None:
-            return status
+        if _final(kind, answer.body) is not None:
+            return answer
     why = (
         "does an assessment engine answer? see `gateway serve --help`"
         if receipts
         else "and no receipt: does a gateway run (`gateway serve`)? The message waits in its queue"
     )
     echo(f"gateway: no final answer within {seconds:g} s; {why}", err=True)
-    return 1
+    return None
 
 
 def _final(kind: str, body: bytes) -> int | None:

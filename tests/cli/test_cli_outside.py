@@ -120,16 +120,16 @@ def test_send_without_waiting_only_sends(run: Run, gateway: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "partner", "code", "last"),
+    ("file", "partner", "code", "last", "verdict"),
     [
-        (ORIGINAL, "maple", 0, "assessed"),
-        (XML, "erable", 0, "assessed"),
-        (FAULTY["xml"], "erable", 1, "refused"),
-        (str(SAMPLES / "refused/syntax.edi"), "maple", 1, "contrl"),
+        (ORIGINAL, "maple", 0, "assessed", r"assessed; 12345000000023 version 00001"),
+        (XML, "erable", 0, "assessed", r"assessed; \d{14} version 00001"),
+        (FAULTY["xml"], "erable", 1, "refused", r"refused; (\d{14} version 00001; )?[A-Z]{3}-\d{4}, .*"),
+        (str(SAMPLES / "refused/syntax.edi"), "maple", 1, "contrl", r"refused"),
     ],
 )
-def test_send_and_wait_prints_the_answers(
-    run: Run, gateway: House, file: str, partner: str, code: int, last: str
+def test_send_and_wait_prints_the_answers_and_ends_with_the_verdict(
+    run: Run, gateway: House, file: str, partner: str, code: int, last: str, verdict: str
 ) -> None:
     with gateway.at_work():
         result = run("send", file, "--as", partner, "--wait", "--seconds", "20")
@@ -137,6 +137,13 @@ def test_send_and_wait_prints_the_answers(
     kinds = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("--- ")]
     assert kinds[0] == "receipt"
     assert kinds[-1] == last
+    assert re.fullmatch(f"verdict: {verdict}", result.stdout.splitlines()[-1])
+
+
+def test_the_verdict_is_in_french_where_that_is_asked_for(run: Run, gateway: House) -> None:
+    with gateway.at_work():
+        told = run("send", ORIGINAL, "--as", "maple", "--wait", "--seconds", "20", "--lang", "fr").stdout
+    assert told.splitlines()[-1] == "verdict : cotisé; 12345000000023 version 00001"
 
 
 def test_send_and_wait_knows_the_refusal_of_an_unproven_sender_as_its_own(run: Run, gateway: House) -> None:

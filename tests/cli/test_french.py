@@ -184,4 +184,4 @@ def test_every_command_with_a_language_is_among_those_held_to_it() -> None:
         for each, command in (getattr(group, "commands", None) or {name: group}).items()
         if any(option.name == "lang" for option in command.params)
     }
-    assert found == {"check", "diff", "explain", "parked show", "replay", "rules", "smoke", "specs check"}
+    assert found == {"check", "diff", "explain", "parked show", "replay", "rules", "send", "smoke", "specs check"}

@@ -21,6 +21,7 @@ from gateway.loops import queue_names
 from gateway.queues import Letter, open_broker
 from tests import conftest
 from tests.journal.test_journal_former import unpacked
+from tests.support.cli import renamed_samples
 from tests.support.house import house, settings_in
 from tests.support.sending import ORIGINAL, edifact, messages, number
 from tests.support.servers import free_port
@@ -142,13 +143,11 @@ def test_an_upgrade_from_the_former_schema(tmp_path: Path) -> None:
 def test_a_rolling_upgrade_of_two_machines(gateways_rabbitmq_url: str, postgres_url: str, tmp_path: Path) -> None:
     """One after another by the lines of the page, while a partner goes on sending: nothing is lost, hardly a repeat."""
     url = BROKER._replace(path=urlsplit(gateways_rabbitmq_url).path).geturl()
-    partners = (HOME / "samples/partners.toml").read_text("utf-8")
-    partners = partners.replace("[[partner]]\n", f'[[partner]]\nuser = "{BROKER.username}"\n')
-    (tmp_path / "partners.toml").write_text(partners, "utf-8")
+    partners = renamed_samples(tmp_path, BROKER.username or "guest")
     given = {
         "GATEWAY_BROKER_URL": gateways_rabbitmq_url,
         "GATEWAY_DATABASE_URL": postgres_url,
-        "GATEWAY_PARTNERS": str(tmp_path / "partners.toml"),
+        "GATEWAY_PARTNERS": str(partners),
     }
     first, second = (Machine(tmp_path / name, **given) for name in ("first", "second"))
     with machines(first, second):
