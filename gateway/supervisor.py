@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 
 from core.errors import BrokerUnavailable, GatewayError, JournalUnavailable
+from core.transmission import digest_of
 from gateway import plans, service
 from gateway.files import hold
 from gateway.journal import Journal
@@ -133,6 +134,12 @@ class _Crew:
         with suppress(GatewayError):  # the loops say what they lack
             _declare(self._settings)
         logger().info("partners' file read again", count=len(partners))
+        with (
+            suppress(GatewayError, OSError),
+            open_checked(self._settings) as journal,
+        ):  # without a journal the log has it
+            told = {"partners": sorted(partners), "sha256": digest_of(self._settings.partners.read_bytes())}
+            journal.note("partners read again", None, told, service.now())
         for name, process in self._running.items():
             if process is not None and name.startswith(KNOWING):
                 self._leaving.add(name)

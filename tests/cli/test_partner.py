@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
+import sqlite3
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from gateway import supervisor
 from routing.partner_file import schema
 from routing.partners import load_partners
 from tests.support.cli import one_line, renamed_samples
 from tests.support.desk import Run
+from tests.support.house import House, settings_in
 from tests.support.partners_page import PAGE, SCHEMA, page, schema_text
 from tests.support.way import HOME, SAMPLES
 
@@ -200,3 +205,19 @@ def test_it_starts_on_its_own_partners_and_a_trial_on_the_samples(
 
 def test_doctor_says_which_partners_it_serves(run: Run, file: Path) -> None:
     assert f"1 in {file}: oak" in run("doctor").stdout
+
+
+def events(folder: Path) -> list[tuple[str, dict[str, object]]]:
+    with closing(sqlite3.connect(folder / "gateway.sqlite3")) as opened:
+        return [(event, json.loads(detail)) for event, detail in opened.execute("SELECT event, detail FROM audit")]
+
+
+def test_partners_that_are_read_again_stand_in_the_audit(gateway: House, tmp_path: Path, file: Path) -> None:
+    crew = supervisor._Crew(settings_in(tmp_path, partners=file), [])  # type: ignore[arg-type]
+    crew.reload()
+    (found,) = [detail for event, detail in events(tmp_path) if event == "partners read again"]
+    assert found == {"partners": ["oak"], "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    file.write_text("partner = 3", "utf-8")
+    crew.reload()
+    assert len([event for event, _ in events(tmp_path) if event == "partners read again"]) == 1
+    assert gateway.journal.verify().bad is None
