@@ -134,10 +134,8 @@ class _Crew:
         with suppress(GatewayError):  # the loops say what they lack
             _declare(self._settings)
         logger().info("partners' file read again", count=len(partners))
-        with (
-            suppress(GatewayError, OSError),
-            open_checked(self._settings) as journal,
-        ):  # without a journal the log has it
+        # Where the journal is away, the log has it.
+        with suppress(GatewayError, OSError), open_checked(self._settings) as journal:
             told = {"partners": sorted(partners), "sha256": digest_of(self._settings.partners.read_bytes())}
             journal.note("partners read again", None, told, service.now())
         for name, process in self._running.items():
