@@ -23,17 +23,17 @@ def arrival(
     What is not proven to be the owner's is kept as nobody's: it can use up none of the owner's references
     (DECISIONS D16). `engines` are the users that may send the engine's results.
     """
-    headers = {**delivery.headers, **({MESSAGE_ID: delivery.message_id} if delivery.message_id else {})}
     if delivery.queue == RESULTS:
         told, lane = unproven(delivery, engines), delivery.uid
-        return Arrival(lane, "assessment", None, delivery.body, headers, now, lane, unproven=told)
+        return Arrival(lane, "assessment", None, delivery.body, delivery.headers, now, lane, unproven=told)
     lane = sniff.lane(delivery.body)
     told = unproven(delivery, {owner.user}) if owner else None
     if owner is None or told:
-        return Arrival(delivery.uid, "partner", None, delivery.body, headers, now, lane, unproven=told)
+        return Arrival(delivery.uid, "partner", None, delivery.body, delivery.headers, now, lane, unproven=told)
     received = Received(inbox_id(delivery.uid), owner.id, delivery.body, now)
     receipt_id = stable_id(received.id, "receipt")
     content_type, body = receipt(received, receipt_id=receipt_id, reference=delivery.message_id, head=head)
+    headers = {**delivery.headers, **({MESSAGE_ID: delivery.message_id} if delivery.message_id else {})}
     confirmation = Outgoing(receipt_id, "receipt", owner.answer_queue, content_type, body)
     return Arrival(delivery.uid, "partner", owner.id, delivery.body, headers, now, lane, confirmation)
 

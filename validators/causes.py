@@ -38,7 +38,11 @@ def one_each(
     for fault in sorted(faults, key=lambda fault: not refuses(fault)):
         cause = _cause(fault, declaration, pack, in_xml)
         first = told.setdefault(cause, fault)
-        if first is not fault and first.code == fault.code == MISSING and in_xml:
+        if first is fault or first.code != fault.code:
+            continue
+        if fault.code != MISSING:
+            told[id(fault)] = fault  # one rule that tells two things of what is absent has two things to tell
+        elif in_xml:
             told[cause] = _together(first, fault, pack)
     return list(told.values())
 

@@ -70,7 +70,7 @@ def test_a_specification_that_lacks_a_table_is_told_in_words(run: Run, tmp_path:
     (tmp_path / "specs/chapter24").mkdir(parents=True)
     (tmp_path / "specs/chapter24/manifest.toml").touch()
     said = one_line(run("replay", ORIGINAL, "--specs", tmp_path / "specs"))
-    assert said == "gateway: wco/classes.csv: cannot be read: No such file or directory"
+    assert said == "gateway: findings/remedies.csv: cannot be read: No such file or directory"
 
 
 def test_check_speaks_french_throughout(run: Run) -> None:

@@ -105,6 +105,31 @@ def test_search_knows_elements_lists_and_places_without_accents(browser: webdriv
     assert not browser.get_log("browser")
 
 
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [
+        ("receipt", "answers.html#receipt"),
+        ("TEST-APPROVE", "exchange.html#tests"),
+        ("UNOC", "exchange.html#charsets"),
+        ("962", "answers.html#kind.accepted"),
+        ("ENG-0002", "answers.html#ENG-0002"),
+    ],
+)
+def test_search_finds_the_words_of_the_exchange(browser: webdriver.Chrome, site: Path, asked: str, place: str) -> None:
+    browser.get((site / "en" / "index.html").as_uri())
+    assert any((hit.get_attribute("href") or "").endswith(place) for hit in search(browser, asked))
+
+
+def test_an_example_can_be_copied(browser: webdriver.Chrome, site: Path) -> None:
+    browser.get((site / "en" / "exchange.html").as_uri())
+    browser.execute_script(
+        "navigator.clipboard.writeText = text => { window.COPIED = text; return Promise.resolve(); }"
+    )
+    browser.find_element(By.CSS_SELECTOR, "button.copy").click()
+    WebDriverWait(browser, PATIENCE).until(lambda b: b.find_element(By.CSS_SELECTOR, "button.copy").text == "Copied")
+    assert "12345000000012" in browser.execute_script("return window.COPIED")
+
+
 def test_the_other_language_opens_at_the_same_place(browser: webdriver.Chrome, site: Path) -> None:
     browser.get((site / "en" / "findings.html").as_uri() + "#GTW-0005")
     browser.find_element(By.CSS_SELECTOR, "a.language").click()

@@ -178,7 +178,7 @@ def test_files_are_kept_as_replays_of_no_transmission(run: Run, journal: Journal
     [
         ((), "name files, or select recorded messages"),
         (("--since", "2026-11-23", "--until", "2026-11-22"), "--since must lie before --until"),
-        (("--since", "yesterday"), "is not a day"),
+        (("--since", "noon"), "is not a day"),
         ((str(SAMPLES / "run.csv"), "--partner", "maple"), "not both"),
         ((str(SAMPLES / "run.csv"), "--send"), "gateway send"),
         (("--partner", "maple", "--html", "x.html"), "--html is for what-if"),

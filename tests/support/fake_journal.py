@@ -260,6 +260,7 @@ class FakeJournal:
             "created_at": START,
             "attempts": out.attempts,
             "answers": row.id,
+            "correlation": None,
         }
         return Due(**{name: given[name] for name in Due.__dataclass_fields__})
 

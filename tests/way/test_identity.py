@@ -164,7 +164,7 @@ def test_what_a_sender_writes_as_a_header_named_unproven_is_dropped_at_the_queue
     (row,) = gateway.journal.list_messages(channel="partner")
     life = gateway.journal.show(row["id"])
     assert life is not None
-    assert (life["headers"], life["unproven"]) == ({"kind": "cad"}, None)
+    assert (life["headers"], life["unproven"]) == ({"kind": "cad", "message-id": "x"}, None)
 
 
 def run_show(gateway: House, id_: str) -> str:

@@ -96,6 +96,22 @@
   var other = document.querySelector("[data-keep]");
   other.addEventListener("click", function () { other.hash = location.hash; });
 
+  // Each example can be copied as it stands; without a clipboard (an old browser) there is no button.
+  var WORDS = { en: ["Copy", "Copied"], fr: ["Copier", "Copié"] }[document.documentElement.lang];
+  if (navigator.clipboard) document.querySelectorAll("pre").forEach(function (text) {
+    var button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = WORDS[0];
+    button.addEventListener("click", function () {
+      navigator.clipboard.writeText(text.textContent).then(function () {
+        button.textContent = WORDS[1];
+        setTimeout(function () { button.textContent = WORDS[0]; }, 1500);
+      });
+    });
+    text.before(button);
+  });
+
   // A link to an example opens it.
   function open() {
     var there = document.getElementById(decodeURIComponent(location.hash.slice(1)));
