@@ -186,7 +186,7 @@ def _print_judged(linted: Linted, specs: Specs, lang: str) -> None:
     else:
         heading = Text(f"{shown(str(path), PATH)}: {syntax} {kind}{number} from {sender or 'an unknown sender'}: ")
     out.print(heading.append(said, style), soft_wrap=True)
-    if not linted.identified:
+    if not linted.identified and message.envelope.sender:
         out.print(Text(f"  {UNIDENTIFIED.speak(lang)}", "dim"))
     text = lines_of(message.document.text()) if one.findings else []
     for finding in one.findings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -76,7 +76,7 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
     """
     settings = from_environment()
     plans = prepare(settings.specs)
-    if all(CODE.fullmatch(each) and not Path(each).exists() for each in what):
+    if all(map(_is_code, what)):
         if html:
             raise click.UsageError("--html is for messages")
         for code in what:
@@ -104,6 +104,10 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
     sys.exit(1 if any(each.verdict is Verdict.REFUSED for each in explained) else 0)
 
 
+def _is_code(text: str) -> bool:
+    return bool(CODE.fullmatch(text)) and not Path(text).exists()
+
+
 class _Wanted(NamedTuple):
     """A message that is to be explained: its file's name, or its transmission's id and time of receipt."""
 
@@ -114,10 +118,12 @@ class _Wanted(NamedTuple):
 
 
 def judge_all(
-    what: Iterable[str], settings: Settings, plans: Plans, partner_id: str | None, lang: str
+    what: Sequence[str], settings: Settings, plans: Plans, partner_id: str | None, lang: str
 ) -> list[_Wanted]:
     """Return every message of the files or recorded transmissions, judged; raises GatewayError for what is neither."""
-    given = list(what)
+    given = [each for each in what if not _is_code(each)]
+    if len(given) < len(what):
+        raise GatewayError(f"name codes alone: {given[0]!r} is none" if given else "name files, messages or codes")
     files = [Path(each) for each in given if Path(each).exists()]
     if len(files) == len(given):
         asked: list[_Wanted] = []

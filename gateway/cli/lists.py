@@ -33,7 +33,7 @@ COLUMNS = (
     Column("type", rank=6),
     Column("transaction"),
     Column("version", rank=3),
-    Column("verdict", rank=1),
+    Column("verdict"),
     Column("findings", folds=True),
     Column("state", rank=5),
 )
@@ -55,8 +55,8 @@ def list_command(form: str, **filters: Any) -> None:
     """List the partners' messages, newest first.
 
     Times are in Eastern Time. On a narrow terminal the columns that matter least are left out; ids, numbers and codes
-    stay whole. Alerts about our answers go to standard error: an alert is an answer that its partner rejected by
-    CONTRL, or was to acknowledge and did not in time.
+    stay whole; --format json has all. Alerts about our answers go to standard error: an alert is an answer that its
+    partner rejected by CONTRL, or was to acknowledge and did not in time.
 
     Exit code: 0, or 2 when there is no journal, it cannot be read, or there is no such partner.
     """
@@ -83,8 +83,9 @@ def _cells(row: dict[str, Any]) -> list[str]:
         row["id"][:SHORT],
         eastern(row["received_at"]),
         *(row[name] or "" for name in ("partner", "sender")),
-        f"{row['type'] or ''}{' (test)' if row['test'] else ''}",
-        *(row[name] or "" for name in ("transaction_number", "version", "verdict")),
+        row["type"] or "",
+        *(row[name] or "" for name in ("transaction_number", "version")),
+        f"{row['verdict'] or ''}{' test' if row['test'] else ''}",
         codes,
         row["state"],
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,14 +17,13 @@ from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
-from core.register import Facts, Register
 from core.specs import CodeList, Element, FindingText, Pack, Rule, Specs
-from core.tables import read_rows
 from core.text import printable
-from core.transmission import Judged, Outgoing, Received, Syntax
+from core.transmission import Outcome, Outgoing, Received, stable_id
 from edifact.syntax import ENCODINGS
 from gateway import pipeline
 from gateway.catalogue import TYPE_WORDS, listed_rules
+from gateway.desk.trial import play, read_expectations
 from gateway.engine.assess import load_rates
 from gateway.plans import Plans
 from gateway.trade.asyncapi import SCHEMAS
@@ -33,6 +32,7 @@ from gateway.trade.downloads import write_downloads
 from gateway.trade.guide_search import Speaker, index_of
 from gateway.trade.replies import ANSWERS
 from parsers.places import edifact_place
+from responses.receipt import receipt
 from validators.elements import in_words, usage_of
 from validators.rulebook import reads_of
 from validators.rules import check_digit_of
@@ -114,6 +114,10 @@ class Example(NamedTuple):
     verdict: str
     codes: tuple[str, ...]
     answers: tuple[tuple[str, str], ...]  # kind, text
+
+    def also(self, kind: str, text: str) -> Example:
+        """Return it with an answer that it might get, too."""
+        return self._replace(answers=(*self.answers, (kind, text)))
 
 
 def build(plans: Plans, folder: Path, samples: Path, partners: Mapping[str, Partner]) -> int:
@@ -201,6 +205,8 @@ def gather(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> dict
         "examples": _examples(plans, samples, partners),
         "receipt": json.loads(SCHEMAS["receipt"].read_text("utf-8")),
         "reasons": load_rates().reasons,
+        "errors": _by_syntax_error(specs),
+        "classes": dict(sorted(specs.classes.items(), key=lambda each: each[1])),
         "charsets": ENCODINGS,
         "schemas": [path.name for path in schemas_of(specs)],
         "worked": _worked_check_digit(),
@@ -293,45 +299,55 @@ def _lists(specs: Specs) -> list[tuple[CodeList, list[Element]]]:
     return [(codes, list(used.get(id_, {}).values())) for id_, codes in specs.code_lists.items()]
 
 
+def _by_syntax_error(specs: Specs) -> dict[str, list[FindingText]]:
+    """Return the findings by the code (UN 0085) that CONTRL has for them, in order."""
+    found: dict[str, list[FindingText]] = {}
+    for finding in specs.findings.values():
+        for code in (finding.syntax_error or "").split():
+            found.setdefault(code, []).append(finding)
+    return dict(sorted(found.items(), key=lambda each: int(each[0])))
+
+
 def _examples(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> list[Example]:
-    """Return the project's own samples, each with its verdict and the answers to it, in the order of `run.csv`."""
+    """Return the project's own samples, each with its verdict and all answers to it, in the order of `run.csv`."""
     table = samples / "run.csv"
     if not table.is_file():
         return []
-    rows = [row for _, row in read_rows(table, ("file", "partner"))]
-    register = Register()
+    known = [row for row in read_expectations(table) if row.partner in partners]
     shown: dict[str, Example] = {}
-    for row in rows:
-        partner = partners.get(row["partner"])
-        if row["file"] in shown or partner is None:
+    for expected, came in play(known, plans, partners, EXAMPLES_AT):
+        if came.outcome is None or expected.name in shown:
             continue
-        body = (samples / row["file"]).read_bytes()
-        received = Received(row["file"], partner.id, body, EXAMPLES_AT)
-        outcome = pipeline.handle(received, Facts(partner, register), plans)
-        for one in outcome.judged:
-            register = register.with_effect(one.effect) if one.effect else register
-        shown[row["file"]] = _example(row["file"], partner, body, outcome.syntax, outcome.judged, outcome.outgoing)
+        shown[expected.name] = _example(expected.name, partners[expected.partner], came.outcome, came.answers)
+    if shown:
+        first = next(row for row in known if row.name in shown)
+        received = Received(first.name, first.partner, first.file.read_bytes(), EXAMPLES_AT)
+        held = pipeline.hold(received, partners[first.partner], plans)
+        shown[first.name] = shown[first.name].also(held.kind, _readable(_decoded(held.body)))
     return list(shown.values())
 
 
-def _example(
-    file: str,
-    partner: Partner,
-    body: bytes,
-    syntax: Syntax,
-    judged: tuple[Judged, ...],
-    outgoing: tuple[Outgoing, ...],
-) -> Example:
-    """Return one sample as the page shows it."""
+def _example(name: str, partner: Partner, outcome: Outcome, answers: Sequence[Outgoing]) -> Example:
+    """Return one sample as the page shows it, the receipt first."""
+    received, judged = outcome.received, outcome.judged
     codes = tuple(finding.code for one in judged for finding in one.findings)
-    answers = tuple((each.kind, _readable(each.body)) for each in outgoing if each.kind != "request")
-    verdict = str(judged[-1].verdict)
-    return Example(file, partner.name, str(syntax), _readable(body), verdict, codes, answers)
+    _, confirmation = receipt(received, receipt_id=stable_id(received.id, "receipt"), reference=name)
+    told = [("receipt", confirmation), *((each.kind, each.body) for each in answers)]
+    text = judged[-1].message.document.text()
+    said = tuple((kind, _readable(_decoded(body))) for kind, body in told)
+    return Example(name, partner.name, str(outcome.syntax), _readable(text), str(judged[-1].verdict), codes, said)
 
 
-def _readable(body: bytes) -> str:
-    """Return bytes as text for a page, EDIFACT a segment a line."""
-    text = body.decode("utf-8", errors="replace")
+def _decoded(body: bytes) -> str:
+    """Return an answer's text: UTF-8, or the 8-bit set that EDIFACT senders of the samples declare."""
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return body.decode("latin-1")
+
+
+def _readable(text: str) -> str:
+    """Return a text fit for a page, EDIFACT a segment a line."""
     if "\n" not in text.strip():
         text = re.sub(r"(?<!\?)'", "'\n", text)
     return printable(text, "\N{REPLACEMENT CHARACTER}", keep="\n").strip()

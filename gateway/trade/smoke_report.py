@@ -163,7 +163,7 @@ def check_report(path: Path, program: str) -> Checked:
         report = decoded(body)
         page = page_of(report)
     except (OSError, UnicodeDecodeError, IndexError, KeyError, ValueError) as error:
-        raise GatewayError(f"{path}: no report of a smoke test, or one that was cut") from error
+        raise GatewayError(f"{path}: no report of a smoke test, or one whose results were cut or altered") from error
     return Checked(report, page == text, report.result.program != program)
 
 

@@ -19,8 +19,8 @@ from tests.support.desk import Run, recorded, runner
 ROWS = [
     ["0123456789ab", "2026-11-30 08:15:00 EST", "maple", "MAPLEBROKER", "declaration", "12345000000012", "00001",
      "accepted", "", "done"],
-    ["ba9876543210", "2026-11-30 08:15:00 EST", "erable", "ERABLECOURTIER", "correction (test)", "24680000001048",
-     "00002", "refused", "CAD-0101 CAD-0111 CAD-0150 CAD-0003 CAD-0180", "done"],
+    ["ba9876543210", "2026-11-30 08:15:00 EST", "erable", "ERABLECOURTIER", "correction", "24680000001048",
+     "00002", "refused test", "CAD-0101 CAD-0111 CAD-0150 CAD-0003 CAD-0180", "done"],
 ]  # fmt: skip
 
 

@@ -141,7 +141,7 @@ def test_lists_show_which_world(gateway: House, tmp_path: Path, monkeypatch: pyt
     gateway.settle_down()
     listed = json.loads(CliRunner().invoke(main, ["list", "--format", "json"]).stdout)
     assert [row["test"] for row in listed] == [False, True]
-    assert CliRunner().invoke(main, ["list"]).output.count("declaration (test)") == 1
+    assert CliRunner().invoke(main, ["list"]).output.count("accepted test") == 1
     shown = [CliRunner().invoke(main, ["show", row["id"]]).output for row in listed]
     assert ["on file, of tests" in each for each in shown] == [False, True]
     assert [" test declaration" in each for each in shown] == [False, True]
