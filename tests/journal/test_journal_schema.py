@@ -16,7 +16,7 @@ import sqlalchemy
 from core.errors import JournalUnavailable
 from gateway import loops
 from gateway.journal import Journal, database, schemas
-from tests.support.cli import one_line
+from tests.support.cli import one_line, renamed_samples
 from tests.support.desk import Run, runner
 from tests.support.house import settings_in
 from tests.support.journals import NOW, delivery
@@ -50,6 +50,7 @@ def run(tmp_path: Path, journal: Journal, journal_url: str, monkeypatch: pytest.
     """Run a command on a journal of either kind."""
     made = runner(tmp_path, monkeypatch)
     monkeypatch.setenv("GATEWAY_DATABASE_URL", journal_url)
+    monkeypatch.setenv("GATEWAY_PARTNERS", str(renamed_samples(tmp_path)))
     return made
 
 
