@@ -9,13 +9,16 @@ from __future__ import annotations
 import pytest
 
 from core import limits
+from tests.support.effort import PROFILE
 from tests.support.growth import counted_lines, edifact_cases, xml_cases
 from tests.support.oracles import can_be_stored
 
 CASES = {f"edifact: {name}": grow for name, grow in edifact_cases()}
 CASES |= {f"xml: {name}": grow for name, grow in xml_cases()}
-# Those with names of their own, and some segments and elements; the slow test has them all.
+# Those with names of their own, and some segments and elements; the slow test has a fourth of the others, at night all.
 SOME = [name for place, name in enumerate(CASES) if not any(map(str.isdigit, name)) or place % 40 == 0]
+
+OTHERS = [name for name in CASES if name not in SOME][:: 1 if PROFILE == "night" else 4]
 
 # Most that each doubling may cost, and how much is the same whatever the size.
 DOUBLING, CONSTANT = 2.3, 3_000
@@ -24,7 +27,7 @@ STORED, OF_ANY = 150, 40_000
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in CASES if name not in SOME])
+@pytest.mark.parametrize("name", OTHERS)
 def test_of_any_segment_element_and_attribute(name: str) -> None:
     grows_with_the_input(name)
 
