@@ -154,6 +154,8 @@ def _unread(written: InterchangeText, segment: ServiceSegment, known: list[Fault
         return found
     table, wrong = written.service_segments[tag], _elements([fault for fault in known if fault.syntax_error])
     for number, component in positions:
+        if number > len(table.slots) or component > len(table.slots[number - 1].parts):
+            continue  # more than the segment has: that is told as such
         value = segment.value(number, component)
         if not value or number + 1 in wrong or table.ignores(number, component, written.syntax_id, value):
             continue

@@ -40,9 +40,9 @@ def one_each(
         first = told.setdefault(cause, fault)
         if first is fault or first.code != fault.code:
             continue
-        if fault.code != MISSING:
+        if fault.code not in (MISSING, REPEATED):
             told[id(fault)] = fault  # one rule that tells two things of what is absent has two things to tell
-        elif in_xml:
+        elif fault.code == MISSING and in_xml:
             told[cause] = _together(first, fault, pack)
     return list(told.values())
 

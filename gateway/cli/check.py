@@ -88,8 +88,8 @@ def check(
     settings = from_environment()
     plans = prepare(settings.specs)
     judged = partial(_judge, paths, settings, plans, partner_id, answers)
+    before = _state(paths) if watch else {}  # first: what changes while it is judged has changed
     refused = _told(judged(), form, lang, plans)
-    before = _state(paths) if watch else {}
     while watch:
         time.sleep(LOOK_SECONDS)
         if (now := _state(paths)) != before:

@@ -170,7 +170,7 @@ main()
 
 def busy(process: psutil.Process) -> bool:
     """Tell whether a process is past its very start: it loads its modules, or judges."""
-    return bool(process.cpu_times().user > 0.3)
+    return bool(process.cpu_times().user > 0.2)
 
 
 @pytest.mark.slow
@@ -180,7 +180,7 @@ def test_ctrl_c_is_one_line_also_from_many_processes(
     """A terminal sends it to every process: those that judged each showed a traceback."""
     runner(traffic[0], monkeypatch)  # sets the environment
     command = [sys.executable, "-c", PRESSED, "replay", "--specs", str(HOME / "eccrd_specs"), "--processes", "2"]
-    for _ in range(10):  # on a busy machine all may be judged before the second process has begun
+    for _ in range(20):  # on a busy machine all may be judged before the second process has begun
         judging = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
         while judging.poll() is None and sum(busy(each) for each in psutil.Process(judging.pid).children()) < 2:
             time.sleep(0.02)
