@@ -31,13 +31,13 @@ coverage: install  ## The same suite, with the coverage of our packages and its 
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term
 
 # With packages of the same versions, in an environment beside .venv.
-test-newest: install  ## The same suite on the newest Python beside .venv's, if this machine has one
+test-newest: install  ## The same suite on the newest Python beside .venv's, if this machine has one; ONLY="tests/way" for some
 	@newest=$$($(BIN)/python -m tests.support.newest) && if [ -z "$$newest" ]; then \
 		echo "This machine has no Python newer than that of .venv: nothing is tested."; \
 	else \
 		$(MAKE) --no-print-directory .venv-newest/installed PYTHON="$$newest" && \
 		echo "$(NEWEST)/python is $$($(NEWEST)/python --version)" && \
-		$(NEWEST)/python -m pytest -n auto --dist worksteal; \
+		$(NEWEST)/python -m pytest -n auto --dist worksteal $(ONLY); \
 	fi
 
 .venv-newest/installed: requirements.lock pyproject.toml
