@@ -63,6 +63,7 @@ ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogu
 ROOMS["gateway.trade"] = {
     *ROOMS["gateway.supervisor"],
     *ROOMS["gateway.desk"],
+    "gateway.desk",
     "gateway.supervisor",
     "gateway.catalogue",
 }
