@@ -47,7 +47,7 @@ NOWHERE = "gateway.nowhere"
 def ready(settings: Settings, journal: Journal, partners: Partners, vitals: Vitals = NOBODY) -> list[str]:
     """Return what keeps the gateway from working, one line each; nothing when it is ready.
 
-    The journal and the broker must take something, not only answer: a full disk and a broker's alarm stop writing only.
+    The journal and the broker must take something, not only answer: a full disk stops writing only.
     """
     lacking = [*stuck(vitals), *_short(settings)]
     examined: tuple[Callable[[], object], ...] = (
@@ -81,7 +81,7 @@ def _journal_takes(journal: Journal) -> None:
 
 
 def _broker_takes(settings: Settings, partners: Partners) -> None:
-    """Raise GatewayError unless all queues are there and the broker takes letters: with an alarm on it says nothing."""
+    """Raise GatewayError unless all queues are there and the broker takes letters."""
     with open_broker(settings.broker_url) as broker:
         if absent := broker.missing(queues_of(partners)):
             raise GatewayError(f"no queue {', '.join(absent)}: run `gateway doctor --declare`")

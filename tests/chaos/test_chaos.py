@@ -19,11 +19,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from gateway import health, service
+from gateway import service
 from gateway.journal import Journal
 from gateway.journal.tables import inbox
 from gateway.queues import open_broker
-from routing.partners import load_partners
 from tests.support.chaos import Run, embedded, original, traffic
 from tests.support.servers import Postgres, Proxy, Rabbit
 
@@ -175,9 +174,6 @@ class TestServers:
                         break
                     time.sleep(0.5)
                 waiting = journal.counts(service.now())["outbox"]
-                lacking = health.ready(run.plan.settings, journal, load_partners(run.plan.settings.partners))
-                print(f"/ready says: {lacking}")
-                assert len(lacking) == 1
                 journal.close()
                 print(f"blocked: {waiting} answers wait")
                 assert waiting
