@@ -68,6 +68,15 @@ def correction(n: int) -> bytes:
     return text.replace("MB000006", f"D{n:07d}").encode()
 
 
+# A broker that dies confirms a correction and not its original, which its sender then sends again: the correction came
+# first, and is refused.
+EARLY = """
+    SELECT count(*) FROM message AS change JOIN message AS original
+    ON original.transaction_number = change.transaction_number AND original.inbox > change.inbox
+    WHERE change.verdict = 'refused' AND original.verdict = 'accepted' AND original.nature = 'original'
+"""
+
+
 def traffic(count: int, first: int = 0) -> Iterator[Letter]:
     """Yield what senders send for `count` declarations: with resends, transport duplicates and corrections."""
     for n in range(first, first + count):
@@ -272,6 +281,7 @@ class Run:
             settled = rows("SELECT count(*) FROM assessment_request WHERE status = 'accepted'")[0][0]
             effects = rows("SELECT count(*) FROM declaration_version")[0][0]
             asked = rows("SELECT count(*) FROM assessment_request")[0][0]
+            early = rows(EARLY)[0][0]
         report = opened.verify()
         engine.dispose()
         opened.close()
@@ -292,7 +302,7 @@ class Run:
             unknown=len(self.seen.keys() - answers),
             changed=sum(len(set(bodies)) > 1 for bodies in self.seen.values()),
             unsettled=settled,
-            missing_effects=max(0, wanted - effects - parked),
+            missing_effects=max(0, wanted - effects - parked - early),
             audit=report.reason,
         )
 
