@@ -10,9 +10,9 @@ import click
 from core import limits
 from core.calendar import eastern
 from core.transmission import Verdict
-from gateway.cli.shared import Moment, known_partner, open_journal, plain
-from gateway.cli.tables import WIDE, Column, fit
-from gateway.cli.terminal import Console, echo, echo_json
+from gateway.cli.shared import Moment, known_partner, open_journal, plain, print_table
+from gateway.cli.tables import Column, fit
+from gateway.cli.terminal import echo, echo_json
 from gateway.journal import RESEND_OF
 from gateway.settings import from_environment
 from routing.partners import load_partners
@@ -72,7 +72,7 @@ def list_command(form: str, **filters: Any) -> None:
         echo_json(rows, plain)
         return
     table = fit(COLUMNS, [[shown(str(cell), CELL) for cell in _cells(row)] for row in rows])
-    Console(width=None if Console().is_terminal else WIDE).print(table)
+    print_table(table)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

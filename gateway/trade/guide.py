@@ -22,7 +22,7 @@ from core.text import printable
 from core.transmission import Outcome, Outgoing, Received, stable_id
 from edifact.syntax import ENCODINGS
 from gateway import pipeline
-from gateway.catalogue import TYPE_WORDS, listed_rules
+from gateway.catalogue import TYPE_WORDS, by_code, listed_rules
 from gateway.desk.trial import play, read_expectations
 from gateway.engine.assess import load_rates
 from gateway.plans import Plans
@@ -275,14 +275,10 @@ def _segments(pack: Pack) -> tuple[_SegmentLine, ...]:
 def _findings(specs: Specs) -> dict[str, list[Said]]:
     """Return every finding code by its area."""
     makeable = set(faults(specs))
-    listed = {each.finding.code: each for each in listed_rules(specs)}
-    every: dict[str, Said] = {}
-    for code, finding in specs.findings.items():
-        known = listed.get(code)
-        every[code] = Said(finding, None, known.element if known else None, (), code in makeable)
-    for code, known in listed.items():
-        if known.rule:
-            every[code] = Said(known.finding, known.rule, known.element, known.packs, code in makeable)
+    every = {
+        code: Said(each.finding, each.rule, each.element, each.packs if each.rule else (), code in makeable)
+        for code, each in by_code(specs).items()
+    }
     areas: dict[str, list[Said]] = {area: [] for area in AREAS}
     for code in sorted(every):
         areas.setdefault(code.partition("-")[0], []).append(every[code])

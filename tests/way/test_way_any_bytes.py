@@ -12,11 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core.findings import Severity
 from core.register import Facts
 from core.transmission import Outcome, Received, Verdict
 from gateway import pipeline
 from tests.support.effort import times
+from tests.support.oracles import has_verdicts
 from tests.support.way import HOME, NOW, PARTNERS, PLANS, SAMPLES, play, rows
 
 BODIES = [(SAMPLES / row["file"]).read_bytes() for row in rows()]
@@ -32,19 +32,7 @@ def ends_well(body: bytes) -> None:
     """Check that a transmission has at least one message, each with a verdict and, when refused, a reason."""
     for partner in ("maple", "erable"):
         outcome = carried(body, partner)
-        assert outcome.judged
-        for judged in outcome.judged:
-            refused = any(finding.severity is Severity.REFUSE for finding in judged.findings)
-            assert judged.verdict is (Verdict.REFUSED if refused else Verdict.ACCEPTED)
-            for finding in judged.findings:
-                assert finding.text.en
-                assert finding.text.fr
-
-        assert all(each.body for each in outcome.outgoing)
-        assert len({each.id for each in outcome.outgoing}) == len(outcome.outgoing)
-        # A CONTRL is never answered, not even a bad one, or two machines could go on like that for ever.
-        if any(judged.verdict is Verdict.REFUSED for judged in outcome.judged) and b"CONTRL" not in body:
-            assert {"refused", "contrl"} & {each.kind for each in outcome.outgoing}, "a refusal is told"
+        has_verdicts(outcome, body)
         assert pipeline.hold(outcome.received, PARTNERS[partner], PLANS).body
 
 
