@@ -144,6 +144,8 @@ def work(
     a message may take, so that none holds a worker for ever. `engines`: see `record`; `role`: see `Journal.claim`.
     """
     claims = journal.claim(worker, BATCH, LEASE_SECONDS, now(), role)
+    if not claims:
+        return 0
     if claims.exhausted:
         parked = [(row, "too many attempts", _technical(row, partners, plans)) for row in claims.exhausted]
         journal.park(parked, now=now())
