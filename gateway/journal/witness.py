@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, Table, func, select
 
 from core.declaration import Nature
 from core.register import ACCEPTED, reaches
 from core.transmission import digest_of
+from gateway.journal.codec import undump
 from gateway.journal.database import Transaction, among
 from gateway.journal.rows import EFFECT, VERDICT, AnyRow, digest_over, key_of, storable
 from gateway.journal.tables import assessment_request, audit, declaration_version, inbox, message, outbox
@@ -93,7 +93,7 @@ def _compare(
         links[link.subject].append(link)
     settled = _settled(link for some in links.values() for link in some)
     for sequence in sequences:
-        events = [(n, event, _read(detail)) for n, event, _, detail in links[sequence]]
+        events = [(n, event, undump(detail)) for n, event, _, detail in links[sequence]]
         row = rows.get(sequence)
         if row is None:
             if events and sequence not in purged:
@@ -117,14 +117,6 @@ def _by_inbox(connection: Connection, table: Table, mine: Mapping[str, Any]) -> 
     for row in connection.execute(BY_INBOX[table], mine).all():
         found[row.inbox].append(row)
     return found
-
-
-def _read(text: str) -> Any:
-    """Return what a JSON text says; raises json.JSONDecodeError for a damaged one."""
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:  # damaged, or a lone surrogate, which only Python's own reader takes
-        return json.loads(text)
 
 
 Events = list[tuple[int, str, dict[str, Any]]]
@@ -156,7 +148,7 @@ def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
             continue
         row, told = stored[ordinal], witnessed[ordinal]
         number, version = told["transaction_number"], told["version"]
-        codes = sorted({finding["code"] for finding in _read(row.findings)})
+        codes = sorted({finding["code"] for finding in undump(row.findings)})
         same = (row.verdict, row.nature, row.transaction_number, row.version, codes) == (
             told["verdict"],
             told["nature"],
@@ -164,7 +156,7 @@ def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
             storable(version) if version else None,
             told["findings"],
         )
-        same = same and row.test == _read(row.envelope).get("test", False)
+        same = same and row.test == undump(row.envelope).get("test", False)
         if not same or told.get("digest", digest := digest_over(row._mapping, VERDICT)) != digest:
             yield n, f"the verdict on its message {ordinal} is not the one that was given"
 
@@ -209,7 +201,7 @@ def _settled(links: Iterable[AnyRow]) -> Settled:
     found: Settled = defaultdict(list)
     for link in sorted(links, key=lambda link: link.n):
         if link.event == "settled":
-            detail = _read(link.detail)
+            detail = undump(link.detail)
             found[detail["request"]].append((link.n, detail))
     return found
 
