@@ -14,15 +14,17 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 
-from gateway import service
+from gateway import health, service
 from gateway.journal import Journal
 from gateway.journal.tables import inbox
 from gateway.queues import open_broker
+from routing.partners import load_partners
 from tests.support.chaos import Run, embedded, original, traffic
 from tests.support.servers import Postgres, Proxy, Rabbit
 
@@ -158,7 +160,10 @@ class TestServers:
         proxy.close()
 
     def test_broker_blocked_by_its_memory_alarm(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
-        """What was there is taken in and judged all the same; the answers wait in the outbox until the alarm ends."""
+        """What was there is taken in and judged all the same; the answers wait in the outbox until the alarm ends.
+
+        /ready says so, and what the broker read late is not sent again: it takes all that was written meanwhile.
+        """
         with Run(tmp_path, rabbit.url(), postgres.url(), batch=20) as run:
             run.stop()
             run.send(list(traffic(size(1000, 60))))
@@ -174,12 +179,26 @@ class TestServers:
                         break
                     time.sleep(0.5)
                 waiting = journal.counts(service.now())["outbox"]
-                journal.close()
                 print(f"blocked: {waiting} answers wait")
                 assert waiting
+                with open_broker(rabbit.url()) as broker:
+                    ready = partial(
+                        health.ready, run.plan.settings, journal, broker, load_partners(run.plan.settings.partners)
+                    )
+                    for _ in range(2):
+                        (lacking,) = ready()
+                        assert lacking.endswith("takes nothing: its alarm is on (low on memory)")
+                    time.sleep(size(600, 12))
+                    rabbit.control("set_vm_memory_high_watermark", "0.4")
+                    deadline = time.monotonic() + 10
+                    while ready() and time.monotonic() < deadline:
+                        time.sleep(0.2)
+                    assert (ready(), broker.alarm) == ([], None)
+                journal.close()
             finally:
                 rabbit.control("set_vm_memory_high_watermark", "0.4")
             check(run, kills=0)
+            assert run.figures().repeats == 0
 
     def test_database_stopped_under_load(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
         seconds: list[float] = []
