@@ -34,9 +34,9 @@ PATIENCE_SECONDS = 5.0
 CLIENTS = 16
 LOOK_SECONDS = 0.5
 
-# How often it is found out whether the gateway is ready, and after how long what was found out counts no more: above
-# all that journal and broker may take to say that they do not answer.
-EXAMINE_SECONDS, STALE_SECONDS = 5.0, 45.0
+# How often it is found out whether the gateway is ready, sooner again where it is not, and after how long what was found
+# out counts no more: above all that journal and broker may take to say that they do not answer.
+EXAMINE_SECONDS, AGAIN_SECONDS, STALE_SECONDS = 5.0, 1.0, 45.0
 
 # Less room than this on the disk of journal or embedded queue is none.
 ROOM_BYTES = 100_000_000
@@ -105,7 +105,7 @@ class _Examiner:
             except Exception as error:  # whatever it is, it is not ready, and is examined again
                 found = [reason(error)]
             self._found = time.monotonic(), found
-            end = time.monotonic() + EXAMINE_SECONDS
+            end = time.monotonic() + (AGAIN_SECONDS if found else EXAMINE_SECONDS)
             while time.monotonic() < end and not stopping():
                 time.sleep(LOOK_SECONDS / 2)
 

@@ -109,7 +109,7 @@ def test_a_broker_that_answers_and_takes_nothing_is_told(
 @pytest.fixture
 def answering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Answer beside the test with neither journal nor broker there, on IPv6."""
-    monkeypatch.setattr(health, "EXAMINE_SECONDS", 0.1)
+    monkeypatch.setattr(health, "AGAIN_SECONDS", 0.1)
     with closing(socket.socket(socket.AF_INET6)) as found:
         try:
             found.bind(("::1", 0))
