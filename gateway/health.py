@@ -34,8 +34,8 @@ PATIENCE_SECONDS = 5.0
 CLIENTS = 16
 LOOK_SECONDS = 0.5
 
-# How often it is found out whether the gateway is ready, sooner again where it is not, and after how long what was found
-# out counts no more: above all that journal and broker may take to say that they do not answer.
+# How often it is found out whether the gateway is ready, sooner again where it is not, and after how long what was
+# found out counts no more: above all that journal and broker may take to say that they do not answer.
 EXAMINE_SECONDS, AGAIN_SECONDS, STALE_SECONDS = 5.0, 1.0, 45.0
 
 # Less room than this on the disk of journal or embedded queue is none.
