@@ -70,7 +70,8 @@ ROOMS["gateway.trade"] = {
     "gateway.supervisor",
     "gateway.catalogue",
 }
-ROOMS["gateway.cli"] = {*ROOMS["gateway.trade"], "gateway.trade", "gateway.desk"}
+ROOMS["gateway.web"] = {*ROOMS["gateway.trade"], "gateway.trade"}
+ROOMS["gateway.cli"] = {*ROOMS["gateway.web"], "gateway.web"}
 ROOMS["gateway.__main__"] = {"gateway.cli"}
 ROOMS["gateway.__init__"] = set()
 
@@ -109,11 +110,18 @@ HOMES: dict[str, set[str]] = {
         "gateway/trade/smoke.py",
         "gateway/trade/scenario.py",
         "routing/*.py",
+        "gateway/web/*.py",
     },
     "jsonschema": {"routing/assessment.py"},
     "jinja2": {"gateway/trade/guide.py", "gateway/pages.py"},
     "markupsafe": {"gateway/trade/guide.py", "gateway/pages.py"},
     "prometheus_client": {"gateway/figures.py"},
+    "starlette": {"gateway/web/*.py"},
+    "uvicorn": {"gateway/web/serving.py"},
+    "pebble": {"gateway/web/judging.py"},
+    "argon2": {"gateway/web/users.py"},
+    "authlib": {"gateway/web/openid.py"},
+    "httpx": {"gateway/web/openid.py"},
 }
 
 
