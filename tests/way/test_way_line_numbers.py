@@ -51,7 +51,8 @@ def numbered(declaration: Declaration, *invoices: Iterable[int | None]) -> Decla
         lines = []
         for number in numbers:
             value += 100
-            given = {**rows, "line_number": number and Decimal(number), "value_for_currency_conversion": Decimal(value)}
+            own = None if number is None else Decimal(number)
+            given = {**rows, "line_number": own, "value_for_currency_conversion": Decimal(value)}
             lines.append(Commodity({name: text for name, text in given.items() if text is not None}))
         total = sum((line.values["value_for_currency_conversion"] for line in lines), Decimal(0))  # type: ignore[misc]
         found.append(Invoice({**declaration.invoices[0].values, "invoice_value": total}, commodities=tuple(lines)))
@@ -130,6 +131,14 @@ def test_where_numbers_do_not_tell_lines_apart_all_of_the_invoice_go_by_position
     declaration = numbered(valid_declaration(), numbers, [30, 40])
     assert [invoice.line_numbers for invoice in declaration.invoices] == [(1, 2), (30, 40)]
     assert [declaration.line_number(*place) for place in ((1, 2), (2, 2), (2, 9), (3, 1))] == [2, 40, 9, 1]
+
+
+@pytest.mark.parametrize("numbers", [[0, 1], [1, 0], [0]], ids=["from 0", "last", "alone"])
+def test_lines_numbered_from_0_are_refused(write: Writer, numbers: list[int]) -> None:
+    """By position the answer's line 2 would be the sender's line 1: the figures of another line."""
+    came = Trial(PLANS, NOW).send("1" * 32, write(numbered(valid_declaration(), numbers), DECLARATION), partner())
+    assert came.verdict == "refused"
+    assert "CAD-0197" in came.findings
 
 
 def test_a_correction_is_answered_by_its_own_numbers_not_by_those_on_file(write: Writer) -> None:
