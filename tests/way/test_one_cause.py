@@ -253,6 +253,8 @@ CASES: dict[str, tuple[bytes, str, int | None, str]] = {
     "a Cyrillic letter behind UNB": (changed("UNH", "UN\u00d0\u009d"), "EDI-0411", None, "letters A to Z: UNH"),
     "a small UNZ": (changed("UNZ", "unz"), "EDI-0411", None, "UNZ, not unz"),
     "a terminator lost": (changed("LIN+1'", "LIN+1"), "EDI-0412", 23, "LIN ends with its line"),
+    "a separator twice": (changed("MEA+AAR++KGM:10'", "MEA++AAR++KGM:10'"), "EDI-0522", 31, "once too often"),
+    "a separator twice behind BGM": (changed("BGM+", "BGM++"), "EDI-0522", 2, "BGM stands there once too often"),
     "empty segments": (changed("DTM", "'DTM"), "EDI-0407", 3, "nothing between two segment terminators"),
     "cut off": (joined(segments(AB)[:30]), "EDI-0301", 29, "expected next: HYN"),
     "cut off in a segment": (joined(segments(AB)[:30])[:-9], "EDI-0301", 29, "expected next: HYN"),
@@ -270,6 +272,11 @@ def test_what_is_told(kind: str) -> None:
     assert told[0] == (code, segment)
     assert words in found[0].text.en
     assert len(told) == (2 if kind in ("another tag", "a Cyrillic letter behind UNB") else 1)  # UTF-8 under UNOC, too
+
+
+def test_two_wrong_values_of_a_segment_are_not_taken_for_a_separator_too_many() -> None:
+    found = findings(AB, changed("++Hamburg+++DE'", f"++Hamburg++{'1' * 18}+DEUT'"))
+    assert [(each.code, each.place.element) for each in found] == [("EDI-0508", 9), ("EDI-0508", 10)]
 
 
 def test_of_an_interchange_cut_off_no_message_is_accepted() -> None:
