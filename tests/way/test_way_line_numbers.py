@@ -211,9 +211,25 @@ def test_a_result_comes_back_by_what_the_request_named(gateway: House) -> None:
     assert answered(gateway, dict, 3, 2) == [{(1, 2): "2.00", (1, 3): "3.00"}]
 
 
-def test_a_request_of_the_former_version_is_settled_by_position(gateway: House) -> None:
+def test_a_request_of_the_former_version_is_settled_by_position(
+    gateway: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that named no lines may be on its way while the gateway is brought up to date."""
-    assert answered(gateway, lambda result: {**result, "contract": "1.0"}, 1, 2) == [{(1, 2): "1.00", (1, 3): "2.00"}]
+    monkeypatch.setattr("routing.assessment.CONTRACT", "1.0")
+    assert answered(gateway, dict, 1, 2) == [{(1, 2): "1.00", (1, 3): "2.00"}]
+
+
+@pytest.mark.parametrize(("asked", "answer"), [("1.1", "1.0"), ("1.0", "1.1")])
+def test_a_result_of_another_contract_than_its_request_is_parked(
+    gateway: House, monkeypatch: pytest.MonkeyPatch, asked: str, answer: str
+) -> None:
+    """Lines 2 and 3 may be told by number or by position: which of the two is for the request to say."""
+    monkeypatch.setattr("routing.assessment.CONTRACT", asked)
+    lines = (1, 2) if answer == "1.0" else (2, 3)
+    assert answered(gateway, lambda result: {**result, "contract": answer}, *lines) == []
+    (row,) = gateway.journal.list_messages(channel="assessment")
+    assert row["state"] == "parked"
+    assert row["note"].endswith(f"does not fit its request: its contract is not {asked}, that of its request")
 
 
 def test_a_result_about_a_line_that_the_request_had_not_is_parked(gateway: House) -> None:
