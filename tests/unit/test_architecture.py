@@ -35,7 +35,9 @@ ROOMS: dict[str, set[str]] = {
 }
 ROOMS["gateway.files"] = {*GROUND, "gateway.journal", "gateway.queues", "gateway.settings"}
 ROOMS["gateway.arrivals"] = {*WAY, "gateway.journal", "gateway.queues"}
+ROOMS["gateway.senders"] = {"core", "gateway.journal"}
 ROOMS["gateway.service"] = {
+    "gateway.senders",
     *ROOMS["gateway.pipeline"],
     "gateway.pipeline",
     "gateway.arrivals",
@@ -50,6 +52,7 @@ ROOMS["gateway.figures"] = {
     *ROOMS["gateway.files"],
     "routing",
     "gateway.files",
+    "gateway.senders",
     "gateway.service",
     "gateway.logs",
     "gateway.vitals",
@@ -60,7 +63,7 @@ ROOMS["gateway.loops"] = {*ROOMS["gateway.service"], *ROOMS["gateway.health"], "
 ROOMS["gateway.loops"] |= {"gateway.engine", "gateway.bells"}
 ROOMS["gateway.supervisor"] = {*ROOMS["gateway.loops"], "gateway.loops"}
 ROOMS["gateway.desk"] = {*WAY, "gateway.plans", "gateway.pipeline", "gateway.journal", "gateway.engine"}
-ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue"}
+ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue", "gateway.senders"}
 ROOMS["gateway.trade"] = {
     *ROOMS["gateway.supervisor"],
     *ROOMS["gateway.desk"],
