@@ -11,13 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from core.findings import Bilingual
 from gateway import pages
 from gateway.web.guard import Guard, Rate
-from gateway.web.site import STATIC, Site, page
+from gateway.web.site import STATIC, Site, page, refusal
 
 
 class SitePart(NamedTuple):
@@ -26,6 +27,8 @@ class SitePart(NamedTuple):
     routes: Sequence[BaseRoute]
     running: Callable[[], AsyncExitStack] | None = None
 
+
+FAILED = Bilingual("something went wrong here; nothing was changed", "quelque chose a échoué ici; rien n'a été modifié")
 
 # How each part is made; the order is that of the navigation.
 PARTS: Mapping[str, Callable[[Site], SitePart]] = {}
@@ -70,13 +73,11 @@ def style(_request: Request) -> Response:
 
 
 async def refused(request: Request, error: Exception) -> Response:
-    """Answer what cannot be answered: a page for people, one line for programs."""
+    """Answer what cannot be answered."""
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for it
-    if "text/html" in request.headers.get("accept", ""):
-        return page(request, "refused.html", code=error.status_code, status=error.status_code, reason=error.detail)
-    return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)
+    return refusal(request, error.status_code, error.detail, error.headers)
 
 
-async def failed(_request: Request, _error: Exception) -> Response:
+async def failed(request: Request, _error: Exception) -> Response:
     """Answer what went wrong on our side in one line; the log has the rest."""
-    return PlainTextResponse("something went wrong here; nothing was changed\n", 500)
+    return refusal(request, 500, FAILED)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
+from core.findings import Bilingual
 from gateway import pages
 from gateway.plans import Plans
 from gateway.settings import Settings
@@ -51,6 +54,20 @@ def page(request: Request, template: str, *, code: int = 200, **facts: object) -
         secure = request.url.scheme == "https"
         answer.set_cookie(LANGUAGE_COOKIE, language, max_age=A_YEAR, samesite="lax", httponly=True, secure=secure)
     return answer
+
+
+def refusal(request: Request, status: int, said: str | Bilingual, headers: Mapping[str, str] | None = None) -> Response:
+    """Return why something is not done: a problem document (RFC 9457) of the API, a page for people, else one line."""
+    line = said if isinstance(said, str) else said.speak(language_of(request))
+    if request.scope.get("path", "").startswith("/api/"):
+        title = HTTPStatus(status).phrase
+        content = {"type": "about:blank", "title": title, "status": status, "detail": line}
+        return JSONResponse(content, status, headers, "application/problem+json")
+    if "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers:
+        answer: Response = page(request, "refused.html", code=status, status=status, reason=line)
+        answer.headers.update(headers or {})
+        return answer
+    return PlainTextResponse(f"{line}\n", status, headers)
 
 
 def _in_language(request: Request, language: str) -> str:
