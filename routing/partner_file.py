@@ -270,8 +270,8 @@ def _explained(told: str, raw: Any) -> str:
     if missing := re.match(r"Object missing required field `(\w+)`", told):
         wanted = node["properties"][missing[1]]
         return f"{where}{missing[1]} is missing: {allowed(wanted)}"
-    # What stands there in place of a token's hash may be the token, and errors are logged.
-    what = "what stands there" if "token_hashes" in path[1] else _shown(value)  # type: ignore[index]
+    # In place of a token's hash the token itself may stand, and errors are logged.
+    what = "what stands there" if "token_hashes" in told else _shown(value)
     return f"{where}must be {allowed(node)}, not {what}"
 
 

@@ -363,7 +363,7 @@ class Intake(ABC):
     def settle(self, deliveries: Sequence[Delivery]) -> bool:
         """Acknowledge messages and wait until the broker knows; tell whether all were still ours.
 
-        RabbitMQ does not answer `ack` by itself, and a message whose lease ended may be another reader's: it comes again.
+        RabbitMQ does not answer an `ack`, and a message whose lease ended may be another reader's: it comes again.
         """
         self.ack(deliveries)
         with self._usable():

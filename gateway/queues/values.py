@@ -82,8 +82,9 @@ class Delivery:
 
     `uid` is the same again when the transport delivers again, and when a sender repeats the same bytes with the same
     message_id on the same queue (see also KEYED); without message_id RabbitMQ gives nothing to know a redelivery by,
-    and each is new. `user_id` is the user that RabbitMQ vouches for (None: not given, or embedded queue); `vouched` tells whether the
-    broker checks it, so that without it nothing is known of the sender; on the embedded queue, who may write there is.
+    and each is new. `user_id` is the user that RabbitMQ vouches for (None: not given, or embedded queue); `vouched`
+    tells whether the broker checks it, so that without it nothing is known of the sender; on the embedded queue, who
+    may write there is.
     `addressed` tells whether its routing key is the queue's name, of a dead letter that of the queue that it died in,
     too: brokers let a sender's headers CC and BCC put copies into queues that it has no permission for.
     """
