@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,26 +11,21 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from core.findings import Bilingual
 from gateway import pages
+from gateway.web import exchange
 from gateway.web.guard import Guard, Rate
-from gateway.web.site import STATIC, Site, page, refusal
-
-
-class SitePart(NamedTuple):
-    """One part of the site: its routes, and what runs as long as it does."""
-
-    routes: Sequence[BaseRoute]
-    running: Callable[[], AsyncExitStack] | None = None
-
+from gateway.web.site import STATIC, Site, SitePart, page, refusal
 
 FAILED = Bilingual("something went wrong here; nothing was changed", "quelque chose a échoué ici; rien n'a été modifié")
 
 # How each part is made; the order is that of the navigation.
-PARTS: Mapping[str, Callable[[Site], SitePart]] = {}
+PARTS: Mapping[str, Callable[[Site], SitePart]] = {
+    "exchange": exchange.part,
+}
 
 
 def build(site: Site, hosts: Sequence[str], rate: Rate) -> Starlette:
@@ -53,7 +47,10 @@ def build(site: Site, hosts: Sequence[str], rate: Rate) -> Starlette:
             Mount("/static", StaticFiles(directory=STATIC)),
             *(route for part in parts for route in part.routes),
         ],
-        middleware=[Middleware(Guard, rate=rate), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+        middleware=[
+            Middleware(Guard, rate=rate, counted=[path for part in parts for path in part.counted]),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        ],
         exception_handlers={HTTPException: refused, Exception: failed},
         lifespan=running,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from starlette.datastructures import MutableHeaders
@@ -59,12 +59,34 @@ class Rate(NamedTuple):
     clients: int = 10_000  # of whom we remember how many came; beyond it whoever was here longest ago is forgotten
 
 
-class Guard:
-    """ASGI middleware: adds HEADERS, refuses what is too large, too slow or too much, each with one line of text."""
+class Turns:
+    """Whose turn it is: each client at its rate."""
 
-    def __init__(self, app: ASGIApp, rate: Rate) -> None:
-        self._app, self._rate = app, rate
-        self._seen: OrderedDict[str, tuple[float, float]] = OrderedDict()
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._seen: OrderedDict[str, float] = OrderedDict()  # from when on a client is at its rate again
+
+    def wait(self, client: str) -> float:
+        """Count a request of a client; return after how many seconds it may come, 0 for now."""
+        now, each = time.monotonic(), 60 / self._rate.minute
+        due = max(self._seen.pop(client, now), now)
+        if (ahead := due - now) > 60 - each:
+            self._seen[client] = due
+            return max(1.0, ahead - 60 + each)
+        self._seen[client] = due + each
+        if len(self._seen) > self._rate.clients:
+            self._seen.popitem(last=False)
+        return 0
+
+
+class Guard:
+    """ASGI middleware: adds HEADERS, refuses what is too large, too slow or too much, each with one line of text.
+
+    Below the paths in `counted` a client's posts are not limited here.
+    """
+
+    def __init__(self, app: ASGIApp, rate: Rate, counted: Sequence[str] = ()) -> None:
+        self._app, self._turns, self._counted = app, Turns(rate), tuple(counted)
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,25 +116,18 @@ class Guard:
         length = request.headers.get("content-length", "")
         if length and (not length.isdecimal() or int(length) > REQUEST_BYTES):
             return refusal(request, 413, MOST)
-        wait = self._wait(request.client.host if request.client else "") if request.method not in READING else 0
-        if wait:
+        free = request.method in READING or request.scope["path"].startswith(self._counted)
+        if wait := 0 if free else self._turns.wait(client_of(request.scope)):
             said = Bilingual(
                 f"too many requests: try again in {wait:.0f} s", f"trop de demandes : réessayez dans {wait:.0f} s"
             )
             return refusal(request, 429, said, {"Retry-After": f"{wait:.0f}"})
         return None
 
-    def _wait(self, client: str) -> float:
-        """Count a request of a client; return after how many seconds it may come, 0 for now."""
-        now, each = time.monotonic(), 60 / self._rate.minute
-        due, _ = self._seen.pop(client, (now, now))
-        if (ahead := max(due, now) - now) > 60 - each:
-            self._seen[client] = due, now
-            return max(1.0, ahead - 60 + each)
-        self._seen[client] = max(due, now) + each, now
-        if len(self._seen) > self._rate.clients:
-            self._seen.popitem(last=False)
-        return 0
+
+def client_of(scope: Scope) -> str:
+    """Return the address that a request came from."""
+    return str((scope.get("client") or ("",))[0])
 
 
 class _TooLarge(Exception):

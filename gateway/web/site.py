@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute
 
 from core.findings import Bilingual
 from gateway import pages
@@ -30,6 +33,17 @@ class Site:
     settings: Settings
     plans: Plans
     parts: tuple[str, ...]
+
+
+class SitePart(NamedTuple):
+    """One part of the site: its routes, what runs as long as it does, and below which paths it counts requests itself.
+
+    What is below these paths is for programs that sign in, and the limit of a client's posts does not hold there.
+    """
+
+    routes: Sequence[BaseRoute]
+    running: Callable[[], AbstractAsyncContextManager[object]] | None = None
+    counted: tuple[str, ...] = ()
 
 
 def language_of(request: Request) -> str:
