@@ -16,14 +16,15 @@ from starlette.staticfiles import StaticFiles
 
 from core.findings import Bilingual
 from gateway import pages
-from gateway.web import exchange
+from gateway.web import exchange, openapi, trial
 from gateway.web.guard import Guard, Rate
-from gateway.web.site import STATIC, Site, SitePart, page, refusal
+from gateway.web.site import STATIC, Refused, Site, SitePart, page, refusal
 
 FAILED = Bilingual("something went wrong here; nothing was changed", "quelque chose a échoué ici; rien n'a été modifié")
 
 # How each part is made; the order is that of the navigation.
 PARTS: Mapping[str, Callable[[Site], SitePart]] = {
+    "trial": trial.part,
     "exchange": exchange.part,
 }
 
@@ -45,6 +46,7 @@ def build(site: Site, hosts: Sequence[str], rate: Rate) -> Starlette:
             Route("/", home),
             Route("/static/style.css", style),
             Mount("/static", StaticFiles(directory=STATIC)),
+            *openapi.routes(site),
             *(route for part in parts for route in part.routes),
         ],
         middleware=[
@@ -72,7 +74,8 @@ def style(_request: Request) -> Response:
 async def refused(request: Request, error: Exception) -> Response:
     """Answer what cannot be answered."""
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for it
-    return refusal(request, error.status_code, error.detail, error.headers)
+    said = error.said if isinstance(error, Refused) else error.detail
+    return refusal(request, error.status_code, said, error.headers)
 
 
 async def failed(request: Request, _error: Exception) -> Response:

@@ -9,16 +9,24 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import CancelledError, Future
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
+from starlette.exceptions import HTTPException
 
+from core.calendar import eastern_day
+from core.findings import Bilingual
 from gateway.logs import logger
 from gateway.web import work
+from gateway.web.site import Refused
+
+# Does a job of `work` elsewhere, within limits; raises Refused.
+Run = Callable[..., Awaitable[Any]]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,16 +47,31 @@ WORKER_BYTES = 1_000_000_000
 JOBS = 1_000
 
 
-class Busy(Exception):
-    """So much waits already that nothing more is taken."""
-
-
-class Ended(Exception):
-    """A job that took too long or too much, or failed; `reason` is long, large or fault."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+# Why a job was not done, by what it wanted too much of: how it is told, and with which status.
+ENDED: Mapping[str, tuple[int, Bilingual]] = {
+    "long": (
+        422,
+        Bilingual(
+            "this took too long to judge and was ended; nothing of it was kept",
+            "l'examen prenait trop de temps et a été arrêté; rien n'en a été conservé",
+        ),
+    ),
+    "large": (
+        422,
+        Bilingual(
+            "this needs too much memory to be judged and was ended; nothing of it was kept",
+            "l'examen demande trop de mémoire et a été arrêté; rien n'en a été conservé",
+        ),
+    ),
+    "fault": (
+        500,
+        Bilingual(
+            "this could not be judged: the fault is ours, and the log says where; nothing of it was kept",
+            "ceci n'a pu être examiné : l'erreur est la nôtre et le journal dit où; rien n'en a été conservé",
+        ),
+    ),
+}
+BUSY = Bilingual("too much is being judged: try again soon", "trop de messages sont à l'examen : réessayez bientôt")
 
 
 class Judges:
@@ -72,19 +95,19 @@ class Judges:
             self._pool = None
 
     async def __call__(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a job of `gateway.web.work` gives; raises Busy, and Ended for one that does not get done."""
+        """Return what a job of `gateway.web.work` gives; raises Refused for one that is not taken, or not done."""
         if self._jobs >= self._most:
-            raise Busy
+            raise _busy()
         self._jobs += 1
         try:
             future: Future[T] = await asyncio.to_thread(partial(self._schedule, job, *args, **kwargs))
             return await asyncio.wait_for(asyncio.wrap_future(future), PATIENCE_SECONDS)
         except Exception as error:
             if isinstance(error, TimeoutError) and future.cancelled():
-                raise Busy from None
+                raise _busy() from None
             reason = _reason(error)
             logger().warning("not judged", state=reason, error=str(error) if isinstance(error, work.Failed) else "")
-            raise Ended(reason) from None  # whatever the error says may repeat what was uploaded
+            raise Refused(*ENDED[reason]) from None  # whatever the error says may repeat what was uploaded
         finally:
             self._jobs -= 1
 
@@ -104,6 +127,10 @@ class Judges:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["gateway.web.warm"])
         return ProcessPool(self._workers, JOBS, bound, (self._specs,), context)
+
+
+def _busy() -> Refused:
+    return Refused(503, BUSY, {"Retry-After": f"{COME_AGAIN_SECONDS}"})
 
 
 def _reason(error: Exception) -> str:
@@ -130,3 +157,39 @@ def _count() -> None:
     """Give this process so much processor time from now on; the kernel ends it then (SIGXCPU)."""
     used = int(time.process_time()) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (used + CPU_SECONDS, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+# ------------------------------------------------------------------------------------------------ for everybody
+
+
+class Kept:
+    """What is the same for everybody all day: samples and findings explained; there are as many as the tables say."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._kept = run, dict[object, Any]()
+        self._day = eastern_day(datetime.now(UTC))
+
+    async def __call__(self, job: Callable[..., Any], *args: str) -> Any:
+        """Return what a job gives for the arguments and the day; nothing is kept of what there is not."""
+        now = datetime.now(UTC)
+        if self._day != eastern_day(now):
+            self._kept, self._day = {}, eastern_day(now)
+        asked = (job.__name__, *args)
+        found = self._kept.get(asked) or await self._run(job, *args, now)
+        if found is not None:
+            self._kept[asked] = found
+        return found
+
+
+async def explained(kept: Kept, code: str, lang: str) -> dict[str, Any]:
+    """Return what a finding means, its code in letters of any case; raises HTTPException 404."""
+    wanted = code.upper()
+    found: dict[str, Any] | None = await kept(work.finding, wanted, lang) if work.CODE.fullmatch(wanted) else None
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def tell(files: int, messages: int, refused: int) -> None:
+    """Log how much was judged, and nothing of what."""
+    logger().info("judged", count=messages, state=f"{files} files, {refused} refused")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute
@@ -44,6 +45,14 @@ class SitePart(NamedTuple):
     routes: Sequence[BaseRoute]
     running: Callable[[], AbstractAsyncContextManager[object]] | None = None
     counted: tuple[str, ...] = ()
+
+
+class Refused(HTTPException):
+    """Something that is not done, and why, in both languages."""
+
+    def __init__(self, status: int, said: Bilingual, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, said.en, headers)
+        self.said = said
 
 
 def language_of(request: Request) -> str:

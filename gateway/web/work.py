@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import random
+import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -43,6 +44,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PROGRAM = "cad-gateway"
+
+# What a finding's code looks like, in capitals.
+CODE = re.compile(r"[A-Z]{3}-[0-9]{4}")
 
 # Messages of a file that are shown whole; the others are counted, and the API tells them all.
 MESSAGES_SHOWN = 30
@@ -290,7 +294,7 @@ def _needed(drawn: Sample, uploads: Sequence[Upload], syntax: Syntax, at: dateti
     return Assumed(), drawn.note or "what was sent before decides"
 
 
-def finding(code: str, at: datetime, lang: str) -> dict[str, Any] | None:
+def finding(code: str, lang: str, at: datetime) -> dict[str, Any] | None:
     """Return what a finding means, with examples, as the API tells it; None for a code that no table has."""
     plans = plans_of(_root)
     listed = by_code(plans.specs).get(code)
