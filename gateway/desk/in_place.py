@@ -66,7 +66,7 @@ def in_place(text: str, remarks: Iterable[tuple[str, NumberedFinding]], *, segme
         if left_out:
             found.append(TextRow(left_out, ()))
             left_out = 0
-        pieces = _shown(_pieces(line, sorted(marks[number])), len(line), ends)
+        pieces = _shown(_pieces(line, sorted(marks.get(number, ()))), len(line), ends)
         found.append(TextRow(number, tuple(pieces) or (Piece(""),)))
     return [*found, TextRow(left_out, ())] if left_out else found
 

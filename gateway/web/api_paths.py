@@ -143,7 +143,7 @@ _CHECK = {
         {"name": "name", "in": "query", "description": "What the file is called in the answer.", "schema": _TEXT},
     ],
     "requestBody": {
-        "required": True,
+        "description": "Without one it is an empty transmission, which is refused.",
         "content": {
             **{media_type: {"schema": {"type": "string"}} for media_type in MESSAGES},
             FORM: {

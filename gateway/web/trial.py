@@ -140,7 +140,7 @@ class TrialPage:
         return sent, assumed_of(sent.fields), shown if again else now
 
     def _page(self, request: Request, uploads: Sequence[Upload], assumed: Assumed, **facts: Any) -> Response:
-        told = {"result": None, "at": "", "note": "", "chosen": ("", "edifact")} | facts
+        told = {"result": None, "at": "", "note": None, "chosen": ("", "edifact")} | facts
         return page(
             request,
             "trial.html",

@@ -54,6 +54,18 @@ MESSAGES_SHOWN = 30
 # Characters of an answer that are shown; the download has all.
 ANSWER_SHOWN = 20_000
 
+# Bytes of a sample that a page may hold.
+SAMPLE_BYTES = 1_000_000
+
+TOO_LARGE = Bilingual(
+    "it is too large for a page; `gateway samples make --fault` writes it",
+    "il est trop grand pour une page; `gateway samples make --fault` l'écrit",
+)
+ELSEWHERE = Bilingual(
+    "it needs what was sent before, or under which id the sender is registered",
+    "il y faut ce qui a été envoyé avant, ou l'identifiant sous lequel l'expéditeur est inscrit",
+)
+
 SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
 
 
@@ -263,7 +275,7 @@ class Drawn(NamedTuple):
 
     uploads: tuple[Upload, ...]
     assumed: Assumed
-    note: str
+    note: Bilingual | None
 
 
 def sample(of: str, syntax: str, at: datetime) -> Drawn | None:
@@ -281,17 +293,19 @@ def sample(of: str, syntax: str, at: datetime) -> Drawn | None:
     suffix = SUFFIXES[f"application/{syntax}"]
     steps = zip(made.sample.steps, made.bodies, strict=True)
     uploads = tuple(Upload(f"{number}-{step.type}.{suffix}", body) for number, (step, body) in enumerate(steps, 1))
+    if sum(len(each.body) for each in uploads) > SAMPLE_BYTES:
+        return Drawn((), Assumed(), TOO_LARGE)
     return Drawn(uploads, *_needed(made.sample, uploads, Syntax(syntax), at))
 
 
-def _needed(drawn: Sample, uploads: Sequence[Upload], syntax: Syntax, at: datetime) -> tuple[Assumed, str]:
+def _needed(drawn: Sample, uploads: Sequence[Upload], syntax: Syntax, at: datetime) -> tuple[Assumed, Bilingual | None]:
     """Return what to assume for a sample to come out as meant, and a note where no assumption brings that about."""
     expected = {drawn.expected(syntax)} - {None}
     for assumed in (Assumed(), Assumed(authority=False), Assumed(known=False)):
         *_, last = _carry(uploads, assumed, at, "en")
         if {finding.code for one in last.outcome.judged for finding in one.findings} == expected:
-            return assumed, ""
-    return Assumed(), drawn.note or "what was sent before decides"
+            return assumed, None
+    return Assumed(), Bilingual(drawn.note, drawn.note) if drawn.note else ELSEWHERE
 
 
 def finding(code: str, lang: str, at: datetime) -> dict[str, Any] | None:
