@@ -145,7 +145,7 @@ _CHECK = {
     "requestBody": {
         "description": "Without one it is an empty transmission, which is refused.",
         "content": {
-            **{media_type: {"schema": {"type": "string"}} for media_type in MESSAGES},
+            **{media_type: {"schema": {}} for media_type in MESSAGES},  # any bytes
             FORM: {
                 "schema": {
                     "type": "object",

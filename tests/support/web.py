@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.testclient import TestClient
 
 from gateway.settings import from_environment
-from gateway.web import app, trial, work
+from gateway.web import app, serving, trial, work
 from gateway.web.guard import Rate
 from gateway.web.site import Site, SitePart
 from tests.support.way import HOME, PLANS
@@ -31,6 +36,22 @@ def application(site: Site, run: Any = here, minute: int = 100_000) -> Any:
     """Return the application with jobs done by `run`."""
     parts, app.PARTS = app.PARTS, {"trial": lambda site: SitePart(trial.routes(site, run))}  # type: ignore[misc]
     try:
-        return app.build(site, ["testserver", "localhost"], Rate(minute))
+        return app.build(site, ["testserver", "localhost", "127.0.0.1"], Rate(minute))
     finally:
         app.PARTS = parts  # type: ignore[misc]
+
+
+@contextmanager
+def answering(app: Any) -> Iterator[str]:
+    """Run an application behind its real server, in a thread; give its address."""
+    server = serving.server_of(app)
+    with socket.create_server(("127.0.0.1", 0), backlog=serving.CONNECTIONS) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(30)
