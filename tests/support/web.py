@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import psutil
 from starlette.testclient import TestClient
 
 from gateway.settings import from_environment
@@ -55,3 +61,20 @@ def answering(app: Any) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(30)
+
+
+@contextmanager
+def gateway_web(folder: Path, *options: str) -> Iterator[tuple[str, psutil.Process]]:
+    """Run `gateway web` as people do; give the address that it says, and its process."""
+    command = [sys.executable, "-m", "gateway", "web", "--port", "0", "--rate", "100000", *options]
+    with (folder / "log").open("wb") as log:
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder, env=os.environ)
+        try:
+            assert started.stdout
+            said = started.stdout.readline()
+            found = re.search(r"http://[^/]+", said)
+            assert found, said + (folder / "log").read_text("utf-8")
+            yield found[0], psutil.Process(started.pid)
+        finally:
+            started.terminate()
+            started.wait(30)
