@@ -82,7 +82,10 @@ async def form_of(request: Request) -> Sent:
             if isinstance(value, UploadFile)
             and (value.filename or value.size)  # a field that was left empty is neither
         ]
-        return Sent((*_carried(fields), *files), fields)
+        pasted = fields.get("paste", "")
+        return Sent(
+            (*_carried(fields), *files, *[Upload(name_of(""), bytes_of(pasted))] * bool(pasted.strip())), fields
+        )
     finally:
         await form.close()
 

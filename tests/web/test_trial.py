@@ -87,6 +87,13 @@ def test_files_are_judged_in_order(client: TestClient) -> None:
     assert "1 accepted" in text_of(post(client, change, before="original"), SAID)[0]
 
 
+def test_what_is_pasted_comes_after_the_files(client: TestClient) -> None:
+    change = (SAMPLES / "changes/v-correction.edi").read_text("latin-1")
+    page = post(client, SAMPLES / "originals/v-voluntary.edi", paste=change)
+    assert "2 accepted" in text_of(page, SAID)[0]
+    assert fields_of(page)["2.text"] == change
+
+
 @pytest.mark.parametrize(
     ("facts", "codes"), [({}, []), ({"sender": "unknown"}, ["GTW-0003"]), ({"authority": "no"}, ["GTW-0005"])]
 )
