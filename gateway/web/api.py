@@ -16,7 +16,7 @@ from gateway.catalogue import as_json, listed_rules
 from gateway.web import work
 from gateway.web.judging import Kept, Run, explained, tell
 from gateway.web.site import LANGUAGES, Site, language_of
-from gateway.web.upload import Sent, assumed_of, form_of, name_of
+from gateway.web.upload import FormSent, assumed_of, form_of, name_of
 from gateway.web.work import Upload
 
 # The media types that a message may be sent as, and a form of several files.
@@ -112,7 +112,7 @@ def _code(entry: Code, lang: str) -> dict[str, Any]:
     }
 
 
-async def _sent(request: Request) -> Sent:
+async def _sent(request: Request) -> FormSent:
     """Return the files of a form, or the one that the body is; raises HTTPException 415."""
     given = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
     if request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -121,7 +121,7 @@ async def _sent(request: Request) -> Sent:
         return await form_of(request)
     if given not in MESSAGES:
         raise HTTPException(415, f"send a message as one of {', '.join(MESSAGES)}, or several files as {FORM}")
-    return Sent((Upload(name_of(request.query_params.get("name", "")), await request.body()),), {})
+    return FormSent((Upload(name_of(request.query_params.get("name", "")), await request.body()),), {})
 
 
 # ------------------------------------------------------------------------------------------------ what is asked for

@@ -23,9 +23,9 @@ from core.calendar import eastern_day
 from core.findings import Bilingual
 from gateway.logs import logger
 from gateway.web import work
-from gateway.web.site import Refused
+from gateway.web.site import NotDone
 
-# Does a job of `work` elsewhere, within limits; raises Refused.
+# Does a job of `work` elsewhere, within limits; raises NotDone.
 Run = Callable[..., Awaitable[Any]]
 
 P = ParamSpec("P")
@@ -95,7 +95,7 @@ class Judges:
             self._pool = None
 
     async def __call__(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a job of `gateway.web.work` gives; raises Refused for one that is not taken, or not done."""
+        """Return what a job of `gateway.web.work` gives; raises NotDone for one that is not taken, or not done."""
         if self._jobs >= self._most:
             raise _busy()
         self._jobs += 1
@@ -107,7 +107,7 @@ class Judges:
                 raise _busy() from None
             reason = _reason(error)
             logger().warning("not judged", state=reason, error=str(error) if isinstance(error, work.Failed) else "")
-            raise Refused(*ENDED[reason]) from None  # whatever the error says may repeat what was uploaded
+            raise NotDone(*ENDED[reason]) from None  # whatever the error says may repeat what was uploaded
         finally:
             self._jobs -= 1
 
@@ -129,8 +129,8 @@ class Judges:
         return ProcessPool(self._workers, JOBS, bound, (self._specs,), context)
 
 
-def _busy() -> Refused:
-    return Refused(503, BUSY, {"Retry-After": f"{COME_AGAIN_SECONDS}"})
+def _busy() -> NotDone:
+    return NotDone(503, BUSY, {"Retry-After": f"{COME_AGAIN_SECONDS}"})
 
 
 def _reason(error: Exception) -> str:

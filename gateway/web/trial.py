@@ -18,8 +18,8 @@ from gateway.catalogue import by_code, in_words
 from gateway.trade.breaking import faults
 from gateway.web import api, work
 from gateway.web.judging import Judges, Kept, Run, explained, tell
-from gateway.web.site import Refused, Site, SitePart, language_of, page
-from gateway.web.upload import Sent, assumed_of, carried, form_of
+from gateway.web.site import NotDone, Site, SitePart, language_of, page
+from gateway.web.upload import FormSent, assumed_of, carried, form_of
 from gateway.web.work import Assumed, Upload
 
 # How long after a judgement its answers can be had as they were shown.
@@ -108,7 +108,7 @@ class TrialPage:
         which = request.path_params["file"], request.path_params["answer"]
         answer = await self._run(work.answer, sent.uploads, assumed, at, language_of(request), *which)
         if answer is None:
-            raise Refused(404, NO_ANSWER)
+            raise NotDone(404, NO_ANSWER)
         return _file(answer.body, answer.content_type, answer.file)
 
     async def sample(self, request: Request) -> Response:
@@ -126,11 +126,11 @@ class TrialPage:
         syntaxes = [each["syntax"] for each in found.get("examples", ())]
         return page(request, "trial_finding.html", found=found, syntaxes=syntaxes)
 
-    async def _sent(self, request: Request) -> tuple[Sent, Assumed, datetime]:
-        """Return what was sent, what to assume, and as of when: now, or the moment that was shown; raises Refused."""
+    async def _sent(self, request: Request) -> tuple[FormSent, Assumed, datetime]:
+        """Return what was sent, what to assume, and as of when: now, or the moment that was shown; raises NotDone."""
         sent = await form_of(request)
         if not sent.uploads:
-            raise Refused(422, NOTHING)
+            raise NotDone(422, NOTHING)
         now = datetime.now(UTC)
         try:
             shown = datetime.fromisoformat(sent.fields.get("at", ""))

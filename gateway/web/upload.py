@@ -56,14 +56,14 @@ class Carried(NamedTuple):
     marks: str
 
 
-class Sent(NamedTuple):
+class FormSent(NamedTuple):
     """What a form sent: the files in order, and the other fields."""
 
     uploads: tuple[Upload, ...]
     fields: Mapping[str, str]
 
 
-async def form_of(request: Request) -> Sent:
+async def form_of(request: Request) -> FormSent:
     """Return what a multipart form sent; raises HTTPException 415, 422."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise HTTPException(415, "send a form as multipart/form-data")
@@ -83,7 +83,7 @@ async def form_of(request: Request) -> Sent:
             and (value.filename or value.size)  # a field that was left empty is neither
         ]
         pasted = fields.get("paste", "")
-        return Sent(
+        return FormSent(
             (*_carried(fields), *files, *[Upload(name_of(""), bytes_of(pasted))] * bool(pasted.strip())), fields
         )
     finally:

@@ -15,7 +15,7 @@ import pytest
 
 from gateway.web import judging, work
 from gateway.web.judging import Judges
-from gateway.web.site import Refused
+from gateway.web.site import NotDone
 from tests.support.web import ROOT
 
 pytestmark = pytest.mark.slow  # workers have the specification compiled: seconds
@@ -84,7 +84,7 @@ def test_a_job_that_fails_is_one_line_and_the_next_is_done(
     judges: Judges, monkeypatch: pytest.MonkeyPatch, job: object, status: int, said: str
 ) -> None:
     monkeypatch.setattr(judging, "JOB_SECONDS", 1.0 if job is not burn else 60.0)
-    with pytest.raises(Refused, match=said) as raised:
+    with pytest.raises(NotDone, match=said) as raised:
         asyncio.run(judges(job))  # type: ignore[arg-type]
     assert raised.value.status_code == status
     assert raised.value.__cause__ is None
@@ -106,7 +106,7 @@ def test_what_there_is_no_room_for_is_told_to_come_again(judges: Judges) -> None
         return await asyncio.gather(*(judges(pid) for _ in range(20)), return_exceptions=True)
 
     came = asyncio.run(many())
-    refused = [each for each in came if isinstance(each, Refused)]
+    refused = [each for each in came if isinstance(each, NotDone)]
     assert len(refused) == 20 - 6
     assert {(each.status_code, *(each.headers or {})) for each in refused} == {(503, "Retry-After")}
     assert len({each for each in came if isinstance(each, int)}) == 2
