@@ -6,6 +6,7 @@ import click
 
 from core.errors import GatewayError
 from gateway import logs
+from gateway.cli.terminal import echo
 from gateway.plans import prepare
 from gateway.settings import from_environment
 
@@ -38,6 +39,6 @@ def web_command(
     chosen = {"trial": trial, "exchange": exchange, "desk": desk}
     parts = tuple(name for name, wanted in chosen.items() if wanted) or ("trial",)
     try:
-        serving.serve(settings, prepare(settings.specs), parts, (host, port), names, rate)
+        serving.serve(settings, prepare(settings.specs), parts, (host, port), names, rate, echo)
     except OSError as error:
         raise GatewayError(f"cannot answer at {host}:{port}: {error.strerror}") from error

@@ -73,6 +73,7 @@ class EmbeddedIntake(Intake):
     """A reader of the embedded queue: one channel reads all its queues, and no wire has to be kept alive."""
 
     vouched = False
+    _gone = True
 
     def _channels_for(self, _queues: Sequence[str]) -> int:
         return 1
@@ -98,4 +99,7 @@ class EmbeddedIntake(Intake):
         time.sleep(seconds)
 
     def _ack(self, number: int, tags: Sequence[Any]) -> None:
-        self._channels[number].basic_ack_many(tags)
+        self._gone = self._channels[number].basic_ack_many(tags) == len(tags)
+
+    def _acked(self) -> bool:
+        return self._gone  # the transaction was the broker's word

@@ -293,6 +293,10 @@ class Intake(ABC):
         """Acknowledge messages of one channel, by their ascending numbers."""
 
     @abstractmethod
+    def _acked(self) -> bool:
+        """Wait until the broker has what was acknowledged last; tell whether all of it was ours."""
+
+    @abstractmethod
     def _beat(self) -> None:
         """Give a sign of life where it is time for one."""
 
@@ -363,6 +367,15 @@ class Intake(ABC):
             for number, pairs in groupby(mine, key=itemgetter(0)):
                 self._ack(number, [tag for _, tag in pairs])
         self._in_flight.difference_update(mine)
+
+    def settle(self, deliveries: Sequence[Delivery]) -> bool:
+        """Acknowledge messages and wait until the broker knows; tell whether all were still ours.
+
+        RabbitMQ does not answer an `ack`, and a message whose lease ended may be another reader's: it comes again.
+        """
+        self.ack(deliveries)
+        with self._usable():
+            return self._acked()
 
     def reject(self, deliveries: Sequence[Delivery], requeue: bool) -> None:
         """Give messages back to their queues, or make them dead letters."""
