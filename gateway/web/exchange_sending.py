@@ -117,13 +117,10 @@ class Sending:
             self._bytes.popitem(last=False)
         if first == digest:
             with suppress(GatewayError):
-                kept = await asyncio.to_thread(self._kept, id_)
+                kept = await asyncio.to_thread(self._journal.kept_digest, id_)
                 self._bytes[id_] = first = kept or digest
         if first != digest:
             raise Refusal(OTHER_BYTES)
-
-    def _kept(self, id_: str) -> str | None:
-        return self._journal.kept_digest(id_) if self._journal.exists() else None
 
     async def _publish(self, letter: Letter) -> None:
         """Give a letter to the broker, together with those that wait, and return when it has confirmed this one."""

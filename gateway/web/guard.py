@@ -70,7 +70,7 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, rate: Rate, counted: Sequence[str] = ()) -> None:
-        self._app, self._turns, self._counted = app, Turns(rate), tuple(counted)
+        self._app, self._turns, self._counted = app, Turns(rate), counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -94,7 +94,8 @@ class Guard:
         length = headers.get("content-length", "")
         if length and (not length.isdecimal() or int(length) > REQUEST_BYTES):
             return _line(413, _most())
-        free = scope["method"] in ("GET", "HEAD") or scope["path"].startswith(self._counted)
+        counted = any(scope["path"].startswith(each) for each in self._counted)
+        free = counted or scope["method"] in ("GET", "HEAD")
         if wait := 0 if free else self._turns.wait(client_of(scope)):
             return _line(429, f"too many requests: try again in {wait:.0f} s", {"Retry-After": f"{wait:.0f}"})
         return None
