@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from core.errors import GatewayError
+from core.findings import Bilingual
 from core.limits import in_one_go
 from core.partner import Partner
 from core.urls import users_of
@@ -38,32 +39,40 @@ ACK_BYTES = 10_000
 
 NO_KEY = Words(
     400,
-    "Idempotency-Key: once, 1 to 200 printable ASCII characters without blanks",
-    "Idempotency-Key : une seule fois, de 1 à 200 caractères ASCII imprimables sans espaces",
+    Bilingual(
+        "Idempotency-Key: once, 1 to 200 printable ASCII characters without blanks",
+        "Idempotency-Key : une seule fois, de 1 à 200 caractères ASCII imprimables sans espaces",
+    ),
 )
 CODED = Words(
-    415, "bytes are taken as they are: no Content-Encoding", "les octets sont pris tels quels : sans Content-Encoding"
+    415,
+    Bilingual(
+        "bytes are taken as they are: no Content-Encoding", "les octets sont pris tels quels : sans Content-Encoding"
+    ),
 )
 NO_WAIT = Words(
     400,
-    f"wait is a whole number of seconds, at most {WAIT_SECONDS}",
-    f"wait est un nombre entier de secondes, au plus {WAIT_SECONDS}",
+    Bilingual(
+        f"wait is a whole number of seconds, at most {WAIT_SECONDS}",
+        f"wait est un nombre entier de secondes, au plus {WAIT_SECONDS}",
+    ),
 )
 NO_CURSOR = Words(
-    400, "after and cursor are a cursor as it was given", "after et cursor sont un curseur tel qu'il a été donné"
+    400,
+    Bilingual("after and cursor are a cursor as it was given", "after et cursor sont un curseur tel qu'il a été donné"),
 )
 NO_DOCUMENT = Words(
-    400,
-    'the body is a JSON document {"cursor": "..."}',
-    'le corps est un document JSON {"cursor": "..."}',
+    400, Bilingual('the body is a JSON document {"cursor": "..."}', 'le corps est un document JSON {"cursor": "..."}')
 )
 FORMER = Words(
     409,
-    "this cursor is of a reading that has ended: nothing was acknowledged; ask for the answers again",
-    "ce curseur est d'une lecture terminée : rien n'a été confirmé; redemandez les réponses",
+    Bilingual(
+        "this cursor is of a reading that has ended: nothing was acknowledged; ask for the answers again",
+        "ce curseur est d'une lecture terminée : rien n'a été confirmé; redemandez les réponses",
+    ),
 )
 NO_ANSWER = Words(
-    404, "no answer with this id waits for you", "aucune réponse ayant cet identifiant n'attend pour vous"
+    404, Bilingual("no answer with this id waits for you", "aucune réponse ayant cet identifiant n'attend pour vous")
 )
 
 Handler = Callable[[Request, Partner], Awaitable[Response]]
@@ -130,7 +139,7 @@ class Exchange:
             try:
                 return await handler(request, self._access.partner(request))
             except Refusal as refusal:
-                return refusal.response()
+                return refusal.response(request)
             except ClientDisconnect:  # nobody reads this
                 return Response(status_code=400)
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hmac
 import math
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from core.findings import Bilingual
 from core.partner import Partner
 from gateway.logs import logger
 from gateway.loops import known_partners
 from gateway.service import Partners
 from gateway.settings import Settings
 from gateway.web.guard import Rate, Turns, client_of
+from gateway.web.site import language_of
 from routing.partners import token_hash
 
 # Wrong tokens of one address in a minute, after which it is told to wait; a right one is always taken, so nobody can
@@ -26,28 +29,28 @@ AGAIN_SECONDS = 2
 
 
 class Words(NamedTuple):
-    """Why something is refused: the HTTP status, and words for people in both languages."""
+    """Why something is refused: the HTTP status, and words for people."""
 
     status: int
-    en: str
-    fr: str
+    said: Bilingual
 
 
-UNKNOWN = Words(401, "a token of a partner is wanted", "un jeton de partenaire est requis")
-TOO_OFTEN = Words(429, "too many wrong tokens", "trop de jetons erronés")
+UNKNOWN = Words(401, Bilingual("a token of a partner is wanted", "un jeton de partenaire est requis"))
+TOO_OFTEN = Words(429, Bilingual("too many wrong tokens", "trop de jetons erronés"))
 
 
 class Refusal(Exception):
     """A request that is not answered as it wished."""
 
     def __init__(self, words: Words, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(words.en)
+        super().__init__(words.said.en)
         self.words, self.headers = words, headers
 
-    def response(self) -> JSONResponse:
-        """Return it as the answer to the request."""
-        said = {"status": self.words.status, "error": {"en": self.words.en, "fr": self.words.fr}}
-        return JSONResponse(said, self.words.status, self.headers)
+    def response(self, request: Request) -> JSONResponse:
+        """Return it as a problem document (RFC 9457) in the language that the request asks for."""
+        status, detail = self.words.status, self.words.said.speak(language_of(request))
+        content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+        return JSONResponse(content, status, self.headers, "application/problem+json")
 
 
 def later(words: Words, seconds: float = AGAIN_SECONDS) -> Refusal:
@@ -72,7 +75,7 @@ class Access:
         client = client_of(request.scope)
         if wait := self._wrong.wait(client):
             raise later(TOO_OFTEN, wait)
-        logger().warning("no token of a partner", client=client)
+        logger().warning("no token of a partner", error=f"asked by {client}")
         raise Refusal(UNKNOWN, {"WWW-Authenticate": 'Bearer realm="exchange"'})
 
     def _found(self, request: Request) -> Partner | None:

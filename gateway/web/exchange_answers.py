@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from core.errors import BrokerUnavailable, GatewayError
+from core.findings import Bilingual
 from core.partner import Partner
 from gateway.logs import logger
 from gateway.queues import Delivery, Intake, open_broker
@@ -39,10 +40,12 @@ MAILBOXES = 200
 
 GONE = Words(
     503,
-    "the answers' queue could not be read on: ask again; what is not acknowledged comes again",
-    "la lecture des réponses s'est interrompue : redemandez; ce qui n'est pas confirmé revient",
+    Bilingual(
+        "the answers' queue could not be read on: ask again; what is not acknowledged comes again",
+        "la lecture des réponses s'est interrompue : redemandez; ce qui n'est pas confirmé revient",
+    ),
 )
-FULL = Words(503, "too many partners read at one time", "trop de partenaires lisent à la fois")
+FULL = Words(503, Bilingual("too many partners read at one time", "trop de partenaires lisent à la fois"))
 
 
 class Held(NamedTuple):

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from core import limits
 from core.errors import BrokerUnavailable, GatewayError
+from core.findings import Bilingual
 from core.partner import Partner
 from core.transmission import digest_of, stable_id
 from core.urls import users_of
@@ -29,25 +30,35 @@ REMEMBERED = 10_000
 # Letters that wait to be published are given to the broker together, up to so many.
 BATCH = 100
 
-TOO_MANY = Words(429, "too many transmissions at one time", "trop de transmissions à la fois")
-BUSY = Words(503, "too much at one time: send it again", "trop de demandes à la fois : envoyez-la de nouveau")
+TOO_MANY = Words(429, Bilingual("too many transmissions at one time", "trop de transmissions à la fois"))
+BUSY = Words(
+    503, Bilingual("too much at one time: send it again", "trop de demandes à la fois : envoyez-la de nouveau")
+)
 TOO_LARGE = Words(
     413,
-    f"a transmission has at most {limits.TRANSMISSION_BYTES:,} bytes",
-    f"une transmission compte au plus {limits.TRANSMISSION_BYTES:,} octets".replace(",", " "),
+    Bilingual(
+        f"a transmission has at most {limits.TRANSMISSION_BYTES:,} bytes",
+        f"une transmission compte au plus {limits.TRANSMISSION_BYTES:,} octets".replace(",", " "),
+    ),
 )
-EMPTY = Words(400, "there are no bytes", "il n'y a aucun octet")
+EMPTY = Words(400, Bilingual("there are no bytes", "il n'y a aucun octet"))
 OTHER_BYTES = Words(
     422,
-    "this Idempotency-Key was used for other bytes: nothing was taken",
-    "cette Idempotency-Key a servi pour d'autres octets : rien n'a été pris",
+    Bilingual(
+        "this Idempotency-Key was used for other bytes: nothing was taken",
+        "cette Idempotency-Key a servi pour d'autres octets : rien n'a été pris",
+    ),
 )
 NOT_CONFIRMED = Words(
     503,
-    "the broker did not confirm it: it may or may not have it; send the same bytes with the same key again",
-    "le courtier de messages ne l'a pas confirmée : envoyez de nouveau les mêmes octets avec la même clé",
+    Bilingual(
+        "the broker did not confirm it: it may or may not have it; send the same bytes with the same key again",
+        "le courtier de messages ne l'a pas confirmée : envoyez de nouveau les mêmes octets avec la même clé",
+    ),
 )
-NOT_TAKEN = Words(413, "the broker does not take it: it is too large", "trop volumineuse pour le courtier de messages")
+NOT_TAKEN = Words(
+    413, Bilingual("the broker does not take it: it is too large", "trop volumineuse pour le courtier de messages")
+)
 
 
 class Sent(NamedTuple):
