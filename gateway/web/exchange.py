@@ -19,9 +19,8 @@ from core.limits import in_one_go
 from core.partner import Partner
 from core.urls import users_of
 from gateway.logs import logger
-from gateway.loops import known_partners
 from gateway.settings import Settings
-from gateway.web.exchange_access import Access, Refusal, Words
+from gateway.web.exchange_access import Access, Refusal, Words, read
 from gateway.web.exchange_answers import Held, Mailbox, Mailboxes
 from gateway.web.exchange_paths import PATHS, SECURITY
 from gateway.web.exchange_sending import Sending
@@ -103,7 +102,7 @@ def part(site: Site) -> SitePart:
 
 def check_login(settings: Settings) -> None:
     """Raise GatewayError where the broker's URL logs in as another than the user that may vouch for partners."""
-    doors = {each.door for each in known_partners(settings).values() if each.door}
+    doors = {each.door for each in read(settings).values() if each.door}
     if not doors:
         logger().warning("no partner has a token (`gateway partner token`)", loop="web")
     door = next(iter(doors), EXCHANGE_USER)

@@ -11,15 +11,15 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
 from gateway.logs import logger
-from gateway.loops import known_partners
 from gateway.service import Partners
 from gateway.settings import Settings
 from gateway.web.guard import Rate, Turns, client_of
 from gateway.web.site import language_of
-from routing.partners import token_hash
+from routing.partners import load_partners, not_ours, token_hash
 
 # Wrong tokens of one address in a minute, after which it is told to wait; a right one is always taken, so nobody can
 # lock out a partner that comes through the same proxy.
@@ -58,13 +58,20 @@ def later(words: Words, seconds: float = AGAIN_SECONDS) -> Refusal:
     return Refusal(words, {"Retry-After": str(math.ceil(seconds))})
 
 
+def read(settings: Settings) -> Partners:
+    """Return the partners; raises GatewayError. The user of our broker's URL is the exchange's here."""
+    partners = load_partners(settings.partners)
+    not_ours(partners.values(), {settings.engine_user})
+    return partners
+
+
 class Access:
     """Knows partners by their tokens, as the partners' file is now; a changed one counts from the next request on."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._state = self._stat()
-        self._partners: Partners = known_partners(settings)
+        self.partners = read(settings)
         self._wrong = Turns(Rate(WRONG_TOKENS))
 
     def partner(self, request: Request) -> Partner:
@@ -86,16 +93,20 @@ class Access:
         if scheme.lower() != "bearer":
             return None
         digest, found = token_hash(token.strip()), None
-        for partner in self._partners.values():
+        for partner in self.partners.values():
             for each in partner.token_hashes:
                 if hmac.compare_digest(each, digest):
                     found = partner
         return found if found and found.active else None
 
     def _read_again(self) -> None:
-        """Read the partners' file where it is another than the one that was read; one that cannot be used is none."""
+        """Read the partners' file where it is another than the one that was read; the last good one stays."""
         if (state := self._stat()) != self._state:
-            self._state, self._partners = state, known_partners(self._settings)
+            self._state = state
+            try:
+                self.partners = read(self._settings)
+            except GatewayError as error:
+                logger().error("partners' file cannot be used, the last good one stays", error=str(error))
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:

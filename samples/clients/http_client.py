@@ -33,7 +33,8 @@ def ask(method, path, body=None, **headers):
 sent = ask("POST", "/api/messages", Path(file).read_bytes(), **{"Idempotency-Key": uuid.uuid4().hex})
 seen, last = set(), False  # at least once: keep these ids where a restart does not lose them
 while not last:
-    read = ask("GET", "/api/answers?wait=30")
+    if not (read := ask("GET", "/api/answers?wait=30"))["answers"]:
+        sys.exit("no further answer within 30 seconds")
     for answer in read["answers"]:
         if answer["in_reply_to"] == sent["id"] and answer["id"] not in seen:
             seen.add(answer["id"])

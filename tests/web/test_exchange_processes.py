@@ -23,7 +23,7 @@ from gateway.cli.main import main
 from gateway.queues import Letter, open_broker
 from tests.support.exchange import TOKENS, with_tokens
 from tests.support.house import House, house
-from tests.support.way import HOME, SAMPLES
+from tests.support.way import SAMPLES
 from tests.way import test_identity
 from tests.way.test_identity import Town, refused
 
@@ -243,16 +243,3 @@ def cut(town: Town) -> None:
         pid, _, user = line.partition("\t")
         if user.strip() == f"door-{town.suffix}":
             subprocess.run(["rabbitmqctl", "-q", "close_connection", pid, "test"], capture_output=True, check=True)
-
-
-def test_every_rabbitmqctl_line_of_the_page_is_one_that_is_printed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("GATEWAY_PARTNERS", str(with_tokens(tmp_path, {"maple": "x"})))
-    printed = CliRunner().invoke(main, ["broker-users", "--vhost", "/"]).output.splitlines()
-    page = (HOME / "docs/exchange-http.md").read_text("utf-8")
-    lines = [
-        re.sub(r"\s+#.*", "", each.strip()) for each in page.splitlines() if each.strip().startswith("rabbitmqctl")
-    ]
-    assert lines
-    assert set(lines) <= set(printed)
