@@ -28,21 +28,21 @@ WRONG_TOKENS = 30
 AGAIN_SECONDS = 2
 
 
-class Words(NamedTuple):
+class Why(NamedTuple):
     """Why something is refused: the HTTP status, and words for people."""
 
     status: int
     said: Bilingual
 
 
-UNKNOWN = Words(401, Bilingual("a token of a partner is wanted", "un jeton de partenaire est requis"))
-TOO_OFTEN = Words(429, Bilingual("too many wrong tokens", "trop de jetons erronés"))
+UNKNOWN = Why(401, Bilingual("a token of a partner is wanted", "un jeton de partenaire est requis"))
+TOO_OFTEN = Why(429, Bilingual("too many wrong tokens", "trop de jetons erronés"))
 
 
 class Refusal(Exception):
     """A request that is not answered as it wished."""
 
-    def __init__(self, words: Words, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, words: Why, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(words.said.en)
         self.words, self.headers = words, headers
 
@@ -53,7 +53,7 @@ class Refusal(Exception):
         return JSONResponse(content, status, self.headers, "application/problem+json")
 
 
-def later(words: Words, seconds: float = AGAIN_SECONDS) -> Refusal:
+def later(words: Why, seconds: float = AGAIN_SECONDS) -> Refusal:
     """Return a refusal that says after how many seconds to come again."""
     return Refusal(words, {"Retry-After": str(math.ceil(seconds))})
 

@@ -35,7 +35,7 @@ def test_the_page_tells_the_limits_that_hold() -> None:
         f"at most so many seconds (0 to {exchange.WAIT_SECONDS})",
         f"At most {exchange_answers.PREFETCH} answers or 2 MB",
         f"{exchange_sending.UPLOADS} transmissions of one partner and {exchange_sending.UPLOADS_ALL} in all",
-        f"{exchange_answers.MAILBOXES} partners read at a time",
+        f"{exchange_answers.POSTBOXES} partners read at a time",
         f"{WRONG_TOKENS} wrong tokens a minute",
     ):
         assert said in told
@@ -84,7 +84,9 @@ def test_the_page_is_followed(tmp_path: Path) -> None:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/").close()
                 break
             time.sleep(0.2)
-        sent = json.loads(shell(post))
+        while "id" not in (sent := json.loads(shell(post))):
+            assert sent["status"] == 503, "the gateway has not made its queues yet"
+            time.sleep(0.5)
         read, seen = {"cursor": ""}, list[str]()
         while "assessed" not in seen:
             read = json.loads(shell(get))
