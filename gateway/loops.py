@@ -213,12 +213,9 @@ def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, vital
     resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
     def alarm(seconds: float, sequence: int) -> None:
-        # Nobody handles the signals of these timers, so the kernel ends the process, even one that hangs in a C library
-        # (DECISIONS D17).
         if vital is not None:
             vital.at = sequence
-        signal.setitimer(signal.ITIMER_REAL, limits.by_the_clock(seconds))
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+        limit_time(seconds)
 
     interrupted = False
 
@@ -238,6 +235,15 @@ def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, vital
     engines = engine_users(settings)
     rest_of_garbage()
     return step
+
+
+def limit_time(seconds: float) -> None:
+    """End this process after so many seconds of processor time, and some more by the clock; 0 lets it live on.
+
+    Nobody handles the signals of these timers, so the kernel ends it, even if it hangs in a C library (DECISIONS D17).
+    """
+    signal.setitimer(signal.ITIMER_REAL, limits.by_the_clock(seconds))
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def rest_of_garbage() -> None:
