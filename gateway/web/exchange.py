@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -135,9 +135,13 @@ class Exchange:
         """Return what lets partners in to a handler, and tells the others why not."""
 
         async def answer(request: Request) -> Response:
+            partner = None
             try:
-                return await handler(request, self._access.partner(request))
+                partner = self._access.partner(request)
+                return await handler(request, partner)
             except Refusal as refusal:
+                if partner:  # an answer before the end of a long body is lost with the connection
+                    await _read_away(request)
                 return refusal.response(request)
             except ClientDisconnect:  # nobody reads this
                 return Response(status_code=400)
@@ -211,6 +215,13 @@ class Exchange:
         if not found:
             raise Refusal(NO_ANSWER)
         return found
+
+
+async def _read_away(request: Request) -> None:
+    """Read what is left of a request's body, and keep nothing of it."""
+    with suppress(RuntimeError, ClientDisconnect):  # it has been read, or nobody is there
+        async for _ in request.stream():
+            pass
 
 
 def _parts(cursor: str) -> tuple[str, int]:
