@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from core import limits
-from core.errors import GatewayError, JournalUnavailable
+from core.errors import BrokerBlocked, GatewayError, JournalUnavailable
 from core.partner import Partner
 from core.urls import users_of
 from gateway import health, plans, service
@@ -24,7 +24,7 @@ from gateway.journal import Journal, Role
 from gateway.logs import configure, drain, logger
 from gateway.plans import Plans
 from gateway.queues import Broker, open_broker
-from gateway.service import Partners
+from gateway.senders import Partners
 from gateway.settings import EXAMPLE, PARTNERS, Settings
 from gateway.vitals import Vital, Vitals
 from routing.partners import inbound_queue, load_partners, not_ours
@@ -316,7 +316,13 @@ def _lead(broker: Broker, journal: Journal, holder: str, stopping: Callable[[], 
                 time.sleep(ASK_SECONDS)
                 continue
             again = time.monotonic() + PROLONG_SECONDS
-        if not service.dispatch(broker, journal):
+        try:
+            sent = service.dispatch(broker, journal)
+        except BrokerBlocked as error:  # nobody else could send either, and this connection hears when it is over
+            _waits("dispatch", error)
+            time.sleep(PAUSE_SECONDS)
+            continue
+        if not sent:
             time.sleep(IDLE_SECONDS)
 
 

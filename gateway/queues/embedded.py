@@ -8,7 +8,8 @@ from typing import Any
 
 import amqp  # type: ignore[import-untyped]
 
-from gateway.queues.port import Broker, Intake, Publisher, drop
+from gateway.queues.patches import drop
+from gateway.queues.port import Broker, Intake, Publisher
 from gateway.queues.store import store_of
 from gateway.queues.transport import Transport
 from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, Letter, Published, message_of
@@ -44,6 +45,8 @@ class Embedded(Broker):
 
 class StoringPublisher:
     """Stores a batch in one transaction: what has committed is confirmed."""
+
+    alarm: str | None = None
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker

@@ -11,7 +11,7 @@ Used beyond the documented interface, without a change:
   `Connection.send_heartbeat`.
 - amqp, in `confirms`: `Connection.channel_max` (as agreed with the broker), and `Channel.events`, lists of callbacks by
   the method's name, for confirmations and returns.
-- kombu, in `port`: `Connection.collect` (drops a connection without a word to the broker), `Channel.auto_decode`,
+- kombu, here: `Connection.collect` (drops a connection without a word to the broker), `Channel.auto_decode`,
   `Channel.prepare_message` and `Channel.message_to_python`.
 - kombu, in `transport`: the inner methods of its virtual transport: `Channel._get_many`, `_get`, `_size`, `_purge`,
   `_new_queue` and `_has_queue` are ours, `QoS._delivered`, `_flush` and `_quick_ack` and `Transport._deliver` theirs.
@@ -20,11 +20,12 @@ Used beyond the documented interface, without a change:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any
 
 import amqp.serialization  # type: ignore[import-untyped]
+import amqp.spec  # type: ignore[import-untyped]
 import kombu.compression
 
 # The versions that the patches, and what is used beyond the documented interface, were proven on.
@@ -38,6 +39,7 @@ def apply() -> None:
     """Patch both libraries, once for the process and before the first connection."""
     _decompress_nothing()
     _tolerate_properties()
+    _tell_why_blocked()
 
 
 def _decompress_nothing() -> None:
@@ -66,6 +68,18 @@ def _tolerant(read: Callable[[bytes, int], tuple[dict[str, Any], int]]) -> Calla
     return read_or_none
 
 
+def _tell_why_blocked() -> None:
+    """Give `on_blocked` the broker's own words, such as `low on memory`, in place of the library's."""
+    blocked = amqp.spec.Connection.Blocked
+    amqp.Connection._METHODS[blocked] = amqp.spec.method(blocked, "s")
+
+    def on_blocked(connection: Any, why: str) -> None:
+        if connection.on_blocked:
+            connection.on_blocked(why)
+
+    amqp.Connection._on_blocked = on_blocked
+
+
 @contextmanager
 def in_one_piece(connection: Any, piece: int) -> Iterator[None]:
     """Gather what is written to an amqp connection's socket for a block, and write it in pieces of so many bytes.
@@ -87,3 +101,9 @@ def in_one_piece(connection: Any, piece: int) -> Iterator[None]:
     finally:
         transport._write = write
     transport.write(gathered)
+
+
+def drop(connection: Any) -> None:
+    """Throw a connection away without a word to its other end, which may no longer listen."""
+    with suppress(Exception):
+        connection.collect()

@@ -7,7 +7,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
@@ -19,14 +19,16 @@ from kombu.connection import Connection
 from core.errors import BrokerUnavailable, GatewayError
 from core.limits import in_one_go
 from core.urls import mask, without_secrets
-from gateway.queues import patches
+from gateway.queues.patches import apply, drop
 from gateway.queues.values import Delivery, Letter, Published, Refused, delivery_of
 
-patches.apply()
+apply()
 
 
 class Publisher(Protocol):
-    """A connection to publish on."""
+    """A connection to publish on; `alarm` is why the broker takes nothing from it now."""
+
+    alarm: str | None
 
     def publish(self, batch: Sequence[Letter]) -> Published:
         """Publish a batch as Broker.publish says."""
@@ -130,12 +132,18 @@ class Broker(ABC):
 
         Raises BrokerUnavailable only when nothing of the batch was confirmed or returned; what the broker left
         unanswered is in neither set and may have arrived all the same, so it is published again under the same id.
+        While the broker's alarm is on it raises BrokerBlocked; what it took of a batch is told by the call after it.
         """
         if not batch:
             return Published(frozenset(), frozenset())
         if self._publisher is None:
             self._publisher = self._open_publisher()
         return self._publisher.publish(batch)
+
+    @property
+    def alarm(self) -> str | None:
+        """Why the broker takes nothing now, as it told this publisher last; None if it does."""
+        return self._publisher.alarm if self._publisher else None
 
     @abstractmethod
     def _open_publisher(self) -> Publisher:
@@ -361,10 +369,7 @@ class Intake(ABC):
         self._in_flight.difference_update(mine)
 
     def settle(self, deliveries: Sequence[Delivery]) -> bool:
-        """Acknowledge messages and wait until the broker knows; tell whether all were still ours.
-
-        RabbitMQ does not answer an `ack`, and a message whose lease ended may be another reader's: it comes again.
-        """
+        """Acknowledge messages and wait until the broker knows; False where some, their lease over, come again."""
         self.ack(deliveries)
         with self._usable():
             return self._acked()
@@ -390,9 +395,3 @@ class Intake(ABC):
             self._connection.release()
         except Exception:  # gone already: the broker, or the end of the lease, gives the messages back
             drop(self._connection)
-
-
-def drop(connection: Any) -> None:
-    """Throw a connection away without a word to its other end, which may no longer listen."""
-    with suppress(Exception):
-        connection.collect()

@@ -15,7 +15,7 @@ from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
 from gateway.logs import logger
-from gateway.service import Partners
+from gateway.senders import Partners
 from gateway.settings import Settings
 from gateway.web.guard import Rate, Turns, client_of
 from gateway.web.site import language_of
