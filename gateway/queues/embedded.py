@@ -8,7 +8,8 @@ from typing import Any
 
 import amqp  # type: ignore[import-untyped]
 
-from gateway.queues.port import Broker, Intake, Publisher, drop
+from gateway.queues.patches import drop
+from gateway.queues.port import Broker, Intake, Publisher
 from gateway.queues.store import store_of
 from gateway.queues.transport import Transport
 from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, Letter, Published, message_of

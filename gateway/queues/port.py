@@ -7,7 +7,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
@@ -19,10 +19,10 @@ from kombu.connection import Connection
 from core.errors import BrokerUnavailable, GatewayError
 from core.limits import in_one_go
 from core.urls import mask, without_secrets
-from gateway.queues import patches
+from gateway.queues.patches import apply, drop
 from gateway.queues.values import Delivery, Letter, Published, Refused, delivery_of
 
-patches.apply()
+apply()
 
 
 class Publisher(Protocol):
@@ -369,10 +369,7 @@ class Intake(ABC):
         self._in_flight.difference_update(mine)
 
     def settle(self, deliveries: Sequence[Delivery]) -> bool:
-        """Acknowledge messages and wait until the broker knows; tell whether all were still ours.
-
-        RabbitMQ does not answer an `ack`, and a message whose lease ended may be another reader's: it comes again.
-        """
+        """Acknowledge messages and wait until the broker knows; False where some, their lease over, come again."""
         self.ack(deliveries)
         with self._usable():
             return self._acked()
@@ -398,9 +395,3 @@ class Intake(ABC):
             self._connection.release()
         except Exception:  # gone already: the broker, or the end of the lease, gives the messages back
             drop(self._connection)
-
-
-def drop(connection: Any) -> None:
-    """Throw a connection away without a word to its other end, which may no longer listen."""
-    with suppress(Exception):
-        connection.collect()

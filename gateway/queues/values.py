@@ -192,17 +192,3 @@ def usable_text(value: object) -> str | None:
     """Return a property that is a short printable text; None for anything else that a sender may have put there."""
     usable = isinstance(value, str) and 0 < len(value) <= HEADER_CHARACTERS and value.isprintable()
     return str(value) if usable else None
-
-
-def message_of(channel: Any, letter: Letter, user: str | None = None) -> Any:
-    """Return a letter as the library's message, persistent, in the user's name."""
-    properties = {"message_id": letter.id, "delivery_mode": 2}
-    properties |= {"user_id": user} if user else {}
-    properties |= {"correlation_id": letter.correlation} if letter.correlation else {}
-    return channel.prepare_message(
-        letter.body,
-        content_type=letter.content_type,
-        content_encoding="binary",
-        headers=dict(letter.headers),
-        properties=properties,
-    )

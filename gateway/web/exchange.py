@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -14,14 +14,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from core.errors import GatewayError
+from core.findings import Bilingual
 from core.limits import in_one_go
 from core.partner import Partner
 from core.urls import users_of
 from gateway.logs import logger
-from gateway.loops import known_partners
 from gateway.settings import Settings
-from gateway.web.exchange_access import Access, Refusal, Words
-from gateway.web.exchange_answers import Held, Mailbox, Mailboxes
+from gateway.web.exchange_access import Access, Refusal, Why, read
+from gateway.web.exchange_answers import Held, Postbox, Postboxes
 from gateway.web.exchange_paths import PATHS, SECURITY
 from gateway.web.exchange_sending import Sending
 from gateway.web.site import Site, SitePart
@@ -36,40 +36,48 @@ CURSOR = re.compile(r"([0-9a-f]{32})\.([0-9]{1,15})")
 # The largest document that an acknowledgement may be.
 ACK_BYTES = 10_000
 
-NO_KEY = Words(
+NO_KEY = Why(
     400,
-    "Idempotency-Key: once, 1 to 200 printable ASCII characters without blanks",
-    "Idempotency-Key : une seule fois, de 1 à 200 caractères ASCII imprimables sans espaces",
+    Bilingual(
+        "Idempotency-Key: once, 1 to 200 printable ASCII characters without blanks",
+        "Idempotency-Key : une seule fois, de 1 à 200 caractères ASCII imprimables sans espaces",
+    ),
 )
-CODED = Words(
-    415, "bytes are taken as they are: no Content-Encoding", "les octets sont pris tels quels : sans Content-Encoding"
+CODED = Why(
+    415,
+    Bilingual(
+        "bytes are taken as they are: no Content-Encoding", "les octets sont pris tels quels : sans Content-Encoding"
+    ),
 )
-NO_WAIT = Words(
+NO_WAIT = Why(
     400,
-    f"wait is a whole number of seconds, at most {WAIT_SECONDS}",
-    f"wait est un nombre entier de secondes, au plus {WAIT_SECONDS}",
+    Bilingual(
+        f"wait is a whole number of seconds, at most {WAIT_SECONDS}",
+        f"wait est un nombre entier de secondes, au plus {WAIT_SECONDS}",
+    ),
 )
-NO_CURSOR = Words(
-    400, "after and cursor are a cursor as it was given", "after et cursor sont un curseur tel qu'il a été donné"
-)
-NO_DOCUMENT = Words(
+NO_CURSOR = Why(
     400,
-    'the body is a JSON document {"cursor": "..."}',
-    'le corps est un document JSON {"cursor": "..."}',
+    Bilingual("after and cursor are a cursor as it was given", "after et cursor sont un curseur tel qu'il a été donné"),
 )
-FORMER = Words(
+NO_DOCUMENT = Why(
+    400, Bilingual('the body is a JSON document {"cursor": "..."}', 'le corps est un document JSON {"cursor": "..."}')
+)
+FORMER = Why(
     409,
-    "this cursor is of a reading that has ended: nothing was acknowledged; ask for the answers again",
-    "ce curseur est d'une lecture terminée : rien n'a été confirmé; redemandez les réponses",
+    Bilingual(
+        "this cursor is of a reading that has ended: nothing was acknowledged; ask for the answers again",
+        "ce curseur est d'une lecture terminée : rien n'a été confirmé; redemandez les réponses",
+    ),
 )
-NO_ANSWER = Words(
-    404, "no answer with this id waits for you", "aucune réponse ayant cet identifiant n'attend pour vous"
+NO_ANSWER = Why(
+    404, Bilingual("no answer with this id waits for you", "aucune réponse ayant cet identifiant n'attend pour vous")
 )
 
 Handler = Callable[[Request, Partner], Awaitable[Response]]
 
 
-class Acknowledged(msgspec.Struct, forbid_unknown_fields=True):
+class UpTo(msgspec.Struct, forbid_unknown_fields=True):
     """What acknowledges answers: all up to and with this one."""
 
     cursor: str
@@ -94,7 +102,7 @@ def part(site: Site) -> SitePart:
 
 def check_login(settings: Settings) -> None:
     """Raise GatewayError where the broker's URL logs in as another than the user that may vouch for partners."""
-    doors = {each.door for each in known_partners(settings).values() if each.door}
+    doors = {each.door for each in read(settings).values() if each.door}
     if not doors:
         logger().warning("no partner has a token (`gateway partner token`)", loop="web")
     door = next(iter(doors), EXCHANGE_USER)
@@ -112,7 +120,7 @@ class Exchange:
     def __init__(self, settings: Settings) -> None:
         self._access = Access(settings)
         self._sending = Sending(settings)
-        self._mailboxes = Mailboxes(settings.broker_url)
+        self._postboxes = Postboxes(settings.broker_url)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -120,17 +128,21 @@ class Exchange:
         try:
             yield
         finally:
-            self._mailboxes.close()
+            self._postboxes.close()
             self._sending.close()
 
     def door(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """Return what lets partners in to a handler, and tells the others why not."""
 
         async def answer(request: Request) -> Response:
+            partner = None
             try:
-                return await handler(request, self._access.partner(request))
+                partner = self._access.partner(request)
+                return await handler(request, partner)
             except Refusal as refusal:
-                return refusal.response()
+                if partner:  # an answer before the end of a long body is lost with the connection
+                    await _read_away(request)
+                return refusal.response(request)
             except ClientDisconnect:  # nobody reads this
                 return Response(status_code=400)
 
@@ -156,28 +168,28 @@ class Exchange:
         wait = request.query_params.get("wait", "0")
         if not re.fullmatch("[0-9]{1,3}", wait) or int(wait) > WAIT_SECONDS:
             raise Refusal(NO_WAIT)
-        mailbox = self._mailboxes.of(partner)
+        postbox = self._postboxes.of(partner)
         after = 0
         if (cursor := request.query_params.get("after")) is not None:
             session, after = _parts(cursor)
-            after = after if session == mailbox.session else 0
-        found = await mailbox.held(after, int(wait))
+            after = after if session == postbox.session else 0
+        found = await postbox.held(after, int(wait))
         self._access.partner(request)  # a token may have been taken back meanwhile
         found = found[: in_one_go(len(each.delivery.body) for each in found)]
         last = found[-1].number if found else after
-        return JSONResponse({"answers": [_told(each) for each in found], "cursor": f"{mailbox.session}.{last}"})
+        return JSONResponse({"answers": [_told(each) for each in found], "cursor": f"{postbox.session}.{last}"})
 
     async def one(self, request: Request, partner: Partner) -> Response:
         """Return the bytes of an answer that is not acknowledged."""
-        answer = (await self._with_id(self._mailboxes.of(partner), request))[0].delivery
+        answer = (await self._with_id(self._postboxes.of(partner), request))[0].delivery
         known = answer.content_type.isascii() and answer.content_type
         headers = {"Content-Disposition": "attachment"}
         return Response(answer.body, media_type=known or "application/octet-stream", headers=headers)
 
     async def drop(self, request: Request, partner: Partner) -> Response:
         """Acknowledge one answer."""
-        mailbox = self._mailboxes.of(partner)
-        await mailbox.acknowledge(each.number for each in await self._with_id(mailbox, request))
+        postbox = self._postboxes.of(partner)
+        await postbox.acknowledge(each.number for each in await self._with_id(postbox, request))
         return Response(status_code=204)
 
     async def acknowledge(self, request: Request, partner: Partner) -> Response:
@@ -188,21 +200,28 @@ class Exchange:
             if len(body) > ACK_BYTES:
                 raise Refusal(NO_DOCUMENT)
         try:
-            session, last = _parts(msgspec.json.decode(body, type=Acknowledged).cursor)
+            session, last = _parts(msgspec.json.decode(body, type=UpTo).cursor)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise Refusal(NO_DOCUMENT) from None
-        mailbox = self._mailboxes.of(partner)
-        if session != mailbox.session:
+        postbox = self._postboxes.of(partner)
+        if session != postbox.session:
             raise Refusal(FORMER)
-        mine = [each.number for each in await mailbox.held() if each.number <= last]
-        return JSONResponse({"acknowledged": await mailbox.acknowledge(mine)})
+        mine = [each.number for each in await postbox.held() if each.number <= last]
+        return JSONResponse({"acknowledged": await postbox.acknowledge(mine)})
 
-    async def _with_id(self, mailbox: Mailbox, request: Request) -> list[Held]:
+    async def _with_id(self, postbox: Postbox, request: Request) -> list[Held]:
         """Return what is held under the id that the path names: the same answer may have come more than once."""
-        found = [each for each in await mailbox.held() if each.id == request.path_params["id"]]
+        found = [each for each in await postbox.held() if each.id == request.path_params["id"]]
         if not found:
             raise Refusal(NO_ANSWER)
         return found
+
+
+async def _read_away(request: Request) -> None:
+    """Read what is left of a request's body, and keep nothing of it."""
+    with suppress(RuntimeError, ClientDisconnect):  # it has been read, or nobody is there
+        async for _ in request.stream():
+            pass
 
 
 def _parts(cursor: str) -> tuple[str, int]:

@@ -1,7 +1,7 @@
 """Partners' answers as this process holds them: read from the partner's queue, and its own until acknowledged.
 
-A mailbox is a reader of one answer queue, as any AMQP client is one. It keeps what it has read unacknowledged as long
-as it lives, so the broker itself gives it out again when a mailbox, its process or its machine ends.
+A postbox is a reader of one answer queue, as any AMQP client is one. It keeps what it has read unacknowledged as long
+as it lives, so the broker itself gives it out again when a postbox, its process or its machine ends.
 """
 
 from __future__ import annotations
@@ -16,37 +16,40 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import NamedTuple
 
-from core.errors import BrokerUnavailable, GatewayError
+from core.errors import BrokerUnavailable
+from core.findings import Bilingual
 from core.partner import Partner
 from gateway.logs import logger
 from gateway.queues import Delivery, Intake, open_broker
 from gateway.service import reason
-from gateway.web.exchange_access import Words, later
+from gateway.web.exchange_access import Why, later
 
-# Answers that a mailbox holds at most, and above how many bytes it reads no further.
+# Answers that a postbox holds at most, and above how many bytes it reads no further.
 PREFETCH, HELD_BYTES = 50, 8_000_000
 # How long one look into the queue waits; an acknowledgement waits for the end of a look.
 LOOK_SECONDS = 0.1
 # How long the first look, with the connection to the broker, may keep a request waiting that does not want to wait.
 OPENING_SECONDS = 15.0
-# How long nobody needs to ask before a mailbox closes; holding answers it stays longer: RabbitMQ counts what goes back
+# How long nobody needs to ask before a postbox closes; holding answers it stays longer: RabbitMQ counts what goes back
 # unacknowledged, and makes a dead letter of it at the twentieth time.
 IDLE_SECONDS, HOLDING_SECONDS = 60.0, 300.0
-# Who waits at one mailbox at one time: whoever has waited longest is sent away with nothing when one more comes.
+# Who waits at one postbox at one time: whoever has waited longest is sent away with nothing when one more comes.
 POLLERS = 4
-# Mailboxes, each a thread and a connection to the broker.
-MAILBOXES = 200
+# Postboxes, each a thread and a connection to the broker.
+POSTBOXES = 200
 
-GONE = Words(
+GONE = Why(
     503,
-    "the answers' queue could not be read on: ask again; what is not acknowledged comes again",
-    "la lecture des réponses s'est interrompue : redemandez; ce qui n'est pas confirmé revient",
+    Bilingual(
+        "the answers' queue could not be read on: ask again; what is not acknowledged comes again",
+        "la lecture des réponses s'est interrompue : redemandez; ce qui n'est pas confirmé revient",
+    ),
 )
-FULL = Words(503, "too many partners read at one time", "trop de partenaires lisent à la fois")
+FULL = Why(503, Bilingual("too many partners read at one time", "trop de partenaires lisent à la fois"))
 
 
 class Held(NamedTuple):
-    """An answer that a mailbox holds, by its number there."""
+    """An answer that a postbox holds, by its number there."""
 
     number: int
     delivery: Delivery
@@ -70,10 +73,10 @@ class _Poller:
             self._loop.call_soon_threadsafe(self.called.set)
 
 
-class Mailbox:
+class Postbox:
     """Reads one queue in a thread of its own until nobody asks, the queue cannot be read, or it is closed.
 
-    `session` tells mailboxes apart: a number means nothing in another one.
+    `session` tells postboxes apart: a number means nothing in another one.
     """
 
     def __init__(self, url: str, queue: str) -> None:
@@ -86,7 +89,7 @@ class Mailbox:
         self._pollers: deque[_Poller] = deque()
         self._asked = time.monotonic()
         self._looked = self._closing = self.ended = False
-        self._thread = threading.Thread(target=self._run, name=f"mailbox {queue}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"postbox {queue}", daemon=True)
         self._thread.start()
 
     # ---------------------------------------------------------------- asked by requests
@@ -150,13 +153,13 @@ class Mailbox:
                 while not self._is_over():
                     self._settle(intake)
                     self._look(intake)
-        except Exception as error:  # whatever it is: the partner asks again, and another mailbox is opened
+        except Exception as error:  # whatever it is: the partner asks again, and another postbox is opened
             logger().error("answers cannot be read", queue=self._queue, error=reason(error))
         finally:
             self._end()
 
     def _is_over(self) -> bool:
-        """Tell whether nobody needs this mailbox any more; from then on none of its answers is given out."""
+        """Tell whether nobody needs this postbox any more; from then on none of its answers is given out."""
         with self._lock:
             patience = HOLDING_SECONDS if self._held else IDLE_SECONDS
             idle = not self._pollers and not self._acks and time.monotonic() - self._asked > patience
@@ -172,7 +175,7 @@ class Mailbox:
             try:
                 if mine and not intake.settle(mine):
                     raise BrokerUnavailable("another reader had some of the answers")
-            except GatewayError:
+            except Exception:  # who asked is told at the end
                 self._acks[:0] = asked[place:]
                 raise
             with self._lock:
@@ -210,21 +213,21 @@ class Mailbox:
                 poller.call()
 
 
-class Mailboxes:
-    """The mailboxes of this process, at most one for each partner, opened when it asks."""
+class Postboxes:
+    """The postboxes of this process, at most one for each partner, opened when it asks."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._open: dict[tuple[str, str], Mailbox] = {}
+        self._open: dict[tuple[str, str], Postbox] = {}
 
-    def of(self, partner: Partner) -> Mailbox:
-        """Return the partner's own mailbox; raises Refusal where there are too many already."""
+    def of(self, partner: Partner) -> Postbox:
+        """Return the partner's own postbox; raises Refusal where there are too many already."""
         key = partner.id, partner.answer_queue
         self._open = {one: box for one, box in self._open.items() if not box.ended}
         if key not in self._open:
-            if len(self._open) >= MAILBOXES:
+            if len(self._open) >= POSTBOXES:
                 raise later(FULL)
-            self._open[key] = Mailbox(self._url, partner.answer_queue)
+            self._open[key] = Postbox(self._url, partner.answer_queue)
         return self._open[key]
 
     def close(self) -> None:

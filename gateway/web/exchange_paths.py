@@ -12,16 +12,15 @@ SECURITY: Mapping[str, Any] = {
 }
 _SIGNED = [{"partner": list[str]()}]
 
+# A problem document (RFC 9457); `detail` is in the language that Accept-Language asks for.
 _ERROR = {
     "type": "object",
-    "required": ["status", "error"],
+    "required": ["type", "title", "status", "detail"],
     "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
         "status": {"type": "integer"},
-        "error": {
-            "type": "object",
-            "required": ["en", "fr"],
-            "properties": {"en": {"type": "string"}, "fr": {"type": "string"}},
-        },
+        "detail": {"type": "string"},
     },
 }
 _WHY = {
@@ -62,7 +61,7 @@ def _answers(good: int, description: str, content: Mapping[str, Any] | None, *re
     """Return the responses of an operation: the good one, and those that refuse."""
     said: dict[str, Any] = {str(good): {"description": description, **({"content": content} if content else {})}}
     for status in (401, 429, *refusals, 503):
-        said[str(status)] = {"description": _WHY[status], "content": _json(_ERROR)}
+        said[str(status)] = {"description": _WHY[status], "content": {"application/problem+json": {"schema": _ERROR}}}
     return said
 
 

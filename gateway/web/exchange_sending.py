@@ -12,14 +12,16 @@ from starlette.requests import Request
 
 from core import limits
 from core.errors import BrokerUnavailable, GatewayError
+from core.findings import Bilingual
 from core.partner import Partner
 from core.transmission import digest_of, stable_id
 from core.urls import users_of
 from gateway.journal import Journal, inbox_id
 from gateway.logs import logger
 from gateway.queues import KEYED, Broker, Letter, Published, open_broker, uid_of
+from gateway.service import reason
 from gateway.settings import Settings
-from gateway.web.exchange_access import Refusal, Words, later
+from gateway.web.exchange_access import Refusal, Why, later
 from routing.partners import inbound_queue
 
 # Transmissions that may be on their way at one time, each held in memory: of one partner, and of all.
@@ -29,28 +31,36 @@ REMEMBERED = 10_000
 # Letters that wait to be published are given to the broker together, up to so many.
 BATCH = 100
 
-TOO_MANY = Words(429, "too many transmissions at one time", "trop de transmissions à la fois")
-BUSY = Words(503, "too much at one time: send it again", "trop de demandes à la fois : envoyez-la de nouveau")
-TOO_LARGE = Words(
+TOO_MANY = Why(429, Bilingual("too many transmissions at one time", "trop de transmissions à la fois"))
+BUSY = Why(503, Bilingual("too much at one time: send it again", "trop de demandes à la fois : envoyez-la de nouveau"))
+TOO_LARGE = Why(
     413,
-    f"a transmission has at most {limits.TRANSMISSION_BYTES:,} bytes",
-    f"une transmission compte au plus {limits.TRANSMISSION_BYTES:,} octets".replace(",", " "),
+    Bilingual(
+        f"a transmission has at most {limits.TRANSMISSION_BYTES:,} bytes",
+        f"une transmission compte au plus {limits.TRANSMISSION_BYTES:,} octets".replace(",", " "),
+    ),
 )
-EMPTY = Words(400, "there are no bytes", "il n'y a aucun octet")
-OTHER_BYTES = Words(
+EMPTY = Why(400, Bilingual("there are no bytes", "il n'y a aucun octet"))
+OTHER_BYTES = Why(
     422,
-    "this Idempotency-Key was used for other bytes: nothing was taken",
-    "cette Idempotency-Key a servi pour d'autres octets : rien n'a été pris",
+    Bilingual(
+        "this Idempotency-Key was used for other bytes: nothing was taken",
+        "cette Idempotency-Key a servi pour d'autres octets : rien n'a été pris",
+    ),
 )
-NOT_CONFIRMED = Words(
+NOT_CONFIRMED = Why(
     503,
-    "the broker did not confirm it: it may or may not have it; send the same bytes with the same key again",
-    "le courtier de messages ne l'a pas confirmée : envoyez de nouveau les mêmes octets avec la même clé",
+    Bilingual(
+        "the broker did not confirm it: it may or may not have it; send the same bytes with the same key again",
+        "le courtier de messages ne l'a pas confirmée : envoyez de nouveau les mêmes octets avec la même clé",
+    ),
 )
-NOT_TAKEN = Words(413, "the broker does not take it: it is too large", "trop volumineuse pour le courtier de messages")
+NOT_TAKEN = Why(
+    413, Bilingual("the broker does not take it: it is too large", "trop volumineuse pour le courtier de messages")
+)
 
 
-class Sent(NamedTuple):
+class OnItsWay(NamedTuple):
     """What a sender is told: our id of the transmission, that of its receipt, and what the queue has."""
 
     id: str
@@ -78,7 +88,7 @@ class Sending:
         self._broker.close()
         self._journal.close()
 
-    async def send(self, partner: Partner, request: Request, key: str | None) -> Sent:
+    async def send(self, partner: Partner, request: Request, key: str | None) -> OnItsWay:
         """Read a transmission and lay it into the partner's queue; it is there, for sure, when this returns.
 
         Raises Refusal. Without a key the bytes themselves are the key.
@@ -92,7 +102,7 @@ class Sending:
             if key:
                 await self._compare(id_, digest)
             await self._publish(Letter(message_id, queue, "application/octet-stream", body))
-        return Sent(id_, stable_id(id_, "receipt"), message_id, digest, len(body))
+        return OnItsWay(id_, stable_id(id_, "receipt"), message_id, digest, len(body))
 
     @contextmanager
     def _counted(self, partner: str) -> Iterator[None]:
@@ -117,13 +127,10 @@ class Sending:
             self._bytes.popitem(last=False)
         if first == digest:
             with suppress(GatewayError):
-                kept = await asyncio.to_thread(self._kept, id_)
+                kept = await asyncio.to_thread(self._journal.kept_digest, id_)
                 self._bytes[id_] = first = kept or digest
         if first != digest:
             raise Refusal(OTHER_BYTES)
-
-    def _kept(self, id_: str) -> str | None:
-        return self._journal.kept_digest(id_) if self._journal.exists() else None
 
     async def _publish(self, letter: Letter) -> None:
         """Give a letter to the broker, together with those that wait, and return when it has confirmed this one."""
@@ -151,8 +158,8 @@ class Sending:
             published = await asyncio.to_thread(self._broker.publish, letters)
         except BrokerUnavailable as error:  # nobody waits for a broker that is gone
             batch, self._waiting, why = [*batch, *self._waiting], [], str(error)
-        except GatewayError as error:
-            why = str(error)
+        except Exception as error:  # whatever it is: nobody waits for ever
+            why = reason(error)
         for each in batch:
             each.refused = _refusal(each.letter.id, published)
             each.done.set()
