@@ -23,7 +23,6 @@ from gateway.cli.shared import (
     HTML,
     LANGUAGE,
     OPERATOR,
-    VERDICTS,
     Moment,
     files_with_facts,
     known_partner,
@@ -34,6 +33,7 @@ from gateway.cli.shared import (
 from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
 from gateway.desk.what_if import processors
+from gateway.desk.words import VERDICTS
 from gateway.journal import RESEND_OF, Execution, Journal, Recorded, Selection
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment

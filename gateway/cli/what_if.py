@@ -17,10 +17,11 @@ from core.findings import Bilingual
 from gateway import pages, pipeline
 from gateway.catalogue import in_words
 from gateway.cli.french import phrase, table_in
-from gateway.cli.shared import VERDICTS, files_with_facts, known_partner, open_journal, out
+from gateway.cli.shared import files_with_facts, known_partner, open_journal, out
 from gateway.cli.terminal import Console, echo, in_json
 from gateway.desk import replay, what_if
 from gateway.desk.replay import Change
+from gateway.desk.words import VERDICTS
 from gateway.journal import Selection
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings

@@ -1,0 +1,108 @@
+"""One message's whole life on one page: bytes with faults in place, findings, versions, answers, the audit."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from core.calendar import eastern
+from core.findings import Bilingual, Place
+from gateway.desk.explain import where
+from gateway.desk.marked import marked, text_of
+from gateway.desk.words import ACKNOWLEDGEMENTS, EVENTS, STATES, VERDICTS, sent_in_words
+from gateway.web.desk_visit import Visit
+
+ID = re.compile(r"[0-9a-f]{6,32}")
+
+# Versions of a transaction number that are listed.
+VERSIONS = 50
+
+# So many characters of an answer are shown; all of it is a click away.
+ANSWER = 50_000
+
+
+def life_of(visit: Visit) -> dict[str, Any]:
+    """Return the life of the transmission that an address names; raises HTTPException where there is none."""
+    id_ = visit.request.path_params["id"]
+    life = visit.desk.journal.show(id_) if ID.fullmatch(id_) else None
+    if life is None:
+        raise HTTPException(404, "no message has this id")
+    return life
+
+
+def message(visit: Visit) -> Response:
+    """Return the page of one transmission."""
+    life, language = life_of(visit), visit.language
+    findings = [finding for one in life["messages"] for finding in one["findings"]]
+    number = count(1)
+    for finding in findings:
+        place = Place(**finding["place"])
+        finding |= {
+            "number": next(number),
+            "where": ", ".join(filter(None, (where(place, language), place.pointer))),
+            "text": Bilingual(finding["text_en"], finding["text_fr"]),
+            "source": Bilingual(finding["source_en"], finding["source_fr"]),
+            "remedy": visit.desk.site.plans.specs.remedy_of(finding["code"]),
+        }
+    return visit.page(
+        "desk_message.html",
+        life=life,
+        findings=findings,
+        text=marked(life["body"], findings),
+        versions=_versions(visit, life),
+        answers=[_answer(each, language) for each in life["outbox"]],
+        audit=[_link(each, language) for each in life["audit"]],
+        states=STATES,
+        verdicts=VERDICTS,
+        when=lambda at: eastern(at, language) if at else "",
+    )
+
+
+def body(visit: Visit) -> Response:
+    """Return a transmission's bytes, or those of an answer to it, as a file that no browser opens."""
+    life = life_of(visit)
+    wanted = visit.request.path_params.get("answer", "")
+    sent = {each["id"]: each["body"] for each in life["outbox"]}
+    if wanted and wanted not in sent:
+        raise HTTPException(404, "no answer to this message has this id")
+    name = wanted or life["id"]
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(sent[wanted] if wanted else life["body"], media_type="application/octet-stream", headers=headers)
+
+
+def _versions(visit: Visit, life: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the messages about the same transaction number, in the order of receipt."""
+    numbers = list(dict.fromkeys(one["transaction_number"] for one in life["messages"] if one["transaction_number"]))
+    if len(numbers) != 1:  # none, or an interchange of many: each of them is found by its number
+        return []
+    rows = visit.desk.journal.list_messages(channel="partner", transaction_number=numbers[0], limit=VERSIONS)
+    return list(reversed(rows))
+
+
+def _answer(each: dict[str, Any], language: str) -> dict[str, Any]:
+    text = text_of(each["body"])
+    acknowledged = ACKNOWLEDGEMENTS.get(each["acknowledgement"] or "")
+    return each | {
+        "text": text[:ANSWER],
+        "left": max(0, len(text) - ANSWER),
+        "stands": sent_in_words(each).speak(language),
+        "acknowledged": acknowledged.speak(language) if acknowledged else "",
+    }
+
+
+def _link(link: dict[str, Any], language: str) -> dict[str, str]:
+    event = EVENTS.get(link["event"])
+    return {
+        "n": str(link["n"]),
+        "at": eastern(datetime.fromisoformat(link["at"]), language),
+        "event": event.speak(language) if event else link["event"],
+        "operator": str(link["detail"].get("operator") or ""),
+        "why": str(link["detail"].get("why") or link["detail"].get("error") or ""),
+        "detail": json.dumps(link["detail"], ensure_ascii=False, indent=1),
+    }
