@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 
-
 # What begins a formula in one spreadsheet or another: the signs, their full-width forms, a tab, the end of a line.
 FORMULA = "=+-@|%\t\r\n\uff1d\uff0b\uff0d\uff20"
 

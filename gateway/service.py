@@ -16,7 +16,7 @@ from core import limits
 from core.errors import GatewayError, JournalUnavailable
 from core.partner import Partner
 from core.register import Facts, Register, status_after
-from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax
+from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax, digest_of
 from gateway import pipeline
 from gateway.arrivals import arrival
 from gateway.journal import Claimed, Due, Journal, Role, Settlement, Unproven, inbox_id
@@ -115,9 +115,11 @@ def record(
     for told in filter(None, (one.unproven for one in arrivals)):
         logger().error("sender not proven", findings=[told.code], queue=told.queue, user=told.user)
     new = journal.receive(arrivals)
-    for delivery, is_new in zip(deliveries, new, strict=True):
-        if not is_new:
-            journal.resend(inbox_id(delivery.uid), now())
+    for delivery in (one for one, is_new in zip(deliveries, new, strict=True) if not is_new):
+        id_ = inbox_id(delivery.uid)
+        if journal.kept_digest(id_) != digest_of(delivery.body):  # only under a message_id that is KEYED
+            logger().error("other bytes under a key that was used, not taken", message_id=id_, queue=delivery.queue)
+        journal.resend(id_, now())
 
 
 def _owners(partners: Partners) -> dict[str, Partner]:

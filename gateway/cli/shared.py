@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from rich.table import Table
 
-from core.calendar import Period
-from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual, Severity
-from core.partner import Agreement, Partner
+from core.partner import Partner
 from core.register import Facts
 from core.transmission import Message, Parsed, Received
 from core.urls import users_of
@@ -26,7 +24,7 @@ from gateway import pipeline
 from gateway.cli.tables import WIDE
 from gateway.cli.terminal import Console
 from gateway.desk.listing import moment
-from gateway.desk.trial import TABLES, Trial
+from gateway.desk.trial import TABLES, Trial, made_up_partner
 from gateway.plans import Plans
 from gateway.settings import Settings
 from routing.partners import load_partners
@@ -157,15 +155,8 @@ def check_login(url: str, partner: Partner) -> None:
 
 def named_partner(messages: Sequence[Message], partners: Iterable[Partner]) -> Partner:
     """Return the partner that the first envelope names, else one made up for it, whose authority is not in question."""
-    envelope = messages[0].envelope
-    for partner in partners:
-        if envelope.sender in partner.envelopes:
-            return partner
-    declarations = (message.declaration for message in messages if message.declaration)
-    importers = {bn: (Period(),) for declaration in declarations for bn in declaration.importers}
-    name = envelope.sender or "unknown"
-    said, queue = envelope.sender or "", f"out.{name}"
-    return Partner(name, said, (name,), queue, authorities=importers, agreement=Agreement(tests=True))
+    sender = messages[0].envelope.sender
+    return next((partner for partner in partners if sender in partner.envelopes), None) or made_up_partner(messages)
 
 
 class Filed(NamedTuple):
@@ -181,20 +172,14 @@ class Filed(NamedTuple):
 def files_with_facts(
     paths: Iterable[Path], settings: Settings, plans: Plans, partner_id: str | None
 ) -> Iterator[Filed]:
-    """Yield each file read, with the facts to judge it on: what was accepted before it.
-
-    Two files with the same number are two tries at one original, not a number used twice.
-    """
+    """Yield each file read, with the facts to judge it on: what was accepted before it (see `Trial.facts`)."""
     partners = load_partners(settings.partners)
     sender = known_partner(partner_id, partners) if partner_id else None
     trial = Trial(plans, datetime.now(UTC))
     for path in list(files_in(paths)):
         parsed = pipeline.parse(Received(uuid.uuid4().hex, partner_id, read_file(path), trial.now), plans)
         partner = sender or named_partner(parsed.messages, partners.values())
-        for message in parsed.messages:
-            if message.type is MessageType.DECLARATION and message.declaration:
-                trial.register = trial.register.without(message.declaration.transaction_number)
-        yield Filed(path, parsed, Facts(partner, trial.register), trial, partner in partners.values())
+        yield Filed(path, parsed, trial.facts(parsed, partner), trial, partner in partners.values())
 
 
 def plain(value: Any) -> str:

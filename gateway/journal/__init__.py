@@ -205,6 +205,7 @@ class Journal:
 
     # What comes in, and the work on it.
     receive = _writes(inbox.receive)
+    kept_digest = _reads(inbox.kept_digest)
 
     def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, role: Role = "all") -> Claims:
         """Lease transmissions that wait for nothing, in turn by sender, and count the attempt, before any work on them.

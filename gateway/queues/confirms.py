@@ -11,8 +11,8 @@ from typing import Any
 
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.queues.patches import in_one_piece
-from gateway.queues.port import Broker, drop, message_of
-from gateway.queues.values import Letter, Published, Refused
+from gateway.queues.port import Broker, drop
+from gateway.queues.values import Letter, Published, Refused, message_of
 
 # One deadline for the confirmation of a whole batch. The library's own timeout starts again with every frame.
 CONFIRM_SECONDS = 8.0

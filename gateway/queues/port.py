@@ -285,6 +285,10 @@ class Intake(ABC):
         """Acknowledge messages of one channel, by their ascending numbers."""
 
     @abstractmethod
+    def _acked(self) -> bool:
+        """Wait until the broker has what was acknowledged last; tell whether all of it was ours."""
+
+    @abstractmethod
     def _beat(self) -> None:
         """Give a sign of life where it is time for one."""
 
@@ -356,6 +360,15 @@ class Intake(ABC):
                 self._ack(number, [tag for _, tag in pairs])
         self._in_flight.difference_update(mine)
 
+    def settle(self, deliveries: Sequence[Delivery]) -> bool:
+        """Acknowledge messages and wait until the broker knows; tell whether all were still ours.
+
+        RabbitMQ does not answer an `ack`, and a message whose lease ended may be another reader's: it comes again.
+        """
+        self.ack(deliveries)
+        with self._usable():
+            return self._acked()
+
     def reject(self, deliveries: Sequence[Delivery], requeue: bool) -> None:
         """Give messages back to their queues, or make them dead letters."""
         mine = self._mine(deliveries)
@@ -383,17 +396,3 @@ def drop(connection: Any) -> None:
     """Throw a connection away without a word to its other end, which may no longer listen."""
     with suppress(Exception):
         connection.collect()
-
-
-def message_of(channel: Any, letter: Letter, user: str | None = None) -> Any:
-    """Return a letter as the library's message, persistent, in the user's name."""
-    properties = {"message_id": letter.id, "delivery_mode": 2}
-    properties |= {"user_id": user} if user else {}
-    properties |= {"correlation_id": letter.correlation} if letter.correlation else {}
-    return channel.prepare_message(
-        letter.body,
-        content_type=letter.content_type,
-        content_encoding="binary",
-        headers=dict(letter.headers),
-        properties=properties,
-    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from core.errors import BrokerUnavailable
@@ -16,10 +16,10 @@ from gateway.journal import Journal
 from gateway.queues import DEAD_QUEUE, open_broker
 from gateway.web import desk_deeds, desk_life, desk_list
 from gateway.web.desk_visit import Desk, Step, step
-from gateway.web.live import Watcher
+from gateway.web.live import Figures, Watcher
 from gateway.web.sessions import Role
 from gateway.web.signin import Door
-from gateway.web.site import Site, language_of
+from gateway.web.site import Site, SitePart, language_of
 
 # Address, what answers, and for a deed the role that it needs; what only looks is asked for by GET.
 PAGES: Sequence[tuple[str, Step]] = (
@@ -33,7 +33,8 @@ PAGES: Sequence[tuple[str, Step]] = (
     ("/desk/dead", desk_deeds.dead),
 )
 ASKED: Sequence[tuple[str, Step]] = (
-    ("/desk/parked/{id}/{deed:deed}", desk_deeds.decide),
+    ("/desk/parked/{id}/release", desk_deeds.decide),
+    ("/desk/parked/{id}/refuse", desk_deeds.decide),
     ("/desk/destinations/resume", desk_deeds.resume_asked),
     ("/desk/dead/{id}/requeue", desk_deeds.requeue_asked),
 )
@@ -44,3 +45,53 @@ DEEDS: Sequence[tuple[str, Step, Role]] = (
     ("/desk/dead/{id}/requeue", desk_deeds.requeue, "act"),
     ("/desk/sign-out", desk_deeds.sign_out, "look"),
 )
+
+
+def part(site: Site) -> SitePart:
+    """Return the desk; raises GatewayError where there is no journal, or nobody could sign in."""
+    journal = Journal.open(site.settings.database_url)
+    journal.ready()
+
+    def ask() -> tuple[int, Figures]:
+        return journal.newest(), journal.counts(datetime.now(UTC))
+
+    desk = Desk(site, journal, Door(site.access), Watcher(ask, lambda: _dead_letters(site)))
+    routes: list[BaseRoute] = [Route(path, step(desk, act)) for path, act in PAGES]
+    routes += [Route(path, step(desk, act, "act")) for path, act in ASKED]
+    routes += [Route(path, step(desk, act, role), methods=["POST"]) for path, act, role in DEEDS]
+    routes += [Route("/desk/live", _live(desk)), *desk.door.routes()]
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        watching = asyncio.create_task(desk.watcher.run())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            journal.close()
+
+    return SitePart(routes, running)
+
+
+def _dead_letters(site: Site) -> int | None:
+    """Return how many dead letters there are, None where the broker does not say."""
+    try:
+        with open_broker(site.settings.broker_url) as broker:
+            return broker.depth(DEAD_QUEUE)
+    except BrokerUnavailable:
+        return None
+
+
+def _live(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
+    """Return the endpoint of server-sent events."""
+
+    async def live(request: Request) -> Response:
+        session = desk.door.who(request)
+        if session is None or desk.watcher.full:
+            return PlainTextResponse("", 403 if session is None else 503)
+        stream = desk.watcher.stream(language_of(request), lambda: desk.door.sessions.lasts(session))
+        return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+    return live

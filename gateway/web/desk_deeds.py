@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,7 +14,7 @@ from core.calendar import eastern
 from core.errors import GatewayError
 from gateway.desk import parked
 from gateway.desk.dead import Requeuing, letters, reading, row_of
-from gateway.queues import open_broker
+from gateway.queues import DEAD_QUEUE, open_broker
 from gateway.web.desk_visit import Visit
 from routing.partners import load_partners
 
@@ -44,7 +45,7 @@ def parked_list(visit: Visit) -> Response:
 def decide(visit: Visit) -> Response:
     """Return the page that asks whether a parked message is to be released or refused."""
     row = _parked(visit)
-    deed = visit.request.path_params["deed"]
+    deed = visit.request.url.path.rpartition("/")[2]
     received = eastern(row.received_at, visit.language)
     return visit.page("desk_decide.html", row=row, deed=deed, received=received, problem="", reason="", most=REASON)
 
@@ -103,12 +104,13 @@ def _destination(visit: Visit, name: str) -> str:
 
 def dead(visit: Visit) -> Response:
     """Return the dead letters, oldest first; they stay where they are."""
-    with open_broker(visit.desk.site.settings.broker_url) as broker, reading(broker) as intake:
-        found = list(letters(intake))
-    rows = [row_of(each) for each in found[:LETTERS]]
+    with open_broker(visit.desk.site.settings.broker_url) as broker:
+        count = broker.depth(DEAD_QUEUE)
+        with reading(broker) as intake:  # as many as there are: to wait whether more come takes seconds
+            rows = [row_of(each) for each in islice(letters(intake), min(count, LETTERS))] if count else []
     for row in rows:
         row["at"] = eastern(row["died"], visit.language) if row["died"] else ""
-    return visit.page("desk_dead.html", rows=rows, count=len(found))
+    return visit.page("desk_dead.html", rows=rows, count=count)
 
 
 def requeue_asked(visit: Visit) -> Response:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from itertools import count
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from core.calendar import eastern
-from core.findings import Bilingual, Place
-from gateway.desk.explain import where
-from gateway.desk.marked import marked, text_of
+from core.findings import Bilingual, Finding, Place, Severity
+from gateway.desk.explain import NumberedFinding, where
+from gateway.desk.in_place import decoded, in_place, readable
 from gateway.desk.words import ACKNOWLEDGEMENTS, EVENTS, STATES, VERDICTS, sent_in_words
 from gateway.web.desk_visit import Visit
 
@@ -40,27 +39,35 @@ def message(visit: Visit) -> Response:
     """Return the page of one transmission."""
     life, language = life_of(visit), visit.language
     findings = [finding for one in life["messages"] for finding in one["findings"]]
-    number = count(1)
-    for finding in findings:
-        place = Place(**finding["place"])
-        finding |= {
-            "number": next(number),
-            "where": ", ".join(filter(None, (where(place, language), place.pointer))),
-            "text": Bilingual(finding["text_en"], finding["text_fr"]),
-            "source": Bilingual(finding["source_en"], finding["source_fr"]),
-            "remedy": visit.desk.site.plans.specs.remedy_of(finding["code"]),
-        }
+    remedy = visit.desk.site.plans.specs.remedy_of
+    remarks = [NumberedFinding(n, _finding(each), None, remedy(each["code"])) for n, each in enumerate(findings, 1)]
+    edifact = any(one["syntax"] == "edifact" for one in life["messages"])
+    named = [(f"f{each.number}", each) for each in remarks]
     return visit.page(
         "desk_message.html",
         life=life,
-        findings=findings,
-        text=marked(life["body"], findings),
+        remarks=remarks,
+        where=lambda place: ", ".join(filter(None, (where(place, language), place.pointer))),
+        text=in_place(decoded(life["body"]), named, segments=edifact),
         versions=_versions(visit, life),
         answers=[_answer(each, language) for each in life["outbox"]],
         audit=[_link(each, language) for each in life["audit"]],
         states=STATES,
         verdicts=VERDICTS,
         when=lambda at: eastern(at, language) if at else "",
+    )
+
+
+def _finding(kept: dict[str, Any]) -> Finding:
+    """Return a finding as the journal keeps it."""
+    return Finding(
+        kept["code"],
+        Severity(kept["severity"]),
+        Bilingual(kept["text_en"], kept["text_fr"]),
+        Place(**kept["place"]),
+        kept["value"],
+        kept["expected"],
+        Bilingual(kept["source_en"], kept["source_fr"]),
     )
 
 
@@ -86,7 +93,7 @@ def _versions(visit: Visit, life: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _answer(each: dict[str, Any], language: str) -> dict[str, Any]:
-    text = text_of(each["body"])
+    text = readable(decoded(each["body"]))
     acknowledged = ACKNOWLEDGEMENTS.get(each["acknowledgement"] or "")
     return each | {
         "text": text[:ANSWER],

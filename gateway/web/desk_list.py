@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from core.transmission import Verdict
+from gateway.desk import words
 from gateway.desk.listing import COLUMNS, as_csv, cells, moment
 from gateway.web.desk_visit import Visit
 
@@ -65,7 +66,9 @@ def messages(visit: Visit) -> Response:
         asked=asked_again(visit),
         partners=visit.desk.journal.partners(),
         states=STATES,
+        state_words=words.STATES,
         verdicts=VERDICTS,
+        verdict_words=words.VERDICTS,
     )
 
 

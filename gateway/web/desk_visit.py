@@ -14,11 +14,28 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.errors import GatewayError, JournalUnavailable
+from core.findings import Bilingual
 from gateway.journal import Journal
 from gateway.web.live import Watcher
 from gateway.web.sessions import Role, Session
-from gateway.web.signin import SIGN_IN, Door, of_this_site
-from gateway.web.site import Site, language_of, page
+from gateway.web.signin import HOME, SIGN_IN, Door, of_this_site
+from gateway.web.site import Refused, Site, language_of, page
+
+LOOK = Bilingual("your role is to look, not to act", "votre rôle est de consulter, non d'agir")
+AGAIN = Bilingual("sign in again: nothing was done", "ouvrez une session de nouveau : rien n'a été fait")
+FOREIGN = Bilingual(
+    "this form is not of this session: open the page again; nothing was done",
+    "ce formulaire n'est pas de cette session : ouvrez la page de nouveau; rien n'a été fait",
+)
+
+
+# What was done, as the page after it says.
+DONE = {
+    "released": Bilingual("Released: it is judged again.", "Libéré : il est jugé de nouveau."),
+    "refused": Bilingual("Refused: the answers go out.", "Refusé : les réponses partent."),
+    "resumed": Bilingual("Resumed: it is tried again now.", "Reprise : elle est essayée de nouveau."),
+    "requeued": Bilingual("Given back to its way.", "Remise sur son chemin."),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +73,13 @@ class Visit:
 
     def page(self, template: str, *, code: int = 200, **facts: object) -> HTMLResponse:
         """Return a page of the desk; `once` is the key by which a form on it is taken once."""
-        figures = self.desk.watcher.fragment(self.language)
-        return page(self.request, template, code=code, visit=self, figures=figures, once=secrets.token_hex(8), **facts)
+        frame = {
+            "visit": self,
+            "figures": self.desk.watcher.fragment(self.language),
+            "done": DONE.get(self.asked("done")),
+            "once": secrets.token_hex(8),
+        }
+        return page(self.request, template, code=code, **frame, **facts)
 
 
 Step = Callable[[Visit], Response]
@@ -75,11 +97,20 @@ def step(desk: Desk, act: Step, role: Role = "look") -> Callable[[Request], Awai
             form = {name: value for name, value in (await request.form(max_files=0)).items() if isinstance(value, str)}
             _check_form(request, session, form)
         if role == "act" and session.role != "act":
-            raise HTTPException(403, "your role is to look, not to act")
+            raise Refused(403, LOOK)
         visit = Visit(desk, request, session, form)
-        if request.method == "POST" and not session.once(form.get("once", ""), ""):
-            return RedirectResponse(request.url.path.rpartition("/")[0], 303)
-        return await run_in_threadpool(_carried, act, visit)
+        if request.method != "POST":
+            return await run_in_threadpool(_carried, act, visit)
+        once = form["once"]
+        if not session.once(once, ""):  # sent twice: it leads where the first one led, or is leading
+            return RedirectResponse(session.done[once] or HOME, 303)
+        try:
+            answer = await run_in_threadpool(_carried, act, visit)
+        except BaseException:
+            session.done.pop(once, None)
+            raise
+        session.done[once] = answer.headers.get("location", HOME)
+        return answer
 
     return endpoint
 
@@ -96,7 +127,7 @@ def _carried(act: Step, visit: Visit) -> Response:
 
 def _to_the_door(request: Request) -> Response:
     if request.method != "GET":
-        raise HTTPException(403, "sign in again: nothing was done")
+        raise Refused(403, AGAIN)
     to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"{SIGN_IN}?{urlencode({'to': to})}", 303)
 
@@ -104,6 +135,6 @@ def _to_the_door(request: Request) -> Response:
 def _check_form(request: Request, session: Session, form: Mapping[str, str]) -> None:
     """Raise HTTPException for a form that did not come from a page that this session was shown."""
     if not of_this_site(request) or not hmac.compare_digest(form.get("csrf", "").encode(), session.csrf.encode()):
-        raise HTTPException(403, "this form is not of this session: open the page again; nothing was done")
+        raise Refused(403, FOREIGN)
     if not form.get("once"):
-        raise HTTPException(400, "this form is not whole: open the page again; nothing was done")
+        raise Refused(400, FOREIGN)

@@ -11,7 +11,6 @@ import httpx
 import msgspec
 from authlib.integrations.base_client import OAuthError  # type: ignore[import-untyped]
 from authlib.integrations.starlette_client import OAuth, StarletteOAuth2App  # type: ignore[import-untyped]
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
@@ -19,15 +18,28 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from core.errors import GatewayError
+from core.findings import Bilingual
 from gateway.logs import logger
 from gateway.web.sessions import Role
+from gateway.web.site import Refused
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 
 # How long the way to the provider and back may take, and a request to it.
 WAY_SECONDS, ASK_SECONDS = 600, 10.0
 
-UNREACHED = "the sign-in provider does not answer as it should: try again, or tell who runs this gateway"
+UNREACHED = Bilingual(
+    "the sign-in provider does not answer as it should: try again, or tell who runs this gateway",
+    "le fournisseur d'identité ne répond pas comme il le devrait : réessayez, ou avisez qui exploite cette passerelle",
+)
+UNUSABLE = Bilingual(
+    "the provider's word on who you are cannot be used: sign in again",
+    "ce que le fournisseur dit de vous ne peut servir : ouvrez une session de nouveau",
+)
+NO_ROLE = Bilingual(
+    "the provider knows you, but nothing lets you in here: ask for a role",
+    "le fournisseur vous connaît, mais rien ne vous ouvre cette porte : demandez un rôle",
+)
 
 Welcome = Callable[[Request, str, Role, str], Response]
 
@@ -92,12 +104,12 @@ def provider_routes(provider: Provider, welcome: Welcome, **client: Any) -> Moun
             raise _unreached(error) from error
         except Exception as error:  # of a token that is not good the libraries below say so in many ways
             logger().warning("sign-in refused", loop="web", error=type(error).__name__)
-            raise HTTPException(403, "the provider's word on who you are cannot be used: sign in again") from error
+            raise Refused(403, UNUSABLE) from error
         claims: Mapping[str, Any] = token.get("userinfo") or {}
         name, role = claims.get(provider.name_claim), role_by(provider, claims.get(provider.role_claim))
         if not isinstance(name, str) or not name.strip() or role is None:
             logger().warning("sign-in refused", loop="web", operator=str(name)[:200], error="no role")
-            raise HTTPException(403, "the provider knows you, but nothing lets you in here: ask for a role")
+            raise Refused(403, NO_ROLE)
         return welcome(request, name, role, "OpenID Connect")
 
     https = provider.address.startswith("https:")
@@ -116,6 +128,6 @@ def role_by(provider: Provider, claimed: object) -> Role | None:
     return "look" if values & set(provider.look) else None
 
 
-def _unreached(error: Exception) -> HTTPException:
+def _unreached(error: Exception) -> Refused:
     logger().warning("sign-in provider does not answer", loop="web", error=type(error).__name__)
-    return HTTPException(502, UNREACHED)
+    return Refused(502, UNREACHED)

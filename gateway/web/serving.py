@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
+import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import uvicorn
 
+from core.errors import GatewayError
 from gateway.logs import logger
 from gateway.plans import Plans
 from gateway.settings import Settings
 from gateway.web.app import build
 from gateway.web.guard import Rate
-from gateway.web.site import Site
+from gateway.web.site import NOBODY, Access, Site
 
 # Names that a browser on this machine knows us by; another is another machine's page that asks through its reader.
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -24,10 +27,26 @@ STOP_SECONDS = 10
 
 
 def serve(
-    settings: Settings, plans: Plans, parts: tuple[str, ...], address: tuple[str, int], names: Sequence[str], rate: int
+    settings: Settings,
+    plans: Plans,
+    parts: tuple[str, ...],
+    address: tuple[str, int],
+    names: Sequence[str],
+    rate: int,
+    access: Access = NOBODY,
+    proxies: Sequence[str] = (),
+    told: Callable[[str], object] = lambda _: None,
 ) -> None:
-    """Answer at an address until SIGTERM or SIGINT; raises OSError where it cannot listen, GatewayError."""
-    app = build(Site(settings, plans, parts), [*LOOPBACK, address[0], *names], Rate(rate))
+    """Answer at an address until SIGTERM or SIGINT; raises OSError where it cannot listen, GatewayError.
+
+    `proxies` are the addresses of those whose word on who asks, and how, is taken. `told` hears the one-time address of
+    the desk, which is for nobody but the person at this terminal, and so in no log.
+    """
+    if "desk" in parts and not (access.users or access.openid):
+        if not _is_loopback(address[0]) or proxies:
+            raise GatewayError("the desk needs --users or --openid where others than this machine reach it")
+        access = access._replace(ticket=secrets.token_urlsafe(32))
+    app = build(Site(settings, plans, parts, access), [*LOOPBACK, address[0], *names], Rate(rate))
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     with socket.create_server(address, family=family, backlog=CONNECTIONS) as listening:
         host, port = listening.getsockname()[:2]
@@ -40,9 +59,20 @@ def serve(
                 limit_concurrency=CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=STOP_SECONDS,
-                proxy_headers=False,
+                proxy_headers=bool(proxies),
+                forwarded_allow_ips=list(proxies),
                 lifespan="on",
             )
         )
         logger().info("serving", loop="web", parts=" ".join(parts), address=f"http://{host}:{port}/")
+        if access.ticket:
+            told(f"http://{f'[{host}]' if ':' in host else host}:{port}/desk/enter?ticket={access.ticket}")
         server.run(sockets=[listening])
+
+
+def _is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -6,20 +6,19 @@ import getpass
 import hmac
 import re
 import secrets
-from pathlib import Path
-from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from core.errors import GatewayError
+from core.findings import Bilingual
 from gateway.logs import logger
+from gateway.web.guard import client_of
 from gateway.web.openid import Provider, load_provider, provider_routes
 from gateway.web.sessions import Attempts, Role, Session, Sessions
-from gateway.web.site import page
+from gateway.web.site import Access, Refused, page
 from gateway.web.users import load_users, role_of
 
 HOME = "/desk"
@@ -28,15 +27,12 @@ SIGN_IN = "/desk/sign-in"
 # Where a reader may be led after signing in: to the desk's own pages only.
 OURS = re.compile(r"/desk(/[a-z0-9/-]*)?(\?[\w=&%.:+-]*)?")
 
+USED = Bilingual(
+    "this address was used, or is not of this start: start `gateway web` again",
+    "cette adresse a servi, ou n'est pas de ce démarrage : démarrez `gateway web` de nouveau",
+)
+
 SESSION, FORM = "desk", "desk-form"
-
-
-class Access(NamedTuple):
-    """How operators come in: by a users' file, by a provider's file, else by the one-time `ticket` in an address."""
-
-    users: Path | None = None
-    openid: Path | None = None
-    ticket: str = ""
 
 
 class Door:
@@ -68,7 +64,7 @@ class Door:
         if before := self.who(request):
             self.sessions.end(before)
         session = self.sessions.start(name, role)
-        logger().info("signed in", loop="web", operator=name, role=role, way=way, client=client_of(request))
+        logger().info("signed in", loop="web", operator=name, role=role, way=way, client=client_of(request.scope))
         answer = RedirectResponse(to, 303)
         _set(request, answer, SESSION, session.id)
         answer.delete_cookie(_named(request, FORM))
@@ -88,7 +84,7 @@ class Door:
             return Response(status_code=204)
         given = request.query_params.get("ticket", "")
         if not self._ticket or not hmac.compare_digest(given.encode(), self._ticket.encode()):
-            raise HTTPException(403, "this address was used, or is not of this start: start `gateway web` again")
+            raise Refused(403, USED)
         self._ticket = ""
         return self.welcome(request, _user(), "act", "one-time address")
 
@@ -102,7 +98,7 @@ class Door:
         said, kept = str(form.get("form", "")), request.cookies.get(_named(request, FORM), "")
         if not kept or not hmac.compare_digest(said.encode(), kept.encode()) or not of_this_site(request):
             return self._form(request, to, "stale", 403)
-        name, client = str(form.get("name", "")), client_of(request)
+        name, client = str(form.get("name", "")), client_of(request.scope)
         if wait := self.attempts.wait(name, client):
             logger().warning("sign-in put off", loop="web", operator=name[:200], client=client, seconds=round(wait))
             return self._form(request, to, "refused", 429)
@@ -127,11 +123,6 @@ def of_this_site(request: Request) -> bool:
     if origin is None:
         return request.headers.get("sec-fetch-site") in (None, "same-origin", "none")
     return origin == f"{request.url.scheme}://{request.headers.get('host', '')}"
-
-
-def client_of(request: Request) -> str:
-    """Return the address that a request came from."""
-    return request.client.host if request.client else ""
 
 
 def _named(request: Request, name: str) -> str:
