@@ -29,6 +29,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--users", type=FILE, help="The desk's users: a row each, as `gateway web-user` prints it.")
 @click.option("--openid", type=FILE, help="The provider that signs the desk's users in: see docs/web-desk.md.")
+@click.option("--what-if", "others", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="A folder with another specification, which the desk's what-if may judge by.")  # fmt: skip
 @click.option("--behind-proxy", "proxies", multiple=True, metavar="ADDRESS", help="A proxy whose X-Forwarded-For and"
               " X-Forwarded-Proto are believed.")  # fmt: skip
 def web_command(
@@ -42,6 +44,7 @@ def web_command(
     users: Path | None,
     openid: Path | None,
     proxies: tuple[str, ...],
+    others: tuple[Path, ...],
 ) -> None:
     """Answer over HTTP: trial page, partners' exchange, desk.
 
@@ -51,7 +54,7 @@ def web_command(
     Exit code: 0 stopped in order, 2 cannot start.
     """
     from gateway.web import serving
-    from gateway.web.site import Access
+    from gateway.web.site import WaysIn
 
     settings = from_environment()
     logs.configure(settings.log, waiting=False)
@@ -59,7 +62,7 @@ def web_command(
     parts = tuple(name for name, wanted in chosen.items() if wanted) or ("trial",)
     try:
         serving.serve(
-            settings, prepare(settings.specs), parts, (host, port), names, rate, Access(users, openid), proxies,
+            settings, prepare(settings.specs), parts, (host, port), names, rate, WaysIn(users, openid), proxies, others,
             lambda address: echo(f"open the desk, once: {address}"),
         )  # fmt: skip
     except OSError as error:

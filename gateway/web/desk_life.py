@@ -12,10 +12,13 @@ from starlette.responses import Response
 
 from core.calendar import eastern
 from core.findings import Bilingual, Finding, Place, Severity
+from gateway.desk.diff_words import AMOUNTS, NATURES, WORDS, level_in, number_in
 from gateway.desk.explain import NumberedFinding, where
 from gateway.desk.in_place import decoded, in_place, readable
+from gateway.desk.versions import recorded_side, set_beside
 from gateway.desk.words import ACKNOWLEDGEMENTS, EVENTS, STATES, VERDICTS, sent_in_words
 from gateway.web.desk_visit import Visit
+from routing.partners import load_partners
 
 ID = re.compile(r"[0-9a-f]{6,32}")
 
@@ -113,3 +116,35 @@ def _link(link: dict[str, Any], language: str) -> dict[str, str]:
         "why": str(link["detail"].get("why") or link["detail"].get("error") or ""),
         "detail": json.dumps(link["detail"], ensure_ascii=False, indent=1),
     }
+
+
+def differences(visit: Visit) -> Response:
+    """Return the page that sets a message beside an earlier one about the same number."""
+    journal, site, language = visit.desk.journal, visit.desk.site, visit.language
+    ids = visit.asked("from"), visit.request.path_params["id"]
+    sequences = [journal.sequence_of(id_) if ID.fullmatch(id_) else None for id_ in ids]
+    if None in sequences:
+        raise HTTPException(404, "no message has this id")
+    partners = load_partners(site.settings.partners)
+    before, after = (
+        recorded_side(id_, journal, sequence or 0, 0, site.plans, partners)
+        for id_, sequence in zip(ids, sequences, strict=True)
+    )
+    beside = set_beside(before, after, site.plans)
+    effect = beside.found.effect
+    amounts = []
+    if effect.before and effect.after and effect.difference:
+        totals = effect.before.totals, effect.after.totals, effect.difference
+        for name, title in AMOUNTS.items():
+            values = [getattr(each, name) for each in totals]
+            if any(values):
+                amounts.append((title.speak(language), *(number_in(each, language) for each in values)))
+    return visit.page(
+        "desk_differences.html",
+        sides=ids,
+        found=beside.found,
+        nature=NATURES[beside.nature].speak(language),
+        words=lambda name: WORDS[name].speak(language),
+        level=lambda invoice, line: level_in(invoice, line, language),
+        amounts=amounts,
+    )

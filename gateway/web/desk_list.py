@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,14 +28,15 @@ TEXTS = ("search", "transaction_number", "reference", "importer", "finding", "pa
 TIMES = ("since", "until")
 
 
-def filters_of(visit: Visit) -> dict[str, Any]:
-    """Return the filters that an address names; raises HTTPException for a value that cannot be."""
-    found: dict[str, Any] = {name: value for name in TEXTS if (value := visit.asked(name)[:200])}
+def filters_of(visit: Visit, given: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the filters that an address, or a form, names; raises HTTPException for a value that cannot be."""
+    given = visit.request.query_params if given is None else given
+    found: dict[str, Any] = {name: value for name in TEXTS if (value := given.get(name, "").strip()[:200])}
     for name, known in (("state", STATES), ("verdict", VERDICTS)):
         if found.get(name, known[0]) not in known:
             raise HTTPException(400, f"{name}: one of {', '.join(known)}")
     for name in TIMES:
-        if written := visit.asked(name):
+        if written := given.get(name, "").strip():
             try:
                 found[name] = moment(written, end=name == "until")
             except (ValueError, OverflowError):

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from core.errors import GatewayError, JournalUnavailable
 from core.findings import Bilingual
 from gateway.journal import Journal
+from gateway.web.desk_running import Runs
 from gateway.web.live import Watcher
 from gateway.web.sessions import Role, Session
 from gateway.web.signin import HOME, SIGN_IN, Door, of_this_site
@@ -46,6 +47,7 @@ class Desk:
     journal: Journal
     door: Door
     watcher: Watcher
+    runs: Runs
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ QUIET_SECONDS = 15.0
 Figures = Mapping[str, Any]
 
 
-class Look(NamedTuple):
+class Glance(NamedTuple):
     """What was found at one moment: the figures in each language, as a piece of a page, and the newest message."""
 
     at: float
@@ -40,16 +40,16 @@ class Watcher:
     def __init__(self, ask: Callable[[], tuple[int, Figures]], dead: Callable[[], int | None]) -> None:
         self._ask, self._dead = ask, dead
         self._lock = Lock()
-        self._look: Look | None = None
+        self._look: Glance | None = None
         self._dead_found: tuple[float, int | None] | None = None
-        self._viewers: set[asyncio.Queue[Look]] = set()
+        self._viewers: set[asyncio.Queue[Glance]] = set()
         self._somebody = asyncio.Event()
 
     def fragment(self, language: str) -> str:
         """Return the figures as a piece of a page, at most FRESH_SECONDS old."""
         return self.look().fragments[language]
 
-    def look(self) -> Look:
+    def look(self) -> Glance:
         """Return what is; whoever comes while one asks waits for what that one finds."""
         with self._lock:
             now = time.monotonic()
@@ -57,7 +57,7 @@ class Watcher:
                 newest, figures = self._ask()
                 facts = {**figures, "dead": self._dead_letters(now)}
                 fragments = {each: pages.render("web/desk_figures.html", each, figures=facts) for each in LANGUAGES}
-                self._look = Look(time.monotonic(), newest, fragments)
+                self._look = Glance(time.monotonic(), newest, fragments)
             return self._look
 
     def _dead_letters(self, now: float) -> int | None:
@@ -66,8 +66,8 @@ class Watcher:
         return self._dead_found[1]
 
     async def run(self) -> None:
-        """Look as long as somebody does; what cannot be asked is asked again."""
-        before: Look | None = None
+        """Glance as long as somebody does; what cannot be asked is asked again."""
+        before: Glance | None = None
         while True:
             await self._somebody.wait()
             with suppress(Exception):  # a page that is loaded meanwhile says what is wrong
@@ -77,7 +77,7 @@ class Watcher:
                 before = found
             await asyncio.sleep(FRESH_SECONDS)
 
-    def _tell(self, found: Look) -> None:
+    def _tell(self, found: Glance) -> None:
         """Give every open page the latest; one that has not read the one before need not."""
         for viewer in self._viewers:
             while not viewer.empty():
@@ -85,8 +85,8 @@ class Watcher:
             viewer.put_nowait(found)
 
     @contextmanager
-    def _viewing(self) -> Iterator[asyncio.Queue[Look]]:
-        viewer: asyncio.Queue[Look] = asyncio.Queue()
+    def _viewing(self) -> Iterator[asyncio.Queue[Glance]]:
+        viewer: asyncio.Queue[Glance] = asyncio.Queue()
         self._viewers.add(viewer)
         self._somebody.set()
         try:

@@ -6,6 +6,7 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import uvicorn
 
@@ -15,7 +16,7 @@ from gateway.plans import Plans
 from gateway.settings import Settings
 from gateway.web.app import build
 from gateway.web.guard import Rate
-from gateway.web.site import NOBODY, Access, Site
+from gateway.web.site import NOBODY, Site, WaysIn
 
 # Names that a browser on this machine knows us by; another is another machine's page that asks through its reader.
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -33,20 +34,22 @@ def serve(
     address: tuple[str, int],
     names: Sequence[str],
     rate: int,
-    access: Access = NOBODY,
+    access: WaysIn = NOBODY,
     proxies: Sequence[str] = (),
+    others: tuple[Path, ...] = (),
     told: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Answer at an address until SIGTERM or SIGINT; raises OSError where it cannot listen, GatewayError.
 
-    `proxies` are the addresses of those whose word on who asks, and how, is taken. `told` hears the one-time address of
+    `proxies` are the addresses of those whose word on who asks, and how, is taken. `others` are specifications that the
+    desk's what-if may judge by. `told` hears the one-time address of
     the desk, which is for nobody but the person at this terminal, and so in no log.
     """
     if "desk" in parts and not (access.users or access.openid):
         if not _is_loopback(address[0]) or proxies:
             raise GatewayError("the desk needs --users or --openid where others than this machine reach it")
         access = access._replace(ticket=secrets.token_urlsafe(32))
-    app = build(Site(settings, plans, parts, access), [*LOOPBACK, address[0], *names], Rate(rate))
+    app = build(Site(settings, plans, parts, access, others), [*LOOPBACK, address[0], *names], Rate(rate))
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     with socket.create_server(address, family=family, backlog=CONNECTIONS) as listening:
         host, port = listening.getsockname()[:2]

@@ -18,7 +18,7 @@ from gateway.logs import logger
 from gateway.web.guard import client_of
 from gateway.web.openid import Provider, load_provider, provider_routes
 from gateway.web.sessions import Attempts, Role, Session, Sessions
-from gateway.web.site import Access, Refused, page
+from gateway.web.site import Refused, WaysIn, page
 from gateway.web.users import load_users, role_of
 
 HOME = "/desk"
@@ -38,7 +38,7 @@ SESSION, FORM = "desk", "desk-form"
 class Door:
     """Who is in, and how others come in."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: WaysIn) -> None:
         self.sessions, self.attempts = Sessions(), Attempts()
         self.users = access.users
         self.provider: Provider | None = load_provider(access.openid) if access.openid else None

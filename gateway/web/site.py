@@ -27,7 +27,7 @@ LANGUAGE_COOKIE = "lang"
 A_YEAR = 365 * 24 * 3600
 
 
-class Access(NamedTuple):
+class WaysIn(NamedTuple):
     """How operators come in: by a users' file, by a provider's file, else by the one-time `ticket` in an address."""
 
     users: Path | None = None
@@ -35,7 +35,7 @@ class Access(NamedTuple):
     ticket: str = ""
 
 
-NOBODY = Access()
+NOBODY = WaysIn()
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,8 @@ class Site:
     settings: Settings
     plans: Plans
     parts: tuple[str, ...]
-    access: Access = NOBODY
+    access: WaysIn = NOBODY
+    others: tuple[Path, ...] = ()  # specifications that the desk's what-if may judge by
 
 
 class SitePart(NamedTuple):

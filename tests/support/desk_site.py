@@ -11,18 +11,18 @@ from starlette.testclient import TestClient
 
 from gateway.web.app import build
 from gateway.web.guard import Rate
-from gateway.web.site import Access, Site
+from gateway.web.site import Site, WaysIn
 from gateway.web.users import row_of
 from tests.support.house import settings_in
 from tests.support.way import PLANS
 
 TICKET = "a-ticket"
-ONCE = Access(ticket=TICKET)
+ONCE = WaysIn(ticket=TICKET)
 PASSWORD = "correct horse battery"  # noqa: S105 - of users made up here
 
 
 @contextmanager
-def desk(folder: Path, access: Access = ONCE) -> Iterator[TestClient]:
+def desk(folder: Path, access: WaysIn = ONCE) -> Iterator[TestClient]:
     """Open the desk of the gateway whose files lie in a folder; nobody is signed in."""
     site = Site(settings_in(folder), PLANS, ("desk",), access)
     app = build(site, ["testserver"], Rate(minute=600))
@@ -30,11 +30,11 @@ def desk(folder: Path, access: Access = ONCE) -> Iterator[TestClient]:
         yield client
 
 
-def users(folder: Path, **roles: str) -> Access:
+def users(folder: Path, **roles: str) -> WaysIn:
     """Write a file with these users, each with PASSWORD."""
     path = folder / "users.toml"
     path.write_text("\n".join(row_of(name, PASSWORD, role) for name, role in roles.items()))  # type: ignore[arg-type]
-    return Access(users=path)
+    return WaysIn(users=path)
 
 
 def hidden(html: str) -> dict[str, str]:

@@ -60,7 +60,7 @@ ROOMS["gateway.loops"] |= {"gateway.engine"}
 ROOMS["gateway.supervisor"] = {*ROOMS["gateway.loops"], "gateway.loops"}
 ROOMS["gateway.desk"] = {*WAY, "gateway.plans", "gateway.pipeline", "gateway.journal", "gateway.engine"}
 ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue"}
-ROOMS["gateway.desk"] |= {"gateway.queues", "gateway.service", "gateway.loops"}  # dead letters go back to their way
+ROOMS["gateway.desk"] |= {"gateway.queues", "gateway.service", "gateway.loops", "gateway.logs"}
 ROOMS["gateway.trade"] = {
     *ROOMS["gateway.supervisor"],
     *ROOMS["gateway.desk"],

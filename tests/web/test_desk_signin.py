@@ -12,7 +12,7 @@ from core.errors import GatewayError
 from gateway.cli.main import main
 from gateway.web import serving, sessions
 from gateway.web.sessions import Attempts, Sessions
-from gateway.web.site import Access
+from gateway.web.site import WaysIn
 from gateway.web.users import load_users
 from tests.support.desk import recorded
 from tests.support.desk_site import PASSWORD, TICKET, desk, enter, hidden, sign_in, users
@@ -208,7 +208,7 @@ def test_web_user_prints_a_row_that_lets_in(tmp_path: Path) -> None:
     row = made.output[made.output.index("[[user]]") :]
     assert PASSWORD not in row
     (tmp_path / "users.toml").write_text(row)
-    with desk(tmp_path, Access(users=tmp_path / "users.toml")) as client:
+    with desk(tmp_path, WaysIn(users=tmp_path / "users.toml")) as client:
         assert sign_in(client, 'Zoë "Z"').status_code == 303
     short = CliRunner().invoke(main, ["web-user", "a"], input="short\nshort\n")
     assert short.exit_code == 2
