@@ -56,6 +56,7 @@ def build(site: Site, hosts: Sequence[str], rate: Rate) -> Starlette:
         lifespan=running,
     )
     app.state.site = site
+    app.state.stopping = lambda: False  # whoever serves it knows: what streams ends then
     return app
 
 

@@ -104,7 +104,11 @@ def _live(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
         session = desk.door.who(request)
         if session is None or desk.watcher.full:
             return PlainTextResponse("", 403 if session is None else 503)
-        lasts, language = lambda: desk.door.sessions.lasts(session), language_of(request)
+        state, language = request.app.state, language_of(request)
+
+        def lasts() -> bool:
+            return desk.door.sessions.lasts(session) and not state.stopping()
+
         run = desk.runs.find(request.path_params["number"]) if "number" in request.path_params else None
         stream = progress(run, language, lasts) if run else desk.watcher.stream(language, lasts)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})

@@ -23,6 +23,9 @@ VIEWERS = 200
 # After so long without news a line keeps the connection, and finds out whether anybody still reads it.
 QUIET_SECONDS = 15.0
 
+# How soon an open page hears that its session, or this process, ends.
+BEAT_SECONDS = 1.0
+
 Figures = Mapping[str, Any]
 
 
@@ -106,13 +109,16 @@ class Watcher:
         with self._viewing() as viewer:
             first = await run_in_threadpool(self.look)
             yield "retry: 5000\n" + event("figures", first.fragments[language])
-            newest = first.newest
+            newest, spoke = first.newest, time.monotonic()
             while lasts():
                 try:
-                    found = await asyncio.wait_for(viewer.get(), QUIET_SECONDS)
+                    found = await asyncio.wait_for(viewer.get(), BEAT_SECONDS)
                 except TimeoutError:
-                    yield ": still here\n\n"
+                    if time.monotonic() - spoke >= QUIET_SECONDS:
+                        spoke = time.monotonic()
+                        yield ": still here\n\n"
                     continue
+                spoke = time.monotonic()
                 yield event("figures", found.fragments[language])
                 if found.newest != newest:
                     newest = found.newest

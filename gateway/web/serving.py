@@ -67,6 +67,7 @@ def serve(
                 lifespan="on",
             )
         )
+        app.state.stopping = lambda: server.should_exit
         logger().info("serving", loop="web", parts=" ".join(parts), address=f"http://{host}:{port}/")
         if access.ticket:
             told(f"http://{f'[{host}]' if ':' in host else host}:{port}/desk/enter?ticket={access.ticket}")
