@@ -18,6 +18,9 @@ from validators.words import shown
 # How many characters of an id are listed, and of any other cell.
 SHORT, CELL = 12, 1_000
 
+# Characters of a table that go out in one piece.
+PIECE = 100_000
+
 # A time of today.
 CLOCK = re.compile(r"\d{1,2}:\d\d")
 
@@ -52,14 +55,14 @@ def moment(written: str, *, end: bool = False, now: datetime | None = None) -> d
     return found if found.tzinfo else found.replace(tzinfo=EASTERN)
 
 
-def cells(row: Mapping[str, Any], *, whole: bool = False) -> list[str]:
+def cells(row: Mapping[str, Any], language: str = "en", *, whole: bool = False) -> list[str]:
     """Return what is listed of a message, by COLUMNS; `whole` ids where a program reads them."""
     codes = " ".join(finding["code"] for finding in row["findings"])
     if (note := row["note"] or "").startswith(RESEND_OF):
         codes = note[: len(RESEND_OF) + SHORT]
     listed = [
         row["id"] if whole else row["id"][:SHORT],
-        eastern(row["received_at"]),
+        eastern(row["received_at"], language),
         *(row[name] or "" for name in ("partner", "sender", "type", "transaction_number", "version")),
         f"{row['verdict'] or ''}{' test' if row['test'] else ''}",
         codes,
@@ -69,13 +72,15 @@ def cells(row: Mapping[str, Any], *, whole: bool = False) -> list[str]:
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], language: str) -> Iterator[str]:
-    """Yield a list as CSV, line by line; no cell of it is a formula to a spreadsheet."""
-    yield "\ufeff" + _line([title.speak(language) for title in COLUMNS.values()])  # by the mark Excel knows UTF-8
-    for row in rows:
-        yield _line(cells(row, whole=True))
-
-
-def _line(values: Iterable[str]) -> str:
+    """Yield a list as CSV, many lines at a time; no cell of it is a formula to a spreadsheet."""
     file = io.StringIO(newline="")
-    csv.writer(file).writerow([unformula(value) for value in values])
-    return file.getvalue()
+    table = csv.writer(file)
+    file.write("\ufeff")  # by it Excel knows UTF-8
+    table.writerow([title.speak(language) for title in COLUMNS.values()])
+    for row in rows:
+        table.writerow([unformula(value) for value in cells(row, language, whole=True)])
+        if file.tell() > PIECE:
+            yield file.getvalue()
+            file.seek(0)
+            file.truncate()
+    yield file.getvalue()

@@ -56,5 +56,5 @@ def sent_in_words(answer: Mapping[str, Any]) -> Bilingual:
         return Bilingual("not taken by the broker", "non prise par le serveur de files")
     if not answer["sent_at"]:
         tries = answer["attempts"]
-        return Bilingual(f"not sent yet, {tries} attempts", f"pas encore envoyée, {tries} essais")
+        return Bilingual(f"not sent yet, attempts: {tries}", f"pas encore envoyée, essais : {tries}")
     return Bilingual("sent", "envoyée")

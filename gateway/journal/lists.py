@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -78,14 +78,15 @@ def list_messages(
     wanted, given = Wanted(**filters), dict[str, list[int]]()
     conditions = [
         *_plain(wanted),
-        *_looked_up(connection, wanted, given),
+        *_looked_up(connection, wanted, given, limit, after[0] if after else 2**62),
         *_during(connection, wanted),
     ]
+    number = message.c.inbox if wanted.verdict else inbox.c.sequence  # the one whose index is in the order wanted
     if after is not None:
         sequence, ordinal = after
-        rest = and_(inbox.c.sequence == sequence, message.c.ordinal > ordinal)
-        conditions += [inbox.c.sequence <= sequence, or_(inbox.c.sequence < sequence, rest)]
-    ordered = query.where(*conditions).order_by(inbox.c.sequence.desc(), message.c.ordinal).limit(limit)
+        rest = and_(number == sequence, message.c.ordinal > ordinal)
+        conditions += [number <= sequence, or_(number < sequence, rest)]
+    ordered = query.where(*conditions).order_by(number.desc(), message.c.ordinal).limit(limit)
     rows = connection.execute(ordered, given).mappings()
     return [{**row, "findings": json.loads(row["findings"] or "[]")} for row in rows]
 
@@ -106,7 +107,9 @@ def _plain(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
         yield inbox.c.finished_at.is_(None)
 
 
-def _looked_up(connection: Connection, wanted: Wanted, given: dict[str, list[int]]) -> Iterator[ColumnElement[bool]]:
+def _looked_up(
+    connection: Connection, wanted: Wanted, given: dict[str, list[int]], limit: int, newest: int
+) -> Iterator[ColumnElement[bool]]:
     """Yield the conditions on what messages are looked up by; `given` takes the transmissions of each.
 
     They are found first, each by its own index: in one statement PostgreSQL goes through all of the archive.
@@ -118,32 +121,39 @@ def _looked_up(connection: Connection, wanted: Wanted, given: dict[str, list[int
         terms["importers"] = message_term.c.term == f"importer:{key_of(wanted.importer.upper())}"
     if wanted.finding is not None:
         first = f"finding:{storable(wanted.finding.upper())}"
-        terms["findings"] = message_term.c.term.between(first, first + "~")
+        terms["findings"] = and_(message_term.c.term >= first, message_term.c.term < first + "~")
+    alone = len([each for each in astuple(replace(wanted, channel=None)) if each is not None]) == 1
     for name, term in terms.items():
-        given[name] = list(connection.scalars(select(message_term.c.inbox).where(term).distinct()))
+        found = select(message_term.c.inbox).where(term).distinct()
+        if alone:  # a page of the list is of so many transmissions at most
+            found = found.where(message_term.c.inbox <= newest).order_by(message_term.c.inbox.desc()).limit(limit)
+        given[name] = list(connection.scalars(found))
         yield among(inbox.c.sequence, name)
         mine = message_term.c.inbox == message.c.inbox, message_term.c.ordinal == message.c.ordinal
         yield exists().where(term, *mine)
     if wanted.search is not None:
         key, id_ = key_of(wanted.search), storable(wanted.search.lower())
         named = [f"reference:{key}", f"importer:{key.upper()}"]
-        found = union_all(
+        having = union_all(
             select(message.c.inbox).where(message.c.transaction_number == key),
             select(message_term.c.inbox).where(among(message_term.c.term, "named")),
             select(inbox.c.sequence).where(inbox.c.id.between(id_, id_ + "g")),
         )
-        given["searched"] = sorted(set(connection.scalars(found, {"named": named})))
+        given["searched"] = sorted(set(connection.scalars(having, {"named": named})))
         yield among(inbox.c.sequence, "searched")
 
 
 def _during(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
-    """Return the conditions on the time of receipt, and on the numbers that were given out in it."""
+    """Return the conditions on the time of receipt, and on the numbers that were given out in it.
+
+    The numbers are added to so that no planner looks for the first of them from the first of all.
+    """
     during = [inbox.c.received_at >= wanted.since] if wanted.since else []
     during += [inbox.c.received_at < wanted.until] if wanted.until else []
     if not during:
         return []
     first, last = connection.execute(
-        select(func.min(inbox.c.sequence), func.max(inbox.c.sequence)).where(*during)
+        select(func.min(inbox.c.sequence + 0), func.max(inbox.c.sequence + 0)).where(*during)
     ).one()
     return [inbox.c.sequence.between(first or 0, last or -1), *during]
 

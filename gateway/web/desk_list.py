@@ -58,7 +58,7 @@ def messages(visit: Visit) -> Response:
     return visit.page(
         "desk_list.html",
         columns=COLUMNS,
-        rows=[(row["id"], row["verdict"], row["state"], cells(row)) for row in shown],
+        rows=[(row["id"], row["verdict"], row["state"], cells(row, visit.language)) for row in shown],
         older=asked_again(visit, after=f"{shown[-1]['sequence']}.{shown[-1]['ordinal'] or 0}") if rest else "",
         newest=asked_again(visit) if after else "",
         first=not after,

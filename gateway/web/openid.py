@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import msgspec
 from authlib.integrations.base_client import OAuthError  # type: ignore[import-untyped]
 from authlib.integrations.starlette_client import OAuth, StarletteOAuth2App  # type: ignore[import-untyped]
@@ -93,14 +93,14 @@ def provider_routes(provider: Provider, welcome: Welcome, **client: Any) -> Moun
     async def go(request: Request) -> Response:
         try:
             answer: Response = await app.authorize_redirect(request, back)
-        except (OAuthError, httpx.HTTPError, RuntimeError, ValueError) as error:
+        except (OAuthError, httpx2.HTTPError, RuntimeError, ValueError) as error:
             raise _unreached(error) from error
         return answer
 
     async def come(request: Request) -> Response:
         try:
             token = await app.authorize_access_token(request, claims_options=options)
-        except (OAuthError, httpx.HTTPError) as error:
+        except (OAuthError, httpx2.HTTPError) as error:
             raise _unreached(error) from error
         except Exception as error:  # of a token that is not good the libraries below say so in many ways
             logger().warning("sign-in refused", loop="web", error=type(error).__name__)

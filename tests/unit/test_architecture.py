@@ -119,7 +119,7 @@ HOMES: dict[str, set[str]] = {
     "pebble": {"gateway/web/judging.py"},
     "argon2": {"gateway/web/users.py"},
     "authlib": {"gateway/web/openid.py"},
-    "httpx": {"gateway/web/openid.py"},
+    "httpx2": {"gateway/web/openid.py"},
 }
 
 
