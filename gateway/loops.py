@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from core import limits
-from core.errors import GatewayError, JournalUnavailable
+from core.errors import BrokerBlocked, GatewayError, JournalUnavailable
 from core.partner import Partner
 from core.urls import users_of
 from gateway import health, plans, service
@@ -24,7 +24,7 @@ from gateway.journal import Journal, Role
 from gateway.logs import configure, drain, logger
 from gateway.plans import Plans
 from gateway.queues import Broker, open_broker
-from gateway.service import Partners
+from gateway.senders import Partners
 from gateway.settings import EXAMPLE, PARTNERS, Settings
 from gateway.vitals import Vital, Vitals
 from routing.partners import inbound_queue, load_partners, not_ours
@@ -213,12 +213,9 @@ def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, vital
     resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
     def alarm(seconds: float, sequence: int) -> None:
-        # Nobody handles the signals of these timers, so the kernel ends the process, even one that hangs in a C library
-        # (DECISIONS D17).
         if vital is not None:
             vital.at = sequence
-        signal.setitimer(signal.ITIMER_REAL, limits.by_the_clock(seconds))
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+        limit_time(seconds)
 
     interrupted = False
 
@@ -238,6 +235,15 @@ def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, vital
     engines = engine_users(settings)
     rest_of_garbage()
     return step
+
+
+def limit_time(seconds: float) -> None:
+    """End this process after so many seconds of processor time, and some more by the clock; 0 lets it live on.
+
+    Nobody handles the signals of these timers, so the kernel ends it, even if it hangs in a C library (DECISIONS D17).
+    """
+    signal.setitimer(signal.ITIMER_REAL, limits.by_the_clock(seconds))
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def rest_of_garbage() -> None:
@@ -310,7 +316,13 @@ def _lead(broker: Broker, journal: Journal, holder: str, stopping: Callable[[], 
                 time.sleep(ASK_SECONDS)
                 continue
             again = time.monotonic() + PROLONG_SECONDS
-        if not service.dispatch(broker, journal):
+        try:
+            sent = service.dispatch(broker, journal)
+        except BrokerBlocked as error:  # nobody else could send either, and this connection hears when it is over
+            _waits("dispatch", error)
+            time.sleep(PAUSE_SECONDS)
+            continue
+        if not sent:
             time.sleep(IDLE_SECONDS)
 
 

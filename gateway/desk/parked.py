@@ -10,6 +10,7 @@ from core.partner import Partner
 from gateway import pipeline
 from gateway.journal import Journal, Recorded
 from gateway.plans import Plans
+from gateway.senders import sender_of
 
 
 def parked(journal: Journal, id_: str) -> Recorded:
@@ -46,7 +47,8 @@ def refuse(
         raise GatewayError("the reason is empty: it is what the sender will read")
     outcome = None
     if row.channel == "partner":
-        outcome = pipeline.refuse(row.received, partners.get(row.partner or ""), reason, now, plans)
+        sender = sender_of(row.received, partners, journal)
+        outcome = pipeline.refuse(row.received, sender, reason, now, plans)
     if not journal.refuse_parked(row, outcome, why=reason, specs=plans.digest, operator=operator, now=now):
         raise GatewayError(f"{row.id} is not parked any more")
     return bool(outcome and outcome.outgoing)

@@ -245,10 +245,12 @@ class Journal:
     park_refused = _writes(outbox.park_refused)
     unpark = _writes(outbox.unpark)
     destinations = _reads(outbox.destinations)
+    answered_at = _reads(outbox.answered_at)
     resend = _writes(outbox.resend)
 
     # The far side, and what an operator ends there.
     partners = _reads(desk.partners)
+    answer_queues = _reads(desk.answer_queues)
     requests = _reads(desk.requests)
     resend_requests = _writes(desk.resend_requests)
     open_answers = _reads(desk.open_answers)

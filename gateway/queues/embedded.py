@@ -45,6 +45,8 @@ class Embedded(Broker):
 class StoringPublisher:
     """Stores a batch in one transaction: what has committed is confirmed."""
 
+    alarm: str | None = None
+
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._connection = broker.connect()

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from core.partner import Partner
 from gateway.logs import logger
 from gateway.loops import known_partners
-from gateway.service import Partners
+from gateway.senders import Partners
 from gateway.settings import Settings
 from gateway.web.guard import Rate, Turns, client_of
 from routing.partners import token_hash

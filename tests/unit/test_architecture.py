@@ -34,7 +34,9 @@ ROOMS: dict[str, set[str]] = {
 }
 ROOMS["gateway.files"] = {*GROUND, "gateway.journal", "gateway.queues", "gateway.settings"}
 ROOMS["gateway.arrivals"] = {*WAY, "gateway.journal", "gateway.queues"}
+ROOMS["gateway.senders"] = {"core", "gateway.journal"}
 ROOMS["gateway.service"] = {
+    "gateway.senders",
     *ROOMS["gateway.pipeline"],
     "gateway.pipeline",
     "gateway.arrivals",
@@ -49,6 +51,7 @@ ROOMS["gateway.figures"] = {
     *ROOMS["gateway.files"],
     "routing",
     "gateway.files",
+    "gateway.senders",
     "gateway.service",
     "gateway.logs",
     "gateway.vitals",
@@ -59,7 +62,7 @@ ROOMS["gateway.loops"] = {*ROOMS["gateway.service"], *ROOMS["gateway.health"], "
 ROOMS["gateway.loops"] |= {"gateway.engine"}
 ROOMS["gateway.supervisor"] = {*ROOMS["gateway.loops"], "gateway.loops"}
 ROOMS["gateway.desk"] = {*WAY, "gateway.plans", "gateway.pipeline", "gateway.journal", "gateway.engine"}
-ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue"}
+ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue", "gateway.senders"}
 ROOMS["gateway.desk"] |= {"gateway.queues", "gateway.service", "gateway.loops", "gateway.logs"}
 ROOMS["gateway.trade"] = {
     *ROOMS["gateway.supervisor"],
