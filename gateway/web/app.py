@@ -18,7 +18,7 @@ from core.findings import Bilingual
 from gateway import pages
 from gateway.web import desk, exchange
 from gateway.web.guard import Guard, Rate
-from gateway.web.site import STATIC, Refused, Site, SitePart, page, refusal
+from gateway.web.site import STATIC, NotDone, Site, SitePart, page, refusal
 
 FAILED = Bilingual("something went wrong here; nothing was changed", "quelque chose a échoué ici; rien n'a été modifié")
 
@@ -74,7 +74,7 @@ def style(_request: Request) -> Response:
 async def refused(request: Request, error: Exception) -> Response:
     """Answer what cannot be answered."""
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for it
-    said = error.said if isinstance(error, Refused) else error.detail
+    said = error.said if isinstance(error, NotDone) else error.detail
     return refusal(request, error.status_code, said, error.headers)
 
 

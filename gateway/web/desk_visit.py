@@ -20,7 +20,7 @@ from gateway.web.desk_running import Runs
 from gateway.web.live import Watcher
 from gateway.web.sessions import Role, Session
 from gateway.web.signin import HOME, SIGN_IN, Door, of_this_site
-from gateway.web.site import Refused, Site, language_of, page
+from gateway.web.site import NotDone, Site, language_of, page
 
 LOOK = Bilingual("your role is to look, not to act", "votre rôle est de consulter, non d'agir")
 AGAIN = Bilingual("sign in again: nothing was done", "ouvrez une session de nouveau : rien n'a été fait")
@@ -33,7 +33,7 @@ FOREIGN = Bilingual(
 # What was done, as the page after it says.
 DONE = {
     "released": Bilingual("Released: it is judged again.", "Libéré : il est jugé de nouveau."),
-    "refused": Bilingual("Refused: the answers go out.", "Refusé : les réponses partent."),
+    "refused": Bilingual("NotDone: the answers go out.", "Refusé : les réponses partent."),
     "resumed": Bilingual("Resumed: it is tried again now.", "Reprise : elle est essayée de nouveau."),
     "requeued": Bilingual("Given back to its way.", "Remise sur son chemin."),
 }
@@ -99,7 +99,7 @@ def step(desk: Desk, act: Step, role: Role = "look") -> Callable[[Request], Awai
             form = {name: value for name, value in (await request.form(max_files=0)).items() if isinstance(value, str)}
             _check_form(request, session, form)
         if role == "act" and session.role != "act":
-            raise Refused(403, LOOK)
+            raise NotDone(403, LOOK)
         visit = Visit(desk, request, session, form)
         if request.method != "POST":
             return await run_in_threadpool(_carried, act, visit)
@@ -129,7 +129,7 @@ def _carried(act: Step, visit: Visit) -> Response:
 
 def _to_the_door(request: Request) -> Response:
     if request.method != "GET":
-        raise Refused(403, AGAIN)
+        raise NotDone(403, AGAIN)
     to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(f"{SIGN_IN}?{urlencode({'to': to})}", 303)
 
@@ -137,6 +137,6 @@ def _to_the_door(request: Request) -> Response:
 def _check_form(request: Request, session: Session, form: Mapping[str, str]) -> None:
     """Raise HTTPException for a form that did not come from a page that this session was shown."""
     if not of_this_site(request) or not hmac.compare_digest(form.get("csrf", "").encode(), session.csrf.encode()):
-        raise Refused(403, FOREIGN)
+        raise NotDone(403, FOREIGN)
     if not form.get("once"):
-        raise Refused(400, FOREIGN)
+        raise NotDone(400, FOREIGN)

@@ -21,7 +21,7 @@ from core.errors import GatewayError
 from core.findings import Bilingual
 from gateway.logs import logger
 from gateway.web.sessions import Role
-from gateway.web.site import Refused
+from gateway.web.site import NotDone
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 
@@ -104,12 +104,12 @@ def provider_routes(provider: Provider, welcome: Welcome, **client: Any) -> Moun
             raise _unreached(error) from error
         except Exception as error:  # of a token that is not good the libraries below say so in many ways
             logger().warning("sign-in refused", loop="web", error=type(error).__name__)
-            raise Refused(403, UNUSABLE) from error
+            raise NotDone(403, UNUSABLE) from error
         claims: Mapping[str, Any] = token.get("userinfo") or {}
         name, role = claims.get(provider.name_claim), role_by(provider, claims.get(provider.role_claim))
         if not isinstance(name, str) or not name.strip() or role is None:
             logger().warning("sign-in refused", loop="web", operator=str(name)[:200], error="no role")
-            raise Refused(403, NO_ROLE)
+            raise NotDone(403, NO_ROLE)
         return welcome(request, name, role, "OpenID Connect")
 
     https = provider.address.startswith("https:")
@@ -128,6 +128,6 @@ def role_by(provider: Provider, claimed: object) -> Role | None:
     return "look" if values & set(provider.look) else None
 
 
-def _unreached(error: Exception) -> Refused:
+def _unreached(error: Exception) -> NotDone:
     logger().warning("sign-in provider does not answer", loop="web", error=type(error).__name__)
-    return Refused(502, UNREACHED)
+    return NotDone(502, UNREACHED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,6 +72,8 @@ def serve(
         logger().info("serving", loop="web", parts=" ".join(parts), address=f"http://{host}:{port}/")
         if access.ticket:
             told(f"http://{f'[{host}]' if ':' in host else host}:{port}/desk/enter?ticket={access.ticket}")
+        for number in (signal.SIGTERM, signal.SIGINT):  # what the server was told it raises again once it has stopped
+            signal.signal(number, lambda *_: None)
         server.run(sockets=[listening])
 
 

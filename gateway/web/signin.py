@@ -18,7 +18,7 @@ from gateway.logs import logger
 from gateway.web.guard import client_of
 from gateway.web.openid import Provider, load_provider, provider_routes
 from gateway.web.sessions import Attempts, Role, Session, Sessions
-from gateway.web.site import Refused, WaysIn, page
+from gateway.web.site import NotDone, WaysIn, page
 from gateway.web.users import load_users, role_of
 
 HOME = "/desk"
@@ -84,7 +84,7 @@ class Door:
             return Response(status_code=204)
         given = request.query_params.get("ticket", "")
         if not self._ticket or not hmac.compare_digest(given.encode(), self._ticket.encode()):
-            raise Refused(403, USED)
+            raise NotDone(403, USED)
         self._ticket = ""
         return self.welcome(request, _user(), "act", "one-time address")
 

@@ -60,7 +60,7 @@ class SitePart(NamedTuple):
     counted: tuple[str, ...] = ()
 
 
-class Refused(HTTPException):
+class NotDone(HTTPException):
     """Something that is not done, and why, in both languages."""
 
     def __init__(self, status: int, said: Bilingual, headers: Mapping[str, str] | None = None) -> None:
