@@ -264,7 +264,7 @@ def _look_up(
             read.append((row, pipeline.parse(row.received, plans)))
         alarm(0, 0)
     try:
-        known = journal.facts_of([_questions(row, parsed) for row, parsed in read])
+        known = journal.facts_of([_questions(row, parsed) for row, parsed in read]) if read else []
     except JournalUnavailable:
         raise
     except Exception:

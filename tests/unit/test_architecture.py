@@ -26,7 +26,8 @@ ROOMS: dict[str, set[str]] = {
     "gateway.logs": GROUND,
     "gateway.pages": GROUND,
     "gateway.settings": GROUND,
-    "gateway.journal": GROUND,
+    "gateway.bells": set(),
+    "gateway.journal": {*GROUND, "gateway.bells"},
     "gateway.queues": GROUND,
     "gateway.catalogue": WAY,
     "gateway.plans": WAY,
@@ -59,7 +60,7 @@ ROOMS["gateway.figures"] = {
 }
 ROOMS["gateway.health"] = {*ROOMS["gateway.figures"], "gateway.figures"}
 ROOMS["gateway.loops"] = {*ROOMS["gateway.service"], *ROOMS["gateway.health"], "gateway.service", "gateway.health"}
-ROOMS["gateway.loops"] |= {"gateway.engine"}
+ROOMS["gateway.loops"] |= {"gateway.engine", "gateway.bells"}
 ROOMS["gateway.supervisor"] = {*ROOMS["gateway.loops"], "gateway.loops"}
 ROOMS["gateway.desk"] = {*WAY, "gateway.plans", "gateway.pipeline", "gateway.journal", "gateway.engine"}
 ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue", "gateway.senders"}
