@@ -19,7 +19,7 @@ from core.calendar import eastern
 from core.errors import GatewayError
 from core.partner import Partner
 from core.urls import vhost_of
-from gateway.cli.shared import folding_table, known_partner, open_journal, print_table
+from gateway.cli.shared import OPERATOR, folding_table, known_partner, open_journal, print_table
 from gateway.cli.terminal import Console, echo
 from gateway.journal import Extent, Head, Journal
 from gateway.journal.periods import load_retention, months_before
@@ -219,7 +219,8 @@ def _again(until: datetime) -> str:
 
 @click.command()
 @click.argument("destination")
-def unpark(destination: str) -> None:
+@OPERATOR
+def unpark(destination: str, operator: str) -> None:
     """Let a parked or paused destination be tried at once.
 
     What waits for it goes out in order.
@@ -230,7 +231,7 @@ def unpark(destination: str) -> None:
         if destination not in {row["name"] for row in journal.destinations()}:
             echo(f"gateway: nothing waits for {destination!r} and it has not failed", err=True)
             sys.exit(1)
-        waiting = journal.unpark(destination, now())
+        waiting = journal.unpark(destination, now(), operator)
     echo(f"{destination}: {waiting} waiting, tried again now")
 
 

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import getpass
-import re
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from rich.table import Table
 
-from core.calendar import EASTERN, eastern_day
 from core.errors import GatewayError
 from core.findings import Bilingual, Severity
 from core.partner import Partner
 from core.register import Facts
 from core.transmission import Message, Parsed, Received
-from core.urls import mask, users_of
+from core.urls import users_of
 from gateway import pipeline
 from gateway.cli.tables import WIDE
 from gateway.cli.terminal import Console
+from gateway.desk.listing import moment
 from gateway.desk.trial import TABLES, Trial, made_up_partner
 from gateway.plans import Plans
 from gateway.settings import Settings
@@ -55,16 +54,6 @@ SEVERITIES: Mapping[Severity, Bilingual] = {
     Severity.REFUSE: Bilingual("refuse", "refus"),
     Severity.WARN: Bilingual("warn", "avis"),
 }
-# Verdicts in words; "" is a message that is not there.
-VERDICTS: Mapping[str, Bilingual] = {
-    "accepted": Bilingual("accepted", "accepté"),
-    "refused": Bilingual("refused", "refusé"),
-    "": Bilingual("not there", "absent"),
-}
-
-# A time of today.
-CLOCK = re.compile(r"\d{1,2}:\d\d")
-
 # What stands for standard input among files.
 STDIN = Path("-")
 
@@ -97,18 +86,10 @@ class Moment(click.ParamType[datetime]):
         """Return the aware moment."""
         if isinstance(value, datetime):
             return value
-        today = eastern_day(datetime.now(UTC))
-        named = {"today": today, "yesterday": today - timedelta(days=1)}
-        written = named[value].isoformat() if value in named else value
-        if CLOCK.fullmatch(value):
-            written = f"{today}T{value:0>5}"
         try:
-            moment = datetime.fromisoformat(written)
-        except ValueError:
+            return moment(value, end=self._end)
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a day (2026-11-23, today) or a moment (2026-11-23T14:30, 8:00)", param, ctx)
-        if self._end and len(written) <= len("2026-11-23"):
-            moment += timedelta(days=1)
-        return moment if moment.tzinfo else moment.replace(tzinfo=EASTERN)
 
 
 @contextmanager
@@ -122,15 +103,7 @@ def open_journal(settings: Settings, *, make: bool = False, otherwise: str = "")
 
     journal = Journal.open(settings.database_url)
     try:
-        if journal.exists():
-            journal.check_schema()
-        elif make:
-            journal.migrate()
-        else:
-            raise GatewayError(
-                f"{otherwise}there is no journal at {mask(settings.database_url)}: `gateway serve` makes one,"
-                " GATEWAY_DATABASE_URL says where"
-            )
+        journal.ready(make=make, otherwise=otherwise)
         yield journal
     finally:
         journal.close()

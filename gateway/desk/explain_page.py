@@ -6,23 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from core.calendar import eastern
-from core.findings import Bilingual
 from core.specs import Specs
-from core.transmission import Verdict
 from gateway import pages
 from gateway.desk.explain import Explained, where
-
-VERDICTS: Mapping[Verdict, Bilingual] = {
-    Verdict.ACCEPTED: Bilingual("accepted", "accepté"),
-    Verdict.REFUSED: Bilingual("refused", "refusé"),
-}
+from gateway.desk.words import VERDICTS
 
 
 def verdict_of(one: Explained, language: str) -> str:
     """Return the verdict on what the heading names: a CAD (in French feminine) or a message."""
     declaration = one.judged.message.declaration
     feminine = language == "fr" and declaration and declaration.transaction_number
-    return VERDICTS[one.verdict].speak(language) + ("e" if feminine else "")
+    return VERDICTS[str(one.verdict)].speak(language) + ("e" if feminine else "")
 
 
 def explained_page(

@@ -82,7 +82,7 @@ def _pieces(line: str, marks: Sequence[tuple[int, int, FaultMark]]) -> Iterator[
             yield Piece(line[done:start])
         yield Piece(line[max(start, done) : end] or " ", tuple(here))
         done = max(end, done)
-    if done < len(line):
+    if done < len(line) or not line:
         yield Piece(line[done:])
 
 

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from core.findings import Bilingual
 from gateway import pages
-from gateway.web import exchange, openapi, trial
+from gateway.web import desk, exchange, openapi, trial
 from gateway.web.guard import Guard, Rate
 from gateway.web.site import STATIC, NotDone, Site, SitePart, page, refusal
 
@@ -26,6 +26,7 @@ FAILED = Bilingual("something went wrong here; nothing was changed", "quelque ch
 PARTS: Mapping[str, Callable[[Site], SitePart]] = {
     "trial": trial.part,
     "exchange": exchange.part,
+    "desk": desk.part,
 }
 
 
@@ -57,6 +58,7 @@ def build(site: Site, hosts: Sequence[str], rate: Rate) -> Starlette:
         lifespan=running,
     )
     app.state.site = site
+    app.state.stopping = lambda: False  # whoever serves it knows: what streams ends then
     return app
 
 

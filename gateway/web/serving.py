@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import secrets
+import signal
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from core.errors import GatewayError
 from gateway.logs import logger
 from gateway.plans import Plans
 from gateway.settings import Settings
 from gateway.web.app import build
 from gateway.web.guard import Rate
-from gateway.web.site import Site
+from gateway.web.site import NOBODY, Site, WaysIn
 
 # Names that a browser on this machine knows us by; another is another machine's page that asks through its reader.
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -36,20 +41,39 @@ def serve(
     address: tuple[str, int],
     names: Sequence[str],
     rate: int,
+    access: WaysIn = NOBODY,
+    proxies: Sequence[str] = (),
+    others: tuple[Path, ...] = (),
     told: Callable[[str], object] = lambda _: None,
 ) -> None:
-    """Answer at an address until SIGTERM or SIGINT; `told` hears in a line where; raises OSError, GatewayError."""
-    app = build(Site(settings, plans, parts), [*LOOPBACK, address[0], *names], Rate(rate))
+    """Answer at an address until SIGTERM or SIGINT; raises OSError where it cannot listen, GatewayError.
+
+    `proxies` are the addresses of those whose word on who asks, and how, is taken. `others` are specifications that the
+    desk's what-if may judge by. `told` hears in a line each where to open it and the desk's one-time address, which
+    is for nobody but the person at this terminal, and so in no log.
+    """
+    if "desk" in parts and not (access.users or access.openid):
+        if not _is_loopback(address[0]) or proxies:
+            raise GatewayError("the desk needs --users or --openid where others than this machine reach it")
+        access = access._replace(ticket=secrets.token_urlsafe(32))
+    app = build(Site(settings, plans, parts, access, others), [*LOOPBACK, address[0], *names], Rate(rate))
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     with socket.create_server(address, family=family, backlog=CONNECTIONS) as listening:
         host, port = listening.getsockname()[:2]
+        opened = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        server = server_of(app, proxies)
+        app.state.stopping = lambda: server.should_exit
         logger().info("serving", loop="web", kind=" ".join(parts), destination=f"{host}:{port}")
-        told(f"open http://{f'[{host}]' if ':' in host else host}:{port}/ (Ctrl-C ends it)")
-        server_of(app).run(sockets=[listening])
+        told(f"open {opened} (Ctrl-C ends it)")
+        if access.ticket:
+            told(f"open the desk, once: {opened}desk/enter?ticket={access.ticket}")
+        for number in (signal.SIGTERM, signal.SIGINT):  # what the server was told it raises again once it has stopped
+            signal.signal(number, lambda *_: None)
+        server.run(sockets=[listening])
 
 
-def server_of(app: Starlette) -> uvicorn.Server:
-    """Return the server of an application, with its limits."""
+def server_of(app: Starlette, proxies: Sequence[str] = ()) -> uvicorn.Server:
+    """Return the server of an application, with its limits; only `proxies` may say who asks."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -61,10 +85,19 @@ def server_of(app: Starlette) -> uvicorn.Server:
             limit_concurrency=CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
-            proxy_headers=False,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
             lifespan="on",
         )
     )
+
+
+def _is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class _Prompt(H11Protocol):

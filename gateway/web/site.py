@@ -27,6 +27,17 @@ LANGUAGE_COOKIE = "lang"
 A_YEAR = 365 * 24 * 3600
 
 
+class WaysIn(NamedTuple):
+    """How operators come in: by a users' file, by a provider's file, else by the one-time `ticket` in an address."""
+
+    users: Path | None = None
+    openid: Path | None = None
+    ticket: str = ""
+
+
+NOBODY = WaysIn()
+
+
 @dataclass(frozen=True, eq=False)
 class Site:
     """What the parts are made from; `parts` are the names of those that run ("trial", "exchange", "desk")."""
@@ -34,6 +45,8 @@ class Site:
     settings: Settings
     plans: Plans
     parts: tuple[str, ...]
+    access: WaysIn = NOBODY
+    others: tuple[Path, ...] = ()  # specifications that the desk's what-if may judge by
 
 
 class SitePart(NamedTuple):
