@@ -80,10 +80,14 @@ def decide(message: MessageText, structure: Structure, matchers: Matchers) -> bo
 
 def _segments_fit(message: MessageText) -> bool:
     """Tell whether no segment is too long as written: release characters count, the canonical form has none."""
-    text, release, terminator = message.text, message.service.release, message.service.terminator
+    text, release, length = message.text, message.service.release, 0
     if len(text) <= limits.SEGMENT_BYTES or release not in text:
         return True
-    return release + terminator not in text and max(map(len, text.split(terminator))) <= limits.SEGMENT_BYTES
+    for piece in text.split(message.service.terminator):
+        if (length := length + len(piece)) > limits.SEGMENT_BYTES:
+            return False
+        length = length + 1 if piece.endswith(release) else 0  # a released terminator ends no segment
+    return True
 
 
 def explain(

@@ -29,6 +29,7 @@ from parsers.cad_xml import XmlReading, envelope_of, read_xml
 from parsers.edifact_plan import function_code_place
 from parsers.places import check_edifact_places
 from parsers.xml_paths import check_xml_paths
+from parsers.xml_tags import cut
 
 # The faults of a transmission that is perhaps not what its first characters claim: then it is said what it looks like.
 UNKNOWN_BEGINNING = {
@@ -128,7 +129,8 @@ def _no_such_version(version: str, packs: Iterable[Pack], code: str | None, plac
 
 def _parse_xml(received: Received, reading: Reading) -> Message:
     """Read an XML transmission; raises Malformed."""
-    root = xml.parse(received.body)
+    tags = cut(received.body)
+    root = xml.parse(received.body, tags)
     node = xml.declaration_of(root)
     known = [
         pack
@@ -152,7 +154,7 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
     other_version = version not in (None, pack.version)
     fits = not other_version and xml_schema.fits(root, plan.schema, received.body.count(b"<"))
     document = xml.XmlDocument(received.body, root, pack, envelope, fits=fits)
-    declaration, unread = read_xml(node, plan, sound=fits)
+    declaration, unread = read_xml(node, plan, tags if fits else None)
     faults: tuple[Fault, ...] = ()
     if other_version:
         place = xml.place_in_envelope(root, pack.xml_envelope["version"], document)

@@ -221,12 +221,12 @@ def follow(runs: Iterable[tuple[Sequence[Step], Sequence[str]]]) -> Declaration 
                     again.append((more, name, value))
                 else:
                     values[name] = value
-    _gather(again)
+    gather(again)
     values, more = here[0]
     return Declaration(values, more, tuple([Invoice(one.values, one.more, tuple(lines)) for one, lines in invoices]))
 
 
-def _gather(again: Iterable[tuple[dict[str, tuple[Value, ...]], str, Value]]) -> None:
+def gather(again: Iterable[tuple[dict[str, tuple[Value, ...]], str, Value]]) -> None:
     """Put further occurrences of elements into their levels; to make a longer tuple for each would take the square."""
     lists: dict[tuple[int, str], tuple[dict[str, tuple[Value, ...]], list[Value]]] = {}
     for more, name, value in again:

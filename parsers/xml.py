@@ -21,6 +21,7 @@ from core.transmission import XML_SPACE
 from parsers import xml_names
 from parsers.places import XmlStep, xml_path
 from parsers.shapes import echo_of
+from parsers.xml_tags import CutDocument
 
 # UTF-16 is declared with or without its byte order; libxml2 reports what it used.
 ENCODINGS = {"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII"}
@@ -82,8 +83,8 @@ def _not_well_formed(code: int, body: bytes) -> tuple[str, str]:
     return NOT_WELL_FORMED.get(code, NOT_WELL_FORMED[0])
 
 
-def parse(body: bytes) -> etree._Element:
-    """Return the root of an XML document.
+def parse(body: bytes, tags: CutDocument | None = None) -> etree._Element:
+    """Return the root of an XML document, whose tags may be known.
 
     Raises Malformed: not well-formed (XML-0001), a DTD or entity (XML-0002), too many nodes (XML-0003), an encoding
     other than UTF-8 and UTF-16 (XML-0005), or one that contradicts the byte order mark (XML-0006). libxml2 bounds
@@ -96,7 +97,7 @@ def parse(body: bytes) -> etree._Element:
     if body[:2] in MARKS or body[:3] in MARKS:
         _compare_with_mark(body)
     try:
-        root = xml_names.parsed(body, lambda given: etree.fromstring(given, xml_names.hardened()))
+        root = xml_names.parsed(body, lambda given: etree.fromstring(given, xml_names.hardened()), tags)
     except etree.XMLSyntaxError as error:
         xml_names.check_own(getattr(error, "code", 0))
         line, column = error.position
