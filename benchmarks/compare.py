@@ -2,8 +2,8 @@
 
 `python -m benchmarks.compare OTHER_CHECKOUT [--quick]`, with the environments of both installed (`make install`):
 prints a table and writes it to benchmarks/compare.md. Each checkout runs in a process of its own; in each round both
-handle all messages of a kind, one after the other, so that a busy machine slows both alike. Times are processor time, the
-median of the rounds and the best; function calls are counted apart from it and do not depend on the machine.
+handle all messages of a kind, one after the other, so that a busy machine slows both alike. Times are processor time,
+the median of the rounds and the best; function calls are counted apart from it and do not depend on the machine.
 """
 
 from __future__ import annotations

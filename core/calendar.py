@@ -199,7 +199,7 @@ def _account_by(consignment: Consignment, terms: Terms, calendar: Calendar) -> d
     if released is None:
         return None
     if terms.business_days is not None:
-        day = add_business_days(released, terms.business_days, calendar.holidays)
+        day = _behind(released, terms.business_days, calendar.holidays)
         return day if day <= calendar.known_to else None
     days = [_due_by(consignment, terms, calendar)] if terms.with_payment else []
     if terms.month_day:
@@ -232,6 +232,9 @@ def _counted(consignment: Consignment, terms: Terms, calendar: Calendar) -> date
 
 def _is_worth(consignment: Consignment, most: Decimal) -> bool:
     return consignment.value is not None and consignment.value <= most
+
+
+_behind = lru_cache(maxsize=1024)(add_business_days)
 
 
 @lru_cache(maxsize=1024)

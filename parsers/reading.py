@@ -152,7 +152,9 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
         whole = xml.XmlDocument(received.body, root, plan.pack, envelope)
         return Message(1, Syntax.XML, MessageType.UNKNOWN, envelope, None, None, (fault,), whole)
     other_version = version not in (None, pack.version)
-    fits = not other_version and xml_schema.fits(root, plan.schema, received.body.count(b"<"))
+    fits = not other_version and xml_schema.fits(
+        root, plan.schema, len(tags.tags) if tags else received.body.count(b"<")
+    )
     document = xml.XmlDocument(received.body, root, pack, envelope, fits=fits)
     declaration, unread = read_xml(node, plan, tags if fits else None)
     faults: tuple[Fault, ...] = ()
@@ -219,8 +221,8 @@ def _edifact_message(text: MessageText, received: Received, reading: Reading) ->
     syntax_version = "4" if text.interchange.syntax_version == "4" else "3"
     table = reading.directories.structure(text.identifier, syntax_version)
     ours = [pack for pack in reading.packs if _is_of(text, pack)]
-    codes = (text.first(*reading.edifact[pack.key].function_code) for pack in ours)
-    code = next(filter(None, codes), None)
+    places = dict.fromkeys(reading.edifact[pack.key].function_code for pack in ours)  # of all packs one and the same
+    code = next(filter(None, (text.first(*place) for place in places)), None)
     version = text.first("UNH", 3) or None
     pack = choose_pack(ours, code, version, received.day)
     plan = reading.edifact[pack.key] if pack else None

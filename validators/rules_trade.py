@@ -203,15 +203,13 @@ def _retired(text: str, setting: Setting) -> frozenset[str]:
     return frozenset(code for code, each in entries if any(entry.row.get("retired") for entry in each))
 
 
-@check(of="text", columns=("retired",), on_list_day=True, prepare=_retired)
+@check(of="text", columns=("retired",), on_list_day=True, only=True, prepare=_retired)
 def not_retired(level: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Forbid a code after the day that the list's column `retired` has for it, on the day that the dictionary names.
 
     Where no such day is known, that of receipt counts.
     """
     code = level.text(bound.element)
-    if code not in bound.parameter:
-        return OK
     day = listed_on(context.pack.elements[bound.element], level, context.declaration) or context.today
     entry = bound.codes.find(code, day) if bound.codes and code else None
     retired = entry.row["retired"] if entry else ""
