@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 from xml.sax.saxutils import escape
 
@@ -95,17 +95,16 @@ class XmlReading:
     """What a pack's dictionary is compiled to for reading XML.
 
     `closed` tells that its schema has text nowhere but in elements of text: else tags do not tell what stands in a
-    document. `envelope` finds what the metadata wrapper says: sender, recipient, reference, test, version.
+    document. `said` finds in one look-up what the wrapper says (sender, recipient, reference, test, version) and what
+    the Declaration is (message, function_code); packs with the same places share it.
     """
 
     __slots__ = (
         "closed",
         "constants",
-        "envelope",
-        "function_code",
         "pack",
         "plan",
-        "reference",
+        "said",
         "schema",
         "settle",
     )
@@ -117,9 +116,10 @@ class XmlReading:
         self.constants = {f"{{{pack.metadata_namespace}}}{name}": text for name, text in pack.xml_constants.items()}
         self.plan = xml_plan(pack)
         self.settle = settling(pack)
-        self.envelope = {part: xml.finder(path, pack.metadata_namespace) for part, path in pack.xml_envelope.items()}
-        self.function_code = xml.finder(xml.path_of(pack, "function_code"), pack.namespace)
-        self.reference = xml.finder("FunctionalReferenceID", pack.namespace)
+        own = {"message": "FunctionalReferenceID", "function_code": xml.path_of(pack, "function_code")}
+        places = [(part, f"n0:{path.replace('/', '/n0:')}") for part, path in pack.xml_envelope.items()]
+        places += [(part, f"n1:Declaration[1]/n1:{path.replace('/', '/n1:')}") for part, path in own.items()]
+        self.said = xml.finders(tuple(places), pack.metadata_namespace, pack.namespace)
 
 
 def read_xml(
@@ -149,15 +149,13 @@ def _other_metadata(node: etree._Element, reading: XmlReading) -> Iterator[Unrea
             yield UnreadNode(OTHER_METADATA, child, text=text, expected=wanted)
 
 
-def envelope_of(root: etree._Element, reading: XmlReading) -> Envelope:
-    """Return what the metadata wrapper says of the message."""
-    said = {part: find(root) for part, find in reading.envelope.items()}
-    declaration = xml.declaration_of(root)
+def envelope_of(said: Mapping[str, str | None]) -> Envelope:
+    """Return what was found of the message, as an envelope."""
     return Envelope(
         sender=said.get("sender"),
         recipient=said.get("recipient"),
         reference=said.get("reference"),
-        message=None if declaration is None else reading.reference(declaration),
+        message=said.get("message"),
         test=said.get("test") in ("1", "true"),
     )
 

@@ -142,11 +142,12 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
     if node is None or not known:
         raise xml.not_ours(root, node, received.body, reading.packs)
     plans = [reading.xml[pack.key] for pack in known]
-    code = next(filter(None, (plan.function_code(node) for plan in plans)), None)
-    version = next(filter(None, (plan.envelope["version"](root) for plan in plans)), None)
+    said = {find: find(root) for find in dict.fromkeys(plan.said for plan in plans)}
+    code = next(filter(None, (each["function_code"] for each in said.values())), None)
+    version = next(filter(None, (each["version"] for each in said.values())), None)
     pack = choose_pack(known, code, version, received.day)
     plan = reading.xml[(pack or known[0]).key]
-    envelope = envelope_of(root, plan)
+    envelope = envelope_of(said[plan.said])
     if pack is None:
         fault = Fault("GTW-0002", address=Address("function_code"), value=code, expected=_function_codes(known))
         whole = xml.XmlDocument(received.body, root, plan.pack, envelope)

@@ -150,8 +150,29 @@ def finder(path: str, namespace: str = "*") -> Finder:
     """Compile what finds the text at a path of names, in a namespace or (*) in any."""
     step = "*[local-name()='{}']" if namespace == "*" else "n:{}"
     steps = "/".join(step.format(name) for name in path.split("/"))
-    compiled = etree.XPath(f"string({steps})", namespaces={"n": namespace})
+    compiled = etree.XPath(f"string({steps})", namespaces={"n": namespace}, smart_strings=False)
     return lambda node: cast("str", compiled(node)).strip() or None
+
+
+@functools.cache
+def finders(paths: tuple[tuple[str, str], ...], *namespaces: str) -> Callable[[etree._Element], dict[str, str | None]]:
+    """Compile what finds several texts in one look-up: (name, XPath) in namespaces that are called n0, n1, and so on.
+
+    The texts come in lines; where one has lines of its own, each is looked up by itself.
+    """
+    called = {f"n{number}": namespace for number, namespace in enumerate(namespaces)}
+    names, strings = [name for name, _ in paths], [f"string({path})" for _, path in paths]
+    in_lines = ", '\n', ".join(strings)
+    together = etree.XPath(f"concat({in_lines})", namespaces=called, smart_strings=False)
+    alone = [etree.XPath(each, namespaces=called, smart_strings=False) for each in strings]
+
+    def find(node: etree._Element) -> dict[str, str | None]:
+        texts = cast("str", together(node)).split("\n")
+        if len(texts) != len(names):
+            texts = [cast("str", each(node)) for each in alone]
+        return {name: text.strip() or None for name, text in zip(names, texts, strict=True)}
+
+    return find
 
 
 def path_of(pack: Pack, name: str) -> str:

@@ -19,21 +19,13 @@ NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 REFERENCE = re.compile(r"&(?:#x([0-9A-Fa-f]+)|#([0-9]+)|(amp|lt|gt|quot|apos));")
 
 
-class _Nothing(dict[str, "Value | None"]):
-    """What the texts are read as that no element is for."""
-
-    def __missing__(self, text: str) -> Value | None:
-        return None
-
-
-NOTHING = _Nothing()
-
-
 class XmlPlan:
     """What to do with one class or element of the schema: read it, descend into it, or start a level.
 
     `constants` are the attributes that select it, `ignorable` those that it may carry unread (None: with any value).
-    `is_text` tells that it holds a text, and no elements; `named` are its children by their names alone. `ahead` is the
+    `is_text` tells that it holds a text, and no elements; `named` are its children by their names alone, `leaves` of
+    these the elements of text by their whole tags, without other attributes than those that select them, `classes`
+    those that nothing chooses, with no attributes. `ahead` is the
     name of the child that chooses the variant, if that can be looked for by its name alone: nothing else below is
     called like it, or like the class itself.
     """
@@ -43,14 +35,14 @@ class XmlPlan:
         "attributes",
         "children",
         "choice",
+        "classes",
         "constants",
         "element",
         "ignorable",
         "is_text",
+        "leaves",
         "level",
-        "name",
         "named",
-        "readings",
         "variants",
     )
 
@@ -64,8 +56,8 @@ class XmlPlan:
         self.variants: dict[str, XmlPlan] = {}
         self.level: int | None = None
         self.is_text = False
-        self.name = ""
-        self.readings: dict[str, Value | None] = NOTHING
+        self.leaves: dict[str, tuple[str, Readings]] = {}
+        self.classes: dict[str, tuple[XmlPlan, Mapping[str, str]]] = {}
         self.named: dict[str, XmlPlan] = {}
         self.ahead: str | None = None
 
@@ -107,11 +99,15 @@ def xml_plan(pack: Pack) -> XmlPlan:
 
 def _name(plan: XmlPlan, own: str = "") -> None:
     """Fill in what is known by name alone of a class, called `own`, and of all below it."""
-    plan.name, plan.readings = plan.element or ("", NOTHING)
     plan.is_text = not plan.level and (plan.element is not None or not plan.children)
     plan.named = {_local(tag): child for tag, child in plan.children.items()}
     for name, child in plan.named.items():
         _name(child, name)
+        if child.element and child.is_text and not child.variants:
+            selected = "".join(f' {at}="{value}"' for at, value in child.constants.items())
+            plan.leaves |= {name: child.element, f"{name}{selected}": child.element}
+        elif not child.variants:
+            plan.classes[name] = child, {}
     for variant in plan.variants.values():
         _name(variant, own)
     chooser = _local(plan.choice or "")

@@ -53,63 +53,59 @@ Given = Mapping[str, str]  # attributes with their values
 NONE: Given = {}
 
 
+class _UnusualError(Exception):
+    """A document holds what only the walk can tell."""
+
+
 class _Reader:
     """What has been read so far, beside the level where reading is: invoices with their lines, and what is repeated."""
 
-    __slots__ = ("again", "before", "invoices", "last", "levels", "met")
+    __slots__ = ("again", "before", "invoices", "levels", "met")
 
     def __init__(self) -> None:
         self.invoices: list[tuple[Values, More, list[Commodity]]] = []
         self.levels: list[tuple[Values, More]] = []  # those above the one where reading is
         self.again: list[tuple[More, str, Value]] = []
-        self.last = 0  # where something was said last
-        # Of each class where that is open which it was met in last; of one that is met again what its level had before.
-        self.met: dict[XmlPlan, int] = {}
+        self.met: dict[XmlPlan, int] = {}  # where the class is open inside which one of a kind was met last
+        # Of each class that is met again inside another, by where it begins: what its level had before.
         self.before: dict[int, tuple[frozenset[str], int]] = {}
 
-    def level(self, level: int, values: Values, more: More) -> tuple[Values, More]:
-        """Begin an invoice or a line; return what it is filled with."""
+    def enter(self, plan: XmlPlan, index: int, values: Values, more: More, last: int) -> tuple[Values, More, int]:
+        """Begin a level, or a class where one of its kind has been; return what is filled now, and what said last."""
+        if not plan.level:
+            self.before[index] = frozenset(values), len(self.again)
+            return values, more, last
         self.levels.append((values, more))
         values, more = {}, {}
-        if level == 1:
+        if plan.level == 1:
             self.invoices.append((values, more, []))
         else:
             self.invoices[-1][2].append(Commodity(values, more))
-        return values, more
+        return values, more, index
 
-    def enter(self, plan: XmlPlan, index: int, above: int, values: Values, more: More) -> tuple[Values, More]:
-        """Begin a class inside another that is open since `above`; return what it is filled with."""
-        if plan.level:
-            self.last = index
-            return self.level(plan.level, values, more)
-        if self.met.get(plan) == above:
-            self.before[index] = frozenset(values), len(self.again)
-        self.met[plan] = above
-        return values, more
+    def says(self, begun: int, last: int) -> None:
+        """Make sure of a class that ends that it said something, and something that one of its kind before it did."""
+        given, again = self.before.get(begun, (None, 0))
+        if last < begun or (given is not None and not any(name in given for _, name, _ in self.again[again:])):
+            raise _UnusualError
 
-    def says(self, begun: int) -> bool:
-        """Tell of a class that ends whether it said something, and something other than one of its kind before it."""
-        if begun not in self.before:
-            return self.last >= begun
-        given, again = self.before[begun]
-        return any(name in given for _, name, _ in self.again[again:])
+    def repeat(self, name: str, value: Value | None, more: More) -> None:
+        """Take down an element that is given again; blanks are none."""
+        if value is None:
+            raise _UnusualError
+        self.again.append((more, name, value))
 
-    def read(self, plan: XmlPlan, text: str, given: Given, index: int, values: Values, more: More) -> bool:
-        """Read an element of text, and its attributes; tell whether there was more in each than blanks."""
-        if plan.element is None:
-            return True
-        found = [(*plan.element, text)] if text else []
+    def read(self, plan: XmlPlan, text: str, given: Given, values: Values, more: More) -> bool:
+        """Read an element of text, and its attributes; tell whether there is any."""
+        found = [(*plan.element, text)] if text and plan.element else []
         found += [(name, readings, given[at]) for at, (name, readings) in plan.attributes.items() if given.get(at)]
         for name, readings, each in found:
             value = readings[each]
-            if value is None:
-                return False
-            if name in values:
-                self.again.append((more, name, value))
+            if value is None or name in values:
+                self.repeat(name, value, more)
             else:
                 values[name] = value
-            self.last = index
-        return True
+        return bool(found)
 
     def declaration(self, values: Values, more: More) -> Declaration:
         """Return what was read."""
@@ -121,42 +117,54 @@ class _Reader:
 def read_tags(document: CutDocument, prefix: str | None, top: XmlPlan) -> Declaration | None:
     """Return the declaration of a document that fits its schema; None if it is to be walked.
 
-    `prefix` is that of the Declaration's own tag, whose attributes are looked at elsewhere.
+    `prefix` is that of the Declaration's own tag, whose attributes are looked at elsewhere. What stands behind the tag
+    of an element of text is taken for its end. Were it another element, or a comment, the document's end would not be
+    met where nothing is open any more: as many tags begin as end.
     """
-    tags, texts, index = _from_declaration(document, prefix)
-    reader, here, begun = _Reader(), top, index
+    try:
+        return _read(*_from_declaration(document, prefix), top)
+    except (IndexError, _UnusualError):
+        return None
+
+
+def _read(tags: Sequence[str], texts: Sequence[str], index: int, top: XmlPlan) -> Declaration:
+    """Return the declaration that begins behind a tag."""
+    reader, here, begun, last = _Reader(), top, index, index
     values, more = Values(), More()
-    above = [(top, -1)]  # the classes that are open around this one, and where each begins
+    above = [(top, index)]  # the classes that are open around this one, and where each begins
     while above:
-        tag, given = tags[index], NONE
-        step = here.named.get(tag)
-        if step is None:
-            if tag[0] == "/":
-                if (reader.last < begun or begun in reader.before) and not reader.says(begun):
-                    return None
-                values, more = reader.levels.pop() if here.level else (values, more)
-                here, begun = above.pop()
-                index += 1
+        tag = tags[index]
+        if leaf := here.leaves.get(tag):
+            name, readings = leaf
+            value = readings[texts[index]]
+            if value is not None and name not in values:
+                values[name] = value
+                last = index
+            elif texts[index]:
+                reader.repeat(name, value, more)
+                last = index
+            index += 2
+        elif tag[0] == "/":
+            if last < begun or begun in reader.before:
+                reader.says(begun, last)
+            values, more = reader.levels.pop() if here.level else (values, more)
+            here, begun = above.pop()
+            index += 1
+        else:
+            step, given = here.classes.get(tag) or _step(tags, texts, index, here)
+            if step.is_text:
+                last = index if reader.read(step, texts[index], given, values, more) else last
+                index += 2
                 continue
-            step, given = _with_attributes(tag, here)
-        step = _variant(step, tags, texts, index) if step and step.variants else step
-        if step is None or (given and not step.allows(given)):
-            return None
-        if not step.is_text:
-            values, more = reader.enter(step, index, begun, values, more)
             above.append((here, begun))
+            if step.level or reader.met.get(step) == begun:
+                values, more, last = reader.enter(step, index, values, more, last)
+            reader.met[step] = begun
             here, begun = step, index
             index += 1
-            continue
-        value = step.readings[texts[index]]
-        if given or value is None or step.name in values or tags[index + 1][0] != "/":
-            if tags[index + 1][0] != "/" or not reader.read(step, texts[index], given, index, values, more):
-                return None
-        else:
-            values[step.name] = value
-            reader.last = index
-        index += 2
-    return reader.declaration(values, more) if index == len(tags) - 1 else None
+    if index != len(tags) - 1:
+        raise _UnusualError
+    return reader.declaration(values, more)
 
 
 def _from_declaration(document: CutDocument, prefix: str | None) -> tuple[Sequence[str], Sequence[str], int]:
@@ -173,23 +181,31 @@ def _from_declaration(document: CutDocument, prefix: str | None) -> tuple[Sequen
     return plain, texts[begin:], 0
 
 
-def _with_attributes(tag: str, here: XmlPlan) -> tuple[XmlPlan | None, Given]:
-    """Return what a tag with attributes means inside a class, and the attributes; None for what ends at once."""
-    name, _, rest = tag.partition(" ")
-    at, _, value = rest.partition('="')
+def _step(tags: Sequence[str], texts: Sequence[str], index: int, here: XmlPlan) -> tuple[XmlPlan, Given]:
+    """Return what a tag inside a class means, and its attributes."""
+    tag, given = tags[index], NONE
+    step = here.named.get(tag)
+    if step is None:
+        tag, _, rest = tag.partition(" ")
+        step, given = here.named.get(tag), _attributes(rest)
+    if step and step.variants:
+        if step.ahead is None:
+            raise _UnusualError
+        try:
+            end = tags.index(f"/{tag}", index)
+            step = step.variants.get(texts[tags.index(step.ahead, index, end)].strip())
+        except ValueError:
+            step = None
+    if step is None or (given and not step.allows(given)):
+        raise _UnusualError
+    return step, given
+
+
+def _attributes(text: str) -> Given:
+    """Return the attributes in a tag; what ends at once is left to the walk."""
+    name, _, value = text.partition('="')
     if value and value.find('"') == len(value) - 1:  # as nearly all are: one attribute, which ends with the tag
-        return here.named.get(name), {at: value[:-1]}
-    if rest.endswith("/"):
-        return None, NONE
-    return here.named.get(name), {at: double or single for at, double, single in ATTRIBUTE.findall(rest)}
-
-
-def _variant(plan: XmlPlan, tags: Sequence[str], texts: Sequence[str], index: int) -> XmlPlan | None:
-    """Return what a class means by the text of the child that chooses; None if that is not plain to see."""
-    if plan.ahead is None:
-        return None
-    try:
-        end = tags.index(f"/{tags[index].partition(' ')[0]}", index)
-        return plan.variants.get(texts[tags.index(plan.ahead, index, end)].strip())
-    except ValueError:
-        return None
+        return {name: value[:-1]}
+    if text.endswith("/"):
+        raise _UnusualError
+    return {at: double or single for at, double, single in ATTRIBUTE.findall(text)}
