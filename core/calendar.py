@@ -176,6 +176,7 @@ def billing_period(day: date, billing: Billing) -> BillingPeriod:
     return BillingPeriod(start, end, end.replace(day=billing.statement_day), due)
 
 
+@lru_cache(maxsize=1024)
 def payment_due(consignment: Consignment, calendar: Calendar) -> date:
     """Return the day on which the payment for goods is due (SOR/86-1062, ss. 7.5, 10.1, 10.3, 13)."""
     terms = calendar.terms_of(consignment)
@@ -186,6 +187,7 @@ def _due_by(consignment: Consignment, terms: Terms, calendar: Calendar) -> date:
     return _due(_counted(consignment, terms, calendar), terms.period, calendar.billing)
 
 
+@lru_cache(maxsize=1024)
 def account_by(consignment: Consignment, calendar: Calendar) -> date | None:
     """Return the last day to account for released goods.
 
@@ -199,7 +201,7 @@ def _account_by(consignment: Consignment, terms: Terms, calendar: Calendar) -> d
     if released is None:
         return None
     if terms.business_days is not None:
-        day = _behind(released, terms.business_days, calendar.holidays)
+        day = add_business_days(released, terms.business_days, calendar.holidays)
         return day if day <= calendar.known_to else None
     days = [_due_by(consignment, terms, calendar)] if terms.with_payment else []
     if terms.month_day:
@@ -232,9 +234,6 @@ def _counted(consignment: Consignment, terms: Terms, calendar: Calendar) -> date
 
 def _is_worth(consignment: Consignment, most: Decimal) -> bool:
     return consignment.value is not None and consignment.value <= most
-
-
-_behind = lru_cache(maxsize=1024)(add_business_days)
 
 
 @lru_cache(maxsize=1024)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -37,10 +36,14 @@ def padded(plain: str) -> bool:
 
 
 class ServiceSegment(NamedTuple):
-    """A service segment of an envelope: its elements as lists of components as written, and its byte offset."""
+    """A service segment of an envelope: its elements as lists of components as written, and its byte offset.
+
+    `text` is its canonical form, "" where it has another content than was written.
+    """
 
     elements: list[list[str]]
     offset: int
+    text: str = ""
 
     def value(self, element: int, component: int = 1) -> str:
         """Return a component by its position (data elements from 1) without its padding, "" if it is not there."""

@@ -208,7 +208,7 @@ def _children(error: xmlschema.XMLSchemaChildrenValidationError, node: Any, pack
     expected = [_local(tag) for tag in error.expected_tags]
     child, above = error.invalid_child, _local(node.tag)
     at = node if child is None else child
-    known = child is None or any(_leads_to(child, element, pack) for element in pack.elements.values())
+    known = child is None or _leads_to_any(child, pack)
     if known and len(expected) == 1 and (element := _missing(expected[0], node, pack)):
         return at, Fault(MISSING, Address(element.name), details=details_of(element))
     if child is None:
@@ -328,8 +328,8 @@ def _is_at(node: Any, attribute: str, element: Element, pack: Pack) -> bool:
     return True
 
 
-def _leads_to(node: Any, element: Element, pack: Pack) -> bool:
-    """Tell whether the dictionary element's path goes through the node."""
-    names = tuple(step.partition("[")[0] for step in (element.xml_path or "").split("/"))
+def _leads_to_any(node: Any, pack: Pack) -> bool:
+    """Tell whether the path of any dictionary element goes through the node."""
     path = _path(node, pack)
-    return names[: len(path)] == path
+    ways = ((element.xml_path or "").split("/")[: len(path)] for element in pack.elements.values())
+    return any(tuple(step.partition("[")[0] for step in way) == path for way in ways)
