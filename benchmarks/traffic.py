@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -50,6 +51,28 @@ def drawing(seed: int) -> random.Random:
 def received(body: bytes) -> Received:
     """Return a transmission of the partner's."""
     return Received("received", PARTNER.id, body, NOW)
+
+
+# How a message is spoilt, by syntax: what is looked for, and what is put in its place.
+FAULTS = {
+    b"<": (
+        (rb"<SequenceNumeric>", rb"<Unknown>1</Unknown><SequenceNumeric>"),
+        (rb"(<Origin><CountryCode>)[^<]+", rb"\1Q9"),
+        (rb"<MethodCode>[^<]+</MethodCode>", rb""),
+    ),
+    b"U": (
+        (rb"DTM\+11:[0-9]+", rb"DTM+11:20259999"),
+        (rb"'LOC\+27\+[^']+", rb"'LOC+27+Q9"),
+        (rb"'ARD\+[^']+", rb""),
+    ),
+}
+
+
+def spoilt(body: bytes, number: int) -> bytes:
+    """Return a message with one fault that refuses it, another kind for each number in turn."""
+    faults = FAULTS[body[:1]]
+    old, new = faults[number % len(faults)]
+    return re.sub(old, new, body, count=1)
 
 
 def unindented(body: bytes) -> bytes:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
+from lxml import etree
 
 from core.declaration import Declaration
 from core.specs import Pack
 from core.transmission import Message, Received
 from gateway import pipeline
 from gateway.trade.writer import write_edifact, write_xml
-from parsers import cad_edifact, cad_xml, shapes
+from parsers import cad_edifact, cad_xml, shapes, xml
 from tests.support.accounting import edifact_mutants, xml_mutants
 from tests.support.builders import DECLARATION, NOW, valid_declaration
 from tests.support.way import PLANS, SAMPLES
@@ -77,6 +79,25 @@ def test_what_is_usual_is_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cad_edifact.EdifactWalk, "through", None)
     for body in (write_xml(other, DECLARATION, SAID), write_edifact([other], DECLARATION, SAID, prepared=NOW)):
         assert read(body)[0].declaration == other
+
+
+def test_a_message_with_a_bad_value_is_not_walked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its segments stand in order, so its shape says what is what: a refusal is not many times an acceptance."""
+    good = write_edifact([valid_declaration(lines=3)], DECLARATION, SAID, prepared=NOW)
+    (known,) = read(good)
+    monkeypatch.setattr(cad_edifact.EdifactWalk, "through", None)
+    (bad,) = read(re.sub(rb"DTM\+11:[0-9]+", b"DTM+11:20259999", good, count=1))
+    assert not bad.document.fits  # type: ignore[attr-defined]
+    assert known.declaration is not None
+    assert bad.declaration is not None
+    assert bad.declaration.transaction_number == known.declaration.transaction_number
+
+
+def test_texts_found_together_are_those_found_alone() -> None:
+    paths = (("one", "n0:a"), ("two", "n0:b/n0:c"), ("three", "n0:none"))
+    for text in ("1", " 1 ", "1\n2", ""):
+        root = etree.fromstring(f'<r xmlns="urn:r"><a>{text}</a><b><c>x</c></b></r>')
+        assert xml.finders(paths, "urn:r")(root) == {"one": text.strip() or None, "two": "x", "three": None}
 
 
 @pytest.mark.parametrize(
