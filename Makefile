@@ -59,8 +59,8 @@ FUZZ_SECONDS ?= 60
 fuzz: install  ## Mutated transmissions for FUZZ_SECONDS (60)
 	GATEWAY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n 2 -m slow -rP tests/way/test_fuzz.py
 
-chaos-ci: install  ## Kills, cuts and outages on brokers and databases of its own, as the build runs them
-	$(BIN)/python -m pytest -m chaos -rP tests
+chaos-ci: install  ## Kills, cuts and outages on brokers and databases of its own, a set for each file, as the build runs them
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m chaos -rP tests
 
 chaos: install  ## The same at full size, for hours
 	HYPOTHESIS_PROFILE=ci GATEWAY_MACHINE_RUNS=20000 $(BIN)/python -m pytest --timeout=7200 -rP tests/chaos/test_crash_simulation.py tests/chaos/test_way_machine.py tests/chaos/test_way_order.py

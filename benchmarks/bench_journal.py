@@ -40,9 +40,11 @@ def fill(journal: Journal, first: int, last: int, previous: str) -> str:
             rows["message"].append(
                 {"inbox": n, "ordinal": 1, "syntax": "edifact", "type": "declaration", "envelope": "{}",
                  "transaction_number": f"{n:014}", "verdict": "accepted", "findings": "[]", "specs": "s",
-                 "created_at": at}
+                 "created_at": at, "test": False}
             )  # fmt: skip
-            rows["reference"].append({"partner": "maple", "reference": f"R{n}", "inbox": n, "digest": key * 2})
+            rows["reference"].append(
+                {"partner": "maple", "reference": f"R{n}", "test": False, "inbox": n, "digest": key * 2}
+            )
             rows["outbox"].append(
                 {"position": n, "id": key, "inbox": n, "kind": "accepted", "destination": "out.maple",
                  "content_type": "a/b", "created_at": at, "attempts": 1, "sent_at": at, "body": BODY}

@@ -54,5 +54,9 @@ class BrokerUnavailable(GatewayError):
     """The broker cannot be reached or does not answer in time."""
 
 
+class BrokerBlocked(BrokerUnavailable):
+    """The broker's alarm (memory, disk) is on: it answers, and takes nothing until it says so."""
+
+
 class JournalUnavailable(GatewayError):
     """The database cannot be reached or does not answer in time."""

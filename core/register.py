@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import takewhile
 from typing import NamedTuple
 
 from core.calendar import Calendar, Consignment, eastern_day, is_correction, payment_due
@@ -61,6 +62,8 @@ class Register:
     references: Mapping[tuple[str, str], Reference] = field(default_factory=dict)
     requests: Mapping[str, Request] = field(default_factory=dict)
     tests: Register | None = None
+    # The attempts whose history was found last, and that history: many messages about one declaration need it each.
+    _found: dict[str, tuple[tuple[VersionFact, ...], ...]] = field(default_factory=dict, compare=False, repr=False)
 
     # ------------------------------------------------------------------------------------ whose it is
 
@@ -102,25 +105,30 @@ class Register:
 
         A number that came free again after its years begins a new declaration with its next original.
         """
-        counted = [each for each in self.attempts(number) if each.status != REFUSED]
-        starts = [at for at, each in enumerate(counted) if each.nature is Nature.ORIGINAL]
-        return tuple(counted[starts[-1] :] if starts else counted)
+        attempts = self.attempts(number)
+        of, history = self._found.get(number or "", (None, ()))
+        if of is not attempts:
+            counted = [each for each in attempts if each.status != REFUSED]
+            starts = [at for at, each in enumerate(counted) if each.nature is Nature.ORIGINAL]
+            history = tuple(counted[starts[-1] :] if starts else counted)
+            self._found[number or ""] = attempts, history
+        return history
 
     def looked_at(self, number: str | None) -> set[int]:
         """Return the attempts whose declarations judging may look into: the first and last that count, and the last.
 
         Of all others a register needs to know no more than that they were there.
         """
-        history = self.history(number)
-        return {each.attempt for each in (*history[:1], *history[-1:], *self.attempts(number)[-1:])}
+        history, attempts = self.history(number), self.attempts(number)
+        return {each.attempt for each in (*history[:1], *history[-1:], *attempts[-1:])}
 
     def next_versions(self, number: str | None, refused: RefusedVersions, *, original: bool = False) -> range:
         """Return the version numbers that the next original or change of a declaration may carry, lowest first."""
         attempts = self.attempts(number)
         if not attempts:
             return range(1, 2)
-        last = max((each.attempt for each in attempts if each.status != REFUSED), default=0)
-        tried = [each.version for each in attempts if each.attempt > last and each.nature is not Nature.WITHDRAWAL]
+        refusals = takewhile(lambda each: each.status == REFUSED, reversed(attempts))
+        tried = [each.version for each in refusals if each.nature is not Nature.WITHDRAWAL]
         history = () if original else self.history(number)
         latest = history[-1].version if history else 0
         after = max([latest, *tried]) + 1
@@ -163,10 +171,12 @@ class Register:
         if number is None:
             return self
         before = self.attempts(number)
-        if any(each.attempt == effect.attempt for each in before):
+        if before and before[-1].attempt >= effect.attempt:
             after = tuple(replace(e, withdrawal=True) if e.attempt == effect.attempt else e for e in before)
         else:
             after = (*before, effect)
+            history = () if effect.nature is Nature.ORIGINAL else self.history(number)
+            self._found[number] = after, (*history, effect)
         return replace(self, versions={**self.versions, number: after})
 
     def with_version(self, fact: VersionFact) -> Register:
@@ -384,6 +394,6 @@ def effect_of(
         accepted_at=now,
         payment_due=due_day(() if nature is Nature.ORIGINAL else history, declaration, now, calendar, choice),
         withdrawal=nature is Nature.WITHDRAWAL,
-        attempt=withdrawn.attempt if withdrawn else max((each.attempt for each in attempts), default=0) + 1,
+        attempt=withdrawn.attempt if withdrawn else (attempts[-1].attempt if attempts else 0) + 1,
         test=test,
     )

@@ -12,6 +12,7 @@ from core.blanks import BLANK
 from core.findings import Fault, Finding
 from edifact.directory import Mark, Structure
 from edifact.flaw import Flaw
+from edifact.lost_ends import with_ends
 from edifact.match import Matcher, Matchers, in_level, repertoire
 from edifact.segment import PADDED, Notation, check_segment
 from edifact.syntax import Service, counted_by, plain_letters, resolve, told
@@ -107,6 +108,7 @@ def explain(
     """
     if len(message.text) > limits.SEGMENT_BYTES and (early := too_large(message)):
         return [early]
+    message, lost = with_ends(message, structure.segments if structure else ())
     report = _Report(message, max(1, min(limits.FAULTS, limits.FAULTS_ALL - told)))
     part = _partial(message) if structure else None
     if structure is None or part:  # what stands between UNH and UNT has no table, or is not all there
@@ -116,6 +118,8 @@ def explain(
         if not part and not report.full:
             _explain_ends(report)
         return report.faults()
+    for flaw in lost:
+        report.tell(flaw)
     _explain_letters(report, structure)
     tags, suits = report.tags[: report.whole], partial(_suits, structure, report.written)
     walked = walk(structure, tags, report.most, suits, _told_count(message))

@@ -43,7 +43,30 @@ class Notation(NamedTuple):
 
 
 def check_segment(segment: Segment, elements: Sequence[Sequence[str]], notation: Notation) -> list[Flaw]:
-    """Return what is wrong inside a segment: `elements` (without the tag) are lists of repetitions, canonical form."""
+    """Return what is wrong inside a segment: `elements` (without the tag) are lists of repetitions, canonical form.
+
+    Where a separator too many makes several elements wrong, that one is told; not in the service segments, whose
+    elements others go on to compare. A value too many is not looked for: two wrong values could pass for it.
+    """
+    flaws = _check(segment, elements, notation)
+    if segment.tag[:2] == "UN" or len({flaw.element for flaw in flaws if flaw.syntax_error}) < 2:
+        return flaws
+    return _shifted(segment, elements, notation) or flaws
+
+
+def _shifted(segment: Segment, elements: Sequence[Sequence[str]], notation: Notation) -> list[Flaw]:
+    """Return the one flaw of a segment that is right without one of its empty elements: a separator stands twice."""
+    if len(elements) > len(segment.positions(notation.syntax)) + 1:
+        return []
+    for at, element in enumerate(elements):
+        rest = [*elements[:at], *elements[at + 1 :]]
+        if not _used(element) and not any(flaw.syntax_error for flaw in _check(segment, rest, notation)):
+            return [_flaw(segment, "EDI-0522", "16", at + 2)]
+    return []
+
+
+def _check(segment: Segment, elements: Sequence[Sequence[str]], notation: Notation) -> list[Flaw]:
+    """Return what is wrong with each element by itself, and what a segment lacks or has beyond its elements."""
     slots = segment.positions(notation.syntax)
     if not any(_used(element) for element in elements):
         mandatory = bool(slots) and slots[0].mandatory

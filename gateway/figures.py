@@ -23,7 +23,8 @@ from gateway.files import disks
 from gateway.journal import CHORES, Event, Journal
 from gateway.logs import logger
 from gateway.queues import DEAD_QUEUE, open_broker
-from gateway.service import Partners, now
+from gateway.senders import Partners
+from gateway.service import now
 from gateway.settings import Settings
 from gateway.vitals import NOBODY, SUPERVISOR, Vitals, silence
 from routing.partners import inbound_queue
@@ -71,9 +72,10 @@ class Figures(Collector):
         partners: Partners,
         vitals: Vitals = NOBODY,
         lacking: Callable[[], list[str]] = list,
+        alarm: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._settings, self._journal, self._partners = settings, journal, partners
-        self._vitals, self.lacking = vitals, lacking
+        self._vitals, self.lacking, self._alarm = vitals, lacking, alarm
         ours = {*load_routes().values(), *(each.answer_queue for each in partners.values())}
         self._names = [*(inbound_queue(name) for name in partners), *sorted(ours), RESULTS, DEAD_QUEUE]
         self._last: int | None = None
@@ -87,7 +89,6 @@ class Figures(Collector):
         self._events = counter("events", "Links of the audit chain", ["event"])
         self._settled = counter("settled", "Requests that the assessment engine answered", ["status"])
         self._sent = counter("sent", "Things sent and confirmed", ["destination"])
-        self._unanswered = counter("unanswered", "Words of the assessment engine that no partner could be told")
         for code in UNPROVEN:
             self._findings.labels(code)
         for status in SETTLED:
@@ -119,6 +120,8 @@ class Figures(Collector):
             yield GaugeMetricFamily(f"gateway_{name}_up", f"Whether the {name} answers", up)
             yield from found
         yield GaugeMetricFamily("gateway_ready", "Whether /ready says so", float(not self.lacking()))
+        blocked = self._alarm() is not None
+        yield GaugeMetricFamily("gateway_broker_blocked", "Whether the broker's alarm is on", float(blocked))
         yield from self._processes()
         free = GaugeMetricFamily("gateway_disk_free_bytes", "Room left for a file", labels=["file"])
         for name, disk in disks(self._settings).items():
@@ -176,9 +179,10 @@ class Figures(Collector):
         )
 
     def _left(self) -> list[str]:
-        """Return the inbound queues of partners who are no longer in the file."""
+        """Return the queues of partners who are no longer in the file."""
         try:
-            return [inbound_queue(name) for name in self._journal.partners() if name not in self._partners]
+            gone = [name for name in self._journal.partners() if name not in self._partners]
+            return [*map(inbound_queue, gone), *(queue for name in gone for queue in self._journal.answer_queues(name))]
         except GatewayError:  # the journal's own gauge tells
             return []
 
@@ -222,7 +226,6 @@ class Figures(Collector):
                 self._verdict_seconds.observe((event.at - event.received_at).total_seconds())
         elif event.event == "settled":
             self._settled.labels(detail["status"]).inc()
-            self._unanswered.inc(not detail.get("outgoing", True))
         elif event.event == "sent":
             self._sent.labels(detail["destination"]).inc()
         if event.event in ("judged", "parked") and event.attempts:

@@ -56,6 +56,16 @@ def hold(settings: Settings) -> Iterator[None]:
                     settle(path)
 
 
+# The handles of the locks that this process holds.
+_held: set[int] = set()
+
+
+def forked() -> None:
+    """Leave the locks to the process that this one was forked from: it alone holds them, and they end with it."""
+    while _held:
+        os.close(_held.pop())
+
+
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold a lock beside a file (never on it: DECISIONS D7); the kernel lets go of it when this process dies."""
@@ -64,10 +74,12 @@ def _alone(path: Path) -> Iterator[None]:
         handle = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as error:
         raise GatewayError(f"{path}: {error.strerror}") from error
+    _held.add(handle)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
         raise GatewayError(f"another gateway runs on {path}: stop it first") from error
     finally:
+        _held.discard(handle)
         os.close(handle)

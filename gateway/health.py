@@ -21,8 +21,9 @@ from gateway.figures import Figures
 from gateway.files import disks
 from gateway.journal import Journal
 from gateway.logs import logger
-from gateway.queues import Letter, open_broker
-from gateway.service import Partners, reason
+from gateway.queues import Broker, Letter, open_broker
+from gateway.senders import Partners
+from gateway.service import reason
 from gateway.settings import Settings
 from gateway.vitals import NOBODY, Vitals, stuck
 from routing.queues import queues_of
@@ -33,9 +34,9 @@ PATIENCE_SECONDS = 5.0
 CLIENTS = 16
 LOOK_SECONDS = 0.5
 
-# How often it is found out whether the gateway is ready, and after how long what was found out counts no more: above
-# all that journal and broker may take to say that they do not answer.
-EXAMINE_SECONDS, STALE_SECONDS = 5.0, 45.0
+# How often it is found out whether the gateway is ready, sooner again where it is not, and after how long what was
+# found out counts no more: above all that journal and broker may take to say that they do not answer.
+EXAMINE_SECONDS, AGAIN_SECONDS, STALE_SECONDS = 5.0, 1.0, 45.0
 
 # Less room than this on the disk of journal or embedded queue is none.
 ROOM_BYTES = 100_000_000
@@ -44,15 +45,17 @@ ROOM_BYTES = 100_000_000
 NOWHERE = "gateway.nowhere"
 
 
-def ready(settings: Settings, journal: Journal, partners: Partners, vitals: Vitals = NOBODY) -> list[str]:
+def ready(
+    settings: Settings, journal: Journal, broker: Broker, partners: Partners, vitals: Vitals = NOBODY
+) -> list[str]:
     """Return what keeps the gateway from working, one line each; nothing when it is ready.
 
-    The journal and the broker must take something, not only answer: a full disk stops writing only.
+    The journal and the broker must take something, not only answer: a full disk and a broker's alarm stop writing only.
     """
     lacking = [*stuck(vitals), *_short(settings)]
     examined: tuple[Callable[[], object], ...] = (
         partial(_journal_takes, journal),
-        partial(_broker_takes, settings, partners),
+        partial(_broker_takes, broker, partners),
     )
     for examine in examined:
         try:
@@ -80,12 +83,11 @@ def _journal_takes(journal: Journal) -> None:
     journal.take_lease(f"ready {socket.gethostname()}", "health", EXAMINE_SECONDS)
 
 
-def _broker_takes(settings: Settings, partners: Partners) -> None:
-    """Raise GatewayError unless all queues are there and the broker takes letters."""
-    with open_broker(settings.broker_url) as broker:
-        if absent := broker.missing(queues_of(partners)):
-            raise GatewayError(f"no queue {', '.join(absent)}: run `gateway doctor --declare`")
-        broker.publish([Letter(uuid.uuid4().hex, NOWHERE, "text/plain", b"")])
+def _broker_takes(broker: Broker, partners: Partners) -> None:
+    """Raise GatewayError unless all queues are there and the broker takes letters: with an alarm on it does not."""
+    if absent := broker.missing(queues_of(partners)):
+        raise GatewayError(f"no queue {', '.join(absent)}: run `gateway doctor --declare`")
+    broker.publish([Letter(uuid.uuid4().hex, NOWHERE, "text/plain", b"")])
 
 
 class _Examiner:
@@ -103,7 +105,7 @@ class _Examiner:
             except Exception as error:  # whatever it is, it is not ready, and is examined again
                 found = [reason(error)]
             self._found = time.monotonic(), found
-            end = time.monotonic() + EXAMINE_SECONDS
+            end = time.monotonic() + (AGAIN_SECONDS if found else EXAMINE_SECONDS)
             while time.monotonic() < end and not stopping():
                 time.sleep(LOOK_SECONDS / 2)
 
@@ -178,8 +180,11 @@ def run(
     vitals: Vitals = NOBODY,
 ) -> None:
     """Answer at `settings.health` (host:port, or port on this machine only) until told to stop."""
-    examiner = _Examiner(lambda: ready(settings, journal, partners, vitals))
-    figures = Figures(settings, journal, partners, vitals, lambda: [*stuck(vitals), *examiner.lacking()])
+    broker = open_broker(settings.broker_url)
+    examiner = _Examiner(lambda: ready(settings, journal, broker, partners, vitals))
+    figures = Figures(
+        settings, journal, partners, vitals, lambda: [*stuck(vitals), *examiner.lacking()], lambda: broker.alarm
+    )
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):

@@ -112,6 +112,14 @@ class _Unwaiting(_Lossy):
             time.sleep(0.005)
 
 
+def _own(file: TextIO | None) -> TextIO | None:
+    """Return another way to the same file: a thread that waits to write there keeps a lock of nobody else's."""
+    try:
+        return open(file.fileno(), "w", encoding="utf-8", errors="backslashreplace", closefd=False) if file else None
+    except (OSError, ValueError):  # no file at all
+        return file
+
+
 _unwaiting: list[_Unwaiting] = []
 
 
@@ -132,7 +140,7 @@ def configure(
 
     Who is not `waiting` loses lines that nobody takes, is told how many by `lost`, and calls `drain` at its end.
     """
-    file = _Lossy(sys.stderr) if waiting else _Unwaiting(sys.stderr, lost)
+    file = _Lossy(sys.stderr) if waiting else _Unwaiting(_own(sys.stderr), lost)
     _unwaiting[:] = [file] if isinstance(file, _Unwaiting) else []
     terminal = sys.stderr is not None and sys.stderr.isatty()
     readable = style == "text" or (style == "auto" and terminal)

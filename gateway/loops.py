@@ -15,24 +15,27 @@ from functools import partial
 from pathlib import Path
 
 from core import limits
-from core.errors import GatewayError, JournalUnavailable
+from core.errors import BrokerBlocked, GatewayError, JournalUnavailable
 from core.partner import Partner
 from core.urls import users_of
 from gateway import health, plans, service
+from gateway.bells import DISPATCH, NO_BELLS, STOPPING, WORK, Bell, Bells, Ring, ring, silent, stop_signals, wait
 from gateway.engine import loop as engine_loop
+from gateway.files import forked
 from gateway.journal import Journal, Role
 from gateway.logs import configure, drain, logger
 from gateway.plans import Plans
 from gateway.queues import Broker, open_broker
-from gateway.service import Partners
+from gateway.senders import Partners
 from gateway.settings import EXAMPLE, PARTNERS, Settings
 from gateway.vitals import Vital, Vitals
 from routing.partners import inbound_queue, load_partners, not_ours
 from routing.queues import queues_of
 from routing.routes import RESULTS, for_tests, load_routes
 
-# How long a loop that found nothing to do waits; with it a message crosses the three loops in well under a second.
-IDLE_SECONDS = 0.05
+# How long a loop that found nothing to do waits for its bell; how often it looks all the same. Answers of one machine
+# are sent by another's dispatcher, which nobody here can ring for.
+IDLE_SECONDS, IDLE_DISPATCH_SECONDS = 1.0, 0.25
 
 # How long a loop waits for a broker or database that is gone.
 PAUSE_SECONDS = 1.0
@@ -96,24 +99,31 @@ def engine_users(settings: Settings) -> set[str]:
 
 
 def run(
-    name: str, settings: Settings, parent: int, vitals: Vitals | None = None, partners: Partners | None = None
+    name: str,
+    settings: Settings,
+    parent: int,
+    vitals: Vitals | None = None,
+    partners: Partners | None = None,
+    bells: Bells = NO_BELLS,
 ) -> None:
     """Run one loop until told to stop, or until the process that started it is gone.
 
     `vitals` are the signs of life of all of this gateway's processes; `partners` those of a file that can no longer be
-    read.
+    read; `bells` wake loops of this gateway. Signals may be blocked until this process handles them.
     """
     vital = (vitals or {}).get(name) or Vital()
+    forked()
     configure(settings.log, waiting=False, lost=partial(_lost, vital))
     if partners:
         _known[settings.partners] = partners
     kind = name.partition("-")[0]
     loop = partial(LOOPS[kind], vital=vital) if kind in WORKING else LOOPS[kind]
+    loop = partial(loop, bells=bells) if kind in RINGING else loop
     if kind == "health":
         loop = partial(_health, vitals=vitals or {})
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is the supervisor's
     with stop_signals() as told:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while this process was started
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
         def stopping() -> bool:
             vital.live()
@@ -132,7 +142,7 @@ def _turn(name: str, loop: Callable[..., None], settings: Settings, stopping: Ca
         loop(settings, stopping)
     except GatewayError as error:
         _waits(name, error)
-        time.sleep(PAUSE_SECONDS)
+        wait(PAUSE_SECONDS)
     except Exception as error:  # without the library's traceback, which could repeat what was sent to us
         logger().critical("loop fails", loop=name, error=service.reason(error))
         raise SystemExit(1) from None
@@ -148,10 +158,10 @@ def _waits(name: str, error: GatewayError) -> None:
     logger().error("waiting", loop=name, error=str(error))
 
 
-def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
+def _receive(settings: Settings, stopping: Callable[[], bool], *, bells: Bells = NO_BELLS) -> None:
     partners = known_partners(settings)
     with ExitStack() as open_things:
-        journal = open_things.enter_context(open_checked(settings))
+        journal = open_things.enter_context(open_checked(settings, partial(ring, bells)))
         # What is taken and cannot be kept goes back, and the broker counts that against it (DECISIONS D82).
         journal.probe()
         broker = open_things.enter_context(open_broker(settings.broker_url))
@@ -176,31 +186,37 @@ def _receive(settings: Settings, stopping: Callable[[], bool]) -> None:
                 intake.idle(PAUSE_SECONDS)
 
 
-def _work(settings: Settings, stopping: Callable[[], bool], *, vital: Vital | None = None) -> None:
+def _work(
+    settings: Settings, stopping: Callable[[], bool], *, vital: Vital | None = None, bells: Bells = NO_BELLS
+) -> None:
     loaded = plans.prepare(settings.specs)
     unwarmed = plans.warm(loaded)
-    with open_checked(settings) as journal:
+    with open_checked(settings, partial(ring, bells)) as journal:
         disown_dead(journal)  # the supervisor could not, if the journal was away as well
         step = _step(settings, journal, loaded, "fresh", vital)
         while not stopping():
             # The first EDIFACT message would wait for its patterns; with nothing to do they are made beforehand.
             if not step() and not next(unwarmed, False):
-                time.sleep(IDLE_SECONDS)
+                wait(IDLE_SECONDS, bells.get(WORK))
 
 
-def _retry(settings: Settings, stopping: Callable[[], bool], *, vital: Vital | None = None) -> None:
+def _retry(
+    settings: Settings, stopping: Callable[[], bool], *, vital: Vital | None = None, bells: Bells = NO_BELLS
+) -> None:
     """Work on what was tried before, and on all of a sender whose message killed its worker: nobody else waits for it.
 
     Nothing is loaded before there is any.
     """
-    with open_checked(settings) as journal:
+    with open_checked(settings, partial(ring, bells)) as journal:
         disown_dead(journal)
         while not stopping() and not journal.suspects(service.now()):
-            time.sleep(RETRY_SECONDS)
+            wait(RETRY_SECONDS)
         step = _step(settings, journal, plans.prepare(settings.specs), "tried", vital)
         while not stopping():
-            if not step():
-                time.sleep(RETRY_SECONDS)
+            if step():
+                ring(bells, WORK)  # what stood behind
+            else:
+                wait(RETRY_SECONDS)
 
 
 def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, vital: Vital | None) -> Callable[[], int]:
@@ -213,12 +229,9 @@ def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, vital
     resource.setrlimit(resource.RLIMIT_AS, (limits.WORKER_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
     def alarm(seconds: float, sequence: int) -> None:
-        # Nobody handles the signals of these timers, so the kernel ends the process, even one that hangs in a C library
-        # (DECISIONS D17).
         if vital is not None:
             vital.at = sequence
-        signal.setitimer(signal.ITIMER_REAL, limits.by_the_clock(seconds))
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+        limit_time(seconds)
 
     interrupted = False
 
@@ -232,12 +245,21 @@ def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, vital
         except JournalUnavailable as error:
             interrupted = True
             _waits("retry" if role == "tried" else "work", error)
-            time.sleep(PAUSE_SECONDS)
-            return 0
+            wait(PAUSE_SECONDS)
+            return 1  # it has waited: what has come meanwhile waits no longer
 
     engines = engine_users(settings)
     rest_of_garbage()
     return step
+
+
+def limit_time(seconds: float) -> None:
+    """End this process after so many seconds of processor time, and some more by the clock; 0 lets it live on.
+
+    Nobody handles the signals of these timers, so the kernel ends it, even if it hangs in a C library (DECISIONS D17).
+    """
+    signal.setitimer(signal.ITIMER_REAL, limits.by_the_clock(seconds))
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def rest_of_garbage() -> None:
@@ -289,29 +311,35 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _dispatch(settings: Settings, stopping: Callable[[], bool]) -> None:
+def _dispatch(settings: Settings, stopping: Callable[[], bool], *, bells: Bells = NO_BELLS) -> None:
     """Send what is due, as long as no other gateway on this journal does."""
     rest_of_garbage()
     holder = f"{worker_of(os.getpid())}{uuid.uuid4().hex[:8]}"
     with open_checked(settings) as journal, open_broker(settings.broker_url) as broker:
         try:
-            _lead(broker, journal, holder, stopping)
+            _lead(broker, journal, holder, stopping, bells.get(DISPATCH))
         finally:  # another may be able to reach what this one cannot
             with suppress(GatewayError):
                 journal.end_lease(DISPATCHING, holder)
 
 
-def _lead(broker: Broker, journal: Journal, holder: str, stopping: Callable[[], bool]) -> None:
+def _lead(broker: Broker, journal: Journal, holder: str, stopping: Callable[[], bool], bell: Bell | None) -> None:
     """Send what is due while the lease is this dispatcher's, and ask for it while it is another's."""
     again = 0.0
     while not stopping():
         if time.monotonic() >= again:
             if not _leads(journal, holder):
-                time.sleep(ASK_SECONDS)
+                wait(ASK_SECONDS)
                 continue
             again = time.monotonic() + PROLONG_SECONDS
-        if not service.dispatch(broker, journal):
-            time.sleep(IDLE_SECONDS)
+        try:
+            sent = service.dispatch(broker, journal)
+        except BrokerBlocked as error:  # nobody else could send either, and this connection hears when it is over
+            _waits("dispatch", error)
+            wait(PAUSE_SECONDS)
+            continue
+        if not sent:
+            wait(IDLE_DISPATCH_SECONDS, bell)
 
 
 def _leads(journal: Journal, holder: str) -> bool:
@@ -345,9 +373,8 @@ def _health(settings: Settings, stopping: Callable[[], bool], *, vitals: Vitals)
 
 
 WORKING = {"work": _work, "retry": _retry}
-LOOPS: dict[str, Callable[..., None]] = WORKING | {
-    "receive": _receive,
-    "dispatch": _dispatch,
+RINGING: dict[str, Callable[..., None]] = WORKING | {"receive": _receive, "dispatch": _dispatch}
+LOOPS: dict[str, Callable[..., None]] = RINGING | {
     "engine": _engine,
     "tests": _test_engine,
     "health": partial(_health, vitals={}),
@@ -355,30 +382,11 @@ LOOPS: dict[str, Callable[..., None]] = WORKING | {
 
 
 @contextmanager
-def open_checked(settings: Settings) -> Iterator[Journal]:
+def open_checked(settings: Settings, ring: Ring = silent) -> Iterator[Journal]:
     """Open the journal for a block; raises JournalUnavailable also where its schema is another version's."""
-    journal = Journal.open(settings.database_url)
+    journal = Journal.open(settings.database_url, ring)
     try:
         journal.check_schema()
         yield journal
     finally:
         journal.close()
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM and SIGINT into a question that a loop asks between two steps.
-
-    An exception, Python's own way, is lost where it comes inside a library's callback; and a program that a script
-    started in the background inherits a SIGINT that is ignored (DECISIONS D24).
-    """
-    asked: list[int] = []
-    former = {
-        number: signal.signal(number, lambda received, _frame: asked.append(received))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

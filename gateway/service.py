@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -23,6 +23,7 @@ from gateway.journal import Claimed, Due, Journal, Role, Settlement, Unproven, i
 from gateway.logs import bound, logger
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter
+from gateway.senders import Partners, sender_of
 from responses.respond import respond_assessed
 from routing.assessment import compare, read_result
 from routing.partners import inbound_queue
@@ -36,8 +37,6 @@ BATCH = 100
 
 # How soon what failed is tried again; its sender's later messages about the same declaration wait for it.
 AGAIN_SECONDS = 1
-
-Partners = Mapping[str, Partner]
 
 # Is told, before each message, how many seconds it may take and its sequence, and (0, 0) after it.
 Alarm = Callable[[float, int], object]
@@ -145,7 +144,10 @@ def work(
     """
     claims = journal.claim(worker, BATCH, LEASE_SECONDS, now(), role)
     if claims.exhausted:
-        parked = [(row, "too many attempts", _technical(row, partners, plans)) for row in claims.exhausted]
+        parked = [
+            (row, "too many attempts", _technical(row, sender_of(row.received, partners, journal), plans))
+            for row in claims.exhausted
+        ]
         journal.park(parked, now=now())
         for row in claims.exhausted:
             logger().error("parked", message_id=row.id, partner=row.partner, attempts=row.attempts)
@@ -260,7 +262,7 @@ def _look_up(
             read.append((row, pipeline.parse(row.received, plans)))
         alarm(0, 0)
     try:
-        known = journal.facts_of([_questions(row, parsed) for row, parsed in read])
+        known = journal.facts_of([_questions(row, parsed) for row, parsed in read]) if read else []
     except JournalUnavailable:
         raise
     except Exception:
@@ -288,7 +290,8 @@ def _outcome(
         count = journal.answer_again(row, first, now())
         logger().info("answered again", count=count)
         return None
-    outcome = pipeline.judge(parsed, Facts(partners.get(row.partner or ""), register), plans)
+    said = [message.envelope.sender for message in parsed.messages]
+    outcome = pipeline.judge(parsed, Facts(sender_of(row.received, partners, journal, said), register), plans)
     for judged in outcome.judged:
         logger().info("judged", verdict=str(judged.verdict), findings=[finding.code for finding in judged.findings])
     return outcome
@@ -334,20 +337,19 @@ def _settlement(
         return None
     if asked is None:
         return Settlement(result.message_id, "assessed")
-    partner = partners.get(asked.received.partner or "")  # who asked: a withdrawal may be another's than the version
+    parsed, packs = parse(asked.received), plans.specs.packs
+    said = [message.envelope.sender for message in parsed.messages]
+    # Who asked: a withdrawal may be another's than the version.
+    partner = sender_of(asked.received, partners, journal, said)
     answers: tuple[Outgoing, ...] = ()
     if partner:
-        parsed, packs = parse(asked.received), plans.specs.packs
         answers = (respond_assessed(parsed, asked.ordinal, asked.fact, result, partner, row.received_at, packs),)
-    else:
-        logger().error("nobody to tell the engine's word", transaction_number=result.transaction_number)
     status = status_after(asked.fact.nature, result.outcome)
     return Settlement(result.message_id, status, answers, result.payment_due)
 
 
-def _technical(row: Claimed, partners: Partners, plans: Plans) -> list[Outgoing]:
+def _technical(row: Claimed, partner: Partner | None, plans: Plans) -> list[Outgoing]:
     """Return the answer to a message that could not be handled: it is kept, an operator looks, no resend is needed."""
-    partner = partners.get(row.partner or "")
     if not partner or row.channel != "partner":
         return []
     try:

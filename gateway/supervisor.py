@@ -6,14 +6,17 @@ import multiprocessing
 import multiprocessing.resource_tracker
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from core.errors import BrokerUnavailable, GatewayError, JournalUnavailable
 from core.transmission import digest_of
 from gateway import plans, service
+from gateway.bells import DISPATCH, STOPPING, WORK, Bell, Bells, ring, stop_signals, wait
 from gateway.files import hold
 from gateway.journal import Journal
 from gateway.logs import drain, logger
@@ -26,7 +29,6 @@ from gateway.loops import (
     open_checked,
     queue_names,
     run,
-    stop_signals,
     worker_of,
 )
 from gateway.queues import open_broker
@@ -35,6 +37,9 @@ from gateway.vitals import SUPERVISOR, Vital
 
 # A loop that died sooner than this after its start would die again: only then its restart waits.
 QUICK_SECONDS = 2.0
+
+# Forked, a loop has what is loaded: to load it took each a second. Elsewhere the system's own libraries forbid it.
+METHOD = "fork" if sys.platform == "linux" else "spawn"
 
 # How long a stopping gateway lets its loops finish what they are working on.
 STOP_SECONDS = 30.0
@@ -64,14 +69,15 @@ def _serve(
     database, broker_url = _open_store(settings), _declare(settings)
     names = ["receive", *(f"work-{n}" for n in range(1, workers + 1)), "retry", "dispatch"]
     names += [*([engine] if engine else []), *(["health"] if settings.health else [])]
-    multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
+    if METHOD != "fork":
+        multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
     crew = _Crew(settings, names)
     logger().info("serving", count=len(names), loop=" ".join(names), database=database, broker=broker_url)
     while not stopping():
         if hung_up():
             crew.reload()
         crew.watch()
-        time.sleep(IDLE_SECONDS)
+        crew.wait()
     logger().info("stopping")
     crew.stop()
     logger().info("stopped")
@@ -82,10 +88,11 @@ class _Crew:
 
     def __init__(self, settings: Settings, names: list[str]) -> None:
         self._settings = settings
-        self._context = multiprocessing.get_context("spawn")
+        self._context: Any = multiprocessing.get_context(METHOD)
         self._vitals: dict[str, Vital] = {name: self._context.RawValue(Vital) for name in (*names, SUPERVISOR)}
         self._running: dict[str, BaseProcess | None] = dict.fromkeys(names)
         self._due = dict.fromkeys(names, 0.0)  # when each is to be started
+        self._bells: Bells = {name: Bell() for name in (WORK, DISPATCH)}
         self._leaving: set[str] = set()  # those that were told to
 
     def watch(self) -> None:
@@ -96,6 +103,12 @@ class _Crew:
                 self._gone(name, process)
             elif process is None and time.monotonic() >= self._due[name]:
                 self._start(name)
+
+    def wait(self) -> None:
+        """Wait until a loop is gone, one is to be started, a signal comes, or it is time for a sign of life."""
+        soon = [self._due[name] - time.monotonic() for name, process in self._running.items() if process is None]
+        sentinels = [process.sentinel for process in self._running.values() if process is not None]
+        wait(max(0.0, min([IDLE_SECONDS, *soon])), None, *sentinels)
 
     def _gone(self, name: str, process: BaseProcess) -> None:
         """Say that a loop is gone; one that would die again at once waits before it is started again."""
@@ -108,6 +121,7 @@ class _Crew:
         vital.deaths += 1
         logger().error("loop died, restarting", loop=name, exit=process.exitcode)
         _disown(self._settings, process, vital.at)
+        ring(self._bells, WORK)
         if time.monotonic() - self._due[name] < QUICK_SECONDS:
             self._due[name] = time.monotonic() + PAUSE_SECONDS
 
@@ -116,12 +130,12 @@ class _Crew:
         vital.at = 0
         vital.live()
         self._due[name] = time.monotonic()
-        given = (name, self._settings, os.getpid(), self._vitals, known_partners(self._settings))
+        given = (name, self._settings, os.getpid(), self._vitals, known_partners(self._settings), self._bells)
         process = self._context.Process(target=run, args=given, name=name)
-        # Ctrl-C goes to every process of a terminal, also to one that is still loading its modules.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Ctrl-C goes to every process of a terminal, and an order to stop may come at once: both wait until heard.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         process.start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         self._running[name] = process
 
     def reload(self) -> None:

@@ -190,13 +190,13 @@ class Shapes:
 def of_notes(notes: Sequence[Note[Where]], texts: Sequence[str]) -> Declaration:
     """Return the declaration that a walk has noted, with the text that each note is about."""
     numbered = (Note(note.level, index, note.name, note.readings) for index, note in enumerate(notes))
-    return follow([(steps(numbered), texts)]) or Declaration({})
+    return follow([(steps(numbered), texts)], walked=True) or Declaration({})
 
 
-def follow(runs: Iterable[tuple[Sequence[Step], Sequence[str]]]) -> Declaration | None:
+def follow(runs: Iterable[tuple[Sequence[Step], Sequence[str]]], *, walked: bool = False) -> Declaration | None:
     """Return the declaration that the runs of a message hold, each given by its steps and its texts.
 
-    None if an invoice is not numbered as it should be.
+    None if an invoice is not numbered as it should be, or, unless walked, a text is blank: what it leaves says nothing.
     """
     here: list[tuple[dict[str, Value], dict[str, tuple[Value, ...]]]] = [({}, {}), ({}, {}), ({}, {})]
     invoices: list[tuple[Invoice, list[Commodity]]] = []
@@ -216,6 +216,8 @@ def follow(runs: Iterable[tuple[Sequence[Step], Sequence[str]]]) -> Declaration 
             for index, name, readings in reads:
                 value = readings[texts[index]]
                 if value is None:
+                    if texts[index] and not walked:
+                        return None
                     continue
                 if name in values:
                     again.append((more, name, value))

@@ -21,7 +21,7 @@ from core.text import printable
 from core.transmission import Judged
 
 # Requests of 1.0 named no line: its results count lines by position, and may still come.
-CONTRACT = "1.1"
+CONTRACT, POSITIONS = "1.1", "1.0"
 HERE = Path(__file__).parent
 
 # How far a payment due date may be from the day of the request; four years are open to changes.
@@ -123,21 +123,23 @@ def read_result(body: bytes) -> AssessmentResult:
             )
             for reason in content["reasons"]
         ),
-        named=content["contract"] != "1.0",
+        named=content["contract"] != POSITIONS,
     )
 
 
 def compare(result: AssessmentResult, request: bytes) -> None:
     """Raise GatewayError, one line, where a result is not about what its request asked.
 
-    `request` is what `build_request` returned. Number and version are the request's; there is a line for each of its
-    lines, in any order, or none, with which nothing is approved but a withdrawal; the totals are their sums; a reason
-    is about a line that there is; and the payment due date lies within DUE_YEARS.
+    `request` is what `build_request` returned. Contract, number and version are the request's; there is a line for
+    each of its lines, in any order, or none, with which nothing is approved but a withdrawal; the totals are their
+    sums; a reason is about a line that there is; and the payment due date lies within DUE_YEARS.
     """
     asked = msgspec.json.decode(request)
     for name, got in (("transaction_number", result.transaction_number), ("version", result.version)):
         if got != asked[name]:
             raise _misfit(f"{name} is {got}, its request has {asked[name]}")
+    if result.named is not (asked["contract"] != POSITIONS):
+        raise _misfit(f"its contract is not {asked['contract']}, that of its request")
     lines = _lines_of(asked, named=result.named)
     _compare_lines(result, lines, optional=result.outcome != "approved" or asked["nature"] == "withdrawal")
     totals = Amounts(

@@ -170,8 +170,10 @@ def _read(folder: Path) -> dict[str, Any]:
         wrong += [
             name for name in ("kind", "schema", "head", "rows", "columns", "taken", "queue") if name not in manifest
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise GatewayError(f"{folder} is no whole backup: {cause_of(error)}") from error
+    except (KeyError, TypeError, AttributeError):  # JSON of another form
+        wrong = [MANIFEST]
     if wrong:
         raise GatewayError(f"{folder} is no whole backup: {', '.join(wrong)} is not as it was written")
     return manifest

@@ -14,11 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.cli.check import SUFFIXES
+from gateway.cli.tables import Column, fit
 from gateway.cli.terminal import Console
 from gateway.desk.trial import Expected, differences, read_expectations
 from gateway.journal import Journal
@@ -28,6 +26,17 @@ from routing.partners import inbound_queue, load_partners
 
 # How long one message's answers may take; the run is for looking, the figures belong to `make bench`.
 PATIENCE_SECONDS = 30.0
+
+COLUMNS = (
+    Column("message"),
+    Column("sender", 2),
+    Column("kind", 3),
+    Column("verdict"),
+    Column("findings", folds=True),
+    Column("answers", folds=True),
+    Column("assessed", 1),
+    Column("met"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +112,8 @@ def _seen(answers: list[Delivery], journal: Journal) -> Seen:
 
 def _print(played: list[tuple[Expected, Seen]], told: Console) -> None:
     """Print the table of the run."""
-    table = Table("message", "sender", "kind", "verdict", "findings", "answers", "assessed", "as expected", box=None)
-    for step, seen in played:
-        good = meets(step, seen)
-        table.add_row(
+    rows = [
+        (
             step.name,
             step.partner,
             seen.type,
@@ -114,9 +121,11 @@ def _print(played: list[tuple[Expected, Seen]], told: Console) -> None:
             " ".join(seen.findings),
             " ".join(seen.answers),
             "" if seen.total is None else f"{seen.total:.2f}",
-            Text("yes", "green") if good else Text("NO", "bold red"),
+            "yes" if meets(step, seen) else "NO",
         )
-    told.print(table)
+        for step, seen in played
+    ]
+    told.print(fit(COLUMNS, rows, told.width))
 
 
 def main() -> int:

@@ -135,13 +135,14 @@ def _examine_leavers(settings: Settings, _declare: bool) -> str:
         gone = [name for name in journal.partners() if name not in partners]
         answers = {name: len(journal.open_answers(Chosen(partner=name), datetime.now(UTC))) for name in gone}
         requests = {name: len(journal.requests(Chosen(partner=name))) for name in gone}
+        queues = {name: journal.answer_queues(name) for name in gone}
     if not gone:
         return "every partner on record is in the file"
     with open_broker(settings.broker_url) as broker:
-        depths = broker.depths([inbound_queue(name) for name in gone])
+        depths = broker.depths([*map(inbound_queue, gone), *(each for name in gone for each in queues[name])])
     told = [
         f"{name} ({depths[inbound_queue(name)] or 0} messages in its queue, {answers[name]} answers open,"
-        f" {requests[name]} requests not decided)"
+        f" {sum(depths[each] or 0 for each in queues[name])} not read, {requests[name]} requests not decided)"
         for name in gone
     ]
     return f"no longer in the file: {', '.join(told)}"

@@ -31,6 +31,7 @@ from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
 from gateway.journal import Journal, Recorded
 from gateway.plans import Plans, prepare
+from gateway.senders import sender_of
 from gateway.settings import from_environment
 from routing.assessment import compare, read_result
 from routing.partners import load_partners
@@ -219,7 +220,8 @@ def parked_refuse(
         for row in _meant(journal, ids, False, (partner, side, because)):
             outcome = None
             if row.channel == "partner":
-                outcome = pipeline.refuse(row.received, partners.get(row.partner or ""), reason, moment, plans)
+                sender = sender_of(row.received, partners, journal)
+                outcome = pipeline.refuse(row.received, sender, reason, moment, plans)
             if not journal.refuse_parked(row, outcome, why=reason, specs=plans.digest, operator=operator, now=moment):
                 raise GatewayError(f"{row.id} is not parked any more")
             told = [item.kind for item in outcome.outgoing] if outcome else []

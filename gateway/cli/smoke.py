@@ -18,10 +18,10 @@ from core.findings import Bilingual
 from core.partner import ACCOUNT_SECURITY_DIGITS, Partner
 from core.urls import mask
 from gateway import logs
+from gateway.bells import stop_signals
 from gateway.cli.reports import program, verified
 from gateway.cli.shared import LANGUAGE, check_login, known_partner
 from gateway.cli.terminal import Console
-from gateway.loops import stop_signals
 from gateway.plans import Plans, prepare
 from gateway.queues import open_broker
 from gateway.settings import Settings, from_environment

@@ -14,6 +14,7 @@ from core.transmission import Outcome, Received
 from gateway import pipeline
 from gateway.journal import Journal, Recorded, Selection, Told
 from gateway.plans import Plans
+from gateway.senders import sender_of
 from routing.partners import inbound_queue
 from validators.sender import MISDIRECTED
 
@@ -84,7 +85,8 @@ def judge_again(
             owner = None if row.unproven.code == MISDIRECTED else owners.get(row.unproven.queue)
             facts = Facts(owner, unproven=row.unproven.code)
         else:
-            facts = Facts(partners.get(row.partner or ""), known[row.sequence])
+            said = [message.envelope.sender for message in parsed[row.sequence].messages]
+            facts = Facts(sender_of(row.received, partners, journal, said), known[row.sequence])
         try:
             yield row, pipeline.judge(parsed[row.sequence], facts, plans)
         except JournalUnavailable:

@@ -21,6 +21,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine
 
 from core.errors import JournalUnavailable
+from gateway.bells import DISPATCH, WORK, Ring, silent
 from gateway.journal import (
     backup,
     chores,
@@ -103,13 +104,16 @@ def _reads(step: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenat
     return method
 
 
-def _writes(step: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Journal, P], T]:
-    """Make a method of a step that writes: all of it or nothing."""
+def _writes(step: Callable[Concatenate[Connection, P], T], *woken: str) -> Callable[Concatenate[Journal, P], T]:
+    """Make a method of a step that writes, all of it or nothing, and then wakes the loops that it has made work for."""
 
     @wraps(step)
     def method(journal: Journal, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with journal._write() as connection:
-            return step(connection, *args, **kwargs)
+            done = step(connection, *args, **kwargs)
+        for name in woken:
+            journal._ring(name)
+        return done
 
     return method
 
@@ -132,17 +136,19 @@ class Snapshot:
 class Journal:
     """The journal on SQLite or PostgreSQL; safe to share between threads, not across a fork."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, ring: Ring = silent) -> None:
+        self._engine, self._ring = engine, ring
         self._reading = engine.execution_options(gateway_reading=True)
 
     @classmethod
-    def open(cls, url: str | None = None) -> Journal:
+    def open(cls, url: str | None = None, ring: Ring = silent) -> Journal:
         """Return the journal at a database URL (default: GATEWAY_DATABASE_URL, else a SQLite file under run/).
 
-        Connects when first used. Raises JournalUnavailable for a URL that is not of SQLite or PostgreSQL.
+        Connects when first used; `ring` wakes loops that wait for what is written. Raises JournalUnavailable for a URL
+        that is not of SQLite or PostgreSQL.
         """
-        return cls(database.open_engine(url or os.environ.get("GATEWAY_DATABASE_URL") or database.DEFAULT_URL))
+        url = url or os.environ.get("GATEWAY_DATABASE_URL") or database.DEFAULT_URL
+        return cls(database.open_engine(url), ring)
 
     @property
     def url(self) -> str:
@@ -189,7 +195,7 @@ class Journal:
     unfit = _reads(schemas.unfit)
 
     # What comes in, and the work on it.
-    receive = _writes(inbox.receive)
+    receive = _writes(inbox.receive, WORK, DISPATCH)
 
     def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, role: Role = "all") -> Claims:
         """Lease transmissions that wait for nothing, in turn by sender, and count the attempt, before any work on them.
@@ -204,23 +210,25 @@ class Journal:
             with self._write() as connection:
                 claims = inbox.lease(connection, chosen, worker, most, lease_seconds, now)
             if claims:
+                if len(claims.work) + len(claims.exhausted) < len(fresh) + len(tried):
+                    self._ring(WORK)  # another worker may take the rest
                 return claims
         return Claims()
 
     release = _writes(inbox.release)
     let_go = _writes(inbox.let_go)
     give_back = _writes(inbox.give_back)
-    disown = _writes(inbox.disown)
+    disown = _writes(inbox.disown, WORK)
     suspects = _reads(inbox.suspects)
     workers = _reads(inbox.workers)
-    park = _writes(inbox.park)
+    park = _writes(inbox.park, DISPATCH)
     unproven_lately = _reads(inbox.unproven_lately)
     facts = _reads(verdicts.facts)
     facts_of = _reads(verdicts.facts_of)
-    finish = _writes(verdicts.finish)
-    answer_again = _writes(verdicts.answer_again)
+    finish = _writes(verdicts.finish, DISPATCH)
+    answer_again = _writes(verdicts.answer_again, DISPATCH)
     asked = _reads(results.asked)
-    settle = _writes(results.settle)
+    settle = _writes(results.settle, DISPATCH)
 
     # What goes out.
     due = _reads(outbox.due)
@@ -229,10 +237,12 @@ class Journal:
     park_refused = _writes(outbox.park_refused)
     unpark = _writes(outbox.unpark)
     destinations = _reads(outbox.destinations)
-    resend = _writes(outbox.resend)
+    answered_at = _reads(outbox.answered_at)
+    resend = _writes(outbox.resend, DISPATCH)
 
     # The far side, and what an operator ends there.
     partners = _reads(desk.partners)
+    answer_queues = _reads(desk.answer_queues)
     requests = _reads(desk.requests)
     resend_requests = _writes(desk.resend_requests)
     open_answers = _reads(desk.open_answers)

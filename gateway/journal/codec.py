@@ -25,6 +25,14 @@ def dump(value: object) -> str:
     return _JSON.encode(value)
 
 
+def undump(text: str) -> Any:
+    """Return what a JSON text says; raises json.JSONDecodeError for a damaged one."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:  # damaged, or a lone surrogate, which only Python's own reader takes
+        return json.loads(text)
+
+
 def encode_declaration(declaration: Declaration) -> str:
     """Return the declaration as canonical JSON that `decode_declaration` reads back to an equal value."""
     return dump(

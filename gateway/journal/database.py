@@ -228,6 +228,10 @@ def open_engine(url: str | URL, *, making: bool = False) -> Engine:
         ) from None
 
 
+# A setting of a session that means nothing to PostgreSQL.
+MARK = "gateway.session"
+
+
 def _engine(parsed: URL, *, making: bool) -> Engine:
     kind = parsed.drivername.partition("+")[0]
     if kind in {"postgresql", "postgres"}:
@@ -241,6 +245,8 @@ def _engine(parsed: URL, *, making: bool) -> Engine:
         # Whatever the server's or the role's defaults: the driver reads times of one form only, and numbers are given
         # out under a lock, which an older view of the tables would make useless.
         options += r" -c DateStyle=ISO -c default_transaction_isolation=read\ committed"
+        # What no server has by default, to see whether sessions keep what they set.
+        options += f" -c {MARK}=kept"
         given = parsed.query.get("options", "")
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),

@@ -23,6 +23,7 @@ from gateway.journal.tables import (
     assessment_request,
     destination,
     inbox,
+    interchange_reference,
     outbox,
 )
 
@@ -74,6 +75,15 @@ class Chosen:
 def partners(connection: Connection) -> list[str]:
     """Return the ids of all partners whose messages are on file, those who have left included."""
     return list(connection.scalars(PARTNERS))
+
+
+def answer_queues(connection: Connection, partner: str) -> list[str]:
+    """Return the queues that a partner's oldest transmission on file, and what is still to be sent, are answered at."""
+    ours = select(outbox.c.destination).where(outbox.c.kind != "request")
+    first = select(interchange_reference.c.inbox).where(interchange_reference.c.partner == partner).limit(1)
+    due = ours.join(inbox, inbox.c.sequence == outbox.c.inbox).where(DUE, inbox.c.partner == partner)
+    wanted = union_all(ours.where(outbox.c.inbox.in_(first)), due)
+    return sorted(set(connection.scalars(wanted)))
 
 
 # ------------------------------------------------------------------------------------------------ requests

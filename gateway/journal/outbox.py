@@ -59,6 +59,14 @@ SENT = (
     .returning(outbox.c.position, outbox.c.id, outbox.c.inbox, outbox.c.destination)
 )
 
+ANSWERED_AT = (
+    select(outbox.c.destination)
+    .join(inbox, inbox.c.sequence == outbox.c.inbox)
+    .where(inbox.c.id == bindparam("id"), outbox.c.kind != "request")
+    .order_by(outbox.c.position.desc())
+    .limit(1)
+)
+
 # What makes something due again, whatever became of it.
 AGAIN: dict[str, Any] = {"sent_at": None, "parked_at": None, "closed_at": None, "attempts": 0, "error": None}
 
@@ -207,6 +215,12 @@ def destinations(connection: Connection) -> list[dict[str, Any]]:
         found.setdefault(row["name"], {"name": row["name"], "waiting": 0, "refused": 0, "oldest": None}).update(row)
     blank = {"failures": 0, "paused_until": None, "parked_at": None, "error": None}
     return [blank | found[name] for name in sorted(found)]
+
+
+def answered_at(connection: Connection, first: str) -> str | None:
+    """Return the queue that the answers to a transmission (its inbox id) go to; None where there are none."""
+    queue: str | None = connection.scalar(ANSWERED_AT, {"id": first})
+    return queue
 
 
 def resend(connection: Connection, first: str, now: datetime) -> int:

@@ -120,9 +120,7 @@ def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *
             versions[key] = versions[key][0], settlement.status
             _settle_version(connection, request, settlement)
         outgoing += [outgoing_row(item, request.inbox, now, request.ordinal) for item in settlement.outgoing]
-        closed.append(
-            (row, "done", None if settlement.outgoing else "nobody is told: its sender is no partner any more")
-        )
+        closed.append((row, "done", None))
         detail = {
             "request": settlement.request_id,
             "result": row.id,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, select, union
+from sqlalchemy import Column, ColumnElement, Connection, and_, bindparam, case, delete, func, select, union
 
 from core.transmission import Verdict
 from gateway.journal.database import Transaction, among
@@ -25,12 +24,31 @@ from gateway.journal.tables import (
 )
 from gateway.journal.verdicts import RESEND_OF
 
-# How many transmissions one transaction of a purge looks at: short enough that nobody waits for it.
-PURGE_PAGE = 500
+# How many transmissions one transaction of a purge looks at: short enough that nobody waits for it. Who only counts
+# keeps nobody waiting.
+PURGE_PAGE, COUNTED_PAGE = 500, 5_000
+
+# What a transmission is that is about no declaration, and whether its time is over.
+KIND = case(
+    (inbox.c.channel == "assessment", "result"),
+    (inbox.c.note.startswith(RESEND_OF, autoescape=True), "repeated"),
+    else_="refused",
+)
+OVER = case(
+    (KIND == "result", inbox.c.received_at < bindparam("result")),
+    (KIND == "repeated", inbox.c.received_at < bindparam("repeated")),
+    else_=inbox.c.received_at < bindparam("refused"),
+)
 
 # The oldest transmissions; never the newest one, whose number the next counts from.
 OLDEST = (
-    select(*(inbox.c[name] for name in ("sequence", "channel", "state", "received_at", "finished_at", "note")))
+    select(
+        inbox.c.sequence,
+        and_(inbox.c.finished_at.is_not(None), inbox.c.state == "done"),
+        KIND,
+        OVER,
+        inbox.c.received_at < bindparam("youngest"),
+    )
     .where(
         inbox.c.sequence > bindparam("after"), inbox.c.sequence < select(func.max(inbox.c.sequence)).scalar_subquery()
     )
@@ -38,34 +56,40 @@ OLDEST = (
     .limit(bindparam("size"))
 )
 
+
+def _of_page(column: Column[Any]) -> ColumnElement[bool]:
+    return column.between(bindparam("first"), bindparam("last"))
+
+
 # By the messages too: what is left of a declaration that went with an earlier page is still about it.
 ABOUT = union(
     *(
-        select(table.c.inbox, table.c.transaction_number, table.c.test).where(among(table.c.inbox, "mine"))
+        select(table.c.inbox, table.c.transaction_number, table.c.test).where(_of_page(table.c.inbox))
         for table in (declaration_version, assessment_request)
     ),
     select(message.c.inbox, message.c.transaction_number, message.c.test).where(
-        among(message.c.inbox, "mine"),
+        _of_page(message.c.inbox),
         message.c.verdict == Verdict.ACCEPTED.value,
         message.c.transaction_number.is_not(None),
     ),
-)
+).subquery()
 
-LAST_ACCEPTED = (
-    select(
-        message.c.transaction_number,
-        message.c.test,
-        func.max(message.c.created_at, type_=message.c.created_at.type).label("last"),
-    )
+# Which declarations they are about, and whether the time of each is over: by the last message accepted about it.
+DECLARATIONS = select(
+    ABOUT.c.inbox,
+    ABOUT.c.transaction_number,
+    ABOUT.c.test,
+    select(func.max(message.c.created_at) < bindparam("declaration", type_=message.c.created_at.type))
     .where(
-        among(message.c.transaction_number, "numbers"),
+        message.c.transaction_number == ABOUT.c.transaction_number,
+        message.c.test == ABOUT.c.test,
         message.c.verdict == Verdict.ACCEPTED.value,
     )
-    .group_by(message.c.transaction_number, message.c.test)
+    .scalar_subquery(),
 )
 
 UNSENT = select(outbox.c.inbox).where(
-    among(outbox.c.inbox, "mine"), outbox.c.sent_at.is_(None), outbox.c.closed_at.is_(None)
+    _of_page(outbox.c.inbox), outbox.c.sent_at.is_(None), outbox.c.closed_at.is_(None)
 )
 
 # Every version of the declarations and every request about one: a number that comes back counts its attempts anew. Then
@@ -111,50 +135,44 @@ def purge(transaction: Transaction, before: Mapping[str, datetime], *, now: date
     transmission that went. `rehearse` counts only.
     """
     counts = dict.fromkeys(before, 0)
-    youngest, after = max(before.values()), 0
+    after, size = 0, COUNTED_PAGE if rehearse else PURGE_PAGE
+    asked = {**before, "youngest": max(before.values())}
     while True:
         with transaction() as connection:
-            page = connection.execute(OLDEST, {"after": after, "size": PURGE_PAGE}).all()
-            old = [row for row in page if row.received_at < youngest]
-            gone, expired = _expired(connection, old, before)
+            page = connection.execute(OLDEST, {**asked, "after": after, "size": size}).all()
+            gone, expired = _expired(connection, page, before["declaration"])
             for kind in gone.values():
                 counts[kind] += 1
             if gone and not rehearse:
                 _delete(connection, sorted(gone), expired)
                 chain(connection, [(now, "purged", None, {"transmissions": sorted(gone), "declarations": expired})])
         # Numbers follow the time of receipt: after the first page of younger ones there is nothing old.
-        if len(page) < PURGE_PAGE or not old:
+        if len(page) < size or not any(old for *_, old in page):
             return counts
         after = page[-1].sequence
 
 
 def _expired(
-    connection: Connection, rows: Sequence[AnyRow], before: Mapping[str, datetime]
+    connection: Connection, page: Sequence[AnyRow], before: datetime
 ) -> tuple[dict[int, str], list[tuple[str, bool]]]:
-    """Return which of the rows may go, with their kinds, and the declarations (number, test) whose time is over."""
-    mine = {"mine": [row.sequence for row in rows if row.finished_at and row.state == "done"]}
-    about: dict[int, set[tuple[str, bool]]] = defaultdict(set)
-    for row in connection.execute(ABOUT, mine):
-        about[row.inbox].add((row.transaction_number, row.test))
-    every = {declaration for some in about.values() for declaration in some}
-    rows_of = connection.execute(LAST_ACCEPTED, {"numbers": sorted({number for number, _ in every})})
-    last = {(row.transaction_number, row.test): row.last for row in rows_of}
-    expired = {each for each in every if each in last and last[each] < before["declaration"]}
-    unsent = set(connection.scalars(UNSENT, mine))
+    """Return which of a page's rows may go, by kind, and the declarations (number, test) whose time is over."""
+    rows = {sequence: (kind, over) for sequence, done, kind, over, old in page if done and old}
+    if not rows:
+        return {}, []
+    span = {"first": page[0].sequence, "last": page[-1].sequence}
+    expired: set[tuple[str, bool]] = set()
+    about: dict[int, bool] = {}  # whether all declarations that one is about are expired
+    for sequence, number, test, over in connection.execute(DECLARATIONS, {**span, "declaration": before}):
+        if sequence in rows:
+            about[sequence] = about.get(sequence, True) and bool(over)
+            if over:
+                expired.add((number, test))
+    for sequence in connection.scalars(UNSENT, span):
+        rows.pop(sequence, None)
     gone = {}
-    for row in rows:
-        if row.sequence not in mine["mine"] or row.sequence in unsent:
-            continue
-        kind = "refused"
-        if about[row.sequence]:
-            kind = "declaration"
-        elif row.channel == "assessment":
-            kind = "result"
-        elif (row.note or "").startswith(RESEND_OF):
-            kind = "repeated"
-        over = about[row.sequence] <= expired if kind == "declaration" else row.received_at < before[kind]
-        if over:
-            gone[row.sequence] = kind
+    for sequence, (kind, over) in rows.items():
+        if about.get(sequence, over):
+            gone[sequence] = "declaration" if sequence in about else kind
     return gone, sorted(expired)
 
 

@@ -226,6 +226,6 @@ def effect_detail(version: Mapping[str, Any]) -> dict[str, object]:
     return {"effect": digest_over(version, EFFECT), "payment_due": due.isoformat() if due else None}
 
 
-def digest_over(row: Mapping[str, Any], names: Iterable[str]) -> str:
+def digest_over(row: Mapping[Any, Any], names: Iterable[str]) -> str:
     """Return the digest of these columns of a row."""
     return digest_of(dump([row[name] for name in names]).encode())

@@ -79,7 +79,7 @@ def _of_another_kind(connection: Connection) -> str | None:
     name = f"journal {database.masked(connection.engine.url)}"
     if (encoding := connection.scalar(text("SHOW server_encoding"))) != "UTF8":
         return f"{name}: its encoding is {encoding}: make a database with ENCODING 'UTF8'"
-    if connection.scalar(text("SHOW plan_cache_mode")) != "force_custom_plan":
+    if connection.scalar(text(f"SELECT current_setting('{database.MARK}', true)")) != "kept":
         return (
             f"{name}: it does not keep what a session sets: connect to PostgreSQL itself, not through a pooler such as"
             " PgBouncer in transaction mode"

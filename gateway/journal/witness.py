@@ -16,12 +16,13 @@ from sqlalchemy import Connection, Table, func, select
 from core.declaration import Nature
 from core.register import ACCEPTED, reaches
 from core.transmission import digest_of
+from gateway.journal.codec import undump
 from gateway.journal.database import Transaction, among
 from gateway.journal.rows import EFFECT, VERDICT, AnyRow, digest_over, key_of, storable
 from gateway.journal.tables import assessment_request, audit, declaration_version, inbox, message, outbox
 
 # Transmissions compared in one transaction.
-PAGE = 200
+PAGE = 500
 
 # A fault found: the number of the audit row that witnessed otherwise (0: none did), and what is wrong.
 Fault = tuple[int, str]
@@ -50,12 +51,27 @@ def altered_of(connection: Connection, sequence: int) -> str | None:
     return found and found.partition(": ")[2]
 
 
-def _of(table: Table, column: Any = None) -> Any:
-    return select(table).where(among(table.c.inbox if column is None else column, "mine"))
+# What is compared of each table: a time that is not is not read, either.
+COMPARED: Mapping[Table, tuple[str, ...]] = {
+    inbox: ("sequence", "id", "uid", "channel", "partner", "digest", "body"),
+    message: ("inbox", "ordinal", "transaction_number", "version", "verdict", "test", *VERDICT),
+    outbox: ("inbox", "id", "kind", "body"),
+    declaration_version: ("inbox", "status", "payment_due", *EFFECT),
+    assessment_request: (
+        "id", "transaction_number", "attempt", "inbox", "ordinal", "nature", "status", "result", "test",
+    ),
+    audit: ("n", "event", "subject", "detail"),
+}  # fmt: skip
 
 
-LINKS = select(audit).where(among(audit.c.subject, "mine")).order_by(audit.c.n)
-REQUESTS_ABOUT = _of(assessment_request, assessment_request.c.transaction_number)
+def _of(table: Table, column: str = "inbox") -> Any:
+    return select(*(table.c[name] for name in COMPARED[table])).where(among(table.c[column], "mine"))
+
+
+LINKS = _of(audit, "subject").order_by(audit.c.n)
+REQUESTS_ABOUT = _of(assessment_request, "transaction_number")
+BY_INBOX = {table: _of(table) for table in (message, outbox, declaration_version, assessment_request)}
+TRANSMISSIONS = _of(inbox, "sequence")
 
 
 def _compare(
@@ -63,18 +79,21 @@ def _compare(
 ) -> Iterator[Fault]:
     """Yield what is wrong with these transmissions, in order; `expired` declarations went with a purge."""
     mine = {"mine": list(sequences)}
-    rows = {row.sequence: row for row in connection.execute(_of(inbox, inbox.c.sequence), mine)}
+    rows = {row.sequence: row for row in connection.execute(TRANSMISSIONS, mine).all()}
     parts = {table.name: _by_inbox(connection, table, mine) for table in (message, outbox, declaration_version)}
     numbers = sorted({row.transaction_number for some in parts["declaration_version"].values() for row in some})
     requests = connection.execute(REQUESTS_ABOUT, {"mine": numbers}).all()
     asked = _by_inbox(connection, assessment_request, mine)
     elsewhere = {row.inbox for row in requests} - set(sequences)
+    about: dict[tuple[str, bool, int], list[AnyRow]] = defaultdict(list)
+    for each in requests:
+        about[each.transaction_number, each.test, each.attempt].append(each)
     links: dict[int, list[AnyRow]] = defaultdict(list)
-    for link in connection.execute(LINKS, {"mine": [*sequences, *sorted(elsewhere)]}):
+    for link in connection.execute(LINKS, {"mine": [*sequences, *sorted(elsewhere)]}).all():
         links[link.subject].append(link)
     settled = _settled(link for some in links.values() for link in some)
     for sequence in sequences:
-        events = [(link.n, link.event, json.loads(link.detail)) for link in links[sequence]]
+        events = [(n, event, undump(detail)) for n, event, _, detail in links[sequence]]
         row = rows.get(sequence)
         if row is None:
             if events and sequence not in purged:
@@ -88,14 +107,14 @@ def _compare(
             *_answers(parts["outbox"][sequence], events),
             *_effects(parts["declaration_version"][sequence], events, tests, expired),
             *_requests(asked[sequence], settled, tests),
-            *_statuses(parts["declaration_version"][sequence], requests, settled, events),
+            *_statuses(parts["declaration_version"][sequence], about, settled, events),
         )
         yield from ((n, name + what) for n, what in found)
 
 
 def _by_inbox(connection: Connection, table: Table, mine: Mapping[str, Any]) -> dict[int, list[AnyRow]]:
     found: dict[int, list[AnyRow]] = defaultdict(list)
-    for row in connection.execute(_of(table), mine):
+    for row in connection.execute(BY_INBOX[table], mine).all():
         found[row.inbox].append(row)
     return found
 
@@ -129,7 +148,7 @@ def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
             continue
         row, told = stored[ordinal], witnessed[ordinal]
         number, version = told["transaction_number"], told["version"]
-        codes = sorted({finding["code"] for finding in json.loads(row.findings)})
+        codes = sorted({finding["code"] for finding in undump(row.findings)})
         same = (row.verdict, row.nature, row.transaction_number, row.version, codes) == (
             told["verdict"],
             told["nature"],
@@ -137,8 +156,8 @@ def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
             storable(version) if version else None,
             told["findings"],
         )
-        same = same and row.test == json.loads(row.envelope).get("test", False)
-        if not same or told.get("digest", digest := digest_over(row._asdict(), VERDICT)) != digest:
+        same = same and row.test == undump(row.envelope).get("test", False)
+        if not same or told.get("digest", digest := digest_over(row._mapping, VERDICT)) != digest:
             yield n, f"the verdict on its message {ordinal} is not the one that was given"
 
 
@@ -168,7 +187,7 @@ def _effects(rows: list[AnyRow], events: Events, tests: Mapping[int, bool], expi
             test = tests.get(told["ordinal"], False)
             if "effect" not in told or (row is None and (key_of(told["transaction_number"] or ""), test) in expired):
                 continue
-            if row is None or row.test != test or digest_over(row._asdict(), EFFECT) != told["effect"]:
+            if row is None or row.test != test or digest_over(row._mapping, EFFECT) != told["effect"]:
                 yield n, f"the version that its message {told['ordinal']} made is not as it was"
     for ordinal in stored:
         yield 0, f"a version is on file that its message {ordinal} did not make"
@@ -182,7 +201,7 @@ def _settled(links: Iterable[AnyRow]) -> Settled:
     found: Settled = defaultdict(list)
     for link in sorted(links, key=lambda link: link.n):
         if link.event == "settled":
-            detail = json.loads(link.detail)
+            detail = undump(link.detail)
             found[detail["request"]].append((link.n, detail))
     return found
 
@@ -197,15 +216,17 @@ def _requests(rows: list[AnyRow], settled: Settled, tests: Mapping[int, bool]) -
             yield n, f"the engine's word on the request {row.id} is not what it said"
 
 
-def _statuses(rows: list[AnyRow], requests: Iterable[AnyRow], settled: Settled, events: Events) -> Iterator[Fault]:
+def _statuses(
+    rows: list[AnyRow], about: Mapping[tuple[str, bool, int], list[AnyRow]], settled: Settled, events: Events
+) -> Iterator[Fault]:
     """Compare what its versions have become with what the engine said of all requests about them."""
     dues = {one["ordinal"]: one["payment_due"] for *_, d in events for one in d.get("messages", ()) if "effect" in one}
     for row in rows:
         status, n, due = ACCEPTED, 0, dues.get(row.ordinal, ...)
         key = row.transaction_number, row.test, row.attempt
-        about = [each for each in requests if (each.transaction_number, each.test, each.attempt) == key]
         for number, detail, nature in sorted(
-            ((n, detail, each.nature) for each in about for n, detail in settled[each.id]), key=lambda one: one[0]
+            ((n, detail, each.nature) for each in about.get(key, ()) for n, detail in settled[each.id]),
+            key=lambda one: one[0],
         ):
             if reaches(Nature(nature), detail["status"], Nature(row.nature), status):
                 status, n = detail["status"], number

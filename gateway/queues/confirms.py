@@ -9,10 +9,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from core.errors import BrokerUnavailable, GatewayError
+from core.errors import BrokerBlocked, BrokerUnavailable, GatewayError
 from gateway.queues.patches import in_one_piece
-from gateway.queues.port import Broker, drop, message_of
-from gateway.queues.values import Letter, Published, Refused
+from gateway.queues.port import Broker, drop
+from gateway.queues.values import Letter, Published, Refused, message_of
 
 # One deadline for the confirmation of a whole batch. The library's own timeout starts again with every frame.
 CONFIRM_SECONDS = 8.0
@@ -37,6 +37,10 @@ class ConfirmedPublisher:
     that publishes to it.
 
     Without heartbeat: nobody would send it between two batches, and the broker would cut the connection.
+
+    While the broker's alarm is on it does not read, and takes what was written until then when the alarm ends, also
+    from a connection that we have left by then. So the connection is kept, nothing more is written, and what the broker
+    says afterwards of what was written counts at the next call.
     """
 
     def __init__(self, broker: Broker, exchange_of: Callable[[str], str]) -> None:
@@ -48,6 +52,8 @@ class ConfirmedPublisher:
         self._waiting: dict[int, dict[int, str]] = {}
         self._returned: set[str] = set()
         self._confirmed: set[str] = set()
+        self.alarm: str | None = None  # why the broker takes nothing now
+        self._held = self._torn = False  # letters wait for the alarm's end; one was not written whole
 
     def publish(self, batch: Sequence[Letter]) -> Published:
         """Publish a batch; what was neither confirmed nor returned in time may or may not have arrived.
@@ -76,27 +82,49 @@ class ConfirmedPublisher:
     def _publish(self, batch: Sequence[Letter]) -> Published:
         """Publish a batch, and wait for the broker's word on each letter; raises Refused when it refuses one."""
         end = time.monotonic() + CONFIRM_SECONDS
-        self._waiting, self._returned, self._confirmed = defaultdict(dict), set(), set()
+        if not self._held:
+            self._waiting, self._returned, self._confirmed = defaultdict(dict), set(), set()
         failure: GatewayError | None = None
         try:
             with self._broker.one_line():
                 self._open()
-                self._send(batch, end)
-                while any(self._waiting.values()) and (left := end - time.monotonic()) > 0:
-                    with suppress(TimeoutError):
-                        self._connection.drain_events(timeout=min(left, 1.0))
+                if not self.alarm:
+                    self._send([letter for letter in batch if letter.id not in self._written()], end)
+                self._wait(end)
         except GatewayError as error:
             failure = error
+            self._listen()
         except BaseException:
             self.close()  # what was numbered may not have been sent
             raise
+        ids = {letter.id for letter in batch}
+        self._held = bool(self.alarm) and not ids <= self._confirmed | self._returned
+        if self._held:
+            self._torn = self._torn or failure is not None
+            raise BrokerBlocked(f"broker {self._broker.url} takes nothing: its alarm is on ({self.alarm})") from failure
         if any(self._waiting.values()) or failure:
             self.close()
             if isinstance(failure, Refused) or (not self._confirmed and not self._returned):
                 raise failure or BrokerUnavailable(
                     f"broker {self._broker.url} is not available: nothing confirmed within {CONFIRM_SECONDS:g} seconds"
                 )
-        return Published(frozenset(self._confirmed), frozenset(self._returned))
+        return Published(frozenset(self._confirmed & ids), frozenset(self._returned & ids))
+
+    def _written(self) -> set[str]:
+        """Return what was written before an alarm, or answered since."""
+        return self._confirmed.union(self._returned, *(waiting.values() for waiting in self._waiting.values()))
+
+    def _wait(self, end: float) -> None:
+        """Wait for the broker's word on what was written, unless its alarm comes on."""
+        while any(self._waiting.values()) and not self.alarm and (left := end - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                self._connection.drain_events(timeout=min(left, 1.0))
+
+    def _listen(self) -> None:
+        """Read what the broker has said of a connection that failed: an alarm is a reason not to leave it."""
+        with suppress(TimeoutError, *self._broker.errors):
+            while self._connection is not None:
+                self._connection.drain_events(timeout=0)
 
     def _send(self, batch: Sequence[Letter], end: float) -> None:
         """Write the letters to the socket, each numbered on its queue's channel, until that time."""
@@ -119,14 +147,17 @@ class ConfirmedPublisher:
         """Use the open connection if it is still one, else open another."""
         if self._connection is not None:
             try:
-                self._connection.drain_events(timeout=0)
+                while True:
+                    self._connection.drain_events(timeout=0)
             except TimeoutError:
-                return
+                if self.alarm or not self._torn:
+                    return
             except self._broker.errors:
-                self.close()
-            else:
-                return
+                pass
+            self.close()
         self._connection = self._broker.connect()
+        self._connection.connection.on_blocked = self._blocked
+        self._connection.connection.on_unblocked = self._blocked
         self._numbers, self._channels, self._sent = {}, {}, Counter()
 
     def _channel(self, queue: str) -> Any:
@@ -152,8 +183,12 @@ class ConfirmedPublisher:
         # The broker returns a message before it confirms it; the return carries no number, but our own id.
         self._returned.add(message.properties["message_id"])
 
+    def _blocked(self, why: str | None = None) -> None:
+        self.alarm = why
+
     def close(self) -> None:
-        """Throw the connection away."""
+        """Throw the connection away; what it was not told of is not known."""
         if self._connection is not None:
             drop(self._connection)
         self._connection, self._numbers, self._channels = None, {}, {}
+        self._waiting, self.alarm, self._torn = defaultdict(dict), None, False

@@ -8,10 +8,10 @@ from typing import Any
 
 import amqp  # type: ignore[import-untyped]
 
-from gateway.queues.port import Broker, Intake, Publisher, drop, message_of
+from gateway.queues.port import Broker, Intake, Publisher, drop
 from gateway.queues.store import store_of
 from gateway.queues.transport import Transport
-from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, Letter, Published
+from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, Letter, Published, message_of
 
 
 class Embedded(Broker):
@@ -44,6 +44,8 @@ class Embedded(Broker):
 
 class StoringPublisher:
     """Stores a batch in one transaction: what has committed is confirmed."""
+
+    alarm: str | None = None
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker

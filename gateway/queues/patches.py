@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import Any
 
 import amqp.serialization  # type: ignore[import-untyped]
+import amqp.spec  # type: ignore[import-untyped]
 import kombu.compression
 
 # The versions that the patches, and what is used beyond the documented interface, were proven on.
@@ -38,6 +39,7 @@ def apply() -> None:
     """Patch both libraries, once for the process and before the first connection."""
     _decompress_nothing()
     _tolerate_properties()
+    _tell_why_blocked()
 
 
 def _decompress_nothing() -> None:
@@ -64,6 +66,18 @@ def _tolerant(read: Callable[[bytes, int], tuple[dict[str, Any], int]]) -> Calla
             return {}, offset
 
     return read_or_none
+
+
+def _tell_why_blocked() -> None:
+    """Give `on_blocked` the broker's own words, such as `low on memory`, in place of the library's."""
+    blocked = amqp.spec.Connection.Blocked
+    amqp.Connection._METHODS[blocked] = amqp.spec.method(blocked, "s")
+
+    def on_blocked(connection: Any, why: str) -> None:
+        if connection.on_blocked:
+            connection.on_blocked(why)
+
+    amqp.Connection._on_blocked = on_blocked
 
 
 @contextmanager

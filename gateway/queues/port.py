@@ -26,7 +26,9 @@ patches.apply()
 
 
 class Publisher(Protocol):
-    """A connection to publish on."""
+    """A connection to publish on; `alarm` is why the broker takes nothing from it now."""
+
+    alarm: str | None
 
     def publish(self, batch: Sequence[Letter]) -> Published:
         """Publish a batch as Broker.publish says."""
@@ -130,12 +132,18 @@ class Broker(ABC):
 
         Raises BrokerUnavailable only when nothing of the batch was confirmed or returned; what the broker left
         unanswered is in neither set and may have arrived all the same, so it is published again under the same id.
+        While the broker's alarm is on it raises BrokerBlocked; what it took of a batch is told by the call after it.
         """
         if not batch:
             return Published(frozenset(), frozenset())
         if self._publisher is None:
             self._publisher = self._open_publisher()
         return self._publisher.publish(batch)
+
+    @property
+    def alarm(self) -> str | None:
+        """Why the broker takes nothing now, as it told this publisher last; None if it does."""
+        return self._publisher.alarm if self._publisher else None
 
     @abstractmethod
     def _open_publisher(self) -> Publisher:
@@ -383,17 +391,3 @@ def drop(connection: Any) -> None:
     """Throw a connection away without a word to its other end, which may no longer listen."""
     with suppress(Exception):
         connection.collect()
-
-
-def message_of(channel: Any, letter: Letter, user: str | None = None) -> Any:
-    """Return a letter as the library's message, persistent, in the user's name."""
-    properties = {"message_id": letter.id, "delivery_mode": 2}
-    properties |= {"user_id": user} if user else {}
-    properties |= {"correlation_id": letter.correlation} if letter.correlation else {}
-    return channel.prepare_message(
-        letter.body,
-        content_type=letter.content_type,
-        content_encoding="binary",
-        headers=dict(letter.headers),
-        properties=properties,
-    )

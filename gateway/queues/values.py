@@ -122,6 +122,20 @@ class Delivery:
         self._settles.reject([self], requeue)
 
 
+def message_of(channel: Any, letter: Letter, user: str | None = None) -> Any:
+    """Return a letter as the library's message, persistent, in the user's name."""
+    properties = {"message_id": letter.id, "delivery_mode": 2}
+    properties |= {"user_id": user} if user else {}
+    properties |= {"correlation_id": letter.correlation} if letter.correlation else {}
+    return channel.prepare_message(
+        letter.body,
+        content_type=letter.content_type,
+        content_encoding="binary",
+        headers=dict(letter.headers),
+        properties=properties,
+    )
+
+
 def delivery_of(message: Any, queue: str, tag: tuple[int, Any], settles: Settles, *, vouched: bool) -> Delivery:
     """Read kombu's message; what a sender may have put in it goes no further than it is usable."""
     body = message.body.encode() if isinstance(message.body, str) else bytes(message.body or b"")

@@ -28,12 +28,12 @@ from gateway.engine.assess import load_rates
 from gateway.plans import Plans
 from gateway.trade.asyncapi import SCHEMAS
 from gateway.trade.breaking import faults
-from gateway.trade.downloads import write_downloads
+from gateway.trade.downloads import Use, cad_types_of, uses_of, write_downloads
 from gateway.trade.guide_search import Speaker, index_of
 from gateway.trade.replies import ANSWERS
 from parsers.places import edifact_place
 from responses.receipt import receipt
-from validators.elements import in_words, usage_of
+from validators.elements import in_words
 from validators.rulebook import reads_of
 from validators.rules import check_digit_of
 
@@ -54,13 +54,6 @@ AREAS: Mapping[str, Bilingual] = {
     "XML": Bilingual("XML syntax", "Syntaxe XML"),
     "GTW": Bilingual("Gateway and sender", "Passerelle et expéditeur"),
 }
-
-
-class Use(NamedTuple):
-    """How an element is used by one CAD type (or in the withdraw request): M, O or X."""
-
-    column: str
-    mark: str
 
 
 class Shown(NamedTuple):
@@ -214,10 +207,8 @@ def gather(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> dict
 
 
 def _page(pack: Pack, specs: Specs) -> Page:
-    """Return what a message's page shows; usage comes from the function that the validator asks."""
+    """Return what a message's page shows."""
     kinds = tuple(pack.types.items())
-    cad_types = tuple(specs.code_lists["cad_type"].codes)
-    declared = next((type_ for type_ in pack.types.values() if type_ is not MessageType.WITHDRAW), None)
     ruled: dict[str, list[str]] = {}
     for rule in pack.rules:
         for element in reads_of(rule, pack, specs):
@@ -226,15 +217,9 @@ def _page(pack: Pack, specs: Specs) -> Page:
     for name, element in pack.elements.items():
         if element.direction != "in":
             continue
-        uses = [Use(each, usage_of(name, pack, declared, each)) for each in cad_types] if declared else []
-        if MessageType.WITHDRAW in pack.types.values():
-            uses.append(Use("withdraw", usage_of(name, pack, MessageType.WITHDRAW, None)))
         rules = tuple(ruled.get(name, ()))
-        levels[element.level].append(Shown(element, in_words(element.format), tuple(uses), rules))
-    columns = (
-        *(cad_types if declared else ()),
-        *(("withdraw",) if MessageType.WITHDRAW in pack.types.values() else ()),
-    )
+        levels[element.level].append(Shown(element, in_words(element.format), uses_of(name, pack, specs), rules))
+    columns = cad_types_of(pack, specs)
     file = f"message-{_slug(pack.key)}.html"
     return Page(pack, file, kinds, columns, {level: tuple(shown) for level, shown in levels.items()})
 

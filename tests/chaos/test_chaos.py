@@ -14,15 +14,17 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 
-from gateway import service
+from gateway import health, service
 from gateway.journal import Journal
 from gateway.journal.tables import inbox
 from gateway.queues import open_broker
+from routing.partners import load_partners
 from tests.support.chaos import Run, embedded, original, traffic
 from tests.support.servers import Postgres, Proxy, Rabbit
 
@@ -73,10 +75,11 @@ def test_processes_killed_at_random_embedded(tmp_path: Path) -> None:
 
 
 @pytest.mark.chaos
+@pytest.mark.skipif(not FULL, reason="in a build the one above, which is of the same kind, is enough")
 def test_many_processes_killed_at_random_embedded(tmp_path: Path) -> None:
     with Run(tmp_path, **embedded(tmp_path), chance=0.03, every=2, seed=30) as run:
-        run.send(list(traffic(size(1000, 150))))
-        check(run, kills=size(200, 30), patience=900)
+        run.send(list(traffic(1000)))
+        check(run, kills=200, patience=900)
 
 
 class TestServers:
@@ -84,8 +87,8 @@ class TestServers:
 
     def test_processes_killed_at_random(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
         with Run(tmp_path, rabbit.url(), postgres.url(), workers=4, chance=0.03, every=3, seed=4) as run:
-            run.send(list(traffic(size(5000, 200))))
-            check(run, kills=size(300, 30), patience=size(1800, 900))
+            run.send(list(traffic(size(5000, 80))))
+            check(run, kills=size(300, 12), patience=size(1800, 900))
 
     def test_broker_killed_under_load(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
         """Killed, which its own fault may need help after, or stopped in order, after which nobody helps."""
@@ -111,6 +114,8 @@ class TestServers:
         proxy = Proxy(rabbit.port)
         through = (rabbit.url(proxy.port), postgres.url())
         seconds: list[float] = []
+        # What a stall or a half-open connection costs is waiting: in a build once.
+        strikes = 3 if what in {"cut", "latency"} else size({"half open": 3}.get(what, 2), 1)
 
         def trouble(part: int) -> None:
             run.read(0.5)
@@ -128,15 +133,15 @@ class TestServers:
             seconds.append(run.recovers())
 
         with Run(tmp_path, rabbit.url(), postgres.url(), through, batch=20) as run:
-            send_slowly(run, size(1000, 60), 3 if "stall" not in what else 2, trouble)
+            send_slowly(run, size(1000, 60), strikes, trouble)
             check(run, kills=0)
         proxy.close()
         print(f"{what}: {proxy.struck} connections or reads")
-        assert proxy.struck >= (4 if what in {"cut", "half open"} else 2)
+        assert proxy.struck >= strikes
         # The silence of a half-open connection is noticed after two heartbeats; on a slow line all that stands before
         # an answer takes its time.
         patience = {"half open": 60, "latency": 30}.get(what, 10)
-        recovered(seconds, 2 if "stall" in what else 3, full=patience)
+        recovered(seconds, strikes, full=patience)
 
     def test_network_to_the_database(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
         proxy = Proxy(postgres.port)
@@ -158,7 +163,10 @@ class TestServers:
         proxy.close()
 
     def test_broker_blocked_by_its_memory_alarm(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
-        """What was there is taken in and judged all the same; the answers wait in the outbox until the alarm ends."""
+        """What was there is taken in and judged all the same; the answers wait in the outbox until the alarm ends.
+
+        /ready says so, and what the broker read late is not sent again: it takes all that was written meanwhile.
+        """
         with Run(tmp_path, rabbit.url(), postgres.url(), batch=20) as run:
             run.stop()
             run.send(list(traffic(size(1000, 60))))
@@ -174,28 +182,26 @@ class TestServers:
                         break
                     time.sleep(0.5)
                 waiting = journal.counts(service.now())["outbox"]
-                journal.close()
                 print(f"blocked: {waiting} answers wait")
                 assert waiting
+                with open_broker(rabbit.url()) as broker:
+                    ready = partial(
+                        health.ready, run.plan.settings, journal, broker, load_partners(run.plan.settings.partners)
+                    )
+                    for _ in range(2):
+                        (lacking,) = ready()
+                        assert lacking.endswith("takes nothing: its alarm is on (low on memory)")
+                    time.sleep(size(600, 12))
+                    rabbit.control("set_vm_memory_high_watermark", "0.4")
+                    deadline = time.monotonic() + 10
+                    while ready() and time.monotonic() < deadline:
+                        time.sleep(0.2)
+                    assert (ready(), broker.alarm) == ([], None)
+                journal.close()
             finally:
                 rabbit.control("set_vm_memory_high_watermark", "0.4")
             check(run, kills=0)
-
-    def test_database_stopped_under_load(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
-        seconds: list[float] = []
-
-        def strike(part: int) -> None:
-            if part < 2:
-                run.read(0.5)
-                postgres.kill()
-                time.sleep(3)
-                postgres.start()
-                seconds.append(run.recovers())
-
-        with Run(tmp_path, rabbit.url(), postgres.url(), workers=2, batch=20) as run:
-            send_slowly(run, size(2000, 150), 3, strike)
-            check(run, kills=0)
-        recovered(seconds, 2, full=5)
+            assert run.figures().repeats == 0
 
     def test_partner_without_a_queue(self, rabbit: Rabbit, postgres: Postgres, tmp_path: Path) -> None:
         _dead_partner(Run(tmp_path, rabbit.url(), postgres.url(), failures=3, batch=20))

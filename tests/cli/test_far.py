@@ -159,13 +159,42 @@ def test_answers_are_named_or_chosen(gateway: House, run: Run) -> None:
         assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
 
 
-def test_the_engines_word_on_a_leavers_message_counts_and_says_that_nobody_is_told(gateway: House, run: Run) -> None:
-    sent(gateway, ORIGINAL)
+def leaves(gateway: House) -> None:
     gateway.partners = {name: one for name, one in PARTNERS.items() if name != "maple"}
+
+
+def test_the_engines_word_on_a_leavers_message_is_answered_as_long_as_its_queue_is_there(
+    gateway: House, run: Run
+) -> None:
+    sent(gateway, ORIGINAL)
+    leaves(gateway)
     gateway.settle_down()
-    (result,) = gateway.journal.list_messages(channel="assessment")
-    assert "nobody is told" in result["note"]
+    assert kinds(gateway.taken("out.maple")) == ["receipt", "contrl", "accepted", "assessed"]
     assert listed(run, "requests", "list") == []
+
+
+def test_a_leavers_answer_without_a_queue_stays_visible_until_it_is_closed(gateway: House, run: Run) -> None:
+    sent(gateway, ORIGINAL)
+    leaves(gateway)
+    with gateway.broker.channel() as channel:
+        channel.queue_delete("out.maple")
+    gateway.settle_down()
+    *_, answer = listed(run, "answers", "list", "--partner", "maple")
+    assert (answer["kind"], answer["destination"], answer["state"]) == ("assessed", "out.maple", "waits")
+    assert "out.maple" in run("destinations").output
+    assert run("answers", "close", "--partner", "maple", "--why", "told by telephone").exit_code == 0
+    assert listed(run, "answers", "list") == gateway.journal.destinations() == []
+
+
+def test_what_a_leaver_sent_before_is_refused_and_answered(gateway: House) -> None:
+    """It had its receipt, and never heard more."""
+    gateway.send("maple", ORIGINAL)
+    gateway.receive()
+    leaves(gateway)
+    gateway.settle_down()
+    receipt, refused = gateway.taken("out.maple")
+    assert [receipt.headers["kind"], refused.headers["kind"]] == ["receipt", "refused"]
+    assert b"GTW-0006" in refused.body
 
 
 # ------------------------------------------------------------------------------------------------ parked

@@ -23,6 +23,8 @@ from validators.elements import Dictionary, check_elements
 
 LANGUAGES = ("en", "fr")
 
+NAMED = re.compile(r"<([A-Z]\w+)[ >/]")
+
 
 @pytest.fixture(scope="module")
 def plans() -> Plans:
@@ -173,6 +175,30 @@ def test_examples_are_shown_with_their_answers(site: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ it is a good site
+
+
+def test_every_element_of_a_response_is_explained(site: Path) -> None:
+    examples = "".join(page(site, "en", "examples.html").xpath("//pre/text()"))
+    written = {
+        name
+        for response in examples.split("<Response ")[1:]
+        for name in NAMED.findall(response.split("</Response>")[0])
+    }
+    explained = " ".join(page(site, "en", "answers.html").itertext())
+    assert {"Declaration", "EffectiveDateTime"} < written
+    assert {name for name in written if not re.search(rf"\b{name}\b", explained)} == set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_usage_to_download_is_the_usage_shown(site: Path, specs: Specs, language: str) -> None:
+    with (site / "downloads/usage.csv").open(encoding="utf-8") as file:
+        given = {(row["pack"], row["element"], row["cad_type"]): row["use"] for row in csv.DictReader(file)}
+    shown = {
+        (pack.key, cell.get("data-element"), cell.get("data-column")): cell.text
+        for pack in specs.packs
+        for cell in page(site, language, f"message-{pack.id}-{pack.version}.html").xpath("//td[@data-column]")
+    }
+    assert given == shown
 
 
 def test_each_page_says_that_it_is_reconstructed(specs: Specs, site: Path) -> None:

@@ -17,6 +17,7 @@ from gateway.journal import Chosen, Journal, database
 from gateway.service import now
 from tests.support.house import house, kinds
 from tests.support.sending import ORIGINAL
+from tests.support.servers import PgBouncer
 from tests.support.way import HOME
 
 pytestmark = pytest.mark.broker
@@ -89,6 +90,34 @@ def test_a_pooler_that_forgets_what_a_session_sets_is_refused(
         pooler.check_schema()
     assert "transaction mode" in (pooler.unfit() or "")
     pooler.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [("", "unsupported startup parameter"), ("ignore_startup_parameters = options", "transaction mode")],
+)
+def test_pgbouncer_in_transaction_mode_is_refused_at_the_start(
+    postgres_url: str, tmp_path: Path, settings: str, why: str
+) -> None:
+    """As it comes, and told to take no notice of what it does not know, where the server's defaults are as ours."""
+    if PgBouncer.program is None:
+        pytest.skip("pgbouncer is not installed")
+    journal = Journal.open(postgres_url)
+    journal.migrate()
+    journal.close()
+    url = sqlalchemy.make_url(postgres_url)
+    with executing(postgres_url) as admin:
+        admin.exec_driver_sql(f"ALTER DATABASE {url.database} SET plan_cache_mode = force_custom_plan")
+    try:
+        with PgBouncer(tmp_path, url, settings) as pooler:
+            pooled = Journal.open(pooler.url())
+            with pytest.raises(JournalUnavailable, match=why) as told:
+                pooled.check_schema()
+            assert len(str(told.value).splitlines()) == 1
+            pooled.close()
+    finally:
+        with executing(postgres_url) as admin:
+            admin.exec_driver_sql(f"ALTER DATABASE {url.database} RESET ALL")
 
 
 def grants(role: str) -> list[str]:

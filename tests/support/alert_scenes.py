@@ -39,6 +39,7 @@ class Watched:
         self._run = run
         self.seconds = 0.0
         self.lacking: list[str] = []
+        self.alarm: str | None = None
         self.vitals = {name: Vital() for name in ("work-1", SUPERVISOR)}
         self.scrapes = alerts.Scrapes()
         self.up = 1.0
@@ -51,7 +52,9 @@ class Watched:
     def begin(self) -> None:
         """Let the process that answers begin anew."""
         settings = settings_in(self.folder)
-        self.figures = Figures(settings, self.gateway.journal, self.partners, self.vitals, lambda: self.lacking)
+        self.figures = Figures(
+            settings, self.gateway.journal, self.partners, self.vitals, lambda: self.lacking, lambda: self.alarm
+        )
         self.figures.read_on()
 
     def now(self) -> datetime:
@@ -129,6 +132,14 @@ def _broker_away(w: Watched) -> Iterator[None]:
     w.later(70)
     yield
     w.patch.setattr(figures, "open_broker", open_broker)
+
+
+@scene("BrokerBlocked")
+def _broker_blocked(w: Watched) -> Iterator[None]:
+    w.alarm = "low on memory"
+    w.later(70)
+    yield
+    w.alarm = None
 
 
 @scene("QueueAbsent")
@@ -283,18 +294,6 @@ def _answers_rejected(w: Watched) -> Iterator[None]:
     w.gateway.settle_down()
     w.gateway.send("maple", contrl(reference(answer), "7", own="2"))
     w.gateway.settle_down()
-
-
-@scene("LeaverNotTold")
-def _leaver_not_told(w: Watched) -> Iterator[None]:
-    w.accepted()
-    w.scrape()
-    w.gateway.partners = {name: one for name, one in PARTNERS.items() if name != "maple"}
-    w.gateway.settle_down()
-    w.scrape()
-    yield
-    w.later(3601)
-    w.later(3601)
 
 
 @scene("SenderNotProven")

@@ -19,6 +19,7 @@ from typing import Any
 
 from core import limits
 from gateway import journal, loops, pipeline, plans, queues, service, supervisor
+from gateway.bells import DISPATCH, WORK, Bell, Bells
 from gateway.journal import outbox
 from gateway.settings import HOME, Settings
 
@@ -78,6 +79,7 @@ def supervise(plan: Plan) -> None:
     pipeline.parse = _poisonous(pipeline.parse)
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    bells = {name: Bell() for name in (WORK, DISPATCH)}
     names = ["receive", *(f"work-{n}" for n in range(plan.workers)), "retry", "dispatch", "engine"]
     running: dict[str, int] = {}
     dead: dict[str, list[int]] = defaultdict(list)
@@ -90,7 +92,7 @@ def supervise(plan: Plan) -> None:
                 births += 1
                 running[name] = os.fork()
                 if not running[name]:
-                    _live(plan, name, births, dead[name][-5:], os.getppid())
+                    _live(plan, name, births, dead[name][-5:], os.getppid(), bells)
         if plan.every and time.monotonic() > strike:
             strike = time.monotonic() + dice.uniform(0, 2 * plan.every)
             with suppress(ProcessLookupError):
@@ -117,7 +119,7 @@ def _collect(running: dict[str, int], dead: dict[str, list[int]]) -> None:
         dead[name].append(running.pop(name))
 
 
-def _live(plan: Plan, name: str, birth: int, former: list[int], parent: int) -> None:
+def _live(plan: Plan, name: str, birth: int, former: list[int], parent: int, bells: Bells) -> None:
     """Be one process of the gateway, mortal at every point."""
     try:
         random.seed(f"{plan.seed} {name} {birth}")
@@ -131,7 +133,7 @@ def _live(plan: Plan, name: str, birth: int, former: list[int], parent: int) -> 
         if plan.chance:
             for owner, method, point in POINTS:
                 setattr(owner, method, _mortal(getattr(owner, method), point, plan))
-        loops.run(name, plan.settings, parent)
+        loops.run(name, plan.settings, parent, bells=bells)
         os._exit(0)
     except BaseException:
         import traceback

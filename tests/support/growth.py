@@ -11,6 +11,7 @@ from typing import Any
 from core.transmission import Outcome
 from tests.support.hostile import GOOD_EDIFACT, GOOD_XML, HEADER
 from tests.support.oracles import carried
+from tests.support.way import SAMPLES
 
 # Makes a transmission in which something stands n times.
 Grow = Callable[[int], bytes]
@@ -64,6 +65,7 @@ def edifact_cases() -> Iterator[tuple[str, Grow]]:
     yield "totals", lambda n: _counted(GOOD_EDIFACT.replace(b"UNT+", b"CNT+5:1'" * n + b"UNT+").split(b"'")[:-1])
     yield "empty totals", lambda n: _counted(GOOD_EDIFACT.replace(b"UNT+", b"CNT+1'" * n + b"UNT+").split(b"'")[:-1])
     yield "messages, valid", lambda n: _interchange(b"".join(_message(k) for k in range(n)), n)
+    yield "messages about one declaration", _about_one_declaration
     yield "messages, refused", lambda n: _interchange(b"".join(SMALL % (k, k) for k in range(n)), n)
     yield (
         "stray segments between messages",
@@ -162,6 +164,25 @@ def _line(number: int) -> bytes:
 def _message(number: int) -> bytes:
     own = MESSAGE.replace(b"UNH+1+", b"UNH+%d+" % number).replace(b"UNT+49+1", b"UNT+49+%d" % number)
     return own.replace(b"12345000000012", b"%014d" % (12345 * 10**9 + number))
+
+
+def _about_one_declaration(times: int) -> bytes:
+    """Return twice so many messages: an original, then a correction of what the one before has made of it."""
+    messages = [ORIGINAL, *(CORRECTION.replace(b":00002+4", b":%05d+4" % n) for n in range(2, 2 * times + 1))]
+    numbered = (
+        re.sub(rb"UNT\+(\d+)\+1", rb"UNT+\g<1>+%d" % n, each.replace(b"UNH+1", b"UNH+%d" % n))
+        for n, each in enumerate(messages, 1)
+    )
+    return _interchange(b"".join(numbered), len(messages))
+
+
+def _content(file: str) -> bytes:
+    """Return the message in a sample."""
+    body = (SAMPLES / file).read_bytes()
+    return body[body.index(b"UNH") : body.index(b"UNZ")]
+
+
+ORIGINAL, CORRECTION = _content("originals/v-voluntary.edi"), _content("changes/v-correction.edi")
 
 
 def _interchange(content: bytes, count: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import signal
@@ -220,6 +221,41 @@ class Postgres(_Server):
         server = str(Path(str(self.program)).parent / "postgres")
         options = [f"port={self.port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self.data}"]
         return [*self._as, server, "-D", str(self.data), *(part for one in options for part in ("-c", one))], {}
+
+    def ping(self) -> None:
+        engine = sqlalchemy.create_engine(self.url(), connect_args={"connect_timeout": 2})
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+
+
+class PgBouncer(_Server):
+    """A pooler in transaction mode before a PostgreSQL."""
+
+    name = "pgbouncer"
+    program = _find("pgbouncer", "usr/sbin")
+
+    def __init__(self, folder: Path, database: sqlalchemy.URL, settings: str) -> None:
+        super().__init__(folder)
+        self.database = database
+        behind = f"host={database.host or '127.0.0.1'} port={database.port or 5432} dbname={database.database}"
+        behind += f" user={database.username or getpass.getuser()}"
+        behind += f" password={database.password}" if database.password else ""
+        self.config = folder / "pgbouncer.ini"
+        self.config.write_text(
+            f"[databases]\n{database.database} = {behind}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\n"
+            f"unix_socket_dir =\nauth_type = any\npool_mode = transaction\n{settings}\n"
+        )
+
+    def url(self) -> str:
+        return self.database.set(host="127.0.0.1", port=self.port).render_as_string(hide_password=False)
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        # It refuses to run as root, and reads its settings before it is somebody else.
+        as_somebody = ["-u", "nobody"] if os.geteuid() == 0 else []
+        return [str(self.program), *as_somebody, str(self.config)], {}
 
     def ping(self) -> None:
         engine = sqlalchemy.create_engine(self.url(), connect_args={"connect_timeout": 2})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import sys
 from typing import Any
@@ -29,30 +28,18 @@ def parse(received: Any, specs: Any) -> Any:
     return REAL_PARSE(received, specs)
 
 
-def run(name: str, settings: Any, parent: int, vitals: Any, partners: Any) -> None:
+def run(name: str, settings: Any, parent: int, vitals: Any, partners: Any, bells: Any) -> None:
     """Run a loop whose pipeline is a bad one, with short times unless the environment asks for the real ones."""
     pipeline.parse = parse
     if "REAL_TIMES" not in os.environ:
         limits.FIRST_SECONDS, limits.MESSAGE_SECONDS, service.LEASE_SECONDS = 0.3, 0.3, 1
-    loops.run(name, settings, parent, vitals, partners)
+    loops.run(name, settings, parent, vitals, partners, bells)
 
 
 if __name__ == "__main__":
-    multiprocessing.set_start_method("spawn")
-    spawn = multiprocessing.get_context("spawn")
+    from tests.support import serving  # under its name, which a process that is not forked can import
 
-    class Spawner:
-        """Starts `run` in place of the gateway's own."""
-
-        RawValue = staticmethod(spawn.RawValue)
-
-        @staticmethod
-        def Process(target: Any, args: Any, name: str) -> Any:  # noqa: N802
-            from tests.support import serving
-
-            return spawn.Process(target=serving.run, args=args, name=name)
-
-    supervisor.multiprocessing.get_context = lambda _kind: Spawner  # type: ignore[attr-defined,assignment,return-value]
+    supervisor.run = serving.run
     supervisor.PAUSE_SECONDS = 0.1
     os.environ["GATEWAY_LOG"] = "json"
     logs.configure("json")

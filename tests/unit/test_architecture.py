@@ -26,7 +26,8 @@ ROOMS: dict[str, set[str]] = {
     "gateway.logs": GROUND,
     "gateway.pages": GROUND,
     "gateway.settings": GROUND,
-    "gateway.journal": GROUND,
+    "gateway.bells": set(),
+    "gateway.journal": {*GROUND, "gateway.bells"},
     "gateway.queues": GROUND,
     "gateway.catalogue": WAY,
     "gateway.plans": WAY,
@@ -34,7 +35,9 @@ ROOMS: dict[str, set[str]] = {
 }
 ROOMS["gateway.files"] = {*GROUND, "gateway.journal", "gateway.queues", "gateway.settings"}
 ROOMS["gateway.arrivals"] = {*WAY, "gateway.journal", "gateway.queues"}
+ROOMS["gateway.senders"] = {"core", "gateway.journal"}
 ROOMS["gateway.service"] = {
+    "gateway.senders",
     *ROOMS["gateway.pipeline"],
     "gateway.pipeline",
     "gateway.arrivals",
@@ -49,6 +52,7 @@ ROOMS["gateway.figures"] = {
     *ROOMS["gateway.files"],
     "routing",
     "gateway.files",
+    "gateway.senders",
     "gateway.service",
     "gateway.logs",
     "gateway.vitals",
@@ -56,10 +60,10 @@ ROOMS["gateway.figures"] = {
 }
 ROOMS["gateway.health"] = {*ROOMS["gateway.figures"], "gateway.figures"}
 ROOMS["gateway.loops"] = {*ROOMS["gateway.service"], *ROOMS["gateway.health"], "gateway.service", "gateway.health"}
-ROOMS["gateway.loops"] |= {"gateway.engine"}
+ROOMS["gateway.loops"] |= {"gateway.engine", "gateway.bells"}
 ROOMS["gateway.supervisor"] = {*ROOMS["gateway.loops"], "gateway.loops"}
 ROOMS["gateway.desk"] = {*WAY, "gateway.plans", "gateway.pipeline", "gateway.journal", "gateway.engine"}
-ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue"}
+ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue", "gateway.senders"}
 ROOMS["gateway.trade"] = {
     *ROOMS["gateway.supervisor"],
     *ROOMS["gateway.desk"],
@@ -67,7 +71,8 @@ ROOMS["gateway.trade"] = {
     "gateway.supervisor",
     "gateway.catalogue",
 }
-ROOMS["gateway.cli"] = {*ROOMS["gateway.trade"], "gateway.trade", "gateway.desk"}
+ROOMS["gateway.web"] = {*ROOMS["gateway.trade"], "gateway.trade"}
+ROOMS["gateway.cli"] = {*ROOMS["gateway.web"], "gateway.web"}
 ROOMS["gateway.__main__"] = {"gateway.cli"}
 ROOMS["gateway.__init__"] = set()
 
@@ -106,11 +111,18 @@ HOMES: dict[str, set[str]] = {
         "gateway/trade/smoke.py",
         "gateway/trade/scenario.py",
         "routing/*.py",
+        "gateway/web/*.py",
     },
     "jsonschema": {"routing/assessment.py"},
     "jinja2": {"gateway/trade/guide.py", "gateway/pages.py"},
     "markupsafe": {"gateway/trade/guide.py", "gateway/pages.py"},
     "prometheus_client": {"gateway/figures.py"},
+    "starlette": {"gateway/web/*.py"},
+    "uvicorn": {"gateway/web/serving.py"},
+    "pebble": {"gateway/web/judging.py"},
+    "argon2": {"gateway/web/users.py"},
+    "authlib": {"gateway/web/openid.py"},
+    "httpx": {"gateway/web/openid.py"},
 }
 
 

@@ -216,6 +216,19 @@ def test_a_text_that_was_not_there_is_read_when_it_is() -> None:
     assert read(filled)[0].declaration == fresh
 
 
+@pytest.mark.parametrize("blank", ["\u00a0", "\u00a0 \u00a0"])
+@pytest.mark.parametrize(
+    ("old", "new"), [("RFF+ABO:REF-1'", "RFF+ABO:{}'"), ("FTX+AAA+++Steel frames'", "FTX+AAA+++{}'")]
+)
+def test_a_text_of_blanks_says_nothing_also_where_its_shape_is_known(old: str, new: str, blank: str) -> None:
+    """Any white space of Unicode is blank (DECISIONS D60), not only the space that pads a component."""
+    original = write_edifact([valid_declaration()], DECLARATION, SAID, prepared=NOW)
+    forget()
+    assert not read(original)[0].unread()
+    changed = original.replace(old.encode(), new.format(blank).encode("iso-8859-1"), 1)
+    assert [fault.code for fault in read(changed)[0].unread()] == ["CAD-0008"]
+
+
 ORIGINALS = [SAMPLES / "originals" / name for name in ("ab-two-lines.edi", "published-example.xml")]
 
 

@@ -164,6 +164,21 @@ def test_a_transmission_cut_off_anywhere_is_one_finding(name: str) -> None:
     check_cut_off(name, 17)
 
 
+def check_terminators(name: str, every: int) -> None:
+    """Of each segment between UNH and UNT the terminator is lost, or another service character stands in its place."""
+    parts = segments(name)
+    for at in range(1, len(parts) - 2, every):
+        for sign in ("", "+", ":", "?"):
+            found = findings(name, joined([*parts[:at], parts[at][:-1] + sign, *parts[at + 1 :]]))
+            assert found[0].code == "EDI-0412", (parts[at], sign, found)
+            assert len(found) == 1 or parts[at].endswith("??'"), (parts[at], sign, found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_segment_that_ends_with_its_line_is_one_finding(name: str) -> None:
+    check_terminators(name, 11)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", NAMES)
@@ -171,6 +186,7 @@ def test_every_place_of_every_sample(name: str) -> None:
     check_lost_and_doubled(name, 1)
     check_moved(name, 1)
     check_cut_off(name, 1)
+    check_terminators(name, 1)
 
 
 AB = "originals/ab-two-lines.edi"
@@ -236,6 +252,9 @@ CASES: dict[str, tuple[bytes, str, int | None, str]] = {
     "small tags behind UNB": (small_letters(), "EDI-0411", None, "UNH, not unh"),
     "a Cyrillic letter behind UNB": (changed("UNH", "UN\u00d0\u009d"), "EDI-0411", None, "letters A to Z: UNH"),
     "a small UNZ": (changed("UNZ", "unz"), "EDI-0411", None, "UNZ, not unz"),
+    "a terminator lost": (changed("LIN+1'", "LIN+1"), "EDI-0412", 23, "LIN ends with its line"),
+    "a separator twice": (changed("MEA+AAR++KGM:10'", "MEA++AAR++KGM:10'"), "EDI-0522", 31, "once too often"),
+    "a separator twice behind BGM": (changed("BGM+", "BGM++"), "EDI-0522", 2, "BGM stands there once too often"),
     "empty segments": (changed("DTM", "'DTM"), "EDI-0407", 3, "nothing between two segment terminators"),
     "cut off": (joined(segments(AB)[:30]), "EDI-0301", 29, "expected next: HYN"),
     "cut off in a segment": (joined(segments(AB)[:30])[:-9], "EDI-0301", 29, "expected next: HYN"),
@@ -253,6 +272,11 @@ def test_what_is_told(kind: str) -> None:
     assert told[0] == (code, segment)
     assert words in found[0].text.en
     assert len(told) == (2 if kind in ("another tag", "a Cyrillic letter behind UNB") else 1)  # UTF-8 under UNOC, too
+
+
+def test_two_wrong_values_of_a_segment_are_not_taken_for_a_separator_too_many() -> None:
+    found = findings(AB, changed("++Hamburg+++DE'", f"++Hamburg++{'1' * 18}+DEUT'"))
+    assert [(each.code, each.place.element) for each in found] == [("EDI-0508", 9), ("EDI-0508", 10)]
 
 
 def test_of_an_interchange_cut_off_no_message_is_accepted() -> None:

@@ -51,7 +51,8 @@ def numbered(declaration: Declaration, *invoices: Iterable[int | None]) -> Decla
         lines = []
         for number in numbers:
             value += 100
-            given = {**rows, "line_number": number and Decimal(number), "value_for_currency_conversion": Decimal(value)}
+            own = None if number is None else Decimal(number)
+            given = {**rows, "line_number": own, "value_for_currency_conversion": Decimal(value)}
             lines.append(Commodity({name: text for name, text in given.items() if text is not None}))
         total = sum((line.values["value_for_currency_conversion"] for line in lines), Decimal(0))  # type: ignore[misc]
         found.append(Invoice({**declaration.invoices[0].values, "invoice_value": total}, commodities=tuple(lines)))
@@ -132,6 +133,14 @@ def test_where_numbers_do_not_tell_lines_apart_all_of_the_invoice_go_by_position
     assert [declaration.line_number(*place) for place in ((1, 2), (2, 2), (2, 9), (3, 1))] == [2, 40, 9, 1]
 
 
+@pytest.mark.parametrize("numbers", [[0, 1], [1, 0], [0]], ids=["from 0", "last", "alone"])
+def test_lines_numbered_from_0_are_refused(write: Writer, numbers: list[int]) -> None:
+    """By position the answer's line 2 would be the sender's line 1: the figures of another line."""
+    came = Trial(PLANS, NOW).send("1" * 32, write(numbered(valid_declaration(), numbers), DECLARATION), partner())
+    assert came.verdict == "refused"
+    assert "CAD-0197" in came.findings
+
+
 def test_a_correction_is_answered_by_its_own_numbers_not_by_those_on_file(write: Writer) -> None:
     trial = Trial(PLANS, NOW)
     assert assessed(write(numbered(valid_declaration(), [1, 2]), DECLARATION), trial) == {
@@ -202,9 +211,25 @@ def test_a_result_comes_back_by_what_the_request_named(gateway: House) -> None:
     assert answered(gateway, dict, 3, 2) == [{(1, 2): "2.00", (1, 3): "3.00"}]
 
 
-def test_a_request_of_the_former_version_is_settled_by_position(gateway: House) -> None:
+def test_a_request_of_the_former_version_is_settled_by_position(
+    gateway: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that named no lines may be on its way while the gateway is brought up to date."""
-    assert answered(gateway, lambda result: {**result, "contract": "1.0"}, 1, 2) == [{(1, 2): "1.00", (1, 3): "2.00"}]
+    monkeypatch.setattr("routing.assessment.CONTRACT", "1.0")
+    assert answered(gateway, dict, 1, 2) == [{(1, 2): "1.00", (1, 3): "2.00"}]
+
+
+@pytest.mark.parametrize(("asked", "answer"), [("1.1", "1.0"), ("1.0", "1.1")])
+def test_a_result_of_another_contract_than_its_request_is_parked(
+    gateway: House, monkeypatch: pytest.MonkeyPatch, asked: str, answer: str
+) -> None:
+    """Lines 2 and 3 may be told by number or by position: which of the two is for the request to say."""
+    monkeypatch.setattr("routing.assessment.CONTRACT", asked)
+    lines = (1, 2) if answer == "1.0" else (2, 3)
+    assert answered(gateway, lambda result: {**result, "contract": answer}, *lines) == []
+    (row,) = gateway.journal.list_messages(channel="assessment")
+    assert row["state"] == "parked"
+    assert row["note"].endswith(f"does not fit its request: its contract is not {asked}, that of its request")
 
 
 def test_a_result_about_a_line_that_the_request_had_not_is_parked(gateway: House) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import service
-from gateway.queues import Broker, Letter, Published, confirms, open_broker
-from gateway.queues import port as queues_port
+from gateway.queues import Broker, Letter, Published, confirms, open_broker, values
 from tests.support.desk import Run, runner
 from tests.support.house import House, kinds
 from tests.support.sending import ORIGINAL, edifact, messages, number
@@ -67,7 +66,7 @@ def broker(rabbitmq_url: str) -> Any:
 @pytest.mark.parametrize("bad", [{"a3"}, {"a0", "b9"}, {f"a{n}" for n in range(10)}], ids=["one", "two", "a queue's"])
 def test_rabbitmq_takes_the_others(broker: Broker, monkeypatch: pytest.MonkeyPatch, bad: set[str]) -> None:
     """The broker's own refusal, 406, on the channel, of letters that name another user."""
-    real = queues_port.message_of
+    real = values.message_of
 
     def message_of(channel: Any, letter: Letter, user: str | None = None) -> Any:
         return real(channel, letter, "somebody-else" if letter.id in bad else user)
