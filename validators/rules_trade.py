@@ -60,8 +60,7 @@ def treatment_origin(line: Commodity, context: Context, bound: Bound) -> Iterabl
     of treatments, or of countries, is that list's own finding.
     """
     code, origin = line.text(bound.element), line.text(bound[ORIGIN])
-    country = context.specs.trade.country_of(origin)
-    if code is None or not country or context.specs.trade.is_ever_for(code, country):
+    if (code, origin) in context.specs.trade.always or code is None or not context.specs.trade.country_of(origin):
         return OK
     day = listed_on(context.pack.elements[bound.element], line, context.declaration)
     entry = bound.codes.find(code, day) if bound.codes else None
