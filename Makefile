@@ -7,7 +7,7 @@ NEWEST := .venv-newest/bin
 PIP := pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test coverage test-newest test-slow lint fuzz chaos-ci chaos soak docs bench bench-load what-if lock clean
+.PHONY: help install run test coverage test-newest test-slow lint fuzz chaos-ci chaos soak docs bench bench-beside bench-load what-if lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ bench: install  ## Speed beside the peers, on generated traffic; writes benchmar
 	@$(BIN)/python -W ignore benchmarks/bench_edifact.py
 	@$(BIN)/python benchmarks/bench_pipeline.py
 	@$(BIN)/python -m benchmarks.bench_growth
+
+# Of this checkout and another, side by side: make bench-beside WITH=../other
+bench-beside: install  ## Both checkouts on the same varied traffic, in turns; WITH=FOLDER, its environment installed, too
+	@$(BIN)/python -m benchmarks.compare $(WITH)
 
 bench-load: install  ## Declarations a second end to end, on this machine; LOAD="--backlog 100000" for the full size
 	@$(BIN)/python -m benchmarks.load $(LOAD)

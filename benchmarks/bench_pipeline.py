@@ -1,9 +1,9 @@
 """Measures the whole pure way of a message, identify to answer, beside what lxml alone needs for the same bytes.
 
 `make bench`, or `python benchmarks/bench_pipeline.py [--quick]`: prints a table and writes it to
-benchmarks/pipeline.md. Times are processor time. Each message of a kind is another declaration; the kinds take turns,
-a run of messages each, as they come through a worker, so that a busy machine slows all of them alike. Each figure is
-the median of the rounds.
+benchmarks/pipeline.md. Times are processor time. The traffic is varied (`benchmarks.traffic`): every message is another
+declaration of another shape; a second table has messages of one shape. The kinds take turns, a run of messages each, as
+they come through a worker, so that a busy machine slows all of them alike. Each figure is the median of the rounds.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import gc
 import os
 import platform
 import pstats
+import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from io import StringIO
@@ -29,28 +30,24 @@ sys.path.insert(0, str(ROOT))
 
 from lxml import etree  # noqa: E402
 
+from benchmarks import traffic  # noqa: E402
+from benchmarks.traffic import FACTS, NOW, PARTNER  # noqa: E402
 from core.declaration import Commodity, Declaration, Invoice  # noqa: E402
 from core.envelope import Envelope  # noqa: E402
-from core.register import Facts  # noqa: E402
 from core.transmission import Received, Syntax, Verdict  # noqa: E402
 from gateway import pipeline  # noqa: E402
 from gateway.plans import prepare  # noqa: E402
 from gateway.trade.writer import write_edifact, write_xml  # noqa: E402
 from parsers import xml_schema  # noqa: E402
-from routing.partners import load_partners  # noqa: E402
 from validators.rules import check_digit_of  # noqa: E402
 
 REPORT = ROOT / "benchmarks" / "pipeline.md"
-NOW = datetime(2026, 1, 16, 15, 0, tzinfo=UTC)
 SMALL, LARGE = 5, 999  # lines of a declaration
-MANY, FEW = 100, 2  # different messages of a kind, small and large ones
+VARIED, MANY, FEW = 200, 100, 2  # different messages of a kind: varied ones, small ones of one shape, large ones
 TARGET, TIMES_LXML = 3_000, 4
 
 PLANS = prepare(ROOT / "eccrd_specs")
 SPECS = PLANS.specs
-# A partner that asks for no CONTRL: what a sender gets who did not ask is one answer.
-PARTNER = replace(load_partners(ROOT / "samples" / "partners.toml")["maple"], contrl=False)
-FACTS = Facts(PARTNER)
 
 
 def main(arguments: list[str]) -> None:
@@ -75,7 +72,7 @@ def bodies(lines: int, count: int) -> dict[Syntax, list[bytes]]:
     for number in range(count):
         declaration = _another(read.declaration, lines, number)
         envelope = Envelope(sender=PARTNER.envelopes[0], recipient="CARMGATEWAY", reference=f"BENCH{number}")
-        made[Syntax.XML].append(_unindented(write_xml(declaration, pack, envelope)))
+        made[Syntax.XML].append(traffic.unindented(write_xml(declaration, pack, envelope)))
         made[Syntax.EDIFACT].append(write_edifact([declaration], pack, envelope, prepared=NOW, newline=False))
     return made
 
@@ -107,16 +104,18 @@ def _another(declaration: Declaration, lines: int, number: int) -> Declaration:
     return replace(declaration, values={**declaration.values, **changed}, invoices=(one,))
 
 
-def _unindented(body: bytes) -> bytes:
-    """Return a document without the blanks between its tags, as machines send it."""
-    return etree.tostring(etree.fromstring(body, etree.XMLParser(remove_blank_text=True)))
-
-
-def handle(body: bytes) -> None:
+def handle(body: bytes, verdict: Verdict | None = Verdict.ACCEPTED) -> None:
     """Carry one transmission the whole way; nothing is kept from one to the next but what the process keeps anyway."""
-    outcome = pipeline.handle(Received("received", PARTNER.id, body, NOW), FACTS, PLANS)
-    if [one.verdict for one in outcome.judged] != [Verdict.ACCEPTED] or len(outcome.outgoing) != 2:
-        raise SystemExit("the workload is not what it should be: one accepted message, an answer and a request")
+    outcome = pipeline.handle(traffic.received(body), FACTS, PLANS)
+    if verdict and [one.verdict for one in outcome.judged] != [verdict]:
+        raise SystemExit(f"the workload is not what it should be: one message, {verdict}")
+
+
+def unseen(body: bytes) -> None:
+    """Carry one transmission whose shape the process has never met."""
+    for each in PLANS.reading.edifact.values():
+        each.shapes.clear()
+    handle(body)
 
 
 def lxml_alone(body: bytes, schema: xml_schema.Schema) -> None:
@@ -158,14 +157,13 @@ LIMITS = (
     "",
     "## What limits it",
     "",
-    "Where a target above is not reached, it is the interpreter. Of a small XML message's time a sampling profiler",
-    "gives libxml2's parsing and schema 23 %, reading 22 %, rules and dictionary 19 %, answer and request 17 %, the",
-    "envelope 5 %. Each part run alone, again and again, the parts add up to some 370 microseconds; one after the",
-    "other they take about twice that, presumably since they drive each other out of the core's cache (512 kB). No",
-    "part stands out any more: 3,000 a second would take half of all Python code away, or a machine with more",
-    "cache.",
+    "Where a target above is not reached, it is the interpreter: of a small message some two fifths of the time are in",
+    "libxml2 (XML) or in compiled patterns (EDIFACT), the rest is Python, and no part of it stands out any more. 3,000",
+    "messages a second would take half of all Python code away, or a machine with more cache.",
 )
 ALONE = "lxml alone, parse and schema"
+HEADER = ("", "| what | lines | bytes | messages/s | microseconds | lines/s |", "|---|---|---|---|---|---|")
+SYNTAXES = {"XML": Syntax.XML, "EDIFACT": Syntax.EDIFACT}
 
 
 def report(rounds: int) -> Iterator[str]:
@@ -176,25 +174,90 @@ def report(rounds: int) -> Iterator[str]:
     yield f"Made by `make bench`: Python {platform.python_version()}, {os.cpu_count()} cores, one process; processor"
     yield f"time, median of {rounds} rounds (the best in brackets). The machine's load when it began: {load:.1f}. Where"
     yield "that is more than one less than the cores, others had part of them, and an idle machine is faster. Ratios"
-    yield f"hold better. A round is {MANY} different small messages (or {FEW} large ones) of each kind, one kind after"
-    yield "the other. Each is accepted, its answer and its assessment request are written; no queue, no database, no"
-    yield "CONTRL."
+    yield "hold better. Where nothing else is said, a message is accepted, its answer and its assessment request are"
+    yield "written; no queue, no database, no CONTRL."
     yield ""
-    yield "| what | lines | bytes | messages/s | microseconds | lines/s |"
-    yield "|---|---|---|---|---|---|"
+    yield "## Varied traffic"
+    yield ""
+    yield f"{VARIED} different messages a syntax from the sample maker: all CAD types, 1 to {traffic.MOST} lines, one"
+    yield "invoice or several. Never seen: what the process remembers of shapes is forgotten before each message (of"
+    yield "XML it remembers none). Refused: one fault in that share of the messages, of three kinds a syntax in turns."
+    varied = traffic.varied(PLANS, VARIED)
+    yield from _table(in_turn(_varied(varied), rounds), {name: varied[each] for name, each in SYNTAXES.items()})
+    yield ""
+    yield "## Messages of one shape"
+    yield ""
+    yield f"A round is {MANY} different small messages (or {FEW} large ones) of each kind, one kind after the other."
     times: dict[int, dict[str, list[float]]] = {}
     small = bodies(SMALL, MANY)
+    yield from HEADER
     for lines, group in ((SMALL, small), (LARGE, bodies(LARGE, FEW))):
         times[lines] = in_turn(_actions(group), rounds)
         for name, each in times[lines].items():
-            middle = statistics.median(each)
             size = len(group[Syntax.EDIFACT if name == "EDIFACT" else Syntax.XML][0])
-            speed = f"{1 / middle:,.0f} ({1 / min(each):,.0f})"
-            yield f"| {name} | {lines} | {size:,} | {speed} | {middle * 1e6:,.0f} | {lines / middle:,.0f} |"
+            yield _row(name, each, lines, size)
     yield from targets(times)
     yield from LIMITS
+    yield from starts(min(rounds, 5))
     for syntax in (Syntax.XML, Syntax.EDIFACT):
-        yield from profile(syntax, small[syntax])
+        yield from profile(syntax, varied[syntax][:100])
+
+
+def _table(times: Mapping[str, list[float]], group: Mapping[str, Sequence[bytes]]) -> Iterator[str]:
+    """Yield the table of varied messages."""
+    yield from HEADER
+    number = sum(body.count(b"'LIN+") for body in group["EDIFACT"]) / len(group["EDIFACT"])
+    for name, each in times.items():
+        syntax = next((each for each in group if name.startswith(each)), None)
+        size = sum(map(len, group[syntax])) // len(group[syntax]) if syntax else 0
+        yield _row(name, each, number, size)
+
+
+def _row(name: str, each: Sequence[float], lines: float, size: int) -> str:
+    middle = statistics.median(each)
+    speed = f"{1 / middle:,.0f} ({1 / min(each):,.0f})"
+    return f"| {name} | {lines:.0f} | {size or '':,} | {speed} | {middle * 1e6:,.0f} | {lines / middle:,.0f} |"
+
+
+def _varied(varied: Mapping[Syntax, Sequence[bytes]]) -> dict[str, list[Callable[[], None]]]:
+    """Return what is measured of varied messages."""
+    kinds: dict[str, list[Callable[[], None]]] = {}
+    for name, syntax in SYNTAXES.items():
+        kinds[name] = [partial(handle, body) for body in varied[syntax]]
+        if syntax is Syntax.EDIFACT:
+            kinds[f"{name}, never seen"] = [partial(unseen, body) for body in varied[syntax]]
+        for share in (1, 10, 100):
+            mixed = [
+                partial(handle, traffic.spoilt(body, number), Verdict.REFUSED)
+                if number * share // 100 != (number + 1) * share // 100
+                else partial(handle, body)
+                for number, body in enumerate(varied[syntax])
+            ]
+            kinds[f"{name}, {share} % refused"] = mixed
+    pairs = zip(varied[Syntax.XML], varied[Syntax.EDIFACT], strict=True)
+    kinds["both, in turns"] = [partial(handle, body) for pair in pairs for body in pair]
+    return kinds
+
+
+COMMANDS = ("--help", "check samples/originals/ab-two-lines.edi", "check samples/originals/published-example.xml")
+
+
+def starts(rounds: int) -> Iterator[str]:
+    """Yield what it takes to start commands."""
+    yield ""
+    yield "## Starting"
+    yield ""
+    yield "| command | processor seconds |"
+    yield "|---|---|"
+    for command in COMMANDS:
+        times = []
+        for _ in range(rounds):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            run = [sys.executable, "-m", "gateway", *command.split()]
+            subprocess.run(run, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)  # noqa: S603  our own command
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        yield f"| `gateway {command}` | {statistics.median(times):.2f} ({min(times):.2f}) |"
 
 
 def _actions(group: Mapping[Syntax, Sequence[bytes]]) -> dict[str, list[Callable[[], None]]]:
@@ -236,7 +299,7 @@ def profile(syntax: Syntax, bodies: Sequence[bytes]) -> Iterator[str]:
     text = StringIO()
     pstats.Stats(found, stream=text).strip_dirs().sort_stats("tottime").print_stats(14)
     yield ""
-    yield f"## Where the time goes: {syntax.upper()}, 500 small messages under the profiler"
+    yield f"## Where the time goes: {syntax.upper()}, {5 * len(bodies)} varied messages under the profiler"
     yield ""
     yield "```"
     yield from (line.rstrip() for line in text.getvalue().splitlines() if line.strip())

@@ -176,6 +176,7 @@ def billing_period(day: date, billing: Billing) -> BillingPeriod:
     return BillingPeriod(start, end, end.replace(day=billing.statement_day), due)
 
 
+@lru_cache(maxsize=1024)
 def payment_due(consignment: Consignment, calendar: Calendar) -> date:
     """Return the day on which the payment for goods is due (SOR/86-1062, ss. 7.5, 10.1, 10.3, 13)."""
     terms = calendar.terms_of(consignment)
@@ -186,6 +187,7 @@ def _due_by(consignment: Consignment, terms: Terms, calendar: Calendar) -> date:
     return _due(_counted(consignment, terms, calendar), terms.period, calendar.billing)
 
 
+@lru_cache(maxsize=1024)
 def account_by(consignment: Consignment, calendar: Calendar) -> date | None:
     """Return the last day to account for released goods.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from json.encoder import encode_basestring_ascii
 
 from core.findings import Fault, Place
 
@@ -16,7 +16,9 @@ def numbered(syntax: str, sender: str | None, recipient: str | None, reference: 
     A reference is unique per sender id, recipient id and syntax: each mailbox of a partner counts for itself, and an
     XML id is no UNB 0020 (DECISIONS D63).
     """
-    return json.dumps([syntax, sender or "", recipient or "", reference]) if reference else None
+    if not reference:
+        return None
+    return f"[{', '.join(map(encode_basestring_ascii, (syntax, sender or '', recipient or '', reference)))}]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class Register:
         filed its latest version may know it.
         """
         known = {number: self.attempts(number)} if number and partner and self._is_its(partner, number, day) else {}
-        return replace(self, versions=known, references={}, requests={}, tests=None)
+        return Register(known)
 
     def _is_its(self, partner: Partner, number: str, day: date) -> bool:
         """Tell whether there is a declaration on file that a sender acts for."""

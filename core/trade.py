@@ -148,14 +148,20 @@ class Trade:
         )
 
     @cached_property
+    def always(self) -> frozenset[tuple[str, str]]:
+        """The treatments and codes of origin that go together on every day, whatever the goods: most of all lines."""
+        treatments = {treatment for treatment, _ in self.entitlements}
+        return frozenset(
+            (treatment, code)
+            for code, country in self.countries.items()
+            for treatment in treatments
+            if ((treatment, country) if (treatment, country) in self.entitlements else (treatment, ANY)) in self._ever
+        )
+
+    @cached_property
     def headings(self) -> frozenset[str]:
         """The first four digits of the numbers whose units are known."""
         return frozenset(start[:4] for start in self.tariff_units)
-
-    def is_ever_for(self, treatment: str, origin: str) -> bool:
-        """Tell whether a treatment is for an origin on every day and for all goods, so that nothing else matters."""
-        key = treatment, origin
-        return (key if key in self.entitlements else (treatment, ANY)) in self._ever
 
     def withheld(self, treatment: str, goods: Goods) -> str | None:
         """Return how sure it is that a treatment is not for goods; None where it is, or where nothing is known."""

@@ -108,13 +108,12 @@ def _service_faults(written: InterchangeText, segment: ServiceSegment, matchers:
     """Return what is wrong inside a service segment of the envelope."""
     tag = segment.elements[0][0]
     syntax = "4" if written.syntax_version == "4" else "3"
-    elements = [[":".join([_lift(component) for component in element])] for element in segment.elements[1:]]
-    table = written.service_segments[tag]
-    text = "+".join([tag, *(element for (element,) in elements)]) + "'"
+    table, text = written.service_segments[tag], f"{segment.text or _canonical(segment)}'"
     pattern = matchers.segment(table, syntax, repertoire(text), written.service.decimal)
     if in_level(written.syntax_id, text) and pattern.fullmatch(text) and not padded(text):
         return _unread(written, segment, [])
     notation = Notation(syntax, written.syntax_id, written.service.decimal, {})
+    elements = [[element] for element in _canonical(segment).split("+")[1:]]
     found = [
         Fault(
             flaw.code,
@@ -128,6 +127,11 @@ def _service_faults(written: InterchangeText, segment: ServiceSegment, matchers:
         for flaw in _once(check_segment(table, elements, notation))
     ]
     return [*found, *_unread(written, segment, found)]
+
+
+def _canonical(segment: ServiceSegment) -> str:
+    """Return a service segment in canonical form, as its elements say."""
+    return "+".join([":".join(map(_lift, element)) for element in segment.elements])
 
 
 def _once(flaws: Iterable[Flaw]) -> Iterator[Flaw]:
@@ -229,8 +233,10 @@ def _unb_faults(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]
     for element in noes:
         place, details = written.place(header, element + 1), {"segment": "UNB", "data_element": NOES[element]}
         yield Fault("EDI-0117", None, place, "0", None, details, None, "UNB")
-    passed = [["1"] if number in noes else each for number, each in enumerate(header.elements)]
-    yield from _service_faults(written, header._replace(elements=passed), matchers)
+    if noes:
+        passed = [["1"] if number in noes else each for number, each in enumerate(header.elements)]
+        header = header._replace(elements=passed, text="")
+    yield from _service_faults(written, header, matchers)
 
 
 def _trailer_faults(

@@ -71,10 +71,10 @@ class Matcher:
 
     A small structure becomes one pattern of the whole message (`whole`). In a large one a segment stands in many
     places, and writing it out in each would take megabytes: there one pattern has the segments in any order, and a
-    second one the order of their tags, each as one letter (`letters`).
+    second one (`order`) the order of their tags, each as one letter (`letters`).
     """
 
-    __slots__ = ("_segments", "_single", "_write", "letters", "order", "totals", "whole")
+    __slots__ = ("_segments", "_single", "_write", "large", "letters", "order", "totals", "whole")
 
     def __init__(self, structure: Structure, syntax: str, repertoire: str, decimal: str) -> None:
         self._write = write = _Patterns(structure.dates, syntax, repertoire, decimal)
@@ -88,14 +88,13 @@ class Matcher:
         }
         self.totals = {total.control: _countable(structure, total) for total in structure.totals}
         size = sum(len(texts[row.tag]) for row in structure.rows)
-        if size <= WHOLE:
-            self.letters: dict[str, str] = {}
-            self.order = None
+        self.letters = dict(zip(tags, _LETTERS_OF_TAGS, strict=False))
+        self.order = re.compile(_order(structure, lambda index: self.letters[structure.rows[index].tag]))
+        self.large = size > WHOLE
+        if not self.large:
             inner = _order(structure, lambda index: _section(structure, index, texts[structure.rows[index].tag]))
             self.whole = re.compile(f"{texts['UNH']}{inner}{texts['UNT']}")
         else:
-            self.letters = dict(zip(tags, _LETTERS_OF_TAGS, strict=False))
-            self.order = re.compile(_order(structure, lambda index: self.letters[structure.rows[index].tag]))
             self.whole = re.compile(f"{texts['UNH']}(?:{_any_of([texts[tag] for tag in tags])})*+{texts['UNT']}")
 
     def accepts(self, plain: str, reference: str) -> bool:
@@ -106,7 +105,7 @@ class Matcher:
         count = plain.count("'")
         if not plain.endswith(f"'UNT+{count}+{reference}'") or count > limits.SEGMENTS:
             return False
-        if self.order is not None and not self._in_order(plain, self.order):
+        if self.large and not self.in_order(plain):
             return False
         return self.whole.fullmatch(plain) is not None and self._adds_up(plain)
 
@@ -117,14 +116,15 @@ class Matcher:
             pattern = self._single[tag] = re.compile(self._write.segment(self._segments[tag]))
         return pattern.fullmatch(f"{segment}'") is not None
 
-    def _in_order(self, plain: str, order: re.Pattern[str]) -> bool:
+    def in_order(self, plain: str) -> bool:
+        """Tell whether the segments from UNH to UNT certainly stand in order, whatever is in them."""
         letters = self.letters
         segments = plain.split("'")
         try:
             shape = "".join([letters[segment[:3]] for segment in segments[1:-2]])
         except KeyError:
             return False
-        if not order.fullmatch(shape):
+        if not (self.order.fullmatch(shape) and segments[-2].startswith("UNT+")):
             return False
         section = letters.get("UNS")
         if section is None or shape.count(section) != 2:

@@ -15,8 +15,8 @@ from edifact.flaw import Flaw
 from edifact.lost_ends import with_ends
 from edifact.match import Matcher, Matchers, in_level, repertoire
 from edifact.segment import PADDED, Notation, check_segment
-from edifact.syntax import Service, behind_blanks, counted_by, plain_letters, resolve, segment_end, told
-from edifact.text import MessageText, padded
+from edifact.syntax import Service, counted_by, plain_letters, resolve, told
+from edifact.text import MessageText, padded, too_large
 from edifact.walk import Walked, walk
 
 # Separators from the tag of UNH to S009 or 0068: what comes behind, S010 and on, is left to the explaining checks.
@@ -79,12 +79,23 @@ def decide(message: MessageText, structure: Structure, matchers: Matchers) -> bo
     return matcher.accepts(plain, message.reference) and (bare or _segments_fit(message))
 
 
+def in_order(message: MessageText, structure: Structure, matchers: Matchers) -> bool:
+    """Tell quickly whether a message's segments certainly stand in order, whatever is in them."""
+    syntax, plain = "4" if message.interchange.syntax_version == "4" else "3", message.plain
+    matcher = matchers.of(structure, syntax, repertoire(plain), message.service.decimal)
+    return matcher is not None and matcher.in_order(plain)
+
+
 def _segments_fit(message: MessageText) -> bool:
     """Tell whether no segment is too long as written: release characters count, the canonical form has none."""
-    text, release, terminator = message.text, message.service.release, message.service.terminator
+    text, release, length = message.text, message.service.release, 0
     if len(text) <= limits.SEGMENT_BYTES or release not in text:
         return True
-    return release + terminator not in text and max(map(len, text.split(terminator))) <= limits.SEGMENT_BYTES
+    for piece in text.split(message.service.terminator):
+        if (length := length + len(piece)) > limits.SEGMENT_BYTES:
+            return False
+        length = length + 1 if piece.endswith(release) else 0  # a released terminator ends no segment
+    return True
 
 
 def explain(
@@ -190,7 +201,8 @@ class _Report:
         self.message, self.most = message, most
         self.syntax = "4" if message.interchange.syntax_version == "4" else "3"
         self.written = message.written
-        self.tags = [segment[0][0].partition(":")[0] for segment in self.written]
+        self.heads = [self.written.head(text) for text in self.written.texts]  # with explicit nesting
+        self.tags = [head.partition(":")[0] for head in self.heads]
         self.last = len(self.tags) - 1
         # The segments that are all there: of a message that was cut off the last is not.
         self.whole = len(self.tags) - (not _is_ended(message.text.rstrip(BLANK), message.service))
@@ -254,19 +266,19 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
     message, of = report.message, report.message.interchange
     tables = structure.segments if structure else of.service_segments
     notation = Notation(report.syntax, of.syntax_id, of.service.decimal, structure.dates if structure else {})
-    matcher, texts, blanks = _matcher(report, structure, matchers), message.split(), padded(message.plain)
-    for index, segment in enumerate(report.written):
+    matcher, blanks = _matcher(report, structure, matchers), padded(message.plain)
+    for index, text in enumerate(report.written.texts):
         if report.full:
             return
         tag = report.tags[index]
         if (not structure and tag not in ("UNH", "UNT")) or index >= report.whole:
             continue
-        if segment[0][0].partition(":")[2]:
+        if (head := report.heads[index]) != tag and head.partition(":")[2]:
             error = "15" if report.syntax == "4" else "34"
-            report.tell(Flaw("EDI-0406", error, index, value=segment[0][0], details={"segment": tag}))
-        if tag not in tables or (matcher and _sound(matcher, of.syntax_id, tag, texts[index], blanks)):
+            report.tell(Flaw("EDI-0406", error, index, value=head, details={"segment": tag}))
+        if tag not in tables or (matcher and _sound(matcher, of.syntax_id, tag, text, blanks)):
             continue
-        for flaw in check_segment(tables[tag], segment[1:], notation):
+        for flaw in check_segment(tables[tag], report.written[index][1:], notation):
             if flaw.code == PADDED:  # told once
                 if report.padded:
                     continue
@@ -300,33 +312,6 @@ def _explain_sections(report: _Report, structure: Structure) -> None:
         if index not in report.unsound and (given := report.written[index][1][0].rstrip(" ")) != expected:
             details = {"segment": "UNS", "data_element": "0081"}
             report.tell(Flaw("EDI-0510", "12", index, 2, 0, given, expected, details=details))
-
-
-def too_large(message: MessageText) -> Fault | None:
-    """Return the one fault of a message that is beyond the limits, so that nothing more is spent on it."""
-    text, service = message.text, message.service
-    released = service.release and service.release in text
-    few = not released and text.count(service.terminator) <= limits.SEGMENTS
-    if few and max(map(len, text.split(service.terminator))) <= limits.SEGMENT_ELEMENTS:
-        return None  # every segment is too short to have too many elements
-    position, number = 0, 1
-    while position < len(text):
-        begin = behind_blanks(text, position)
-        end = segment_end(text, service, position, position + limits.SEGMENT_BYTES + 1)
-        elements = text.count(service.element, position, end)
-        if end - position > limits.SEGMENT_BYTES or elements > limits.SEGMENT_ELEMENTS:
-            return Fault(
-                "EDI-0308",
-                place=message.place_at(min(begin, len(text) - 1), number),
-                value=told(text[begin : begin + limits.ECHO_CHARACTERS]),
-                expected=str(limits.SEGMENT_BYTES),
-                syntax_error="18",
-            )
-        position, number = end + 1, number + 1
-        if number > limits.SEGMENTS + 1:
-            place, most = message.place_at(0, 1), str(limits.SEGMENTS)
-            return Fault("EDI-0307", place=place, expected=most, syntax_error="18", service_segment="UNH")
-    return None
 
 
 def _explain_ends(report: _Report, walked: Walked | None = None) -> None:

@@ -177,10 +177,7 @@ def _peek(body: bytes, offset: int) -> str:
 
 def _service_segment(interchange: InterchangeText, position: int, end: int) -> ServiceSegment:
     text = canonical(interchange.decode(interchange.body[position:end]), interchange.service)
-    return ServiceSegment(
-        [[resolve(c) for c in element.split(":")] for element in text.split("+")],
-        position,
-    )
+    return ServiceSegment([[resolve(c) for c in element.split(":")] for element in text.split("+")], position, text)
 
 
 def _header_of(text: str, service: Service) -> tuple[str | None, tuple[str, ...]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from core import limits
 from core.envelope import Envelope, MessageHeader
-from core.findings import Place
+from core.findings import Fault, Place
 from edifact.directory import Segment
 from edifact.flaw import Flaw
 from edifact.syntax import (
@@ -37,10 +37,14 @@ def padded(plain: str) -> bool:
 
 
 class ServiceSegment(NamedTuple):
-    """A service segment of an envelope: its elements as lists of components as written, and its byte offset."""
+    """A service segment of an envelope: its elements as lists of components as written, and its byte offset.
+
+    `text` is its canonical form, "" where it has another content than was written.
+    """
 
     elements: list[list[str]]
     offset: int
+    text: str = ""
 
     def value(self, element: int, component: int = 1) -> str:
         """Return a component by its position (data elements from 1) without its padding, "" if it is not there."""
@@ -176,6 +180,25 @@ class InterchangeText:
         )
 
 
+class WrittenSegments(Sequence[list[list[str]]]):
+    """Segments that are taken apart when they are asked for: of nearly all nothing is."""
+
+    def __init__(self, texts: list[str], repetition: str) -> None:
+        self.texts, self._repetition = texts, repetition
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: Any) -> Any:
+        elements = self.texts[index].split("+")
+        return [element.split("*") if self._repetition else [element] for element in elements]
+
+    def head(self, text: str) -> str:
+        """Return what stands first in a segment."""
+        first = text.partition("+")[0]
+        return first.partition("*")[0] if self._repetition else first
+
+
 @dataclass(eq=False, slots=True)
 class MessageText:
     """One message as it was written, from UNH to UNT.
@@ -257,11 +280,9 @@ class MessageText:
         return [segment[:3] for segment in self.split()]
 
     @property
-    def written(self) -> list[list[list[str]]]:
+    def written(self) -> WrittenSegments:
         """The segments as lists of elements, each a list of its repetitions, still in canonical form."""
-        if not self.service.repetition:
-            return [[[element] for element in segment.split("+")] for segment in self.split()]
-        return [[element.split("*") for element in segment.split("+")] for segment in self.split()]
+        return WrittenSegments(self.split(), self.service.repetition)
 
     @property
     def segments(self) -> list[list[list[str]]]:
@@ -338,3 +359,30 @@ class MessageText:
         self._mark = (index, line, column)
         interchange, message = (told(each or "") or None for each in (self.interchange.reference, self.reference))
         return Place(interchange, message, segment, element, component, line, column)
+
+
+def too_large(message: MessageText) -> Fault | None:
+    """Return the one fault of a message that is beyond the limits, so that nothing more is spent on it."""
+    text, service = message.text, message.service
+    released = service.release and service.release in text
+    few = not released and text.count(service.terminator) <= limits.SEGMENTS
+    if few and max(map(len, text.split(service.terminator))) <= limits.SEGMENT_ELEMENTS:
+        return None  # every segment is too short to have too many elements
+    position, number = 0, 1
+    while position < len(text):
+        begin = behind_blanks(text, position)
+        end = segment_end(text, service, position, position + limits.SEGMENT_BYTES + 1)
+        elements = text.count(service.element, position, end)
+        if end - position > limits.SEGMENT_BYTES or elements > limits.SEGMENT_ELEMENTS:
+            return Fault(
+                "EDI-0308",
+                place=message.place_at(min(begin, len(text) - 1), number),
+                value=told(text[begin : begin + limits.ECHO_CHARACTERS]),
+                expected=str(limits.SEGMENT_BYTES),
+                syntax_error="18",
+            )
+        position, number = end + 1, number + 1
+        if number > limits.SEGMENTS + 1:
+            place, most = message.place_at(0, 1), str(limits.SEGMENTS)
+            return Fault("EDI-0307", place=place, expected=most, syntax_error="18", service_segment="UNH")
+    return None

@@ -40,9 +40,8 @@ TOGETHER = 1_000  # segments of one misplaced group that are passed over as one
 START = WalkState(0, Frame(0, 0, {0: 1}, None))  # behind UNH
 
 
-def _frame(state: WalkState, level: int) -> Frame:
+def frame_of(frame: Frame, level: int) -> Frame:
     """Return the open occurrence of a group."""
-    frame = state.frame
     while frame.group != level and frame.around:
         frame = frame.around
     return frame
@@ -51,7 +50,7 @@ def _frame(state: WalkState, level: int) -> Frame:
 def enter(structure: Structure, state: WalkState, row: int) -> WalkState:
     """Return the state behind a segment that is taken at a row."""
     level, _, opens = structure.steps[row]
-    frame = _frame(state, level)
+    frame = frame_of(state.frame, level)
     counts = {**frame.counts, row: frame.counts.get(row, 0) + 1}
     frame = Frame(frame.group, frame.opened, counts, frame.around)
     return WalkState(row, Frame(opens, row, {}, frame) if opens else frame)
@@ -59,7 +58,7 @@ def enter(structure: Structure, state: WalkState, row: int) -> WalkState:
 
 def taken(structure: Structure, state: WalkState, row: int) -> int:
     """Return how often a row was taken in the open occurrence of its group."""
-    return _frame(state, structure.steps[row].level).counts.get(row, 0)
+    return frame_of(state.frame, structure.steps[row].level).counts.get(row, 0)
 
 
 def is_told(structure: Structure, state: WalkState, row: int) -> bool:

@@ -92,14 +92,14 @@ class EdifactReading:
 
 
 def read_edifact(
-    message: MessageText, version: str, reading: EdifactReading, *, sound: bool
+    message: MessageText, version: str, reading: EdifactReading, *, ordered: bool
 ) -> tuple[Declaration, list[UnreadComponent]]:
     """Return the declaration that a message holds, and all content of it that no declaration has.
 
-    `version` is that of the syntax. `sound` tells that nothing is wrong with it: then to know its shape is enough.
+    `version` is that of the syntax. `ordered` tells that its segments stand in order: then to know its shape is enough.
     """
     marks = message.service.decimal
-    shapes, runs = reading.known(marks), _runs(message, reading.line_tags[version]) if sound else []
+    shapes, runs = reading.known(marks), _runs(message, reading.line_tags[version]) if ordered else []
     cut = [_shape(run, number > 0, reading.tags) for number, run in enumerate(runs)]
     if known := shapes.read(cut):
         return known, []

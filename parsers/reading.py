@@ -21,14 +21,15 @@ from edifact import reader
 from edifact.directory import Directories
 from edifact.envelope import check_interchange
 from edifact.match import Matchers
-from edifact.message import decide, too_large
-from edifact.text import MessageText
+from edifact.message import decide, in_order
+from edifact.text import MessageText, too_large
 from parsers import lookalikes, sniff, xml, xml_schema
 from parsers.cad_edifact import EdifactDocument, EdifactReading, read_edifact
 from parsers.cad_xml import XmlReading, envelope_of, read_xml
 from parsers.edifact_plan import function_code_place
 from parsers.places import check_edifact_places
 from parsers.xml_paths import check_xml_paths
+from parsers.xml_tags import cut
 
 # The faults of a transmission that is perhaps not what its first characters claim: then it is said what it looks like.
 UNKNOWN_BEGINNING = {
@@ -128,7 +129,8 @@ def _no_such_version(version: str, packs: Iterable[Pack], code: str | None, plac
 
 def _parse_xml(received: Received, reading: Reading) -> Message:
     """Read an XML transmission; raises Malformed."""
-    root = xml.parse(received.body)
+    tags = cut(received.body)
+    root = xml.parse(received.body, tags)
     node = xml.declaration_of(root)
     known = [
         pack
@@ -140,19 +142,22 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
     if node is None or not known:
         raise xml.not_ours(root, node, received.body, reading.packs)
     plans = [reading.xml[pack.key] for pack in known]
-    code = next(filter(None, (plan.function_code(node) for plan in plans)), None)
-    version = next(filter(None, (plan.envelope["version"](root) for plan in plans)), None)
+    said = {find: find(root) for find in dict.fromkeys(plan.said for plan in plans)}
+    code = next(filter(None, (each["function_code"] for each in said.values())), None)
+    version = next(filter(None, (each["version"] for each in said.values())), None)
     pack = choose_pack(known, code, version, received.day)
     plan = reading.xml[(pack or known[0]).key]
-    envelope = envelope_of(root, plan)
+    envelope = envelope_of(said[plan.said])
     if pack is None:
         fault = Fault("GTW-0002", address=Address("function_code"), value=code, expected=_function_codes(known))
         whole = xml.XmlDocument(received.body, root, plan.pack, envelope)
         return Message(1, Syntax.XML, MessageType.UNKNOWN, envelope, None, None, (fault,), whole)
     other_version = version not in (None, pack.version)
-    fits = not other_version and xml_schema.fits(root, plan.schema, received.body.count(b"<"))
+    fits = not other_version and xml_schema.fits(
+        root, plan.schema, len(tags.tags) if tags else received.body.count(b"<")
+    )
     document = xml.XmlDocument(received.body, root, pack, envelope, fits=fits)
-    declaration, unread = read_xml(node, plan, sound=fits)
+    declaration, unread = read_xml(node, plan, tags if fits else None)
     faults: tuple[Fault, ...] = ()
     if other_version:
         place = xml.place_in_envelope(root, pack.xml_envelope["version"], document)
@@ -217,8 +222,8 @@ def _edifact_message(text: MessageText, received: Received, reading: Reading) ->
     syntax_version = "4" if text.interchange.syntax_version == "4" else "3"
     table = reading.directories.structure(text.identifier, syntax_version)
     ours = [pack for pack in reading.packs if _is_of(text, pack)]
-    codes = (text.first(*reading.edifact[pack.key].function_code) for pack in ours)
-    code = next(filter(None, codes), None)
+    places = dict.fromkeys(reading.edifact[pack.key].function_code for pack in ours)  # of all packs one and the same
+    code = next(filter(None, (text.first(*place) for place in places)), None)
     version = text.first("UNH", 3) or None
     pack = choose_pack(ours, code, version, received.day)
     plan = reading.edifact[pack.key] if pack else None
@@ -231,7 +236,8 @@ def _edifact_message(text: MessageText, received: Received, reading: Reading) ->
     if pack is None or plan is None:
         return _edifact_alone(text, (), document, unread=partial(_not_ours, text, ours, reading.packs, code))
     # What is refused for its syntax is read as far as it goes: the sender's number belongs into the journal.
-    declaration, document.unread = read_edifact(text, syntax_version, plan, sound=document.fits)
+    ordered = document.fits or (not text.flaws and in_order(text, plan.profiles[syntax_version], reading.matchers))
+    declaration, document.unread = read_edifact(text, syntax_version, plan, ordered=ordered)
     unread = document.unread_faults if text.interchange.supported and not other_version else tuple
     faults = (_no_such_version(version or "", ours, code, text.place(1, 4, 1)),) if other_version else ()
     return Message(

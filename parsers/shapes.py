@@ -1,21 +1,21 @@
-"""Reads by shape: what one run of tags means is worked out once, and serves every later run that is written alike.
+"""Reads EDIFACT by shape: what one run of tags means is worked out once, and serves every later run written alike.
 
-Nearly all lines of nearly all declarations have a few shapes: the same tags, qualifiers and attributes in the same
-order. Both readers cut a message into runs at the start of each line and look up each run's steps; only a run of a new
-shape is walked node by node or segment by segment.
+Nearly all lines of nearly all declarations have a few shapes: the same tags and qualifiers in one order. The reader
+cuts a message into runs at the start of each line and looks up each run's steps; only a run of a new shape is walked
+segment by segment.
 
-A worked example, from XML. Input: a line, cut at its start tag and split at `<` and `>`: texts and tags take turns.
+A worked example. Input: a line, cut behind its `LIN+`, and split at `+`, `:` and `'`:
 
-    0 ""  1 "SequenceNumeric"  2 "1"  3 "/SequenceNumeric"  4 ""  5 "Commodity"  6 ""  7 "Description"  8 "Pumps"  ...
-    21 "AdditionalInformation"  22 ""   23 "StatementCode"  24 "S"   ...   27 "StatementTypeCode"  28 "SIM"   ...
+    0 "1"  1 "MOA"  2 "77"  3 "8484.63"  4 "CAD"  5 "LOC"  6 "27"  7 "MX"  8 "LOC"  9 "35"  10 "US"  ...
 
-Shape: the tags alone, `SequenceNumeric</SequenceNumeric<Commodity<Description...`, and the texts that chose a meaning
-on the walk: here 28, since the type of a statement says what its code is. Steps: a line begins; text 2 is its
-`line_number`, 8 its `description`, 24 its `sima_subject`:
+Shape: its separators and its tags, and the texts that chose a meaning on the walk: here 2, 6 and 9, since the qualifier
+of LOC says which country it is. Steps: a line begins; text 0 is its `line_number`, 3 its value, 7 where its goods come
+from:
 
-    (2, begins, ((2, "line_number"), (8, "description"), (24, "sima_subject")))
+    (2, begins, ((0, "line_number"), (3, "value_for_currency_conversion"), (7, "origin"), ...))
 
-The next line with these tags and "SIM" at 28 is read by looking up three texts, whatever stands in them.
+The next line with this shape and the same qualifiers is read by looking up a few texts, whatever stands in them. What
+the walk had not looked at must be empty in it, too. XML needs no memory (`parsers.xml_tags`).
 """
 
 from __future__ import annotations
@@ -223,12 +223,12 @@ def follow(runs: Iterable[tuple[Sequence[Step], Sequence[str]]], *, walked: bool
                     again.append((more, name, value))
                 else:
                     values[name] = value
-    _gather(again)
+    gather(again)
     values, more = here[0]
     return Declaration(values, more, tuple([Invoice(one.values, one.more, tuple(lines)) for one, lines in invoices]))
 
 
-def _gather(again: Iterable[tuple[dict[str, tuple[Value, ...]], str, Value]]) -> None:
+def gather(again: Iterable[tuple[dict[str, tuple[Value, ...]], str, Value]]) -> None:
     """Put further occurrences of elements into their levels; to make a longer tuple for each would take the square."""
     lists: dict[tuple[int, str], tuple[dict[str, tuple[Value, ...]], list[Value]]] = {}
     for more, name, value in again:

@@ -21,6 +21,7 @@ from core.transmission import XML_SPACE
 from parsers import xml_names
 from parsers.places import XmlStep, xml_path
 from parsers.shapes import echo_of
+from parsers.xml_tags import CutDocument
 
 # UTF-16 is declared with or without its byte order; libxml2 reports what it used.
 ENCODINGS = {"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII"}
@@ -82,21 +83,21 @@ def _not_well_formed(code: int, body: bytes) -> tuple[str, str]:
     return NOT_WELL_FORMED.get(code, NOT_WELL_FORMED[0])
 
 
-def parse(body: bytes) -> etree._Element:
-    """Return the root of an XML document.
+def parse(body: bytes, tags: CutDocument | None = None) -> etree._Element:
+    """Return the root of an XML document, whose tags may be known.
 
     Raises Malformed: not well-formed (XML-0001), a DTD or entity (XML-0002), too many nodes (XML-0003), an encoding
     other than UTF-8 and UTF-16 (XML-0005), or one that contradicts the byte order mark (XML-0006). libxml2 bounds
     depth, text size and entity growth, not the number of nodes: the signs that open an element or give an attribute a
     value bound those before anything is built.
     """
-    if body.count(b"<") > limits.XML_NODES or body.count(b"=") > limits.XML_NODES:
+    if (not tags and body.count(b"<") > limits.XML_NODES) or body.count(b"=") > limits.XML_NODES:
         most = limits.XML_NODES
         raise Malformed("XML-0003", f"more than {most} nodes", reason_fr=f"plus de {most} nœuds")
     if body[:2] in MARKS or body[:3] in MARKS:
         _compare_with_mark(body)
     try:
-        root = xml_names.parsed(body, lambda given: etree.fromstring(given, xml_names.hardened()))
+        root = xml_names.parsed(body, lambda given: etree.fromstring(given, xml_names.hardened()), tags)
     except etree.XMLSyntaxError as error:
         xml_names.check_own(getattr(error, "code", 0))
         line, column = error.position
@@ -149,8 +150,29 @@ def finder(path: str, namespace: str = "*") -> Finder:
     """Compile what finds the text at a path of names, in a namespace or (*) in any."""
     step = "*[local-name()='{}']" if namespace == "*" else "n:{}"
     steps = "/".join(step.format(name) for name in path.split("/"))
-    compiled = etree.XPath(f"string({steps})", namespaces={"n": namespace})
+    compiled = etree.XPath(f"string({steps})", namespaces={"n": namespace}, smart_strings=False)
     return lambda node: cast("str", compiled(node)).strip() or None
+
+
+@functools.cache
+def finders(paths: tuple[tuple[str, str], ...], *namespaces: str) -> Callable[[etree._Element], dict[str, str | None]]:
+    """Compile what finds several texts in one look-up: (name, XPath) in namespaces that are called n0, n1, and so on.
+
+    The texts come in lines; where one has lines of its own, each is looked up by itself.
+    """
+    called = {f"n{number}": namespace for number, namespace in enumerate(namespaces)}
+    names, strings = [name for name, _ in paths], [f"string({path})" for _, path in paths]
+    in_lines = ", '\n', ".join(strings)
+    together = etree.XPath(f"concat({in_lines})", namespaces=called, smart_strings=False)
+    alone = [etree.XPath(each, namespaces=called, smart_strings=False) for each in strings]
+
+    def find(node: etree._Element) -> dict[str, str | None]:
+        texts = cast("str", together(node)).split("\n")
+        if len(texts) != len(names):
+            texts = [cast("str", each(node)) for each in alone]
+        return {name: text.strip() or None for name, text in zip(names, texts, strict=True)}
+
+    return find
 
 
 def path_of(pack: Pack, name: str) -> str:

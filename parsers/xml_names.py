@@ -16,6 +16,7 @@ from lxml import etree
 
 from core import limits
 from core.errors import Malformed
+from parsers.xml_tags import CutDocument
 
 Result = TypeVar("Result")
 
@@ -36,29 +37,30 @@ LONG = re.compile(rb"(?<!%s)%s{%d}" % (_IN_NAME, _IN_NAME, limits.XML_NAME + 1))
 OTHER = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["'](?!utf-8["']|us-ascii["']|ascii["'])""", re.IGNORECASE)
 
 # The tags that this process has met in its own threads: what its dictionaries hold, and how many bytes that are.
-_kept: set[bytes] = set()
+_kept: set[str] = set()
 _bytes = 0
 
 
-def parsed(body: bytes, parse: Callable[[bytes], Result]) -> Result:
+def parsed(body: bytes, parse: Callable[[bytes], Result], tags: CutDocument | None = None) -> Result:
     """Return what `parse` makes of a document, in a thread of its own where its names are not to be kept.
 
-    Raises Malformed for names that are too long, or too many attributes (XML-0003), and what `parse` raises.
+    `tags` are the document's, if it is cut: nothing else need be known of one that has only what is kept. Raises
+    Malformed for names that are too long, or too many attributes (XML-0003), and what `parse` raises.
     """
+    if tags and _kept.issuperset(tags.tags):
+        return parse(body)
     text = _narrow(body)
-    tags = set(TAG.findall(text))
+    met = {tag for tag in TAG.findall(text) if not tag.startswith((b"<!--", b"<![CDATA["))}
     if b"&" in text:
-        tags.update(REFERENCE.findall(text))
-    if not tags <= _kept:
-        tags = {tag for tag in tags if not tag.startswith((b"<!--", b"<![CDATA["))}
+        met.update(REFERENCE.findall(text))
     plainly = text is body and not (b"<!DOCTYPE" in body or OTHER.search(body, 0, 1_000))
     # What is not well-formed is told as that; only too many attributes are not even tried.
-    large = [VALUE.sub(b"=", tag) for tag in tags if len(tag) > limits.XML_NAME] if not tags <= _kept else []
+    large = [VALUE.sub(b"=", tag) for tag in met if len(tag) > limits.XML_NAME]
     if any(tag.count(b"=") > limits.XML_ATTRIBUTES for tag in large):
         most = limits.XML_ATTRIBUTES
         raise Malformed("XML-0003", f"more than {most} attributes", reason_fr=f"plus de {most} attributs")
     usual = not any(LONG.search(tag) for tag in large)
-    if usual and plainly and _keep(tags):
+    if usual and plainly and _keep({tag.removeprefix(b"<").decode("utf-8", "replace") for tag in met}):
         return parse(body)
     found = apart(lambda: parse(body))
     if not usual:
@@ -76,7 +78,7 @@ def _narrow(body: bytes) -> bytes:
     return body.decode(codec, "replace").encode("utf-8", "replace")
 
 
-def _keep(tags: set[bytes]) -> bool:
+def _keep(tags: set[str]) -> bool:
     """Remember tags, if there is room for them; tell whether there is."""
     global _bytes
     if tags <= _kept:

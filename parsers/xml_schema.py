@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any, cast
 
 from lxml import etree
 
@@ -42,6 +44,8 @@ def fits(root: etree._Element, compiled: Schema, tags: int = 0) -> bool:
 
 def misfits(root: etree._Element, compiled: Schema, most: int) -> list[etree._Element]:
     """Return the first nodes of a document that libxml2 finds at fault, at most about so many."""
+    if sum(1 for _ in root.iter()) <= SMALL and (named := _in_tree(root, compiled, most)) is not None:
+        return named
     tags = [f"{each}>" for each in etree.tostring(root, encoding="unicode").split(">")[:-1]]
     at = apart(lambda: _failing(tags, compiled, most))
     found: dict[etree._Element, None] = {}
@@ -52,6 +56,18 @@ def misfits(root: etree._Element, compiled: Schema, most: int) -> list[etree._El
             if tag in at:
                 found[node] = None
     return [*found]
+
+
+def _in_tree(root: etree._Element, compiled: Schema, most: int) -> list[etree._Element] | None:
+    """Return the first nodes of a small document at fault for libxml2, as it names them; None where by prefix."""
+    compiled.validate(root)
+    log: Any = compiled.error_log
+    check_log(log)
+    paths = dict.fromkeys(entry.path for entry in log)
+    if not all(path and ":" not in path and "@" not in path for path in paths):
+        return None
+    found = (cast("list[etree._Element]", root.getroottree().xpath(path)) for path in islice(paths, most))
+    return [node for nodes in found for node in nodes]
 
 
 def _failing(tags: Sequence[str], compiled: Schema, most: int) -> set[int]:

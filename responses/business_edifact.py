@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 
-from core.answers import EdifactCodes
+from core.answers import EdifactCodes, Kind
 from core.envelope import Interchange
 from core.findings import Bilingual
 from edifact.syntax import ENCODINGS, charset_known, serialised
@@ -60,14 +60,13 @@ def _unb(
     answer: Business, ours: Sequence[str], theirs: Sequence[str], syntax: tuple[str, str], reference: str
 ) -> Elements:
     """Build the interchange header."""
-    issued = answer.issued
-    date_format = "%Y%m%d" if syntax[1] == "4" else "%y%m%d"
+    issued = moment(answer.issued)
     header: list[str | Sequence[str]] = [
         "UNB",
         syntax,
         ours,
         theirs,
-        (issued.strftime(date_format), issued.strftime("%H%M")),
+        (issued[0 if syntax[1] == "4" else 2 : 8], issued[8:12]),
         reference,
     ]
     return [*header, "", "", "", "", "", "1"] if answer.test else header
@@ -173,15 +172,19 @@ def _duty(duty: Duty, function: str, codes: EdifactCodes) -> Iterator[Elements]:
 def _fitted(answer: Business, encoding: str) -> Business:
     """Return the answer with every free text fit for an 8-bit character set, before texts are cut to length."""
     fit = functools.partial(_fit, encoding=encoding)
-    kind = answer.kind._replace(text=Bilingual(*map(fit, answer.kind.text)))
     return answer._replace(
-        kind=kind,
+        kind=_fitted_kind(answer.kind, encoding),
         reference=fit(answer.reference),
         message=fit(answer.message),
         transmission=fit(answer.transmission),
         items=tuple(item._replace(text=fit(item.text), details=tuple(map(fit, item.details))) for item in answer.items),
         remarks=tuple(remark._replace(text=fit(remark.text)) for remark in answer.remarks),
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _fitted_kind(kind: Kind, encoding: str) -> Kind:
+    return kind._replace(text=Bilingual(*(_fit(text, encoding) for text in kind.text)))
 
 
 def _fit(text: str, encoding: str) -> str:

@@ -187,8 +187,10 @@ def _canonical(content: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(content, order="sorted")
 
 
-def _elements(level: Level) -> dict[str, Value | list[Value]]:
+def _elements(level: Level) -> Mapping[str, Value | list[Value]]:
     """Return a level's readable elements, an array where one repeats."""
+    if not level.more and Unreadable not in map(type, level.values.values()):
+        return level.values
     given: dict[str, Value | list[Value]] = {
         name: value for name, value in level.values.items() if type(value) is not Unreadable
     }

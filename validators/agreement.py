@@ -46,8 +46,8 @@ def agreed(parsed: Parsed, facts: Facts) -> Parsed:
         interchanges.append(replace(interchange, faults=(*interchange.faults, *found)) if found else interchange)
     messages = parsed.messages
     if partner.agreement.profile.association:
-        messages = tuple(_with_association(message) for message in messages)
-    return replace(parsed, interchanges=tuple(interchanges), messages=messages)
+        messages = tuple([_with_association(message) for message in messages])
+    return Parsed(parsed.received, parsed.syntax, messages, tuple(interchanges))
 
 
 def _by_profile(interchange: Interchange, profile: EnvelopeProfile) -> Interchange:

@@ -105,7 +105,7 @@ class Bound:
 
     `names` has the elements of each role, `reads` every element that the rule reads, its own first; `codes` is the code
     list of its element, if the check reads columns of it. `given` and `absent` are elements of the rule's own level;
-    `terms` is what is left to be looked at per value.
+    `terms` is what is left to be looked at per value, `only` an element with its texts of which alone the check speaks.
     """
 
     rule: Rule
@@ -120,6 +120,7 @@ class Bound:
     given: frozenset[str]
     absent: frozenset[str]
     terms: tuple[Term, ...]
+    only: tuple[str, frozenset[str]] | None
 
     def __getitem__(self, role: Role) -> str:
         """Return the pack's name for what the check declared that it reads; KeyError for what it did not declare."""
@@ -170,6 +171,7 @@ class Check:
     needs: tuple[Role, ...]
     columns: tuple[str, ...]
     on_list_day: bool
+    only: Role | bool
     prepare: Reader
 
 
@@ -186,12 +188,13 @@ def check(
     needs: tuple[Role, ...] = (),
     columns: tuple[str, ...] = (),
     on_list_day: bool = False,
+    only: Role | bool = False,
     prepare: Reader = nothing,
 ) -> Callable[[Run], Run]:
     """Register the function under its name as a check that rule rows may name; see `Check`."""
 
     def register(run: Run) -> Run:
-        CHECKS[run.__name__] = Check(run, level, presence, of, at, reads, needs, columns, on_list_day, prepare)
+        CHECKS[run.__name__] = Check(run, level, presence, of, at, reads, needs, columns, on_list_day, only, prepare)
         return run
 
     return register

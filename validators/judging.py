@@ -95,7 +95,7 @@ def validate(
         faults = [*(fault for fault in around if not cut_off or fault.code not in ENDLESS), *syntax]
         if own and message.declaration and not _stopped(faults, checks):
             faults += _content(message, message.declaration, own, facts, received)
-            faults = without_echo(faults)
+            faults = without_echo(faults) if faults else faults
     return to_findings(faults, message, own.pack if own else None, own.texts if own else checks.texts)
 
 

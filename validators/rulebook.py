@@ -10,7 +10,8 @@ How a row becomes a running rule, by an example. The row of `rules.csv`:
    `accounting_date`, which this row maps to the pack's `accounted_on`. Each name is compared with the dictionary, its
    level and the kind of its format; what does not fit is a SpecError with file, row and reason.
 2. `plan`, once a message type and CAD type: `type` and `cad_type` are settled, so a correction never meets this rule.
-3. `_shape`, once a combination of elements present: the rule applies where `release_date` is given.
+3. `_shape`, once a combination of elements present: the rule applies where `release_date` is given. What an invoice's
+   or a line's rule asks of the declaration is settled here, too: it is looked at once a message.
 4. `apply_rules`, each message: the conditions left over are looked at, then the function is asked with the level, the
    context and the bound row; it returns faults, whose addresses count from the level. Here they become absolute, and
    the element's names are added for the words in the row.
@@ -22,6 +23,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from core.declaration import Declaration, Level, MessageType
 from core.errors import SpecError
@@ -30,7 +32,7 @@ from core.register import Register
 from core.specs import CodeList, Element, Pack, Rule, Specs
 from core.transmission import Received
 from validators import rules, rules_goods, rules_reasons, rules_sima, rules_trade, rules_versions
-from validators.checks import CHECKS, Bound, Check, Context, Term
+from validators.checks import CHECKS, Bound, Check, Context, Role, Term
 from validators.elements import LEVELS, details_of, known_type, usage_of
 from validators.parameters import ElementName, Setting, pairs
 
@@ -110,6 +112,7 @@ def bind(rule: Rule, pack: Pack, specs: Specs) -> Bound:
     given = {term.name for term in terms if term.own and term.verb != "absent"}  # `in` and `not in` need a value, too
     absent = {term.name for term in terms if term.own and term.verb == "absent"}
     needed = {name for role in found.needs for name in names[role.name]}
+    only = names[found.only.name][0] if isinstance(found.only, Role) else rule.element if found.only else None
     return Bound(
         rule=rule,
         element=rule.element,
@@ -123,6 +126,7 @@ def bind(rule: Rule, pack: Pack, specs: Specs) -> Bound:
         given=frozenset(needed | given | (own if found.presence == "given" else frozenset())),
         absent=frozenset(absent | (own if found.presence == "absent" else frozenset())),
         terms=tuple(term for term in terms if not (term.own and term.verb in {"given", "absent"})),
+        only=(only, frozenset(parameter)) if only else None,
     )
 
 
@@ -198,7 +202,21 @@ def reads_of(rule: Rule, pack: Pack, specs: Specs) -> tuple[Element, ...]:
     return tuple(pack.elements[name] for name in _bound(rule, pack, specs).reads)
 
 
-Shape = Callable[[tuple[str, ...]], tuple[Bound, ...]]
+# What a level's values must be for a rule to be asked: (element, whether its text is one of these, these); the rule.
+Tests = tuple[tuple[str, bool, frozenset[str]], ...]
+Asked = tuple[tuple[Tests, Bound], ...]
+
+# Elements present, and what holds of the declaration -> the rules that may say something.
+Shape = Callable[[tuple[str, ...], frozenset[Term]], Asked]
+
+
+class RulePlan(NamedTuple):
+    """The rules of one message type and CAD type by level, and what they ask of the declaration around a level."""
+
+    around: frozenset[Term]
+    declaration: Shape
+    invoice: Shape
+    line: Shape
 
 
 class Rulebook:
@@ -210,9 +228,9 @@ class Rulebook:
     def __init__(self, pack: Pack, specs: Specs) -> None:
         self.pack, self.specs = pack, specs
         self.bound = tuple(_bound(rule, pack, specs) for rule in pack.rules)
-        self._plans: dict[tuple[MessageType, str | None], tuple[Shape, ...]] = {}
+        self._plans: dict[tuple[MessageType, str | None], RulePlan] = {}
 
-    def plan(self, message_type: MessageType, cad_type: str | None) -> tuple[Shape, ...]:
+    def plan(self, message_type: MessageType, cad_type: str | None) -> RulePlan:
         """Return, per level, which rules can say anything at all about a level with the given elements present.
 
         Conditions on the message type and CAD type are settled here, so that a message runs only what concerns it.
@@ -223,7 +241,7 @@ class Rulebook:
         return self._plans[key]
 
 
-def _plan(rules: Iterable[Bound], pack: Pack, message_type: MessageType, cad_type: str | None) -> tuple[Shape, ...]:
+def _plan(rules: Iterable[Bound], pack: Pack, message_type: MessageType, cad_type: str | None) -> RulePlan:
     settled = Level({"type": str(message_type), **({} if cad_type is None else {"cad_type": cad_type})})
     known = known_type(pack, cad_type)
     plans: dict[str, list[Bound]] = {level: [] for level in LEVELS}
@@ -234,18 +252,31 @@ def _plan(rules: Iterable[Bound], pack: Pack, message_type: MessageType, cad_typ
         if usage_of(bound.element, pack, message_type, known) == ("M" if bound.presence == "absent" else "X"):
             continue  # the dictionary reports the element itself as missing, or as not used: one cause, one finding
         plans[bound.level].append(replace(bound, terms=tuple(term for term in bound.terms if term not in ahead)))
-    return tuple(_shape(plans[level]) for level in LEVELS)
+    around = frozenset(term for rules in plans.values() for bound in rules for term in bound.terms if not term.own)
+    return RulePlan(around, *(_shape(plans[level]) for level in LEVELS))
 
 
 def _shape(rules: list[Bound]) -> Shape:
     """Return the remembered answer to: which of the rules apply to a level where these elements are present."""
 
     @lru_cache(maxsize=256)
-    def answer(present: tuple[str, ...]) -> tuple[Bound, ...]:
+    def answer(present: tuple[str, ...], around: frozenset[Term]) -> Asked:
         names = frozenset(present)
-        return tuple(rule for rule in rules if rule.given <= names and rule.absent.isdisjoint(names))
+        return tuple(
+            (_tests(rule), rule)
+            for rule in rules
+            if rule.given <= names
+            and rule.absent.isdisjoint(names)
+            and all(term.own or term in around for term in rule.terms)
+        )
 
     return answer
+
+
+def _tests(rule: Bound) -> Tests:
+    """Return what of a rule's conditions is left to be looked at in each level: the values of its own elements."""
+    own = tuple((term.name, term.verb == "in", term.values) for term in rule.terms if term.own)
+    return (*own, (rule.only[0], True, rule.only[1])) if rule.only else own
 
 
 # ------------------------------------------------------------------------------------------------ running
@@ -277,23 +308,24 @@ def apply_rules(
         history=register.history(declaration.transaction_number),
         choice=choice,
     )
-    of_declaration, of_invoice, of_line = rulebook.plan(message_type, cad_type)
+    plan = rulebook.plan(message_type, cad_type)
+    around = frozenset([term for term in plan.around if _holds(term, declaration)])
     faults: list[Fault] = []
-    _run(of_declaration(tuple(declaration.values)), declaration, context, 0, 0, faults)
+    _run(plan.declaration(tuple(declaration.values), around), declaration, context, 0, 0, faults)
     for i, invoice in enumerate(declaration.invoices, 1):
-        _run(of_invoice(tuple(invoice.values)), invoice, context, i, 0, faults)
+        _run(plan.invoice(tuple(invoice.values), around), invoice, context, i, 0, faults)
         for j, line in enumerate(invoice.commodities, 1):
-            _run(of_line(tuple(line.values)), line, context, i, j, faults)
+            _run(plan.line(tuple(line.values), around), line, context, i, j, faults)
     return faults
 
 
-def _run(
-    bound: tuple[Bound, ...], level: Level, context: Context, invoice: int, line: int, faults: list[Fault]
-) -> None:
+def _run(asked: Asked, level: Level, context: Context, invoice: int, line: int, faults: list[Fault]) -> None:
     """Ask each rule about the level, and add what it found."""
-    for rule in bound:
-        for term in rule.terms:
-            if not _holds(term, level if term.own else context.declaration):
+    get = level.values.get
+    for tests, rule in asked:
+        for name, inside, values in tests:
+            value = get(name)
+            if type(value) is not str or (value in values) is not inside:  # what is not readable is no value
                 break
         else:
             for fault in rule.run(level, context, rule):

@@ -63,6 +63,7 @@ def measure_covers(line: Commodity, context: Context, bound: Bound) -> Iterable[
     presence="absent",
     reads=(ORIGIN, CLASSIFICATION, RELEASED, ACCOUNTED),
     needs=(ORIGIN, CLASSIFICATION),
+    only=CLASSIFICATION,
     prepare=by_number,
 )
 def measure_watch(line: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
@@ -70,7 +71,7 @@ def measure_watch(line: Commodity, context: Context, bound: Bound) -> Iterable[F
     number, origin = line.text(bound[CLASSIFICATION]), line.text(bound[ORIGIN])
     measures: Measures = bound.parameter
     named_there = measures.get(number or "", ())
-    if not named_there or origin is None or number is None:
+    if origin is None or number is None:
         return OK
     day = context.first_day(bound[RELEASED], bound[ACCOUNTED])
     found = [each.code for each in named_there if each.valid.covers(day) and _is_of(each, origin, context)]

@@ -60,8 +60,7 @@ def treatment_origin(line: Commodity, context: Context, bound: Bound) -> Iterabl
     of treatments, or of countries, is that list's own finding.
     """
     code, origin = line.text(bound.element), line.text(bound[ORIGIN])
-    country = context.specs.trade.country_of(origin)
-    if code is None or not country or context.specs.trade.is_ever_for(code, country):
+    if (code, origin) in context.specs.trade.always or code is None or not context.specs.trade.country_of(origin):
         return OK
     day = listed_on(context.pack.elements[bound.element], line, context.declaration)
     entry = bound.codes.find(code, day) if bound.codes else None
@@ -203,15 +202,13 @@ def _retired(text: str, setting: Setting) -> frozenset[str]:
     return frozenset(code for code, each in entries if any(entry.row.get("retired") for entry in each))
 
 
-@check(of="text", columns=("retired",), on_list_day=True, prepare=_retired)
+@check(of="text", columns=("retired",), on_list_day=True, only=True, prepare=_retired)
 def not_retired(level: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Forbid a code after the day that the list's column `retired` has for it, on the day that the dictionary names.
 
     Where no such day is known, that of receipt counts.
     """
     code = level.text(bound.element)
-    if code not in bound.parameter:
-        return OK
     day = listed_on(context.pack.elements[bound.element], level, context.declaration) or context.today
     entry = bound.codes.find(code, day) if bound.codes and code else None
     retired = entry.row["retired"] if entry else ""

@@ -70,14 +70,18 @@ def explain(
     Empty if the dictionary check is sure to report every one of them, as missing or not in its format: then that goes
     on. With any other error among them all are returned, the dictionary's own under its codes. `misfits` are the nodes
     that libxml2 found at fault: of a large document only those and their surroundings are looked at, since xmlschema
-    goes through all that it is given, and takes a hundred times as long as libxml2.
+    goes through all that it is given, and takes a hundred times as long as libxml2. Of a small one all is looked at but
+    what is in classes that libxml2 went through without a fault: beside a node at fault it goes through none.
     """
-    pack, originals = explainer.pack, dict[Any, Any]()
+    pack, originals, emptied = explainer.pack, dict[Any, Any](), set[Any]()
+    keep = {above for node in misfits for above in (node, *node.iterancestors())}
     looked_at = root
     if misfits and sum(1 for _ in islice(root.iter(), EXPLAINED_NODES + 1)) > EXPLAINED_NODES:
-        keep = {above for node in misfits for above in (node, *node.iterancestors())}
         looked_at = apart(lambda: _excerpt(root, keep, originals))
-    found = [(originals.get(node, node), fault) for node, fault in _refused(looked_at, explainer)]
+    elif 0 < len(misfits) < FINDINGS_LISTED:
+        around = {*misfits, *(node.getparent() for node in misfits)}
+        looked_at = apart(lambda: _outline(root, keep, around, originals, emptied))
+    found = [(originals.get(node, node), fault) for node, fault in _refused(looked_at, explainer, emptied)]
     told = {node for node, _ in found}
     blanks = [_blank(node, pack) for node in misfits if node not in told and _odd_blank(node)]
     if found and not blanks and all(fault.address for _, fault in found):
@@ -107,20 +111,40 @@ def _excerpt(node: Any, keep: Collection[Any], originals: dict[Any, Any]) -> Any
     return copy
 
 
-def _errors(root: Any, explainer: Explainer) -> Iterator[Any]:
+def _outline(
+    node: Any, keep: Collection[Any], around: Collection[Any], originals: dict[Any, Any], emptied: set[Any]
+) -> Any:
+    """Return a copy of a node to keep; of its children that are none the classes are empty, unless it is `around`."""
+    copy = node.makeelement(node.tag, dict(node.attrib), node.nsmap)
+    copy.text = node.text
+    originals[copy] = node
+    for child in node:
+        if child in keep:
+            part = _outline(child, keep, around, originals, emptied)
+        elif len(child) and node not in around:
+            part = child.makeelement(child.tag, dict(child.attrib), child.nsmap)
+            emptied.add(part)
+        else:
+            part = _excerpt(child, {*child.iter()}, originals)
+        part.tail = child.tail
+        copy.append(part)
+    return copy
+
+
+def _errors(root: Any, explainer: Explainer, emptied: Collection[Any]) -> Iterator[Any]:
     """Yield xmlschema's errors, up to where it gives up itself (it raises at an unknown xsi:type)."""
     import xmlschema
 
     with suppress(xmlschema.XMLSchemaException, LookupError):
-        yield from explainer.schema.iter_errors(root)
+        yield from (error for error in explainer.schema.iter_errors(root) if error.elem not in emptied)
 
 
-def _refused(root: Any, explainer: Explainer) -> list[AtNode]:
-    """Return what the schema refuses, each place once."""
+def _refused(root: Any, explainer: Explainer, emptied: Collection[Any]) -> list[AtNode]:
+    """Return what the schema refuses, each place once; nothing of what was emptied."""
     import xmlschema
 
     pack, found = explainer.pack, dict[tuple[str, str], AtNode]()
-    for error in islice(_errors(root, explainer), ERRORS_EXPLAINED):
+    for error in islice(_errors(root, explainer, emptied), ERRORS_EXPLAINED):
         node, reason = error.elem if error.elem is not None else root, error.reason or str(error.message)
         attribute = ATTRIBUTE.match(reason)
         key = next(filter(None, attribute.groups())) if attribute else ""
@@ -184,7 +208,7 @@ def _children(error: xmlschema.XMLSchemaChildrenValidationError, node: Any, pack
     expected = [_local(tag) for tag in error.expected_tags]
     child, above = error.invalid_child, _local(node.tag)
     at = node if child is None else child
-    known = child is None or any(_leads_to(child, element, pack) for element in pack.elements.values())
+    known = child is None or _leads_to_any(child, pack)
     if known and len(expected) == 1 and (element := _missing(expected[0], node, pack)):
         return at, Fault(MISSING, Address(element.name), details=details_of(element))
     if child is None:
@@ -304,8 +328,8 @@ def _is_at(node: Any, attribute: str, element: Element, pack: Pack) -> bool:
     return True
 
 
-def _leads_to(node: Any, element: Element, pack: Pack) -> bool:
-    """Tell whether the dictionary element's path goes through the node."""
-    names = tuple(step.partition("[")[0] for step in (element.xml_path or "").split("/"))
+def _leads_to_any(node: Any, pack: Pack) -> bool:
+    """Tell whether the path of any dictionary element goes through the node."""
     path = _path(node, pack)
-    return names[: len(path)] == path
+    ways = ((element.xml_path or "").split("/")[: len(path)] for element in pack.elements.values())
+    return any(tuple(step.partition("[")[0] for step in way) == path for way in ways)

@@ -16,7 +16,6 @@ from edifact.reader import InterchangeText, MessageText, read
 from gateway import pipeline
 from gateway.journal.rows import message_row, outgoing_row
 from parsers import xml
-from parsers.shapes import Shapes
 from tests.support.answers import DIRECTORIES, SCHEMA
 from tests.support.way import NOW, PARTNERS, PLANS
 
@@ -45,8 +44,6 @@ def ends_well(body: bytes) -> None:
 
 def forget() -> None:
     """Let the readers forget the shapes that they have met."""
-    for each in PLANS.reading.xml.values():
-        each.shapes = Shapes()
     for edifact in PLANS.reading.edifact.values():
         edifact.shapes.clear()
 

@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import bench_edifact, workload
+from core.envelope import Envelope
 from core.transmission import Received
 from edifact import reader as edifact
 from edifact.directory import Item, Slot, Structure
 from edifact.match import Matchers
 from edifact.message import decide, explain
 from gateway import pipeline, plans
+from gateway.trade.writer import write_edifact
+from tests.support.builders import DECLARATION, valid_declaration
 from tests.support.edifact_cases import (
     CASES,
     DIRECTORIES,
@@ -239,3 +242,12 @@ def test_the_calendar_of_the_patterns_is_the_real_one(year: int, month: int) -> 
     found = verdicts(interchange(*(message("GOVCBR", each, str(day)) for day, each in enumerate(dated, 1))))
     days = monthrange(year, month)[1]
     assert [(quick, faults > 0) for quick, faults in found] == [(day <= days, day > days) for day in range(1, 32)]
+
+
+def test_a_released_terminator_is_no_reason_to_explain_a_long_message() -> None:
+    """As nearly every long French one has one: all of them were explained, to be accepted in the end."""
+    declaration = valid_declaration(vendor_name="12, rue de l'Église", lines=80)
+    body = write_edifact([declaration], DECLARATION, Envelope("MAPLEBROKER", "CARMGATEWAY", "1"), prepared=NOW)
+    (read,) = pipeline.parse(Received("r", "maple", body, NOW), PLANS).messages
+    assert b"?'" in body
+    assert getattr(read.document, "fits", False)
