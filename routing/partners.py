@@ -114,7 +114,7 @@ def not_ours(partners: Iterable[Partner], ours: Iterable[str]) -> None:
 
 
 def token_hash(token: str) -> str:
-    """Return what the partners' file keeps of a token: its SHA-256 (DECISIONS D-WEBDOOR-1)."""
+    """Return what the partners' file keeps of a token: its SHA-256 (DECISIONS D120)."""
     return digest_of(token.encode())
 
 

@@ -171,7 +171,7 @@ def add(
     echo("Next: `gateway doctor --declare`, its user at the broker (`gateway broker-users`), SIGHUP to `gateway serve`")
 
 
-# Bytes of a token: nobody guesses so many, so a plain hash of it can be in the file (DECISIONS D-WEBDOOR-1).
+# Bytes of a token: nobody guesses so many, so a plain hash of it can be in the file (DECISIONS D120).
 TOKEN_BYTES = 32
 
 

@@ -23,7 +23,7 @@ from core.urls import users_of
 from gateway import pipeline
 from gateway.cli.tables import WIDE
 from gateway.cli.terminal import Console
-from gateway.desk.listing import moment
+from gateway.desk.moments import moment
 from gateway.desk.trial import TABLES, Trial, made_up_partner
 from gateway.plans import Plans
 from gateway.settings import Settings

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from core.calendar import EASTERN, eastern, eastern_day
+from core.calendar import eastern
 from core.findings import Bilingual
 from core.text import unformula
 from gateway.journal import RESEND_OF
@@ -20,9 +18,6 @@ SHORT, CELL = 12, 1_000
 
 # Characters of a table that go out in one piece.
 PIECE = 100_000
-
-# A time of today.
-CLOCK = re.compile(r"\d{1,2}:\d\d")
 
 COLUMNS: Mapping[str, Bilingual] = {
     "id": Bilingual("id", "id"),
@@ -36,23 +31,6 @@ COLUMNS: Mapping[str, Bilingual] = {
     "findings": Bilingual("findings", "constats"),
     "state": Bilingual("state", "état"),
 }
-
-
-def moment(written: str, *, end: bool = False, now: datetime | None = None) -> datetime:
-    """Return the aware moment that a day (2026-11-23, today, yesterday) or a time (2026-11-23T14:30, 14:30) names.
-
-    Eastern Time where it has no zone; `end` makes a day mean its end. Raises ValueError.
-    """
-    today = eastern_day(now or datetime.now(UTC))
-    yesterday = today - timedelta(days=1)
-    named = {"today": today, "yesterday": yesterday, "aujourd'hui": today, "hier": yesterday}
-    text = named[written].isoformat() if written in named else written
-    if CLOCK.fullmatch(written):
-        text = f"{today}T{written:0>5}"
-    found = datetime.fromisoformat(text)
-    if end and len(text) <= len("2026-11-23"):
-        found += timedelta(days=1)
-    return found if found.tzinfo else found.replace(tzinfo=EASTERN)
 
 
 def cells(row: Mapping[str, Any], language: str = "en", *, whole: bool = False) -> list[str]:

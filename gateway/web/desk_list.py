@@ -12,7 +12,8 @@ from starlette.responses import Response, StreamingResponse
 
 from core.transmission import Verdict
 from gateway.desk import words
-from gateway.desk.listing import COLUMNS, as_csv, cells, moment
+from gateway.desk.listing import COLUMNS, as_csv, cells
+from gateway.desk.moments import moment
 from gateway.web.desk_visit import Visit
 
 # Messages on a page, and that one question for a table brings.

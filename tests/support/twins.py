@@ -284,7 +284,7 @@ class Twins(RuleBasedStateMachine):
 
         invoices = sent["declaration"]["invoices"] if asked else []
         content = {
-            "contract": "1.0", "message_id": request_id, "outcome": outcome, "payment_due": due, "totals": NIL,
+            "contract": "1.1", "message_id": request_id, "outcome": outcome, "payment_due": due, "totals": NIL,
             "transaction_number": sent["transaction_number"], "version": sent["version"],
             "lines": [
                 {"invoice": i, "line": j, "amounts": NIL}

@@ -18,7 +18,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from core.text import unformula
-from gateway.desk.listing import moment
+from gateway.desk.moments import moment
 from gateway.journal import Journal
 from tests.support.desk import recorded
 from tests.support.desk_site import desk, enter
