@@ -81,6 +81,9 @@ class FakeJournal:
             self._send(one.receipt, row.sequence)
         return True
 
+    def kept_digest(self, id_: str) -> str | None:
+        return next((digest_of(row.body) for row in self.t.inbox if row.id == id_), None)
+
     def _send(self, item: Outgoing, sequence: int) -> None:
         if item.id in self.t.outbox and self.unique:
             return
