@@ -53,7 +53,7 @@ SPECS = PLANS.specs
 def main(arguments: list[str]) -> None:
     """Run everything, print and write the report."""
     quick = "--quick" in arguments
-    text = "\n".join(report(3 if quick else 15)) + "\n"
+    text = "\n".join(report(3 if quick else 9)) + "\n"
     print(text)
     if not quick:
         REPORT.write_text(text, encoding="utf-8")
@@ -216,7 +216,8 @@ def _table(times: Mapping[str, list[float]], group: Mapping[str, Sequence[bytes]
 def _row(name: str, each: Sequence[float], lines: float, size: int) -> str:
     middle = statistics.median(each)
     speed = f"{1 / middle:,.0f} ({1 / min(each):,.0f})"
-    return f"| {name} | {lines:.0f} | {size or '':,} | {speed} | {middle * 1e6:,.0f} | {lines / middle:,.0f} |"
+    length = f"{size:,}" if size else ""
+    return f"| {name} | {lines:.0f} | {length} | {speed} | {middle * 1e6:,.0f} | {lines / middle:,.0f} |"
 
 
 def _varied(varied: Mapping[Syntax, Sequence[bytes]]) -> dict[str, list[Callable[[], None]]]:
