@@ -53,7 +53,8 @@ class Partner:
     month or billing, that one in Customs Self Assessment has chosen to account by (SOR/86-1062, s. 10.3), or `interim`
     where goods are released on an interim accounting (s. 13). `accounts` are the account security numbers that its
     transaction numbers may begin with, each with the importers whose own it is (none: the partner's); `others` are
-    those of everybody else.
+    those of everybody else. `token_hashes` are those of its tokens for HTTP, and `door` is then the broker's user that
+    vouches for what it sends so; without a token it is empty, and nobody does.
     """
 
     id: str
@@ -69,6 +70,13 @@ class Partner:
     choices: Mapping[str, str] = field(default_factory=dict)
     accounts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     others: frozenset[str] = frozenset()
+    token_hashes: tuple[str, ...] = ()
+    door: str = ""
+
+    @property
+    def senders(self) -> frozenset[str]:
+        """The broker's users whose messages on its queue are its own: its user, and the door's where it has a token."""
+        return frozenset({self.user, self.door or self.user})
 
     def choice_of(self, declaration: Declaration) -> str | None:
         """Return how a declaration's importer accounts (see `choices`), None if it is not known."""

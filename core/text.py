@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 
+# What begins a formula in one spreadsheet or another: the signs, their full-width forms, a tab, the end of a line.
+FORMULA = "=+-@|%\t\r\n\uff1d\uff0b\uff0d\uff20"
+
 
 def printable(text: str, instead: str = "", keep: str = "") -> str:
     """Return the text with everything that acts instead of being seen as a backslash escape.
@@ -26,3 +29,12 @@ def _escaped(character: str) -> str:
 def lines_of(text: str) -> list[str]:
     """Return the lines of a text as places count them: by line feeds alone; U+0085 and others are characters in one."""
     return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def unformula(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula: what may begin one has an apostrophe before it.
+
+    That is an equals, plus, minus or at sign, also behind blanks and in full width, a tab or a carriage return.
+    """
+    begins = text.lstrip(" \N{NO-BREAK SPACE}\"'")[:1]
+    return f"'{text}" if begins and begins in FORMULA else text

@@ -27,7 +27,7 @@ def arrival(
         told, lane = unproven(delivery, engines), delivery.uid
         return Arrival(lane, "assessment", None, delivery.body, delivery.headers, now, lane, unproven=told)
     lane = sniff.lane(delivery.body)
-    told = unproven(delivery, {owner.user}) if owner else None
+    told = unproven(delivery, owner.senders) if owner else None
     if owner is None or told:
         return Arrival(delivery.uid, "partner", None, delivery.body, delivery.headers, now, lane, unproven=told)
     received = Received(inbox_id(delivery.uid), owner.id, delivery.body, now)

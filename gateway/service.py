@@ -16,7 +16,7 @@ from core import limits
 from core.errors import GatewayError, JournalUnavailable
 from core.partner import Partner
 from core.register import Facts, Register, status_after
-from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax
+from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax, digest_of
 from gateway import pipeline
 from gateway.arrivals import arrival
 from gateway.journal import Claimed, Due, Journal, Role, Settlement, Unproven, inbox_id
@@ -108,15 +108,15 @@ def record(
     the sender's own resend, and a redelivery does not tell whether it was one before a crash. An answer that comes
     twice has the same id.
     """
-    owners = _owners(partners)
-    head = journal.head()
+    owners, head = _owners(partners), journal.head()
     arrivals = [arrival(one, owners.get(one.queue), head, engines, now()) for one in deliveries]
     for told in filter(None, (one.unproven for one in arrivals)):
         logger().error("sender not proven", findings=[told.code], queue=told.queue, user=told.user)
     new = journal.receive(arrivals)
-    for delivery, is_new in zip(deliveries, new, strict=True):
-        if not is_new:
-            journal.resend(inbox_id(delivery.uid), now())
+    for delivery in (one for one, is_new in zip(deliveries, new, strict=True) if not is_new):
+        if journal.kept_digest(id_ := inbox_id(delivery.uid)) != digest_of(delivery.body):  # of a KEYED message_id
+            logger().error("other bytes under a key that was used, not taken", message_id=id_, queue=delivery.queue)
+        journal.resend(id_, now())
 
 
 def _owners(partners: Partners) -> dict[str, Partner]:

@@ -36,6 +36,10 @@ BrokerUser = Annotated[
     ),
 ]
 AnswerQueue = Annotated[str, Meta(pattern=r"^out\.[a-z0-9.-]+\Z", title="out. and then some of a-z, 0-9, . and -")]
+TokenHash = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{64}\Z", title="a hash as `gateway partner token` prints it: 64 of 0-9 and a-f")
+]
+EXCHANGE_USER = "exchange"
 BN15_WORDS = "an importer's BN15: nine digits with their check digit, RM, four digits"
 Bn15 = Annotated[str, Meta(title=BN15_WORDS)]
 Account = Annotated[
@@ -73,6 +77,10 @@ class PartnerTable(msgspec.Struct, forbid_unknown_fields=True):
     ]
     answer_queue: Annotated[AnswerQueue, _says("The queue of its answers.")]
     user: Annotated[BrokerUser | None, _says("Its user at the broker; its id if missing.")] = None
+    token_hashes: Annotated[
+        list[TokenHash],
+        _says("The SHA-256 of each of its tokens for HTTP, as `gateway partner token` makes them."),
+    ] = []
     language: Annotated[Literal["en", "fr"], _says("The language of refusals in EDIFACT and XML.")] = "en"
     contrl: Annotated[bool, _says("Whether CONTRL is agreed, both ways; only in EDIFACT.")] = False
     active: Annotated[bool, _says("Whether what it sends is taken; else it is refused.")] = True
@@ -119,6 +127,10 @@ class GatewayTable(msgspec.Struct, forbid_unknown_fields=True):
         Days | None,
         _says("How many days ago an EDIFACT interchange may have been prepared (UNB S004). Not checked if missing."),
     ] = None
+    exchange_user: Annotated[
+        BrokerUser,
+        _says("The broker's user of `gateway web --exchange`; it vouches for partners that have a token."),
+    ] = EXCHANGE_USER
 
 
 class ImporterTable(msgspec.Struct, forbid_unknown_fields=True):
@@ -258,7 +270,9 @@ def _explained(told: str, raw: Any) -> str:
     if missing := re.match(r"Object missing required field `(\w+)`", told):
         wanted = node["properties"][missing[1]]
         return f"{where}{missing[1]} is missing: {allowed(wanted)}"
-    return f"{where}must be {allowed(node)}, not {_shown(value)}"
+    # In place of a token's hash the token itself may stand, and errors are logged.
+    what = "what stands there" if "token_hashes" in told else _shown(value)
+    return f"{where}must be {allowed(node)}, not {what}"
 
 
 def _named(value: Any, index: int) -> str:

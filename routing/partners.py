@@ -10,6 +10,7 @@ from pathlib import Path
 from core.calendar import Period
 from core.errors import GatewayError
 from core.partner import Agreement, EnvelopeProfile, Partner
+from core.transmission import digest_of
 from routing.agreements import load_profiles
 from routing.partner_file import BN15_WORDS, ImporterTable, PartnerTable, ProfileTable, decode
 
@@ -32,13 +33,15 @@ def read_partners(data: bytes, path: Path) -> dict[str, Partner]:
     """Return the partners in the bytes of a file that is called `path`.
 
     Raises GatewayError for a key that is missing, unknown or of the wrong kind, a BN15 that cannot be one, an id,
-    envelope or answer queue used twice, an account security number of two owners, and a profile that is not there.
+    envelope, answer queue or token used twice, an account security number of two owners, and a profile that is not
+    there.
     """
     file = decode(data, path)
     for key, values in (
         ("id", [row.id for row in file.partner]),
         ("answer_queue", [row.answer_queue for row in file.partner]),
         ("envelopes", [envelope for row in file.partner for envelope in row.envelopes]),
+        ("token_hashes", [each for row in file.partner for each in row.token_hashes]),
         ("importer: bn", [row.bn for row in file.importer]),
     ):
         if twice := _first_repeated(values):
@@ -52,8 +55,13 @@ def read_partners(data: bytes, path: Path) -> dict[str, Partner]:
     for row in file.partner:
         if row.profile not in profiles:
             raise GatewayError(f"{path}: partner {row.id}: profile: {row.profile!r} is none of {', '.join(profiles)}")
+    door = file.gateway.exchange_user
     return {
-        row.id: _partner(path, row, replace(agreement, profile=profiles[row.profile]), choices, claimed)
+        row.id: replace(
+            _partner(path, row, replace(agreement, profile=profiles[row.profile]), choices, claimed),
+            token_hashes=tuple(row.token_hashes),
+            door=door if row.token_hashes else "",
+        )
         for row in file.partner
     }
 
@@ -93,10 +101,21 @@ def _owners(path: Path, rows: Iterable[PartnerTable]) -> dict[str, str]:
 
 
 def not_ours(partners: Iterable[Partner], ours: Iterable[str]) -> None:
-    """Raise GatewayError if a partner logs in as one of our own users, whose messages are believed."""
-    for partner in partners:
-        if partner.user in set(ours):
+    """Raise GatewayError if a partner or the exchange logs in as one of our own users, whose messages are believed."""
+    known = list(partners)
+    doors, taken = {partner.door for partner in known if partner.door}, set(ours)
+    for partner in known:
+        if partner.user in taken:
             raise GatewayError(f"partner {partner.id}: user: {partner.user!r} is the gateway's own or the engine's")
+        if partner.user in doors:
+            raise GatewayError(f"partner {partner.id}: user: {partner.user!r} is the exchange's own (exchange_user)")
+    if twice := doors & taken:
+        raise GatewayError(f"gateway: exchange_user: {min(twice)!r} is the gateway's own or the engine's")
+
+
+def token_hash(token: str) -> str:
+    """Return what the partners' file keeps of a token: its SHA-256 (DECISIONS D-WEBDOOR-1)."""
+    return digest_of(token.encode())
 
 
 def inbound_queue(partner_id: str) -> str:

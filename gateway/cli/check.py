@@ -22,10 +22,11 @@ from core.text import lines_of, printable
 from core.transmission import Outgoing, Syntax, Verdict
 from gateway import pipeline
 from gateway.catalogue import TYPE_WORDS
-from gateway.cli.shared import LANGUAGE, SEVERITIES, STDIN, VERDICTS, files_in, files_with_facts
+from gateway.cli.shared import LANGUAGE, SEVERITIES, STDIN, files_in, files_with_facts
 from gateway.cli.terminal import Console, echo, echo_json
 from gateway.desk.explain import where
 from gateway.desk.linting import LINES, TO_DO, Linted, junit, message_as_json, sarif, summary
+from gateway.desk.words import VERDICTS
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
 from validators.words import shown

@@ -18,6 +18,7 @@ from core.errors import BrokerUnavailable, GatewayError
 from gateway.cli.check import SUFFIXES
 from gateway.cli.tables import Column, fit
 from gateway.cli.terminal import Console
+from gateway.cli.web import PORT
 from gateway.desk.trial import Expected, differences, read_expectations
 from gateway.journal import Journal
 from gateway.queues import Broker, Delivery, Letter, open_broker
@@ -26,6 +27,8 @@ from routing.partners import inbound_queue, load_partners
 
 # How long one message's answers may take; the run is for looking, the figures belong to `make bench`.
 PATIENCE_SECONDS = 30.0
+
+TRIAL = f"http://localhost:{PORT}/trial"
 
 COLUMNS = (
     Column("message"),
@@ -153,6 +156,8 @@ def main() -> int:
     _print(played, told)
     met = sum(meets(*each) for each in played)
     told.print(f"\n{met} of {len(played)} samples met their expectation; the answers lie in {folder}")
+    program = Path(sys.executable).with_name("gateway")
+    told.print(f"To try a message of your own in the browser: {program} web, then open {TRIAL}")
     return 0 if met == len(played) else 1
 
 

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from core.findings import Bilingual
 from gateway.cli.french import phrase
-from gateway.cli.shared import VERDICTS, out
+from gateway.cli.shared import out
 from gateway.cli.terminal import echo_json
 from gateway.desk.trial import differences, play, read_expectations
+from gateway.desk.words import VERDICTS
 from gateway.plans import prepare
 from gateway.settings import Settings
 from gateway.trade.replies import ANSWERS

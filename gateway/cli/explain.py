@@ -25,6 +25,7 @@ from gateway.cli.shared import CONFIDENCES, HTML, LANGUAGE, files_with_facts, op
 from gateway.cli.terminal import echo
 from gateway.desk import replay
 from gateway.desk.explain import Explained, NumberedFinding, explain, where
+from gateway.desk.explain_page import explained_page, verdict_of
 from gateway.desk.linting import TO_DO
 from gateway.engine.assess import load_rates
 from gateway.journal import RESEND_OF, Journal, Recorded
@@ -44,8 +45,6 @@ ENGINES = Bilingual(
 
 WORDS = {
     "wrote": Bilingual("wrote", "écrit :"),
-    "accepted": Bilingual("accepted", "accepté"),
-    "refused": Bilingual("refused", "refusé"),
     "not given": Bilingual("not given", "absent"),
     "expected": Bilingual("expected", "attendu"),
     "source": Bilingual("source", "source"),
@@ -86,16 +85,8 @@ def explain_command(what: tuple[str, ...], partner_id: str | None, html: Path | 
     asked = judge_all(what, settings, plans, partner_id, lang)
     explained = [explain(each.judged, each.partner, plans.specs, lang) for each in asked]
     if html:
-        page = pages.render(
-            "explain.html",
-            lang,
-            packs=plans.specs.packs,
-            sources=dict.fromkeys((each.name, each.received_at and eastern(each.received_at, lang)) for each in asked),
-            messages=explained,
-            made_at=eastern(datetime.now(UTC), lang),
-            verdict=lambda one: _verdict(one, lang),
-            where=lambda place: where(place, lang),
-        )
+        received = {each.name: eastern(each.received_at, lang) if each.received_at else None for each in asked}
+        page = explained_page(received, explained, datetime.now(UTC), plans.specs, lang)
         pages.write(html, page)
         echo(f"{WORDS['wrote'].speak(lang)} {html}")
     else:
@@ -170,18 +161,11 @@ def _first(row: Recorded, journal: Journal, lang: str) -> Recorded:
     return found
 
 
-def _verdict(one: Explained, lang: str) -> str:
-    """Return the verdict on what the heading names: a CAD (in French feminine) or a message."""
-    declaration = one.judged.message.declaration
-    feminine = lang == "fr" and declaration and declaration.transaction_number
-    return WORDS[str(one.verdict)].speak(lang) + ("e" if feminine else "")
-
-
 def _print_explained(one: Explained, lang: str) -> None:
     """Print a message in plain words."""
     colon = " :" if lang == "fr" else ":"
     style = "green" if one.verdict is Verdict.ACCEPTED else "bold red"
-    out.print(Text(one.heading, "bold").append(f"{colon} ").append(_verdict(one, lang), style))
+    out.print(Text(one.heading, "bold").append(f"{colon} ").append(verdict_of(one, lang), style))
     out.print(Text(one.summary))
     if one.payment:
         out.print(Text(one.payment))

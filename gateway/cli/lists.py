@@ -13,17 +13,9 @@ from core.transmission import Verdict
 from gateway.cli.shared import Moment, known_partner, open_journal, plain, print_table
 from gateway.cli.tables import Column, fit
 from gateway.cli.terminal import echo, echo_json
-from gateway.journal import RESEND_OF
+from gateway.desk.listing import cells
 from gateway.settings import from_environment
 from routing.partners import load_partners
-from validators.words import shown
-
-# How many characters of a cell are shown.
-CELL = 1_000
-
-# How many characters of an id are listed.
-SHORT = 12
-
 
 COLUMNS = (
     Column("id"),
@@ -44,6 +36,7 @@ COLUMNS = (
 @click.option("--sender", metavar="ID", help="Only of this sender id in the envelope.")
 @click.option("--transaction", "transaction_number", help="Only this transaction number's.")
 @click.option("--reference", help="Only with this reference, of the interchange or of the message.")
+@click.option("--importer", metavar="BN", help="Only about this importer.")
 @click.option("--finding", metavar="CODE", help="Only with this finding; CAD-02 means all that begin so.")
 @click.option("--since", type=Moment(), help="Received since then: a day, today, yesterday, 8:00, a moment.")
 @click.option("--until", type=Moment(end=True), help="Received before then.")
@@ -71,24 +64,8 @@ def list_command(form: str, **filters: Any) -> None:
     if form == "json":
         echo_json(rows, plain)
         return
-    table = fit(COLUMNS, [[shown(str(cell), CELL) for cell in _cells(row)] for row in rows])
+    table = fit(COLUMNS, [cells(row) for row in rows])
     print_table(table)
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    codes = " ".join(finding["code"] for finding in row["findings"])
-    if (note := row["note"] or "").startswith(RESEND_OF):
-        codes = note[: len(RESEND_OF) + SHORT]
-    return [
-        row["id"][:SHORT],
-        eastern(row["received_at"]),
-        *(row[name] or "" for name in ("partner", "sender")),
-        row["type"] or "",
-        *(row[name] or "" for name in ("transaction_number", "version")),
-        f"{row['verdict'] or ''}{' test' if row['test'] else ''}",
-        codes,
-        row["state"],
-    ]
 
 
 def _alert(row: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ SECTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Operators": {
         "serve": ("serve:serve_command", "Run the gateway until SIGTERM or SIGINT."),
         "web": ("web:web_command", "Answer over HTTP: trial page, partners' exchange, desk."),
+        "web-user": ("web:web_user", "Print the row of a user of the desk."),
         "list": ("lists:list_command", "List the partners' messages, newest first."),
         "show": ("show:show", "Show the whole life of a message."),
         "parked": ("parked:parked", "List, show, release or refuse parked messages."),

@@ -19,7 +19,7 @@ from core.calendar import eastern
 from core.errors import GatewayError
 from core.partner import Partner
 from core.urls import vhost_of
-from gateway.cli.shared import folding_table, known_partner, open_journal, print_table
+from gateway.cli.shared import OPERATOR, folding_table, known_partner, open_journal, print_table
 from gateway.cli.terminal import Console, echo
 from gateway.journal import Extent, Head, Journal
 from gateway.journal.periods import load_retention, months_before
@@ -219,7 +219,8 @@ def _again(until: datetime) -> str:
 
 @click.command()
 @click.argument("destination")
-def unpark(destination: str) -> None:
+@OPERATOR
+def unpark(destination: str, operator: str) -> None:
     """Let a parked or paused destination be tried at once.
 
     What waits for it goes out in order.
@@ -230,7 +231,7 @@ def unpark(destination: str) -> None:
         if destination not in {row["name"] for row in journal.destinations()}:
             echo(f"gateway: nothing waits for {destination!r} and it has not failed", err=True)
             sys.exit(1)
-        waiting = journal.unpark(destination, now())
+        waiting = journal.unpark(destination, now(), operator)
     echo(f"{destination}: {waiting} waiting, tried again now")
 
 
@@ -247,7 +248,8 @@ def broker_users(partner_id: str | None, vhost: str | None, gateway_user: str, e
 
     They make users and permissions for partners, gateway and engine; nothing is changed by printing them. A partner may
     publish to the exchange customs.in with its own queue's name as routing key, read its own answer queue, and nothing
-    else. Run the lines with a shell on a node; add_user asks for each password.
+    else; the user of `gateway web --exchange` may do that for the partners that have a token. Run the lines with a
+    shell on a node; add_user asks for each password.
 
     Exit code: 0, or 2 when the partners cannot be read.
     """
@@ -262,6 +264,7 @@ def broker_users(partner_id: str | None, vhost: str | None, gateway_user: str, e
     else:
         lines = house_commands(vhost, gateway_user, engine_user or settings.engine_user)
         lines += [line for each in of_partners.values() for line in each]
+        lines += [line for each in door_commands(partners.values(), vhost).values() for line in each]
     for line in lines:
         echo(line)
 
@@ -278,11 +281,19 @@ def house_commands(vhost: str, gateway_user: str, engine_user: str) -> list[str]
 
 def partner_commands(partners: Iterable[Partner], vhost: str) -> dict[str, list[str]]:
     """Return the rabbitmqctl commands for each user of active partners; what several share is said as a whole."""
+    return _senders(vhost, ((each.user, each) for each in partners if each.active))
+
+
+def door_commands(partners: Iterable[Partner], vhost: str) -> dict[str, list[str]]:
+    """Return the commands for the exchange's user: it has the rights of the active partners with a token, together."""
+    return _senders(vhost, ((each.door, each) for each in partners if each.active and each.door))
+
+
+def _senders(vhost: str, pairs: Iterable[tuple[str, Partner]]) -> dict[str, list[str]]:
     lines: dict[str, list[str]] = {}
     users: dict[str, list[Partner]] = defaultdict(list)
-    for partner in partners:
-        if partner.active:
-            users[partner.user].append(partner)
+    for user, partner in pairs:
+        users[user].append(partner)
     for user, ours in users.items():
         read = "|".join(re.escape(partner.answer_queue) for partner in ours)
         write = "|".join(re.escape(inbound_queue(partner.id)) for partner in ours)

@@ -13,25 +13,24 @@ from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
-from gateway import pipeline
 from gateway.cli.french import phrase
 from gateway.cli.shared import (
     FORMAT,
     LANGUAGE,
     OPERATOR,
-    VERDICTS,
     folding_table,
     open_journal,
     out,
     plain,
     print_table,
-    sequence_of,
 )
 from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
+from gateway.desk.parked import parked as parked_row
+from gateway.desk.parked import refuse, release
+from gateway.desk.words import VERDICTS
 from gateway.journal import Journal, Recorded
 from gateway.plans import Plans, prepare
-from gateway.senders import sender_of
 from gateway.settings import from_environment
 from routing.assessment import compare, read_result
 from routing.partners import load_partners
@@ -92,7 +91,7 @@ def _meant(
         raise click.UsageError(
             "name parked messages by their ids, or select them by --partner, --from, --because or --all"
         )
-    return [_parked(journal, id_) for id_ in ids or dict.fromkeys(row["id"] for row in _selected(journal, *filters))]
+    return [parked_row(journal, id_) for id_ in ids or dict.fromkeys(row["id"] for row in _selected(journal, *filters))]
 
 
 @parked.command(name="show")
@@ -108,7 +107,7 @@ def parked_show(id_: str, lang: str) -> None:
     settings = from_environment()
     plans, partners = prepare(settings.specs), load_partners(settings.partners)
     with open_journal(settings) as journal:
-        row = _parked(journal, id_)
+        row = parked_row(journal, id_)
         life = journal.show(row.id) or {}
         whose = Bilingual("from the assessment engine", "du moteur de cotisation")
         if row.channel == "partner":
@@ -190,8 +189,7 @@ def parked_release(
     """
     with open_journal(from_environment()) as journal:
         for row in _meant(journal, ids, everything, (partner, side, because)):
-            if not journal.release_parked(row.sequence, operator, datetime.now(UTC)):
-                raise GatewayError(f"{row.id} is not parked any more")
+            release(journal, row, operator, datetime.now(UTC))
             echo(f"released {row.id}")
 
 
@@ -218,19 +216,5 @@ def parked_refuse(
     moment = datetime.now(UTC)
     with open_journal(settings) as journal:
         for row in _meant(journal, ids, False, (partner, side, because)):
-            outcome = None
-            if row.channel == "partner":
-                sender = sender_of(row.received, partners, journal)
-                outcome = pipeline.refuse(row.received, sender, reason, moment, plans)
-            if not journal.refuse_parked(row, outcome, why=reason, specs=plans.digest, operator=operator, now=moment):
-                raise GatewayError(f"{row.id} is not parked any more")
-            told = [item.kind for item in outcome.outgoing] if outcome else []
+            told = refuse(journal, row, reason, operator, moment, plans, partners)
             echo(f"refused {row.id}; {'the sender is told' if told else 'nobody is told'}")
-
-
-def _parked(journal: Journal, id_: str) -> Recorded:
-    """Return a parked message by its id or the start of it; raises GatewayError if it is none."""
-    (row,) = journal.recorded([sequence_of(journal, id_)])
-    if row.state != "parked":
-        raise GatewayError(f"{row.id} is not parked but {row.state}")
-    return row

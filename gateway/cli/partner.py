@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,12 +14,12 @@ import click
 from core.calendar import eastern_day
 from core.errors import GatewayError
 from core.partner import Partner
-from gateway.cli.shared import print_table
+from gateway.cli.shared import known_partner, print_table
 from gateway.cli.tables import Column, fit
 from gateway.cli.terminal import echo, echo_json
 from gateway.loops import engine_users, made_up
 from gateway.settings import EXAMPLE, PARTNERS, Settings, from_environment
-from routing.partners import inbound_queue, load_partners, not_ours, read_partners, unnumbered
+from routing.partners import inbound_queue, load_partners, not_ours, read_partners, token_hash, unnumbered
 
 FILE = click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 
@@ -32,6 +33,11 @@ def described(settings: Settings, file: Path) -> str:
         said += f"; made up, for trying out only: {_few(samples)}"
     if open_to_others := unnumbered(partners.values()):
         said += f"; without account_security, so that others can use their numbers: {_few(open_to_others)}"
+    if told := [f"{each.id} ({len(each.token_hashes)})" for each in partners.values() if each.token_hashes]:
+        door = next(each.door for each in partners.values() if each.door)
+        said += f"; with tokens for HTTP, vouched for by the broker's user {door}: {_few(told)}"
+    if idle := [each.id for each in partners.values() if each.token_hashes and not each.active]:
+        said += f"; whose tokens are not taken, since it is not active: {_few(idle)}"
     return said
 
 
@@ -163,6 +169,28 @@ def add(
     _append(settings, lines)
     echo(f"{id_} written into {settings.partners}; it sends to {inbound_queue(id_)}")
     echo("Next: `gateway doctor --declare`, its user at the broker (`gateway broker-users`), SIGHUP to `gateway serve`")
+
+
+# Bytes of a token: nobody guesses so many, so a plain hash of it can be in the file (DECISIONS D-WEBDOOR-1).
+TOKEN_BYTES = 32
+
+
+@partner.command()
+@click.argument("partner_id", metavar="PARTNER")
+def token(partner_id: str) -> None:
+    """Make a token with which a PARTNER sends over HTTP.
+
+    It is printed once and kept nowhere; the line for the partners' file has its hash, beside those of the tokens that
+    the partner has. Delete a hash to take that token back: `gateway web --exchange` reads a changed file at once.
+
+    Exit code: 0, or 2 when there is no such partner or the file cannot be used.
+    """
+    settings = from_environment()
+    partner = known_partner(partner_id, load_partners(settings.partners))
+    made = secrets.token_urlsafe(TOKEN_BYTES)
+    echo(f"{partner_id}'s token, to be given to it and shown only now: {made}")
+    echo(f"In {settings.partners}, in the table of {partner_id}:")
+    echo(f"token_hashes = {_toml([*partner.token_hashes, token_hash(made)])}")
 
 
 def _toml(value: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import click
 from rich.text import Text
 
-from core.errors import GatewayError
 from core.findings import Bilingual
 from core.transmission import Outcome, Verdict
 from gateway import pipeline
@@ -23,7 +21,6 @@ from gateway.cli.shared import (
     HTML,
     LANGUAGE,
     OPERATOR,
-    VERDICTS,
     Moment,
     files_with_facts,
     known_partner,
@@ -34,7 +31,8 @@ from gateway.cli.shared import (
 from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
 from gateway.desk.what_if import processors
-from gateway.journal import RESEND_OF, Execution, Journal, Recorded, Selection
+from gateway.desk.words import VERDICTS
+from gateway.journal import RESEND_OF, Execution, Recorded, Selection
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
 from routing.partners import load_partners
@@ -135,9 +133,10 @@ def _again(
     plans, partners = prepare(settings.specs), load_partners(settings.partners)
     shown: list[dict[str, Any]] = []
     with open_journal(settings) as journal:
-        for row, outcome in _executions(journal, wanted, ids, plans, partners):
+        some = [sequence_of(journal, id_) for id_ in ids]
+        for row, outcome in replay.again(journal, wanted, some, plans, partners):
             if isinstance(outcome, Exception):
-                shown.append(_shown(row, None, isinstance(outcome, Repeat), 0, replay.reason_of(outcome)))
+                shown.append(_shown(row, None, isinstance(outcome, replay.Repeat), 0, replay.reason_of(outcome)))
                 continue
             same = replay.agrees(row, outcome)
             execution = Execution(row.sequence, row.id, operator, plans.digest, outcome, same)
@@ -148,25 +147,6 @@ def _again(
         known_partner(wanted.partner, partners)
     _print_again(shown, form, send, lang)
     return not all(each["agrees"] for each in shown)
-
-
-def _executions(
-    journal: Journal, wanted: Selection, ids: tuple[str, ...], plans: Plans, partners: Any
-) -> Iterator[tuple[Recorded, Outcome | Exception]]:
-    """Yield the selected messages judged again; those that repeat an earlier one have nothing to be judged."""
-    some = [sequence_of(journal, id_) for id_ in ids] if ids else None
-    chosen = iter([some]) if some else replay.pages(journal, wanted)
-    for page in chosen:
-        rows = [row for row in journal.recorded(page) if row.channel == "partner"]
-        repeats = [row for row in rows if (row.note or "").startswith(RESEND_OF)]
-        for row in repeats:
-            yield row, Repeat(row.note or "")
-        again = [row for row in rows if row not in repeats]
-        yield from replay.judge_again(again, journal, plans, partners, lambda _: uuid.uuid4().hex)
-
-
-class Repeat(GatewayError):
-    """A transmission that repeated an earlier one: it was answered with the stored answers, and judged never."""
 
 
 def _shown(row: Recorded, outcome: Outcome | None, same: bool, sent: int, problem: str) -> dict[str, Any]:

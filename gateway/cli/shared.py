@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import getpass
-import re
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from rich.table import Table
 
-from core.calendar import EASTERN, Period, eastern_day
-from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual, Severity
-from core.partner import Agreement, Partner
+from core.partner import Partner
 from core.register import Facts
 from core.transmission import Message, Parsed, Received
-from core.urls import mask, users_of
+from core.urls import users_of
 from gateway import pipeline
 from gateway.cli.tables import WIDE
 from gateway.cli.terminal import Console
-from gateway.desk.trial import TABLES, Trial
+from gateway.desk.listing import moment
+from gateway.desk.trial import TABLES, Trial, made_up_partner
 from gateway.plans import Plans
 from gateway.settings import Settings
 from routing.partners import load_partners
@@ -56,16 +54,6 @@ SEVERITIES: Mapping[Severity, Bilingual] = {
     Severity.REFUSE: Bilingual("refuse", "refus"),
     Severity.WARN: Bilingual("warn", "avis"),
 }
-# Verdicts in words; "" is a message that is not there.
-VERDICTS: Mapping[str, Bilingual] = {
-    "accepted": Bilingual("accepted", "accepté"),
-    "refused": Bilingual("refused", "refusé"),
-    "": Bilingual("not there", "absent"),
-}
-
-# A time of today.
-CLOCK = re.compile(r"\d{1,2}:\d\d")
-
 # What stands for standard input among files.
 STDIN = Path("-")
 
@@ -98,18 +86,10 @@ class Moment(click.ParamType[datetime]):
         """Return the aware moment."""
         if isinstance(value, datetime):
             return value
-        today = eastern_day(datetime.now(UTC))
-        named = {"today": today, "yesterday": today - timedelta(days=1)}
-        written = named[value].isoformat() if value in named else value
-        if CLOCK.fullmatch(value):
-            written = f"{today}T{value:0>5}"
         try:
-            moment = datetime.fromisoformat(written)
-        except ValueError:
+            return moment(value, end=self._end)
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a day (2026-11-23, today) or a moment (2026-11-23T14:30, 8:00)", param, ctx)
-        if self._end and len(written) <= len("2026-11-23"):
-            moment += timedelta(days=1)
-        return moment if moment.tzinfo else moment.replace(tzinfo=EASTERN)
 
 
 @contextmanager
@@ -123,15 +103,7 @@ def open_journal(settings: Settings, *, make: bool = False, otherwise: str = "")
 
     journal = Journal.open(settings.database_url)
     try:
-        if journal.exists():
-            journal.check_schema()
-        elif make:
-            journal.migrate()
-        else:
-            raise GatewayError(
-                f"{otherwise}there is no journal at {mask(settings.database_url)}: `gateway serve` makes one,"
-                " GATEWAY_DATABASE_URL says where"
-            )
+        journal.ready(make=make, otherwise=otherwise)
         yield journal
     finally:
         journal.close()
@@ -183,15 +155,8 @@ def check_login(url: str, partner: Partner) -> None:
 
 def named_partner(messages: Sequence[Message], partners: Iterable[Partner]) -> Partner:
     """Return the partner that the first envelope names, else one made up for it, whose authority is not in question."""
-    envelope = messages[0].envelope
-    for partner in partners:
-        if envelope.sender in partner.envelopes:
-            return partner
-    declarations = (message.declaration for message in messages if message.declaration)
-    importers = {bn: (Period(),) for declaration in declarations for bn in declaration.importers}
-    name = envelope.sender or "unknown"
-    said, queue = envelope.sender or "", f"out.{name}"
-    return Partner(name, said, (name,), queue, authorities=importers, agreement=Agreement(tests=True))
+    sender = messages[0].envelope.sender
+    return next((partner for partner in partners if sender in partner.envelopes), None) or made_up_partner(messages)
 
 
 class Filed(NamedTuple):
@@ -207,20 +172,14 @@ class Filed(NamedTuple):
 def files_with_facts(
     paths: Iterable[Path], settings: Settings, plans: Plans, partner_id: str | None
 ) -> Iterator[Filed]:
-    """Yield each file read, with the facts to judge it on: what was accepted before it.
-
-    Two files with the same number are two tries at one original, not a number used twice.
-    """
+    """Yield each file read, with the facts to judge it on: what was accepted before it (see `Trial.facts`)."""
     partners = load_partners(settings.partners)
     sender = known_partner(partner_id, partners) if partner_id else None
     trial = Trial(plans, datetime.now(UTC))
     for path in list(files_in(paths)):
         parsed = pipeline.parse(Received(uuid.uuid4().hex, partner_id, read_file(path), trial.now), plans)
         partner = sender or named_partner(parsed.messages, partners.values())
-        for message in parsed.messages:
-            if message.type is MessageType.DECLARATION and message.declaration:
-                trial.register = trial.register.without(message.declaration.transaction_number)
-        yield Filed(path, parsed, Facts(partner, trial.register), trial, partner in partners.values())
+        yield Filed(path, parsed, trial.facts(parsed, partner), trial, partner in partners.values())
 
 
 def plain(value: Any) -> str:

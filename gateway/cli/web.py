@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 import click
 
 from core.errors import GatewayError
 from gateway import logs
+from gateway.cli.terminal import echo
 from gateway.plans import prepare
 from gateway.settings import from_environment
 
 PORT = 8480
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(name="web")
@@ -22,22 +27,59 @@ PORT = 8480
 @click.option(
     "--rate", type=click.IntRange(1, 100_000), default=120, show_default=True, help="Posts a minute a client."
 )
+@click.option("--users", type=FILE, help="The desk's users: a row each, as `gateway web-user` prints it.")
+@click.option("--openid", type=FILE, help="The provider that signs the desk's users in: see docs/web-desk.md.")
+@click.option("--what-if", "others", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="A folder with another specification, which the desk's what-if may judge by.")  # fmt: skip
+@click.option("--behind-proxy", "proxies", multiple=True, metavar="ADDRESS", help="A proxy whose X-Forwarded-For and"
+              " X-Forwarded-Proto are believed.")  # fmt: skip
 def web_command(
-    trial: bool, exchange: bool, desk: bool, host: str, port: int, names: tuple[str, ...], rate: int
+    trial: bool,
+    exchange: bool,
+    desk: bool,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    rate: int,
+    users: Path | None,
+    openid: Path | None,
+    proxies: tuple[str, ...],
+    others: tuple[Path, ...],
 ) -> None:
     """Answer over HTTP: trial page, partners' exchange, desk.
 
-    Without a choice of parts it is the trial page. TLS is the proxy's in front of it.
+    Without a choice of parts it is the trial page. TLS is the proxy's in front of it. On this machine's own address the
+    desk needs neither users nor provider: it prints an address that lets in once, whoever opens it first.
 
     Exit code: 0 stopped in order, 2 cannot start.
     """
     from gateway.web import serving
+    from gateway.web.site import WaysIn
 
     settings = from_environment()
     logs.configure(settings.log, waiting=False)
     chosen = {"trial": trial, "exchange": exchange, "desk": desk}
     parts = tuple(name for name, wanted in chosen.items() if wanted) or ("trial",)
     try:
-        serving.serve(settings, prepare(settings.specs), parts, (host, port), names, rate)
+        serving.serve(
+            settings, prepare(settings.specs), parts, (host, port), names, rate, WaysIn(users, openid), proxies, others,
+            echo,
+        )  # fmt: skip
     except OSError as error:
         raise GatewayError(f"cannot answer at {host}:{port}: {error.strerror}") from error
+
+
+@click.command(name="web-user")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["look", "act"]), default="look", show_default=True)
+@click.password_option(help="Without it you are asked, which is better.")
+def web_user(name: str, role: Literal["look", "act"], password: str) -> None:
+    """Print the row of a user of the desk.
+
+    Put it into the file that `gateway web --users` names; the password is in it as an argon2 hash only.
+
+    Exit code: 0, or 2 for a name or password that cannot be.
+    """
+    from gateway.web.users import row_of
+
+    echo(row_of(name, password, role))

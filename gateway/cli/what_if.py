@@ -5,27 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from core.calendar import eastern
 from core.findings import Bilingual
 from gateway import pages, pipeline
-from gateway.catalogue import in_words
 from gateway.cli.french import phrase, table_in
-from gateway.cli.shared import VERDICTS, files_with_facts, known_partner, open_journal, out
+from gateway.cli.shared import files_with_facts, known_partner, open_journal, out
 from gateway.cli.terminal import Console, echo, in_json
 from gateway.desk import replay, what_if
 from gateway.desk.replay import Change
+from gateway.desk.what_if_page import meanings_of, what_if_page
+from gateway.desk.words import VERDICTS
 from gateway.journal import Selection
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings
 from routing.partners import load_partners
-from validators.words import texts_of
 
 # Transmissions for which another process is worth its start.
 FEW = 1_000
@@ -87,10 +85,9 @@ def _report(
 ) -> bool:
     """Print a what-if's result, write its page, and tell whether anything changes."""
     sums = result.tally
-    codes = {key[0] for key in (*sums.new, *sums.gone)}
-    meanings = {code: _meaning(code, plans, present, lang) for code in codes}
+    meanings = meanings_of(result, plans, present, lang)
     if html:
-        pages.write(html, _page(result, plans, wanted, lang, meanings))
+        pages.write(html, what_if_page(result, plans, wanted, lang, meanings))
     if form == "json":
         for piece in what_if.as_json(result, plans):
             echo(in_json(piece), nl=False)
@@ -98,15 +95,6 @@ def _report(
     else:
         _print_what_if(result, plans, meanings, lang)
     return bool(sums.turned or sums.only_findings or sums.failed)
-
-
-def _meaning(code: str, plans: Plans, present: Plans, lang: str) -> str:
-    """Return what a finding says, by the specification that knows it."""
-    for each in (plans.specs, present.specs):
-        for pack in each.packs:
-            if found := texts_of(each, pack).get(code):
-                return in_words(found.text, None).speak(lang)
-    return ""
 
 
 def _print_what_if(result: what_if.WhatIf, plans: Plans, meanings: Mapping[str, str], lang: str) -> None:
@@ -170,33 +158,3 @@ def _print_example(change: Change, lang: str) -> None:
     before, after = (VERDICTS[each or ""].speak(lang) for each in (change.before, change.after))
     where = " ".join(filter(None, (change.id[:12], change.partner, change.transaction_number)))
     out.print(Text(f"  {where}{colon} {before} -> {after}{colon} {text}"))
-
-
-def _page(result: what_if.WhatIf, plans: Plans, wanted: Selection, lang: str, meanings: Mapping[str, str]) -> str:
-    """Return the what-if's page."""
-    verdict = VERDICTS[wanted.verdict].speak(lang) if wanted.verdict else None
-    chosen = {
-        "sender": wanted.partner,
-        "verdict": verdict,
-        "finding": wanted.finding,
-        "transaction": wanted.transaction_number,
-    }
-    span = " / ".join(eastern(moment, lang) for moment in (wanted.since, wanted.until) if moment)
-    return pages.render(
-        "whatif.html",
-        lang,
-        packs=plans.specs.packs,
-        specs_name=plans.specs.root.name or str(plans.specs.root),
-        digest=result.digest,
-        selection=", ".join(filter(None, [span, *(f"{phrase(k, lang)} {v}" for k, v in chosen.items() if v)])),
-        made_at=eastern(datetime.now(UTC), lang),
-        tally=result.tally,
-        verdicts=sorted(result.tally.verdicts.items()),
-        words={name: text.speak(lang) for name, text in VERDICTS.items()},
-        findings=what_if.finding_rows(result.tally),
-        senders=what_if.sender_rows(result.tally),
-        meanings=meanings,
-        examples=sorted(result.tally.examples.items()),
-        seconds=f"{result.seconds:.1f}".replace(".", "," if lang == "fr" else "."),
-        rate=round(result.per_second),
-    )

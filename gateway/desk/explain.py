@@ -253,7 +253,7 @@ def excerpt(lines: Sequence[str], place: Place, value: str | None) -> Excerpt | 
     if not place.line or place.line > len(lines):
         return None
     line, column = lines[place.line - 1], (place.column or 1) - 1
-    width = len(value) if value and line.startswith(value, column) else 1
+    width = width_at(line, column, value)
     start = max(0, column - AROUND)
     return Excerpt(
         place.line,
@@ -261,6 +261,11 @@ def excerpt(lines: Sequence[str], place: Place, value: str | None) -> Excerpt | 
         visible(line[column : column + width]) or " ",
         visible(line[column + width : column + width + AROUND]) + ("…" if len(line) > column + width + AROUND else ""),
     )
+
+
+def width_at(line: str, column: int, value: str | None) -> int:
+    """Return how many characters of a line a finding is about: the value, if it stands there as it was told."""
+    return len(value) if value and line.startswith(value, column) else 1
 
 
 def visible(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from core.partner import Partner
 from core.register import Facts
 from core.transmission import Outcome, Received
 from gateway import pipeline
-from gateway.journal import Journal, Recorded, Selection, Told
+from gateway.journal import RESEND_OF, Journal, Recorded, Selection, Told
 from gateway.plans import Plans
 from gateway.senders import sender_of
 from routing.partners import inbound_queue
@@ -165,6 +166,23 @@ def pages(journal: Journal, wanted: Selection) -> Iterator[list[int]]:
         after = found[-1][0]
     if page:
         yield page
+
+
+def again(
+    journal: Journal, wanted: Selection, some: Sequence[int], plans: Plans, partners: Partners
+) -> Iterator[tuple[Recorded, Outcome | Exception]]:
+    """Yield `some` messages, else the selected ones, judged again; what repeats an earlier one was judged never."""
+    for page in iter([list(some)]) if some else pages(journal, wanted):
+        rows = [row for row in journal.recorded(page) if row.channel == "partner"]
+        repeats = [row for row in rows if (row.note or "").startswith(RESEND_OF)]
+        for row in repeats:
+            yield row, Repeat(row.note or "")
+        judged = [row for row in rows if row not in repeats]
+        yield from judge_again(judged, journal, plans, partners, lambda _: uuid.uuid4().hex)
+
+
+class Repeat(GatewayError):
+    """A transmission that repeated an earlier one: it was answered with the stored answers, and judged never."""
 
 
 def recorded_as(name: str, outcome: Outcome) -> Recorded:

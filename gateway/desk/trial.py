@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import NamedTuple
 
 from core.assessment import AssessmentResult
+from core.calendar import Period
+from core.declaration import Declaration, Invoice, MessageType
 from core.errors import GatewayError, SpecError
-from core.partner import Partner
-from core.register import Facts, Register, status_after
+from core.partner import Agreement, Partner
+from core.register import Facts, Register, effect_of, status_after
+from core.specs import Pack
 from core.tables import Origin, Row, read_rows
-from core.transmission import Outcome, Outgoing, Parsed, Received, Verdict, stable_id
+from core.transmission import Message, Outcome, Outgoing, Parsed, Received, Verdict, stable_id
 from gateway import pipeline
 from gateway.engine.assess import assess, load_rates
 from gateway.plans import Plans
@@ -94,6 +98,28 @@ class Trial:
         total = sum(totals, Decimal(0)) if totals else None
         return Came(verdict, findings, tuple(answers), total, outcome, receipts)
 
+    def facts(self, parsed: Parsed, partner: Partner | None) -> Facts:
+        """Return the facts to judge a file on: who sends, and what was accepted before it.
+
+        Two files with the same number are two tries at one original, not a number used twice.
+        """
+        for message in parsed.messages:
+            if message.type is MessageType.DECLARATION and message.declaration:
+                self.register = self.register.without(message.declaration.transaction_number)
+        return Facts(partner, self.register)
+
+    def put_on_file(self, parsed: Parsed, partner: Partner) -> None:
+        """Have an accepted original on file for each change and withdraw request that has nothing to follow."""
+        for message in parsed.messages:
+            declaration = message.declaration
+            if message.type in (MessageType.CORRECTION, MessageType.WITHDRAW) and declaration:
+                number, test = declaration.transaction_number, message.envelope.test
+                if number and not self.register.of(test).attempts(number):
+                    original = _original_for(message, declaration, self.plans.specs.packs)
+                    calendar, choice = self.plans.specs.calendar, partner.choice_of(original)
+                    known = MessageType.DECLARATION, original, partner.id, self.register, self.now, calendar, choice
+                    self.register = self.register.with_effect(effect_of(*known, test=test))
+
     def remember(self, outcome: Outcome) -> None:
         """Take up the effects of what was accepted, not the references: two files may be tries at one message."""
         for judged in outcome.judged:
@@ -114,6 +140,40 @@ class Trial:
         status = status_after(fact.nature, word.outcome)
         self.register = self.register.settled(request.id, status, word.payment_due)
         return respond_assessed(parsed, ordinal, fact, word, partner, self.now, self.plans.specs.packs)
+
+
+def made_up_partner(messages: Sequence[Message]) -> Partner:
+    """Return a partner made up for the sender of the first envelope, whose authority is not in question."""
+    said = messages[0].envelope.sender
+    declarations = (message.declaration for message in messages if message.declaration)
+    importers = {bn: (Period(),) for declaration in declarations for bn in declaration.importers}
+    name = said or "unknown"
+    return Partner(name, said or "", (name,), f"out.{name}", authorities=importers, agreement=Agreement(tests=True))
+
+
+def _original_for(message: Message, declaration: Declaration, packs: Sequence[Pack]) -> Declaration:
+    """Return the original that a change or withdraw request follows, as far as it can be told from that.
+
+    It is what is declared now, under the version before, without what only changes give; its goods were described
+    otherwise, so that something differs.
+    """
+    before = declaration.version or "1"
+    if message.type is MessageType.CORRECTION and before.isdecimal():
+        before = f"{max(1, int(before) - 1):05}"
+    pack = next((each for each in packs if MessageType.DECLARATION in each.types.values()), None)
+    given = {name: value for name, value in declaration.values.items() if pack is None or name in pack.elements}
+    return replace(
+        declaration, values={**given, "version": before}, invoices=tuple(map(_undescribed, declaration.invoices))
+    )
+
+
+def _undescribed(invoice: Invoice) -> Invoice:
+    """Return an invoice whose goods are described in other words than these."""
+    lines = (
+        replace(line, values={**line.values, "description": "—"}) if line.has("description") else line
+        for line in invoice.commodities
+    )
+    return replace(invoice, commodities=tuple(lines))
 
 
 def trial_id(number: int, body: bytes) -> str:

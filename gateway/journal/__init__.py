@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from core.errors import JournalUnavailable
+from core.errors import GatewayError, JournalUnavailable
 from gateway.bells import DISPATCH, WORK, Ring, silent
 from gateway.journal import (
     backup,
@@ -190,12 +190,28 @@ class Journal:
         finally:
             engine.dispose()
 
+    def ready(self, *, make: bool = False, otherwise: str = "") -> None:
+        """Raise GatewayError where there is no journal, unless it may be made, or its schema is another version's.
+
+        `otherwise` is what else was looked for in vain.
+        """
+        if self.exists():
+            self.check_schema()
+        elif make:
+            self.migrate()
+        else:
+            raise GatewayError(
+                f"{otherwise}there is no journal at {self.url}: `gateway serve` makes one,"
+                " GATEWAY_DATABASE_URL says where"
+            )
+
     schema = _reads(schemas.schema)
     check_schema = _reads(schemas.check_schema)
     unfit = _reads(schemas.unfit)
 
     # What comes in, and the work on it.
     receive = _writes(inbox.receive, WORK, DISPATCH)
+    kept_digest = _reads(inbox.kept_digest)
 
     def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, role: Role = "all") -> Claims:
         """Lease transmissions that wait for nothing, in turn by sender, and count the attempt, before any work on them.
@@ -319,6 +335,7 @@ class Journal:
 
     # Lists, one life, figures, and decisions about what is parked.
     list_messages = _reads(lists.list_messages)
+    newest = _reads(lists.newest)
     show = _reads(lists.show)
     unacknowledged = _reads(lists.unacknowledged)
     counts = _reads(lists.counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from operator import itemgetter
@@ -180,7 +181,7 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
 def _copy(table: Table, names: tuple[str, ...]) -> tuple[str, list[str]]:
     """Return the COPY statement for these columns and the names of their types."""
     dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    types = [table.c[name].type.compile(dialect).lower().partition("(")[0] for name in names]
+    types = [re.split(r"\(| collate", table.c[name].type.compile(dialect).lower())[0] for name in names]
     return f"COPY {table.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)", types
 
 

@@ -36,6 +36,8 @@ SEEN = select(inbox.c.uid).where(among(inbox.c.uid, "uids"))
 
 LAST = select(func.max(inbox.c.sequence))
 
+DIGEST = select(inbox.c.digest).where(inbox.c.id == bindparam("id"))
+
 UNFINISHED = (
     select(
         *(
@@ -164,6 +166,12 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
         send(connection, receipts)
         chain(connection, events)
     return new
+
+
+def kept_digest(connection: Connection, id_: str) -> str | None:
+    """Return the SHA-256 of what is kept under an id, None if there is nothing."""
+    found: str | None = connection.scalar(DIGEST, {"id": id_})
+    return found
 
 
 def ready(rows: Iterable[AnyRow], lanes: dict[tuple[str, str], set[str]], now: datetime) -> list[int]:

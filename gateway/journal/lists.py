@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, select, text, union_all, update
 
 from core import limits
 from core.errors import GatewayError
 from core.transmission import Outcome
-from gateway.journal.database import insert_rows
+from gateway.journal.database import among, insert_rows
 from gateway.journal.desk import unsettled
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
 from gateway.journal.replays import executions
-from gateway.journal.rows import judged_detail, message_row, outgoing_row, storable
+from gateway.journal.rows import found_by, judged_detail, key_of, message_row, outgoing_row, storable
 from gateway.journal.tables import (
     DUE,
     REFUSED,
@@ -29,32 +30,43 @@ from gateway.journal.tables import (
     execution,
     inbox,
     message,
+    message_term,
     outbox,
 )
 from gateway.journal.values import Recorded
 from gateway.journal.witness import altered_of
 
 
-def list_messages(
-    connection: Connection,
-    *,
-    partner: str | None = None,
-    transaction_number: str | None = None,
-    verdict: str | None = None,
-    state: str | None = None,
-    channel: str | None = None,
-    sender: str | None = None,
-    reference: str | None = None,
-    finding: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: int = 50,
-) -> list[dict[str, Any]]:
-    """Return transmissions and the messages in them, newest first, one dict each; None filters nothing.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which messages to list; None filters nothing.
 
     `reference` is the interchange's or the message's own; `finding` a code or its beginning; `until` is not included.
+    `search` is what people have in hand: a transaction number, a reference, an importer, an id or its beginning.
     """
-    shown = [inbox.c[name] for name in ("id", "channel", "partner", "received_at", "state", "lane", "note")]
+
+    partner: str | None = None
+    transaction_number: str | None = None
+    verdict: str | None = None
+    state: str | None = None
+    channel: str | None = None
+    sender: str | None = None
+    reference: str | None = None
+    importer: str | None = None
+    finding: str | None = None
+    search: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def list_messages(
+    connection: Connection, /, *, limit: int = 50, after: tuple[int, int] | None = None, **filters: Any
+) -> list[dict[str, Any]]:
+    """Return transmissions and the messages in them, newest first, one dict each; `filters` are those of `Wanted`.
+
+    `after` is `sequence` and `ordinal` (0 where it is None) of the last one of the page before.
+    """
+    shown = [inbox.c[name] for name in ("sequence", "id", "channel", "partner", "received_at", "state", "lane", "note")]
     judged = [
         message.c[name]
         for name in (
@@ -63,27 +75,92 @@ def list_messages(
         )
     ]  # fmt: skip
     query = select(*shown, *judged).outerjoin(message, message.c.inbox == inbox.c.sequence)
+    wanted, given = Wanted(**filters), dict[str, list[int]]()
+    conditions = [
+        *_plain(wanted),
+        *_looked_up(connection, wanted, given, limit, after[0] if after else 2**62),
+        *_during(connection, wanted),
+    ]
+    number = message.c.inbox if wanted.verdict else inbox.c.sequence  # the one whose index is in the order wanted
+    if after is not None:
+        sequence, ordinal = after
+        rest = and_(number == sequence, message.c.ordinal > ordinal)
+        conditions += [number <= sequence, or_(number < sequence, rest)]
+    ordered = query.where(*conditions).order_by(number.desc(), message.c.ordinal).limit(limit)
+    rows = connection.execute(ordered, given).mappings()
+    return [{**row, "findings": json.loads(row["findings"] or "[]")} for row in rows]
+
+
+def _plain(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions on columns."""
     filters = {
-        inbox.c.partner: partner,
-        message.c.transaction_number: transaction_number,
-        message.c.verdict: verdict,
-        inbox.c.state: state,
-        inbox.c.channel: channel,
-        message.c.sender: sender,
+        inbox.c.partner: wanted.partner,
+        message.c.transaction_number: wanted.transaction_number,
+        inbox.c.channel: wanted.channel,
+        message.c.sender: wanted.sender,
     }
-    for column, wanted in filters.items():
-        if wanted is not None:
-            query = query.where(column == wanted)
-    if reference is not None:
-        query = query.where(or_(message.c.reference == reference, message.c.message_reference == reference))
-    if finding is not None:
-        query = query.where(message.c.findings.contains(f'"code":"{finding.upper()}', autoescape=True))
-    if since is not None:
-        query = query.where(inbox.c.received_at >= since)
-    if until is not None:
-        query = query.where(inbox.c.received_at < until)
-    rows = connection.execute(query.order_by(inbox.c.sequence.desc(), message.c.ordinal).limit(limit))
-    return [{**row, "findings": json.loads(row["findings"] or "[]")} for row in rows.mappings()]
+    yield from (column == value for column, value in filters.items() if value is not None)
+    # Literals, so that the planner sees that a partial index is meant.
+    literals = {inbox.c.state: wanted.state, message.c.verdict: wanted.verdict}
+    yield from (column == literal(each, literal_execute=True) for column, each in literals.items() if each is not None)
+    if wanted.state in ("received", "working"):
+        yield inbox.c.finished_at.is_(None)
+
+
+def _looked_up(
+    connection: Connection, wanted: Wanted, given: dict[str, list[int]], limit: int, newest: int
+) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions on what messages are looked up by; `given` takes the transmissions of each.
+
+    They are found first, each by its own index: in one statement PostgreSQL goes through all of the archive.
+    """
+    terms: dict[str, ColumnElement[bool]] = {}
+    if wanted.reference is not None:
+        terms["references"] = message_term.c.term == f"reference:{key_of(wanted.reference)}"
+    if wanted.importer is not None:
+        terms["importers"] = message_term.c.term == f"importer:{key_of(wanted.importer.upper())}"
+    if wanted.finding is not None:
+        first = f"finding:{storable(wanted.finding.upper())}"
+        terms["findings"] = and_(message_term.c.term >= first, message_term.c.term < first + "~")
+    alone = len([each for each in astuple(replace(wanted, channel=None)) if each is not None]) == 1
+    for name, term in terms.items():
+        found = select(message_term.c.inbox).where(term).distinct()
+        if alone:  # a page of the list is of so many transmissions at most
+            found = found.where(message_term.c.inbox <= newest).order_by(message_term.c.inbox.desc()).limit(limit)
+        given[name] = list(connection.scalars(found))
+        yield among(inbox.c.sequence, name)
+        mine = message_term.c.inbox == message.c.inbox, message_term.c.ordinal == message.c.ordinal
+        yield exists().where(term, *mine)
+    if wanted.search is not None:
+        key, id_ = key_of(wanted.search), storable(wanted.search.lower())
+        named = [f"reference:{key}", f"importer:{key.upper()}"]
+        having = union_all(
+            select(message.c.inbox).where(message.c.transaction_number == key),
+            select(message_term.c.inbox).where(among(message_term.c.term, "named")),
+            select(inbox.c.sequence).where(inbox.c.id.between(id_, id_ + "g")),
+        )
+        given["searched"] = sorted(set(connection.scalars(having, {"named": named})))
+        yield among(inbox.c.sequence, "searched")
+
+
+def _during(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
+    """Return the conditions on the time of receipt, and on the numbers that were given out in it.
+
+    The numbers are added to so that no planner looks for the first of them from the first of all.
+    """
+    during = [inbox.c.received_at >= wanted.since] if wanted.since else []
+    during += [inbox.c.received_at < wanted.until] if wanted.until else []
+    if not during:
+        return []
+    first, last = connection.execute(
+        select(func.min(inbox.c.sequence + 0), func.max(inbox.c.sequence + 0)).where(*during)
+    ).one()
+    return [inbox.c.sequence.between(first or 0, last or -1), *during]
+
+
+def newest(connection: Connection) -> int:
+    """Return the number of the newest transmission, 0 where there is none."""
+    return connection.scalar(select(func.max(inbox.c.sequence))) or 0
 
 
 def unacknowledged(
@@ -217,6 +294,7 @@ def refuse_parked(
     if outcome:
         messages = [message_row(row, judged, specs, now) for judged in outcome.judged]
         insert_rows(connection, message, messages)
+        insert_rows(connection, message_term, found_by(row, outcome))
         items = [item for item in outcome.outgoing if item.kind != "request"]
         send(connection, [outgoing_row(item, row.sequence, now, item.ordinal) for item in items])
         detail |= judged_detail(outcome, specs)

@@ -188,12 +188,13 @@ def park_refused(connection: Connection, refused: Mapping[str, str], now: dateti
     chain(connection, events)
 
 
-def unpark(connection: Connection, name: str, now: datetime) -> int:
+def unpark(connection: Connection, name: str, now: datetime, operator: str = "") -> int:
     """Let a parked or resting destination, and what of it was parked alone, be tried at once; return how many wait."""
     again = update(outbox).where(outbox.c.destination == name, REFUSED)
     freed = connection.execute(again.values(parked_at=None)).rowcount
+    detail = {"destination": name} | ({"operator": storable(operator)} if operator else {})
     if connection.execute(delete(destination).where(destination.c.name == name)).rowcount or freed:
-        chain(connection, [(now, "destination unparked", None, {"destination": name})])
+        chain(connection, [(now, "destination unparked", None, detail)])
     waiting = select(func.count()).where(outbox.c.destination == name, UNSENT)
     return connection.scalar(waiting) or 0
 

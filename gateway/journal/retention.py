@@ -20,6 +20,7 @@ from gateway.journal.tables import (
     inbox,
     interchange_reference,
     message,
+    message_term,
     outbox,
 )
 from gateway.journal.verdicts import RESEND_OF
@@ -105,7 +106,7 @@ DELETES = (
     ),
     *(
         delete(table).where(among(table.c.inbox, "mine"))
-        for table in (execution, assessment_request, message, interchange_reference, outbox)
+        for table in (execution, assessment_request, message_term, message, interchange_reference, outbox)
     ),
     delete(inbox).where(among(inbox.c.sequence, "mine")),
 )

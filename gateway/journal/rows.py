@@ -150,6 +150,22 @@ def message_row(row: Claimed | Recorded, judged: Judged, specs: str, now: dateti
     }
 
 
+def found_by(row: Claimed | Recorded, outcome: Outcome) -> list[dict[str, Any]]:
+    """Return the rows by which a transmission's messages are looked up: `reference:`, `importer:` or `finding:`."""
+    return [
+        {"term": term, "inbox": row.sequence, "ordinal": judged.message.ordinal}
+        for judged in outcome.judged
+        for term in sorted(_terms(judged))
+    ]
+
+
+def _terms(judged: Judged) -> set[str]:
+    message, envelope = judged.message, judged.message.envelope
+    terms = {f"reference:{key_of(each)}" for each in (envelope.reference, envelope.message) if each}
+    terms |= {f"importer:{key_of(each)}" for each in (message.declaration.importers if message.declaration else ())}
+    return terms | {f"finding:{each.code}" for each in judged.findings}
+
+
 def version_row(row: Claimed, judged: Judged, effect: VersionFact) -> dict[str, Any]:
     """Return the row of an accepted version."""
     number = effect.declaration.transaction_number

@@ -99,6 +99,9 @@ Index(
 )
 _parked = inbox.c.state == literal_column("'parked'")
 Index("inbox_parked", inbox.c.sequence, postgresql_where=_parked, sqlite_where=_parked)
+# What an operator's lists are cut by.
+Index("inbox_received", inbox.c.received_at, inbox.c.sequence)
+Index("inbox_partner", inbox.c.partner, inbox.c.sequence)
 
 # Every message found in a transmission, with its verdict.
 message = Table(
@@ -122,6 +125,21 @@ message = Table(
     Column("created_at", Instant, nullable=False),
     Column("test", Boolean, nullable=False),  # a test message, of a world of its own
     Index("message_transaction_number", "transaction_number"),
+)
+_refused = message.c.verdict == literal_column("'refused'")
+Index("message_refused", message.c.inbox, postgresql_where=_refused, sqlite_where=_refused)
+
+# What a message is looked up by, beside its transaction number: references, importers, codes of findings.
+message_term = Table(
+    "message_term",
+    metadata,
+    Column(
+        "term", Text(collation="C").with_variant(Text(), "sqlite"), primary_key=True
+    ),  # its kind, a colon, the value: see rows.terms_of
+    Column("inbox", Sequence, ForeignKey("inbox.sequence"), primary_key=True, autoincrement=False),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Index("message_term_inbox", "inbox"),
+    sqlite_with_rowid=False,
 )
 
 # Every version of a declaration that we accepted: the effect that a message may have only once. A version that the

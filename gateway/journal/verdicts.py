@@ -24,6 +24,7 @@ from gateway.journal.rows import (
     AnyRow,
     effect_detail,
     fact_of,
+    found_by,
     judged_detail,
     key_of,
     message_row,
@@ -37,6 +38,7 @@ from gateway.journal.tables import (
     inbox,
     interchange_reference,
     message,
+    message_term,
     outbox,
 )
 from gateway.journal.values import Claimed, Conflict
@@ -197,6 +199,7 @@ def finish(connection: Connection, done: Sequence[tuple[Claimed, Outcome]], *, s
         messages += written[row.sequence]
         outgoing += [outgoing_row(item, row.sequence, now, item.ordinal) for item in outcome.outgoing]
     insert_rows(connection, message, messages)
+    insert_rows(connection, message_term, [term for row, outcome in kept for term in found_by(row, outcome)])
     effects = _take_versions(connection, kept)
     for row, outcome in kept:
         detail = judged_detail(outcome, specs, written[row.sequence], effects[row.sequence])

@@ -13,11 +13,12 @@ from __future__ import annotations
 from gateway.queues.embedded import Embedded
 from gateway.queues.port import Broker, Intake
 from gateway.queues.rabbitmq import RabbitMQ
-from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, Death, Delivery, Letter, Published, uid_of
+from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, KEYED, Death, Delivery, Letter, Published, uid_of
 
 __all__ = [
     "DEAD_QUEUE",
     "DELIVERY_LIMIT",
+    "KEYED",
     "Broker",
     "Death",
     "Delivery",

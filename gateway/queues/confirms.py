@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any
 
 from core.errors import BrokerBlocked, BrokerUnavailable, GatewayError
-from gateway.queues.patches import in_one_piece
-from gateway.queues.port import Broker, drop
+from gateway.queues.patches import drop, in_one_piece
+from gateway.queues.port import Broker
 from gateway.queues.values import Letter, Published, Refused, message_of
 
 # One deadline for the confirmation of a whole batch. The library's own timeout starts again with every frame.

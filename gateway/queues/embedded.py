@@ -8,7 +8,8 @@ from typing import Any
 
 import amqp  # type: ignore[import-untyped]
 
-from gateway.queues.port import Broker, Intake, Publisher, drop
+from gateway.queues.patches import drop
+from gateway.queues.port import Broker, Intake, Publisher
 from gateway.queues.store import store_of
 from gateway.queues.transport import Transport
 from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, Letter, Published, message_of
@@ -73,6 +74,7 @@ class EmbeddedIntake(Intake):
     """A reader of the embedded queue: one channel reads all its queues, and no wire has to be kept alive."""
 
     vouched = False
+    _gone = True
 
     def _channels_for(self, _queues: Sequence[str]) -> int:
         return 1
@@ -98,4 +100,7 @@ class EmbeddedIntake(Intake):
         time.sleep(seconds)
 
     def _ack(self, number: int, tags: Sequence[Any]) -> None:
-        self._channels[number].basic_ack_many(tags)
+        self._gone = self._channels[number].basic_ack_many(tags) == len(tags)
+
+    def _acked(self) -> bool:
+        return self._gone  # the transaction was the broker's word

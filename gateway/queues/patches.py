@@ -11,7 +11,7 @@ Used beyond the documented interface, without a change:
   `Connection.send_heartbeat`.
 - amqp, in `confirms`: `Connection.channel_max` (as agreed with the broker), and `Channel.events`, lists of callbacks by
   the method's name, for confirmations and returns.
-- kombu, in `port`: `Connection.collect` (drops a connection without a word to the broker), `Channel.auto_decode`,
+- kombu, here: `Connection.collect` (drops a connection without a word to the broker), `Channel.auto_decode`,
   `Channel.prepare_message` and `Channel.message_to_python`.
 - kombu, in `transport`: the inner methods of its virtual transport: `Channel._get_many`, `_get`, `_size`, `_purge`,
   `_new_queue` and `_has_queue` are ours, `QoS._delivered`, `_flush` and `_quick_ack` and `Transport._deliver` theirs.
@@ -20,7 +20,7 @@ Used beyond the documented interface, without a change:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -101,3 +101,9 @@ def in_one_piece(connection: Any, piece: int) -> Iterator[None]:
     finally:
         transport._write = write
     transport.write(gathered)
+
+
+def drop(connection: Any) -> None:
+    """Throw a connection away without a word to its other end, which may no longer listen."""
+    with suppress(Exception):
+        connection.collect()

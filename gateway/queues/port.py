@@ -7,7 +7,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
@@ -19,10 +19,10 @@ from kombu.connection import Connection
 from core.errors import BrokerUnavailable, GatewayError
 from core.limits import in_one_go
 from core.urls import mask, without_secrets
-from gateway.queues import patches
+from gateway.queues.patches import apply, drop
 from gateway.queues.values import Delivery, Letter, Published, Refused, delivery_of
 
-patches.apply()
+apply()
 
 
 class Publisher(Protocol):
@@ -293,6 +293,10 @@ class Intake(ABC):
         """Acknowledge messages of one channel, by their ascending numbers."""
 
     @abstractmethod
+    def _acked(self) -> bool:
+        """Wait until the broker has what was acknowledged last; tell whether all of it was ours."""
+
+    @abstractmethod
     def _beat(self) -> None:
         """Give a sign of life where it is time for one."""
 
@@ -364,6 +368,12 @@ class Intake(ABC):
                 self._ack(number, [tag for _, tag in pairs])
         self._in_flight.difference_update(mine)
 
+    def settle(self, deliveries: Sequence[Delivery]) -> bool:
+        """Acknowledge messages and wait until the broker knows; False where some, their lease over, come again."""
+        self.ack(deliveries)
+        with self._usable():
+            return self._acked()
+
     def reject(self, deliveries: Sequence[Delivery], requeue: bool) -> None:
         """Give messages back to their queues, or make them dead letters."""
         mine = self._mine(deliveries)
@@ -385,9 +395,3 @@ class Intake(ABC):
             self._connection.release()
         except Exception:  # gone already: the broker, or the end of the lease, gives the messages back
             drop(self._connection)
-
-
-def drop(connection: Any) -> None:
-    """Throw a connection away without a word to its other end, which may no longer listen."""
-    with suppress(Exception):
-        connection.collect()

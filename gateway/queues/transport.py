@@ -240,13 +240,15 @@ class Channel(virtual.Channel):  # type: ignore[misc]
         """Delete one message."""
         self.basic_ack_many([delivery_tag])
 
-    def basic_ack_many(self, delivery_tags: Sequence[str]) -> None:
-        """Delete messages in one transaction; one whose lease went to another reader meanwhile is left alone."""
+    def basic_ack_many(self, delivery_tags: Sequence[str]) -> int:
+        """Delete messages in one transaction and count them; one whose lease went to another reader is left alone."""
+        deleted = 0
         if delivery_tags:
             with self._engine.begin() as connection:
-                connection.execute(FORGET, [_key(tag) for tag in delivery_tags])
+                deleted = connection.execute(FORGET, [_key(tag) for tag in delivery_tags]).rowcount
         for tag in delivery_tags:
             self.qos.ack(tag)
+        return deleted
 
     def _give_back(self, delivery_tags: Sequence[str], how: sa.Update) -> None:
         if delivery_tags:

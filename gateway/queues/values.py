@@ -20,6 +20,10 @@ DELIVERY_LIMIT = 20
 HEADERS = frozenset({"kind", "reference", "in-reply-to", "file-name"})
 HEADER_CHARACTERS = 200
 
+# How a message_id begins whose sender gives it to one content only, as the exchange does for an Idempotency-Key: what
+# comes under it again is a repeat, whatever its bytes.
+KEYED = "idempotency-key:"
+
 
 class Letter(NamedTuple):
     """One message to be published; `id` becomes its message_id and is unique within a batch.
@@ -77,9 +81,10 @@ class Delivery:
     """One message received, still the broker's until `ack`.
 
     `uid` is the same again when the transport delivers again, and when a sender repeats the same bytes with the same
-    message_id on the same queue; without message_id RabbitMQ gives nothing to know a redelivery by, and each is new.
-    `user_id` is the user that RabbitMQ vouches for (None: not given, or embedded queue); `vouched` tells whether the
-    broker checks it, so that without it nothing is known of the sender; on the embedded queue, who may write there is.
+    message_id on the same queue (see also KEYED); without message_id RabbitMQ gives nothing to know a redelivery by,
+    and each is new. `user_id` is the user that RabbitMQ vouches for (None: not given, or embedded queue); `vouched`
+    tells whether the broker checks it, so that without it nothing is known of the sender; on the embedded queue, who
+    may write there is.
     `addressed` tells whether its routing key is the queue's name, of a dead letter that of the queue that it died in,
     too: brokers let a sender's headers CC and BCC put copies into queues that it has no permission for.
     """
@@ -162,8 +167,8 @@ def delivery_of(message: Any, queue: str, tag: tuple[int, Any], settles: Settles
 
 
 def uid_of(queue: str, user_id: str | None, message_id: str, body: bytes) -> str:
-    """Return the `uid` of a message that has a message_id."""
-    return stable_id(queue, user_id or "", message_id, digest_of(body))
+    """Return the `uid` of a message that has a message_id: of its bytes, too, unless the id stands for one content."""
+    return stable_id(queue, user_id or "", message_id, "" if message_id.startswith(KEYED) else digest_of(body))
 
 
 def death_of(headers: Mapping[str, Any]) -> Death:

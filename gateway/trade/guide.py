@@ -18,11 +18,11 @@ from core.errors import GatewayError
 from core.findings import Bilingual
 from core.partner import Partner
 from core.specs import CodeList, Element, FindingText, Pack, Rule, Specs
-from core.text import printable
 from core.transmission import Outcome, Outgoing, Received, stable_id
 from edifact.syntax import ENCODINGS
 from gateway import pipeline
 from gateway.catalogue import TYPE_WORDS, by_code, listed_rules
+from gateway.desk.in_place import decoded, readable
 from gateway.desk.trial import play, read_expectations
 from gateway.engine.assess import load_rates
 from gateway.plans import Plans
@@ -304,7 +304,7 @@ def _examples(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> l
         first = next(row for row in known if row.name in shown)
         received = Received(first.name, first.partner, first.file.read_bytes(), EXAMPLES_AT)
         held = pipeline.hold(received, partners[first.partner], plans)
-        shown[first.name] = shown[first.name].also(held.kind, _readable(_decoded(held.body)))
+        shown[first.name] = shown[first.name].also(held.kind, readable(decoded(held.body)))
     return list(shown.values())
 
 
@@ -315,23 +315,8 @@ def _example(name: str, partner: Partner, outcome: Outcome, answers: Sequence[Ou
     _, confirmation = receipt(received, receipt_id=stable_id(received.id, "receipt"), reference=name)
     told = [("receipt", confirmation), *((each.kind, each.body) for each in answers)]
     text = judged[-1].message.document.text()
-    said = tuple((kind, _readable(_decoded(body))) for kind, body in told)
-    return Example(name, partner.name, str(outcome.syntax), _readable(text), str(judged[-1].verdict), codes, said)
-
-
-def _decoded(body: bytes) -> str:
-    """Return an answer's text: UTF-8, or the 8-bit set that EDIFACT senders of the samples declare."""
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError:
-        return body.decode("latin-1")
-
-
-def _readable(text: str) -> str:
-    """Return a text fit for a page, EDIFACT a segment a line."""
-    if "\n" not in text.strip():
-        text = re.sub(r"(?<!\?)'", "'\n", text)
-    return printable(text, "\N{REPLACEMENT CHARACTER}", keep="\n").strip()
+    said = tuple((kind, readable(decoded(body))) for kind, body in told)
+    return Example(name, partner.name, str(outcome.syntax), readable(text), str(judged[-1].verdict), codes, said)
 
 
 def _worked_check_digit(thirteen: str = "1234500000001") -> str:

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.responses import Response
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from core.findings import Bilingual
 from gateway import pages
+from gateway.web import desk, exchange, openapi, trial
 from gateway.web.guard import Guard, Rate
-from gateway.web.site import STATIC, Site, page
+from gateway.web.site import STATIC, NotDone, Site, SitePart, page, refusal
 
-
-class SitePart(NamedTuple):
-    """One part of the site: its routes, and what runs as long as it does."""
-
-    routes: Sequence[BaseRoute]
-    running: Callable[[], AsyncExitStack] | None = None
-
+FAILED = Bilingual("something went wrong here; nothing was changed", "quelque chose a échoué ici; rien n'a été modifié")
 
 # How each part is made; the order is that of the navigation.
-PARTS: Mapping[str, Callable[[Site], SitePart]] = {}
+PARTS: Mapping[str, Callable[[Site], SitePart]] = {
+    "trial": trial.part,
+    "exchange": exchange.part,
+    "desk": desk.part,
+}
 
 
 def build(site: Site, hosts: Sequence[str], rate: Rate) -> Starlette:
@@ -48,13 +47,18 @@ def build(site: Site, hosts: Sequence[str], rate: Rate) -> Starlette:
             Route("/", home),
             Route("/static/style.css", style),
             Mount("/static", StaticFiles(directory=STATIC)),
+            *openapi.routes(site),
             *(route for part in parts for route in part.routes),
         ],
-        middleware=[Middleware(Guard, rate=rate), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+        middleware=[
+            Middleware(Guard, rate=rate, counted=[path for part in parts for path in part.counted]),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        ],
         exception_handlers={HTTPException: refused, Exception: failed},
         lifespan=running,
     )
     app.state.site = site
+    app.state.stopping = lambda: False  # whoever serves it knows: what streams ends then
     return app
 
 
@@ -70,13 +74,12 @@ def style(_request: Request) -> Response:
 
 
 async def refused(request: Request, error: Exception) -> Response:
-    """Answer what cannot be answered: a page for people, one line for programs."""
+    """Answer what cannot be answered."""
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for it
-    if "text/html" in request.headers.get("accept", ""):
-        return page(request, "refused.html", code=error.status_code, status=error.status_code, reason=error.detail)
-    return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)
+    said = error.said if isinstance(error, NotDone) else error.detail
+    return refusal(request, error.status_code, said, error.headers)
 
 
-async def failed(_request: Request, _error: Exception) -> Response:
+async def failed(request: Request, _error: Exception) -> Response:
     """Answer what went wrong on our side in one line; the log has the rest."""
-    return PlainTextResponse("something went wrong here; nothing was changed\n", 500)
+    return refusal(request, 500, FAILED)

@@ -27,12 +27,14 @@ axe.run(document, {runOnly: ["wcag2a", "wcag2aa"]}).then(found => done(found.vio
 """
 
 
-def violations(browser: webdriver.Chrome, page: Path) -> list[str]:
-    """Return what axe finds on a page, each with the first place that shows it."""
-    browser.get(page.as_uri())
+def violations(browser: webdriver.Chrome, page: Path | str | None = None) -> list[str]:
+    """Return what axe finds on a page (a file or an address; the one that is open), each with the first place."""
+    if page:
+        browser.get(page.as_uri() if isinstance(page, Path) else page)
     browser.execute_script(AXE)
     found: list[Any] = browser.execute_async_script(RUN)
-    return [f"{page.name}: {each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}" for each in found]
+    name = browser.current_url.rpartition("/")[2]
+    return [f"{name}: {each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}" for each in found]
 
 
 @pytest.fixture(params=["light", "dark"])

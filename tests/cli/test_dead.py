@@ -13,7 +13,6 @@ import kombu
 import pytest
 
 from gateway import service
-from gateway.cli import dead
 from gateway.journal import Journal
 from gateway.loops import queue_names
 from gateway.queues import Broker, Letter, open_broker
@@ -30,8 +29,8 @@ pytestmark = pytest.mark.usefixtures("quickly")
 
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead, "NEXT_SECONDS", 0.1)
-    monkeypatch.setattr(dead, "FIRST_SECONDS", 0.3)
+    monkeypatch.setattr("gateway.desk.dead.NEXT_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.desk.dead.FIRST_SECONDS", 0.3)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("rabbitmq", marks=pytest.mark.broker)])

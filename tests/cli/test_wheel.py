@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import Distribution
 from pathlib import Path
 
+import httpx2
 import pytest
 from packaging.requirements import Requirement
 
@@ -136,3 +138,21 @@ def test_the_wheel_is_usable_from_any_folder(run: Callable[..., str], installed:
 def test_the_demonstration_runs_from_the_wheel(run: Callable[..., str], tmp_path: Path) -> None:
     assert "of 25 samples met" in run("-m", "gateway.cli.demo", program="python")
     assert (tmp_path / "run/demo/answers").is_dir()
+
+
+def test_the_trial_page_opens_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "PYTHON"))}
+    command = [installed / "bin/gateway", "web", "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as started:
+        try:
+            assert started.stdout
+            found = re.search(r"http://[^/ ]+", started.stdout.readline())
+            assert found
+            with httpx2.Client(base_url=found[0], timeout=60) as client:
+                for path in ("/", "/trial", "/static/style.css", "/static/htmx.min.js", "/static/icon.svg", "/api"):
+                    assert client.get(path).status_code == 200, path
+                body = (HOME / "samples/refused/many-faults.edi").read_bytes()
+                assert "CAD-0101" in client.post("/trial", files={"file": ("a", body)}).text
+        finally:
+            started.terminate()
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,6 +105,25 @@ def test_it_is_listed_shown_and_proven(gateway: House) -> None:
     report = journal.verify(HEAD)
     assert (report.bad, report.links) == (None, HEAD[0])
     assert len(journal.recorded([sequence for sequence, _ in journal.selected(Selection())])) == 10
+
+
+def test_what_came_before_is_found_by_what_it_says(gateway: House) -> None:
+    """By references, codes of findings and, where it was on file, its importer."""
+    journal = gateway.journal
+    rows = [row for row in journal.list_messages(channel="partner") if row["verdict"]]
+    codes = {finding["code"] for row in rows for finding in row["findings"]}
+    assert codes
+    for code in codes:
+        told = [row["id"] for row in rows if code in {finding["code"] for finding in row["findings"]}]
+        assert [row["id"] for row in journal.list_messages(finding=code)] == told, code
+    for row in rows:
+        if row["reference"]:
+            assert row["id"] in [each["id"] for each in journal.list_messages(reference=row["reference"])]
+    with journal._read() as connection:
+        stored = connection.exec_driver_sql("SELECT declaration FROM declaration_version").scalars().all()
+        importers = {json.loads(each)["values"]["importer_bn"] for each in stored}
+    assert importers
+    assert all(journal.list_messages(importer=each) for each in importers)
 
 
 def test_what_was_on_file_is_and_every_version_is_an_attempt(gateway: House) -> None:

@@ -76,6 +76,19 @@ def test_acknowledging_twice_or_elsewhere_does_nothing(broker: Broker, queue: st
     assert broker.depth(queue) == 0
 
 
+def test_what_is_settled_is_gone_when_that_is_said(broker: Broker, queue: str) -> None:
+    """An acknowledgement by itself has no answer on RabbitMQ."""
+    broker.publish(letters(queue, 3))
+    with broker.consume([queue]) as intake:
+        got = receive(intake, 3)
+        assert intake.settle(got[:2])
+        assert intake.settle(got[:2]), "nothing is left to do"
+        intake.close()
+        with pytest.raises(GatewayError):
+            intake.settle(got[2:])
+    assert [one.uid for one in (broker.take(queue, 5), broker.take(queue, 0.3)) if one] == [got[2].uid]
+
+
 def test_messages_without_an_id_are_told_apart(broker: Broker, queue: str) -> None:
     broker.publish([Letter("", queue, "", b"same"), Letter("", queue, "", b"same")])
     with broker.consume([queue]) as intake:

@@ -64,6 +64,7 @@ ROOMS["gateway.loops"] |= {"gateway.engine", "gateway.bells"}
 ROOMS["gateway.supervisor"] = {*ROOMS["gateway.loops"], "gateway.loops"}
 ROOMS["gateway.desk"] = {*WAY, "gateway.plans", "gateway.pipeline", "gateway.journal", "gateway.engine"}
 ROOMS["gateway.desk"] |= {"gateway.pages", "gateway.settings", "gateway.catalogue", "gateway.senders"}
+ROOMS["gateway.desk"] |= {"gateway.queues", "gateway.service", "gateway.loops", "gateway.logs"}
 ROOMS["gateway.trade"] = {
     *ROOMS["gateway.supervisor"],
     *ROOMS["gateway.desk"],
@@ -122,7 +123,7 @@ HOMES: dict[str, set[str]] = {
     "pebble": {"gateway/web/judging.py"},
     "argon2": {"gateway/web/users.py"},
     "authlib": {"gateway/web/openid.py"},
-    "httpx": {"gateway/web/openid.py"},
+    "httpx2": {"gateway/web/openid.py"},
 }
 
 

@@ -46,7 +46,8 @@ def test_a_request_too_large_is_refused_whether_it_says_so_or_not(client: TestCl
     async def send(message: Message) -> None:
         said.append(message)
 
-    asyncio.run(guard({"type": "http", "method": "POST", "headers": [], "client": None}, receive, send))
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [], "client": None}
+    asyncio.run(guard(scope, receive, send))
     assert said[0]["status"] == 413
     assert 1_000 - len(list(pieces)) == REQUEST_BYTES // 1_000_000 + 1
 
