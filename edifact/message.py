@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -24,6 +25,7 @@ TO_S009 = 3
 # Faults that tell of a limit: they do not count for the limit on all faults of a transmission.
 OF_LIMITS = ("EDI-0307", "EDI-0308", "EDI-0312")
 NO_UNT = "EDI-0301"
+UNDECODED = re.compile("[\udc80-\udcff]")  # bytes that are not of the character set
 # Digits of an exponent with which a number is no control total any more: no value is made of it.
 EXPONENT = 4
 
@@ -80,8 +82,12 @@ def decide(message: MessageText, structure: Structure, matchers: Matchers) -> bo
 
 
 def in_order(message: MessageText, structure: Structure, matchers: Matchers) -> bool:
-    """Tell quickly whether a message's segments certainly stand in order, whatever is in them."""
+    """Tell quickly whether a message's segments certainly stand in order, whatever is in them but padding and bytes
+    that could not be read: what is read without these is not what was written.
+    """
     syntax, plain = "4" if message.interchange.syntax_version == "4" else "3", message.plain
+    if padded(plain) or UNDECODED.search(plain):
+        return False
     matcher = matchers.of(structure, syntax, repertoire(plain), message.service.decimal)
     return matcher is not None and matcher.in_order(plain)
 

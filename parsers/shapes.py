@@ -37,7 +37,7 @@ UNKNOWN, EMPTY, AGAIN, OTHER = "CAD-0007", "CAD-0008", "CAD-0009", "CAD-0010"
 OTHER_METADATA = "CAD-0011"  # as OTHER, in the wrapper of XML
 
 # How many shapes, and how many texts of an element, are remembered; they come from senders.
-SHAPES, TEXTS, TEXT = 512, 256, 64
+SHAPES, TEXTS, TEXT = 2_048, 256, 64
 # How many bytes, about, the shapes of one memory may take, and what each piece of a run takes beside its characters.
 MEMORY, PIECE = 32_000_000, 100
 
