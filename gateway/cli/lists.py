@@ -9,26 +9,18 @@ import click
 
 from core import limits
 from core.calendar import eastern
+from core.findings import Bilingual
 from core.transmission import Verdict
-from gateway.cli.shared import Moment, known_partner, open_journal, plain, print_table
+from gateway.cli.shared import FORMAT, LANGUAGE, Moment, known_partner, open_journal, plain, print_table
 from gateway.cli.tables import Column, fit
 from gateway.cli.terminal import echo, echo_json
-from gateway.desk.listing import cells
+from gateway.desk.listing import COLUMNS, cells
 from gateway.settings import from_environment
 from routing.partners import load_partners
 
-COLUMNS = (
-    Column("id"),
-    Column("received", rank=2),
-    Column("partner", rank=4),
-    Column("sender", rank=7),
-    Column("type", rank=6),
-    Column("transaction"),
-    Column("version", rank=3),
-    Column("verdict"),
-    Column("findings", folds=True),
-    Column("state", rank=5),
-)
+# Which columns go first where the terminal is narrow; the others stay.
+RANKS = {"received": 2, "version": 3, "partner": 4, "state": 5, "type": 6, "sender": 7}
+FOLDS = {"findings"}
 
 
 @click.command(name="list")
@@ -43,8 +35,9 @@ COLUMNS = (
 @click.option("--verdict", type=click.Choice([str(v) for v in Verdict]))
 @click.option("--state", type=click.Choice(["received", "working", "done", "parked"]))
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True)
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def list_command(form: str, **filters: Any) -> None:
+@FORMAT
+@LANGUAGE
+def list_command(form: str, lang: str, **filters: Any) -> None:
     """List the partners' messages, newest first.
 
     Times are in Eastern Time. On a narrow terminal the columns that matter least are left out; ids, numbers and codes
@@ -60,17 +53,30 @@ def list_command(form: str, **filters: Any) -> None:
     if partner_id and not rows and not alerts:  # one that has left the file may still have messages
         known_partner(partner_id, load_partners(settings.partners))
     for alert in alerts:
-        echo(_alert(alert), err=True)
+        echo(_alert(alert).speak(lang), err=True)
     if form == "json":
         echo_json(rows, plain)
         return
-    table = fit(COLUMNS, [cells(row) for row in rows])
-    print_table(table)
+    print_table(fit(columns(lang), [cells(row, lang) for row in rows]))
 
 
-def _alert(row: dict[str, Any]) -> str:
+def columns(lang: str) -> list[Column]:
+    """Return the columns of the list in a language."""
+    return [Column(title.speak(lang), RANKS.get(name, 0), name in FOLDS) for name, title in COLUMNS.items()]
+
+
+def _alert(row: dict[str, Any]) -> Bilingual:
     """Return the line about an answer that its partner rejected, or did not acknowledge in time."""
-    what = f"ALERT: {row['kind']} {row['id'][:12]} to {row['destination']}, answer to {row['transmission'][:12]}"
+    kind, id_, to, of = row["kind"], row["id"][:12], row["destination"], row["transmission"][:12]
     if row["acknowledgement"] == "awaited":
-        return f"{what}: sent {eastern(row['sent_at'])}, no CONTRL in {limits.ACKNOWLEDGEMENT_HOURS} hours"
-    return f"{what}: rejected by CONTRL {eastern(row['acknowledged_at'])}"
+        at, hours = row["sent_at"], limits.ACKNOWLEDGEMENT_HOURS
+        en, fr = (
+            f"sent {eastern(at)}, no CONTRL in {hours} hours",
+            f"envoyée {eastern(at, 'fr')}, sans CONTRL en {hours} h",
+        )
+    else:
+        at = row["acknowledged_at"]
+        en, fr = f"rejected by CONTRL {eastern(at)}", f"rejetée par CONTRL {eastern(at, 'fr')}"
+    return Bilingual(
+        f"ALERT: {kind} {id_} to {to}, answer to {of}: {en}", f"ALERTE : {kind} {id_} à {to}, réponse à {of} : {fr}"
+    )

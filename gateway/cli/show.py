@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +10,17 @@ import click
 from rich.text import Text
 
 from core.calendar import eastern
+from core.declaration import MessageType
 from core.errors import GatewayError
-from core.findings import Place
-from gateway.cli.shared import FORMAT, open_journal, plain
+from core.findings import Bilingual, Place, Severity
+from gateway.catalogue import TYPE_WORDS
+from gateway.cli.shared import FORMAT, LANGUAGE, SEVERITIES, open_journal, plain
 from gateway.cli.terminal import Console, echo_json
 from gateway.desk.explain import visible, where
+from gateway.desk.listing import noted
+from gateway.desk.words import ACKNOWLEDGEMENTS, EVENTS, NATURE_NAMES, STATES, STATUSES, VERDICTS, sent_in_words
 from gateway.settings import from_environment
+from gateway.trade.replies import ANSWERS
 from validators.words import shown
 
 # How many characters of a text are shown.
@@ -30,7 +35,8 @@ TOLD = ("operator", "why", "error", "execution")
 @click.command()
 @click.argument("id_", metavar="ID")
 @FORMAT
-def show(id_: str, form: str) -> None:
+@LANGUAGE
+def show(id_: str, form: str, lang: str) -> None:
     """Show the whole life of a message.
 
     ID is its id or the start of it. Shown are what it is, verdict and findings, what happened when, answers, replays,
@@ -45,111 +51,142 @@ def show(id_: str, form: str) -> None:
     if form == "json" and (life or replay):
         echo_json(life or replay, plain)
     elif life:
-        _print_life(life)
+        _print_life(life, lang)
     elif replay:
-        _print_replay(replay)
+        _print_replay(replay, lang)
         _print_bodies(replay["answers"])
     else:
         raise GatewayError(f"no message has an id that starts with {id_!r}")
 
 
-def _print_life(life: Mapping[str, Any]) -> None:
+def _print_life(life: Mapping[str, Any], lang: str) -> None:
     """Print a transmission as an operator reads it: what it is first, its bytes last."""
-    sender = life["partner"] or "a sender that is not known"
-    whose = sender if life["channel"] == "partner" else "the assessment engine"
+    say = _saying(lang)
+    sender = life["partner"] or say("a sender that is not known", "un expéditeur inconnu")
+    whose = sender if life["channel"] == "partner" else say("the assessment engine", "le moteur de cotisation")
+    received, state = eastern(life["received_at"], lang), STATES[life["state"]].speak(lang)
     out.print(
-        Text(life["id"], "bold").append(f" from {whose}, received {eastern(life['received_at'])}: {life['state']}")
-    )
-    same = "" if life["intact"] else f"; NOT INTACT: {life['altered']}"
-    out.print(
-        Text(f"  {len(life['body'])} bytes, SHA-256 {life['digest']}{same}", "" if life["intact"] else "bold red")
-    )
-    if life["headers"]:
-        out.print(
-            Text(
-                "  came with "
-                + ", ".join(f"{shown(name)} {shown(str(said), TEXT)}" for name, said in life["headers"].items())
-            )
+        Text(life["id"], "bold").append(
+            say(f" from {whose}, received {received}: {state}", f" de {whose}, reçu {received} : {state}")
         )
+    )
+    same = "" if life["intact"] else say(f"; NOT INTACT: {life['altered']}", f"; ALTÉRÉ : {life['altered']}")
+    size = f"  {len(life['body'])} {say('bytes', 'octets')}, SHA-256 {life['digest']}{same}"
+    out.print(Text(size, "" if life["intact"] else "bold red"))
+    if life["headers"]:
+        came = (f"{shown(name)} {shown(str(said), TEXT)}" for name, said in life["headers"].items())
+        out.print(Text(f"  {say('came with', 'accompagné de')} {', '.join(came)}"))
     if told := life["unproven"]:
-        user = f"user {told['user']}" if told["user"] else "no user"
-        out.print(Text(f"  sender not proven: {told['code']}, queue {told['queue']}, {user}", "yellow"))
+        user = told["user"] or say("none", "aucun")
+        en = f"sender not proven: {told['code']}, queue {told['queue']}, user {user}"
+        fr = f"expéditeur non prouvé : {told['code']}, file {told['queue']}, utilisateur {user}"
+        out.print(Text(f"  {say(en, fr)}", "yellow"))
     if life["note"]:
-        out.print(Text(f"  {shown(life['note'], TEXT)}", "yellow"))
+        out.print(Text(f"  {shown(noted(life['note'], lang), TEXT)}", "yellow"))
     for one in life["messages"]:
-        _print_verdict(one)
+        _print_verdict(one, lang)
     for one in life["declarations"]:
-        due = f", payment due {one['payment_due']}" if one["payment_due"] else ""
-        number = f"{one['transaction_number']} version {one['version']:05}"
-        if one["attempt"] > one["version"]:  # one before it was refused by the engine
-            number += f", attempt {one['attempt']}"
-        world = ", of tests" if one["test"] else ""
-        out.print(Text(f"  on file{world}: {number} ({one['nature']}): {one['status']}{due}"))
-    answers = {each["id"]: f"{each['kind']} to {each['destination']}" for each in life["outbox"]}
-    _heading("What happened", life["audit"])
+        out.print(Text(f"  {_on_file(one, lang)}"))
+    _heading(say("What happened", "Ce qui s'est passé"), life["audit"])
+    answers = {each["id"]: _whom(each, lang) for each in life["outbox"]}
     for link in life["audit"]:
-        detail = link["detail"]
-        facts = [answers.get(detail.get("id"), ""), *(f"{name}: {detail[name]}" for name in TOLD if detail.get(name))]
-        at = eastern(datetime.fromisoformat(link["at"]))
-        out.print(Text(f"  {at}  {link['event']}  {', '.join(filter(None, facts))}".rstrip()))
-    _heading("Answers", life["outbox"])
+        out.print(Text(f"  {_event(link, answers, lang)}".rstrip()))
+    _heading(say("Answers", "Réponses"), life["outbox"])
     for each in life["outbox"]:
-        _print_answer(each)
-    _heading("Replays", life["executions"])
+        _print_answer(each, lang)
+    _heading(say("Replays", "Rejeux"), life["executions"])
     for each in life["executions"]:
-        _print_replay(each)
+        _print_replay(each, lang)
     _print_bodies(life["outbox"])
-    _print_body("the message", life["body"])
+    _print_body(say("the message", "le message"), life["body"])
 
 
-def _print_verdict(one: Mapping[str, Any]) -> None:
+def _saying(lang: str) -> Callable[[str, str], str]:
+    """Return what chooses between English and French."""
+    return lambda en, fr: Bilingual(en, fr).speak(lang)
+
+
+def _on_file(one: Mapping[str, Any], lang: str) -> str:
+    """Return the line about what is on file of a message."""
+    number = f"{one['transaction_number']} version {one['version']:05}"
+    if one["attempt"] > one["version"]:  # one before it was refused by the engine
+        number += _saying(lang)(f", attempt {one['attempt']}", f", essai {one['attempt']}")
+    due = one["payment_due"]
+    nature, status = NATURE_NAMES[one["nature"]], STATUSES[one["status"]]
+    en = f"on file{', of tests' if one['test'] else ''}: {number} ({nature.en}): {status.en}"
+    fr = f"au dossier{', des essais' if one['test'] else ''} : {number} ({nature.fr}) : {status.fr}"
+    return _saying(lang)(
+        en + (f", payment due {due}" if due else ""), fr + (f", paiement exigible le {due}" if due else "")
+    )
+
+
+def _event(link: Mapping[str, Any], answers: Mapping[str, str], lang: str) -> str:
+    """Return the line about an event of the audit; one without words of its own is told as it is kept."""
+    detail, event = link["detail"], link["event"]
+    colon = Bilingual(": ", " : ").speak(lang)
+    facts = [answers.get(detail.get("id"), ""), *(f"{name}{colon}{detail[name]}" for name in TOLD if detail.get(name))]
+    said = EVENTS[event].speak(lang) if event in EVENTS else event
+    return f"{eastern(datetime.fromisoformat(link['at']), lang)}  {said}  {', '.join(filter(None, facts))}"
+
+
+def _print_verdict(one: Mapping[str, Any], lang: str) -> None:
     """Print what a message is, its verdict and its findings, as `gateway check` does."""
+    say = _saying(lang)
     known = (
         one["syntax"],
-        "test" if one["test"] else "",
-        one["type"],
+        say("test", "essai") if one["test"] else "",
+        TYPE_WORDS[MessageType(one["type"])].short.speak(lang) if lang == "fr" else one["type"],
         one["transaction_number"],
         one["version"] and f"version {one['version']}",
     )
-    facts = shown(" ".join(filter(None, known)), TEXT) if one["syntax"] != "unknown" else "unreadable"
+    facts = shown(" ".join(filter(None, known)), TEXT) if one["syntax"] != "unknown" else say("unreadable", "illisible")
     reference = one["message_reference"] or one["reference"]
-    nature = f" ({one['nature']})" if one["nature"] else ""
-    heading = Text(f"\n{one['ordinal']}. {facts}{f', reference {shown(reference, TEXT)}' if reference else ''}: ")
-    out.print(heading.append(one["verdict"], "green" if one["verdict"] == "accepted" else "bold red").append(nature))
+    nature = f" ({NATURE_NAMES[one['nature']].speak(lang)})" if one["nature"] else ""
+    named = f", {say('reference', 'référence')} {shown(reference, TEXT)}" if reference else ""
+    heading = Text(f"\n{one['ordinal']}. {facts}{named}{say(': ', ' : ')}")
+    style = "green" if one["verdict"] == "accepted" else "bold red"
+    out.print(heading.append(VERDICTS[one["verdict"]].speak(lang), style).append(nature))
     for finding in one["findings"]:
         style = "red" if finding["severity"] == "refuse" else "yellow"
-        said = Text(f"  {finding['severity']} {finding['code']}", style)
-        out.print(said.append(f"  {finding['text_en']}", "default"))
+        severity = SEVERITIES[Severity(finding["severity"])].speak(lang)
+        out.print(Text(f"  {severity} {finding['code']}", style).append(f"  {finding[f'text_{lang}']}", "default"))
         place = Place(**finding["place"])
-        if at := ", ".join(filter(None, (where(place, "en"), place.pointer))):
-            out.print(Text(f"    at {at}", "dim"))
+        if at := ", ".join(filter(None, (where(place, lang), place.pointer))):
+            out.print(Text(f"    {say('at ', '')}{at}", "dim"))
         if finding["expected"]:
-            out.print(Text(f"    expected: {finding['expected']}", "dim"))
+            out.print(Text(f"    {say('expected: ', 'attendu : ')}{finding['expected']}", "dim"))
 
 
-def _print_answer(each: Mapping[str, Any]) -> None:
+def _print_answer(each: Mapping[str, Any], lang: str) -> None:
     """Print when an answer was sent, and what its partner said to it."""
-    sent = f"sent {eastern(each['sent_at'])}" if each["sent_at"] else f"not sent yet, {each['attempts']} attempts"
-    if each["closed_at"]:
-        sent = f"closed by an operator {eastern(each['closed_at'])}, not sent"
-    elif each["parked_at"]:
-        sent = f"parked {eastern(each['parked_at'])}: {each['error']}"
-    acknowledged = {"awaited": "CONTRL awaited", "4": "REJECTED by CONTRL", "closed": "closed by an operator"}
+    say, stands = _saying(lang), sent_in_words(each).speak(lang)
+    moment = each["closed_at"] or each["parked_at"] or each["sent_at"]
+    told = [f"{stands} {eastern(moment, lang)}" if moment else stands]
     if each["acknowledgement"]:
-        sent += f", {acknowledged.get(each['acknowledgement'], 'acknowledged by CONTRL')}"
-    if each["acknowledged_at"]:
-        sent += f" {eastern(each['acknowledged_at'])}"
-    error = f" ({each['error']})" if each["error"] else ""
-    out.print(Text(f"  {each['kind']} to {each['destination']}, {each['id']}: {sent}{error}"))
+        at = f" {eastern(each['acknowledged_at'], lang)}" if each["acknowledged_at"] else ""
+        said = ACKNOWLEDGEMENTS.get(each["acknowledgement"], ACKNOWLEDGEMENTS["7"])
+        told.append(f"{said.speak(lang)}{at}")
+    error = f" ({shown(each['error'], TEXT)})" if each["error"] else ""
+    out.print(Text(f"  {_whom(each, lang)}, {each['id']}{say(': ', ' : ')}{', '.join(told)}{error}"))
 
 
-def _print_replay(each: Mapping[str, Any]) -> None:
+def _whom(each: Mapping[str, Any], lang: str) -> str:
+    """Return what an answer is, or a request, and for whom."""
+    kind = ANSWERS[each["kind"]].fr if lang == "fr" and each["kind"] in ANSWERS else each["kind"]
+    return f"{kind} {_saying(lang)('to', 'à')} {each['destination']}"
+
+
+def _print_replay(each: Mapping[str, Any], lang: str) -> None:
     """Print a replay: who asked for it, and what came of it."""
-    sent = f"; its answers were sent {eastern(each['sent_at'])}" if each["sent_at"] else ""
-    out.print(Text(f"  {each['id']}, {eastern(each['at'])}, by {each['operator']}, of {each['source']}{sent}"))
+    say, at, sent = _saying(lang), eastern(each["at"], lang), ""
+    if each["sent_at"]:
+        when = eastern(each["sent_at"], lang)
+        sent = say(f"; its answers were sent {when}", f"; ses réponses ont été envoyées {when}")
+    whose = say(f"by {each['operator']}, of {each['source']}", f"par {each['operator']}, de {each['source']}")
+    out.print(Text(f"  {each['id']}, {at}, {whose}{sent}"))
     for one in each["messages"]:
         codes = " ".join(finding["code"] for finding in one["findings"])
-        out.print(Text(f"    {one['verdict']} {codes}".rstrip()))
+        out.print(Text(f"    {VERDICTS[one['verdict']].speak(lang)} {codes}".rstrip()))
 
 
 def _heading(title: str, items: Iterable[Any]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from core.calendar import eastern
 from core.findings import Bilingual
 from core.text import unformula
+from gateway.catalogue import TYPE_WORDS
+from gateway.desk.words import STATES, VERDICTS, french
 from gateway.journal import RESEND_OF
 from validators.words import shown
 
@@ -34,19 +36,31 @@ COLUMNS: Mapping[str, Bilingual] = {
 
 
 def cells(row: Mapping[str, Any], language: str = "en", *, whole: bool = False) -> list[str]:
-    """Return what is listed of a message, by COLUMNS; `whole` ids where a program reads them."""
+    """Return what is listed of a message, by COLUMNS; `whole` ids, and codes instead of words, for programs."""
     codes = " ".join(finding["code"] for finding in row["findings"])
     if (note := row["note"] or "").startswith(RESEND_OF):
-        codes = note[: len(RESEND_OF) + SHORT]
+        codes = noted(note[: len(RESEND_OF) + SHORT], language)
+    kind, verdict, test, state = row["type"] or "", row["verdict"] or "", "test", row["state"]
+    if language == "fr" and not whole:
+        kinds = {str(each): words.short for each, words in TYPE_WORDS.items()}
+        kind, verdict, state = (french(*each) for each in ((kind, kinds), (verdict, VERDICTS), (state, STATES)))
+        test = "essai"
     listed = [
         row["id"] if whole else row["id"][:SHORT],
         eastern(row["received_at"], language),
-        *(row[name] or "" for name in ("partner", "sender", "type", "transaction_number", "version")),
-        f"{row['verdict'] or ''}{' test' if row['test'] else ''}",
+        *(row[name] or "" for name in ("partner", "sender")),
+        kind,
+        *(row[name] or "" for name in ("transaction_number", "version")),
+        f"{verdict} {test if row['test'] else ''}".strip(),
         codes,
-        row["state"],
+        state,
     ]
     return [shown(str(cell), CELL) for cell in listed]
+
+
+def noted(note: str, language: str) -> str:
+    """Return the journal's note on a message in a language, where it has words for it."""
+    return note.replace(RESEND_OF, "renvoi de ", 1) if language == "fr" and note.startswith(RESEND_OF) else note
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], language: str) -> Iterator[str]:

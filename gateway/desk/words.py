@@ -21,6 +21,22 @@ STATES: Mapping[str, Bilingual] = {
     "parked": Bilingual("parked", "garé"),
 }
 
+# What becomes of a version on file, or of a request to the engine.
+STATUSES: Mapping[str, Bilingual] = {
+    "accepted": Bilingual("accepted", "accepté"),
+    "assessed": Bilingual("assessed", "cotisé"),
+    "pending": Bilingual("pending", "en attente"),
+    "refused": Bilingual("refused", "refusé"),
+    "withdrawn": Bilingual("withdrawn", "retiré"),
+}
+
+NATURE_NAMES: Mapping[str, Bilingual] = {
+    "original": Bilingual("original", "original"),
+    "correction": Bilingual("correction", "correction"),
+    "adjustment": Bilingual("adjustment", "rajustement"),
+    "withdrawal": Bilingual("withdrawal", "retrait"),
+}
+
 ACKNOWLEDGEMENTS: Mapping[str, Bilingual] = {
     "awaited": Bilingual("CONTRL awaited", "CONTRL attendu"),
     "4": Bilingual("REJECTED by CONTRL", "REJETÉ par CONTRL"),
@@ -46,6 +62,11 @@ EVENTS: Mapping[str, Bilingual] = {
     "request resent": Bilingual("request resent", "demande renvoyée"),
     "dead letter requeued": Bilingual("dead letter requeued", "lettre morte remise en file"),
 }
+
+
+def french(code: str, words: Mapping[str, Bilingual]) -> str:
+    """Return a code in French; one without words stays as it is, and so does none."""
+    return words[code].fr if code and code in words else code
 
 
 def sent_in_words(answer: Mapping[str, Any]) -> Bilingual:

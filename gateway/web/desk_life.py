@@ -15,8 +15,9 @@ from core.findings import Bilingual, Finding, Place, Severity
 from gateway.desk.diff_words import AMOUNTS, NATURES, WORDS, level_in, number_in
 from gateway.desk.explain import NumberedFinding, where
 from gateway.desk.in_place import decoded, in_place, readable
+from gateway.desk.listing import noted
 from gateway.desk.versions import recorded_side, set_beside
-from gateway.desk.words import ACKNOWLEDGEMENTS, EVENTS, STATES, VERDICTS, sent_in_words
+from gateway.desk.words import ACKNOWLEDGEMENTS, EVENTS, NATURE_NAMES, STATES, STATUSES, VERDICTS, sent_in_words
 from gateway.web.desk_visit import Visit
 from routing.partners import load_partners
 
@@ -56,6 +57,9 @@ def message(visit: Visit) -> Response:
         answers=[_answer(each, language) for each in life["outbox"]],
         audit=[_link(each, language) for each in life["audit"]],
         states=STATES,
+        statuses=STATUSES,
+        natures=NATURE_NAMES,
+        noted=noted,
         verdicts=VERDICTS,
         when=lambda at: eastern(at, language) if at else "",
     )

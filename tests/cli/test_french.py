@@ -91,6 +91,7 @@ CORRECTED = [SAMPLES / "originals/v-voluntary.edi", SAMPLES / "changes/v-correct
         ("explain", *REFUSALS),
         ("diff", *CORRECTED),
         ("rules",),
+        ("list",),
         ("replay", "--since", "2020-01-01"),
         ("replay", "--partner", "maple", "--send"),
         ("replay", *REFUSALS),
@@ -141,6 +142,15 @@ def test_a_parked_message_is_shown_in_french(run: Run, tmp_path: Path) -> None:
     assert "le traitement d'aujourd'hui dirait : accepté" in told
 
 
+def test_the_life_of_a_message_is_shown_in_french(run: Run, tmp_path: Path) -> None:
+    recorded(tmp_path).close()
+    rows = json.loads(run("list", "--format", "json").stdout)
+    assert {row["verdict"] for row in rows} == {"accepted", "refused", None}
+    for row in rows:
+        told = run("show", row["id"], "--lang", "fr").stdout
+        french(told.replace("receipt (", "").replace("refused (", "").replace("accepted (", ""))
+
+
 def test_rules_as_json_and_markdown_name_their_source_in_the_language(run: Run) -> None:
     english, shown = (json.loads(run("rules", "--format", "json", "--lang", lang).stdout) for lang in ("en", "fr"))
     assert [each | {"source": ""} for each in english] == [each | {"source": ""} for each in shown]
@@ -184,4 +194,6 @@ def test_every_command_with_a_language_is_among_those_held_to_it() -> None:
         for each, command in (getattr(group, "commands", None) or {name: group}).items()
         if any(option.name == "lang" for option in command.params)
     }
-    assert found == {"check", "diff", "explain", "parked show", "replay", "rules", "send", "smoke", "specs check"}
+    assert found == {
+        "check", "diff", "explain", "list", "parked show", "replay", "rules", "send", "show", "smoke", "specs check",
+    }  # fmt: skip

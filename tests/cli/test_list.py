@@ -10,7 +10,7 @@ import click
 import pytest
 
 from core.calendar import EASTERN, eastern_day
-from gateway.cli.lists import COLUMNS
+from gateway.cli.lists import columns
 from gateway.cli.shared import Moment
 from gateway.cli.tables import Column, fit
 from gateway.cli.terminal import Console
@@ -26,7 +26,7 @@ ROWS = [
 
 def drawn(width: int) -> list[str]:
     console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    console.print(fit(COLUMNS, ROWS, width))
+    console.print(fit(columns("en"), ROWS, width))
     written = console.file.getvalue()  # type: ignore[attr-defined]
     return str(written).splitlines()
 
@@ -48,7 +48,7 @@ def test_what_matters_least_goes_first(width: int, gone: set[str]) -> None:
     heading = set(drawn(width)[0].split())
     assert not gone & heading
     assert {"id", "transaction", "findings", "verdict"} <= heading
-    assert width < 200 or heading == {column.heading for column in COLUMNS}
+    assert width < 200 or heading == {column.heading for column in columns("en")}
 
 
 def test_one_long_word_is_folded_rather_than_lost() -> None:

@@ -30,6 +30,13 @@ def test_every_answer_has_the_headers_that_keep_a_page_ours(client: TestClient) 
         assert {name: answer.headers[name] for name in HEADERS} == HEADERS, path
 
 
+def test_a_failure_of_ours_has_them_too(monkeypatch: pytest.MonkeyPatch, client: TestClient) -> None:
+    monkeypatch.setattr("gateway.pages.render", lambda *_, **__: 1 / 0)
+    answer = client.get("/")
+    assert answer.status_code == 500
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+
+
 def test_another_host_is_not_answered(client: TestClient) -> None:
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
 
