@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 from starlette.testclient import TestClient
 
 from gateway.queues import Letter
@@ -39,11 +39,11 @@ class Partner(NamedTuple):
     client: TestClient
     token: str
 
-    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, **options: Any) -> httpx2.Response:
         options["headers"] = {"Authorization": f"Bearer {self.token}"} | options.get("headers", {})
         return self.client.request(method, path, **options)
 
-    def send(self, body: bytes, key: str | None = None) -> httpx.Response:
+    def send(self, body: bytes, key: str | None = None) -> httpx2.Response:
         return self.ask("POST", "/api/messages", content=body, headers={"Idempotency-Key": key} if key else {})
 
     def read(self, wait: int = 0, after: str | None = None) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Partner(NamedTuple):
         found: dict[str, Any] = answer.json()
         return found
 
-    def acknowledge(self, cursor: str) -> httpx.Response:
+    def acknowledge(self, cursor: str) -> httpx2.Response:
         return self.ask("POST", "/api/answers/ack", json={"cursor": cursor})
 
 
