@@ -172,9 +172,9 @@ def _places(runs: Sequence[str]) -> list[tuple[int, list[int]]]:
 
 
 def _alone(walk: EdifactWalk) -> Iterable[Where]:
-    """Yield the values of segments that end with something else: without them the segment would say nothing.
+    """Yield values without which a segment may say nothing: all of it, or the one that it ends with.
 
-    A segment that ends with a value has one, since no separator stands at its end.
+    Without that one it would end with a separator, and the walk tells what it still says.
     """
     values: dict[int, list[Where]] = {}
     for note in walk.notes:
@@ -182,8 +182,8 @@ def _alone(walk: EdifactWalk) -> Iterable[Where]:
             values.setdefault(note.where.segment, []).append(note.where)
     for index, found in values.items():
         segment = walk.segments[index]
-        if Where(index, len(segment) - 1, len(segment[-1])) not in found:
-            yield from found
+        end = Where(index, len(segment) - 1, len(segment[-1]))
+        yield from [end] if end in found else found
 
 
 def find_edifact(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, multiple, rule
 
 from gateway.queues import Letter, open_broker
@@ -124,5 +125,6 @@ class Acknowledges(Readers):
 @pytest.mark.slow
 def test_the_machine_sees_an_answer_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange_answers, "LOOK_SECONDS", 0.01)
-    with pytest.raises((AssertionError, ValueError)):
+    # Who is faster, the one that eats or the reader of the queue, is the threads' luck, so not every loss shows twice.
+    with pytest.raises((AssertionError, ValueError, FlakyFailure)):
         run_machine(Acknowledges, examples=times(1), mutant=True)
