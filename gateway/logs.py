@@ -21,7 +21,7 @@ FIELDS = {
     "event", "level", "timestamp", "logger", "exc_info", "exception", "message_id", "partner", "sequence", "verdict",
     "findings", "kind", "destination", "count", "error", "worker", "state", "broker", "database", "seconds", "loop",
     "digest", "attempts", "queue", "exit", "pid", "specs", "version", "transaction_number",
-    "user",
+    "user", "operator", "client", "role", "way",
 }  # fmt: skip
 
 

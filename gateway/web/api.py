@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +51,11 @@ def routes(site: Site, run: Run, kept: Kept) -> list[BaseRoute]:
     ]
 
 
+# What a check may be asked.
+ASKED = frozenset({"format", "lang", "name", "sender", "authority", "before"})
+ECHO = 100  # characters of what is not known, said again
+
+
 class Api:
     """Answers for programs."""
 
@@ -62,6 +67,7 @@ class Api:
         form = _format_of(request)
         lang = _language_of(request)
         sent = await _sent(request)
+        _no_other_parameter({*request.query_params, *sent.fields})
         if not sent.uploads:
             raise HTTPException(422, "send one file at least")
         assumed = assumed_of({**sent.fields, **request.query_params})
@@ -125,6 +131,12 @@ async def _sent(request: Request) -> FormSent:
 
 
 # ------------------------------------------------------------------------------------------------ what is asked for
+
+
+def _no_other_parameter(given: Set[str]) -> None:
+    """Raise HTTPException 422 for a parameter that there is not: misspelt, it would be an assumption not made."""
+    if unknown := ", ".join(sorted(given - ASKED)):
+        raise HTTPException(422, f"there is no parameter {unknown[:ECHO]}; there are {', '.join(sorted(ASKED))}")
 
 
 def _language_of(request: Request) -> str:

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from gateway import pages
 from gateway.cli.main import main
 from gateway.settings import from_environment
+from gateway.web.api import ASKED
 from gateway.web.openapi import described
 from gateway.web.site import Site
 from tests.support.way import PLANS, SAMPLES
@@ -66,6 +67,21 @@ def test_what_is_assumed_of_the_sender_is_asked_for(client: TestClient) -> None:
         return [finding["code"] for finding in check(client, XML.read_bytes(), params=facts).json()[0]["findings"]]
 
     assert (codes(), codes(sender="unknown"), codes(authority="no")) == ([], ["GTW-0003"], ["GTW-0005"])
+
+
+def test_a_parameter_that_there_is_not_is_told(client: TestClient) -> None:
+    """A misspelt one was an assumption that was not made, and an answer that looked well."""
+    for answer in (
+        check(client, params={"format": "concise", "authorty": "no"}),
+        client.post("/api/check", files={"file": FAULTY.read_bytes()}, data={"authorty": "no"}),
+    ):
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith("there is no parameter authorty; there are authority, before, ")
+
+
+def test_what_is_asked_is_what_is_described(client: TestClient) -> None:
+    described = client.get("/api/openapi.json").json()["paths"]["/api/check"]["post"]["parameters"]
+    assert {each["name"] for each in described} == ASKED
 
 
 def test_rules_codes_and_findings_can_be_read(client: TestClient) -> None:
