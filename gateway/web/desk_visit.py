@@ -33,7 +33,7 @@ FOREIGN = Bilingual(
 # What was done, as the page after it says.
 DONE = {
     "released": Bilingual("Released: it is judged again.", "Libéré : il est jugé de nouveau."),
-    "refused": Bilingual("NotDone: the answers go out.", "Refusé : les réponses partent."),
+    "refused": Bilingual("Refused: the answers go out.", "Refusé : les réponses partent."),
     "resumed": Bilingual("Resumed: it is tried again now.", "Reprise : elle est essayée de nouveau."),
     "requeued": Bilingual("Given back to its way.", "Remise sur son chemin."),
 }

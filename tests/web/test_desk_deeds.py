@@ -69,6 +69,7 @@ def test_a_form_that_is_sent_twice_acts_once(tmp_path: Path, gateway: House) -> 
         press()
         assert {answer.status_code for answer in answers} == {303}
         assert answers[-1].headers["location"] == f"/desk/messages/{id_}?done=refused"
+        assert "Refused: the answers go out." in client.get(answers[-1].headers["location"]).text
     (told,) = audit(gateway, id_, "refused by operator")
     assert told["why"] == "Not yours"
     gateway.dispatch()
