@@ -6,18 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.web.api import ASSUMED_WORDS, FORM, FORMATS, MESSAGES
-from gateway.web.site import LANGUAGES
+from gateway.web.site import LANGUAGES, PROBLEM_REF
 
-PROBLEM: Mapping[str, Any] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "one line; French for who asks in French"},
-    },
-}
 _WHY = {
     404: "There is no such thing.",
     406: "None of the media types that Accept names.",
@@ -94,10 +84,9 @@ _EXPLAINED = {"id": _TEXT, "engine": {"type": "boolean"}, "text": _BILINGUAL}
 
 def _answers(description: str, content: Mapping[str, Any], *refusals: int) -> dict[str, Any]:
     """Return the responses of an operation: the good one, and those that refuse."""
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         "200": {"description": description, "content": dict(content)},
-        **{str(status): {"description": _WHY[status], "content": problem} for status in refusals},
+        **{str(status): {"description": _WHY[status], "content": PROBLEM_REF} for status in refusals},
     }
 
 

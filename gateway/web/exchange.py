@@ -139,10 +139,10 @@ class Exchange:
             try:
                 partner = self._access.partner(request)
                 return await handler(request, partner)
-            except Refusal as refusal:
+            except Refusal:
                 if partner:  # an answer before the end of a long body is lost with the connection
                     await _read_away(request)
-                return refusal.response(request)
+                raise
             except ClientDisconnect:  # nobody reads this
                 return Response(status_code=400)
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hmac
 import math
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import NamedTuple
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 
 from core.errors import GatewayError
 from core.findings import Bilingual
@@ -18,7 +16,7 @@ from gateway.logs import logger
 from gateway.senders import Partners
 from gateway.settings import Settings
 from gateway.web.guard import Rate, Turns, client_of
-from gateway.web.site import language_of
+from gateway.web.site import NotDone
 from routing.partners import load_partners, not_ours, token_hash
 
 # Wrong tokens of one address in a minute, after which it is told to wait; a right one is always taken, so nobody can
@@ -39,18 +37,11 @@ UNKNOWN = Why(401, Bilingual("a token of a partner is wanted", "un jeton de part
 TOO_OFTEN = Why(429, Bilingual("too many wrong tokens", "trop de jetons erronés"))
 
 
-class Refusal(Exception):
+class Refusal(NotDone):
     """A request that is not answered as it wished."""
 
     def __init__(self, words: Why, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(words.said.en)
-        self.words, self.headers = words, headers
-
-    def response(self, request: Request) -> JSONResponse:
-        """Return it as a problem document (RFC 9457) in the language that the request asks for."""
-        status, detail = self.words.status, self.words.said.speak(language_of(request))
-        content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-        return JSONResponse(content, status, self.headers, "application/problem+json")
+        super().__init__(words.status, words.said, headers)
 
 
 def later(words: Why, seconds: float = AGAIN_SECONDS) -> Refusal:

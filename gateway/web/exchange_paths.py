@@ -6,23 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from core import limits
+from gateway.web.site import PROBLEM_REF
 
 SECURITY: Mapping[str, Any] = {
     "partner": {"type": "http", "scheme": "bearer", "description": "A token that `gateway partner token` made."}
 }
 _SIGNED = [{"partner": list[str]()}]
 
-# A problem document (RFC 9457); `detail` is in the language that Accept-Language asks for.
-_ERROR = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-    },
-}
 _WHY = {
     400: "the request cannot be understood",
     401: "no token of a partner",
@@ -61,7 +51,7 @@ def _answers(good: int, description: str, content: Mapping[str, Any] | None, *re
     """Return the responses of an operation: the good one, and those that refuse."""
     said: dict[str, Any] = {str(good): {"description": description, **({"content": content} if content else {})}}
     for status in (401, 429, *refusals, 503):
-        said[str(status)] = {"description": _WHY[status], "content": {"application/problem+json": {"schema": _ERROR}}}
+        said[str(status)] = {"description": _WHY[status], "content": PROBLEM_REF}
     return said
 
 

@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.web import exchange_paths
-from gateway.web.api_paths import PATHS, PROBLEM
-from gateway.web.site import Site, page
+from gateway.web.api_paths import PATHS
+from gateway.web.site import PROBLEM, Site, page
 from gateway.web.work import PROGRAM
 
 # The parts that have paths of the API, each with these and with how who asks signs in.

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
@@ -25,6 +25,19 @@ STATIC = Path(__file__).with_name("static")
 LANGUAGES = ("en", "fr")
 LANGUAGE_COOKIE = "lang"
 A_YEAR = 365 * 24 * 3600
+
+# A problem document as the OpenAPI document describes it, and the content of an answer that is one.
+PROBLEM: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "one line; French for who asks in French"},
+    },
+}
+PROBLEM_REF = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 class WaysIn(NamedTuple):
