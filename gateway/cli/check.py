@@ -26,6 +26,7 @@ from gateway.cli.shared import LANGUAGE, SEVERITIES, STDIN, files_in, files_with
 from gateway.cli.terminal import Console, echo, echo_json
 from gateway.desk.explain import where
 from gateway.desk.linting import LINES, TO_DO, Linted, junit, message_as_json, sarif, summary
+from gateway.desk.trial import SUFFIXES
 from gateway.desk.words import VERDICTS
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
@@ -33,12 +34,7 @@ from validators.words import shown
 
 out = Console(soft_wrap=True)
 
-# The suffix of an answer's file.
-SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
-
 FORMATS = ("text", "json", "concise", "junit", "sarif", "github")
-
-PROGRAM = "cad-gateway"
 
 # How often files are looked at for changes.
 LOOK_SECONDS = 0.3
@@ -127,9 +123,7 @@ def _told(judged: Iterator[Linted], form: str, lang: str, plans: Plans) -> bool:
     if form == "json":
         echo_json([message_as_json(one, plans.specs, lang) for one in linted])
     elif form == "sarif":
-        from importlib.metadata import version
-
-        echo_json(sarif(linted, plans.specs, (PROGRAM, version(PROGRAM)), lang))
+        echo_json(sarif(linted, plans.specs, lang))
     elif form == "junit":
         echo(junit(linted, lang))
     else:

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BrokerUnavailable, GatewayError
-from gateway.cli.check import SUFFIXES
 from gateway.cli.tables import Column, fit
 from gateway.cli.terminal import Console
 from gateway.cli.web import PORT
-from gateway.desk.trial import Expected, differences, read_expectations
+from gateway.desk.trial import SUFFIXES, Expected, differences, read_expectations
 from gateway.journal import Journal
 from gateway.queues import Broker, Delivery, Letter, open_broker
 from gateway.settings import SAMPLES, Settings, from_environment

@@ -26,7 +26,6 @@ from gateway.cli.shared import (
     known_partner,
     open_journal,
     out,
-    sequence_of,
 )
 from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
@@ -133,7 +132,7 @@ def _again(
     plans, partners = prepare(settings.specs), load_partners(settings.partners)
     shown: list[dict[str, Any]] = []
     with open_journal(settings) as journal:
-        some = [sequence_of(journal, id_) for id_ in ids]
+        some = [replay.sequence_of(journal, id_) for id_ in ids]
         for row, outcome in replay.again(journal, wanted, some, plans, partners):
             if isinstance(outcome, Exception):
                 shown.append(_shown(row, None, isinstance(outcome, replay.Repeat), 0, replay.reason_of(outcome)))

@@ -200,11 +200,3 @@ def folding_table(*headings: str) -> Table:
 def print_table(table: Table) -> None:
     """Print a table as wide as the terminal, or, where there is none, wide enough for whole rows."""
     Console(width=None if Console().is_terminal else WIDE).print(table)
-
-
-def sequence_of(journal: Journal, id_: str) -> int:
-    """Return the sequence of a message by its id; raises GatewayError if there is none."""
-    sequence = journal.sequence_of(id_)
-    if sequence is None:
-        raise GatewayError(f"no message has an id that starts with {id_!r}")
-    return sequence

@@ -15,6 +15,9 @@ from core.text import printable
 from core.transmission import Judged, Verdict
 from gateway.catalogue import by_code, in_words
 
+# The name of our distribution.
+PROGRAM = "cad-gateway"
+
 SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 TO_DO = Bilingual("To do:", "À faire :")
 LEVELS = {Severity.REFUSE: "error", Severity.WARN: "warning"}
@@ -130,8 +133,10 @@ def _case(suite: ElementTree.Element, number: int, one: Linted, lang: str) -> No
                 told.attrib |= {"type": "refused", "message": printable(lines[0])}
 
 
-def sarif(linted: Sequence[Linted], specs: Specs, program: tuple[str, str], lang: str) -> dict[str, Any]:
-    """Return a SARIF 2.1.0 log; columns count characters, `program` is name and version."""
+def sarif(linted: Sequence[Linted], specs: Specs, lang: str) -> dict[str, Any]:
+    """Return a SARIF 2.1.0 log; columns count characters."""
+    from importlib.metadata import version  # no other form asks for it
+
     codes = sorted({finding.code for _, finding in _each(linted)})
     known, rules = by_code(specs), []
     for code in codes:
@@ -156,7 +161,7 @@ def sarif(linted: Sequence[Linted], specs: Specs, program: tuple[str, str], lang
         }
         for one, finding in _each(linted)
     ]
-    driver = {"name": program[0], "version": program[1], "language": lang, "rules": rules}
+    driver = {"name": PROGRAM, "version": version(PROGRAM), "language": lang, "rules": rules}
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "language": lang, "results": results}
     return {"$schema": SARIF, "version": "2.1.0", "runs": [run]}
 

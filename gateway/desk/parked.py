@@ -8,6 +8,7 @@ from datetime import datetime
 from core.errors import GatewayError
 from core.partner import Partner
 from gateway import pipeline
+from gateway.desk.replay import sequence_of
 from gateway.journal import Journal, Recorded
 from gateway.plans import Plans
 from gateway.senders import sender_of
@@ -15,10 +16,7 @@ from gateway.senders import sender_of
 
 def parked(journal: Journal, id_: str) -> Recorded:
     """Return a parked message by its id or the start of it; raises GatewayError if it is none."""
-    sequence = journal.sequence_of(id_)
-    if sequence is None:
-        raise GatewayError(f"no message has an id that starts with {id_!r}")
-    (row,) = journal.recorded([sequence])
+    (row,) = journal.recorded([sequence_of(journal, id_)])
     if row.state != "parked":
         raise GatewayError(f"{row.id} is not parked but {row.state}")
     return row

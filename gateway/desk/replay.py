@@ -52,6 +52,14 @@ class Change(NamedTuple):
         return self.before != self.after
 
 
+def sequence_of(journal: Journal, id_: str) -> int:
+    """Return the sequence of a message by its id; raises GatewayError if there is none."""
+    sequence = journal.sequence_of(id_)
+    if sequence is None:
+        raise GatewayError(f"no message has an id that starts with {id_!r}")
+    return sequence
+
+
 def judge_again(
     rows: Sequence[Recorded], journal: Journal, plans: Plans, partners: Partners, name: Callable[[Recorded], str]
 ) -> Iterator[tuple[Recorded, Outcome | Exception]]:

@@ -28,6 +28,9 @@ from routing.assessment import read_request, read_result, write_result
 # Where a folder of samples says what to expect of them.
 TABLES = ("run.csv", "expected.csv")
 
+# The suffix of an answer's file.
+SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
+
 COLUMNS = ("file", "partner", "verdict", "findings")
 
 

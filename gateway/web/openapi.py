@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from gateway.desk.linting import PROGRAM
 from gateway.web import exchange_paths
 from gateway.web.api_paths import PATHS
 from gateway.web.site import PROBLEM, Site, page
-from gateway.web.work import PROGRAM
 
 # The parts that have paths of the API, each with these and with how who asks signs in.
 DESCRIBED: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {

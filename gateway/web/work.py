@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -27,7 +26,7 @@ from gateway.desk.explain import Explained, explain, where
 from gateway.desk.explain_page import explained_page, verdict_of
 from gateway.desk.in_place import TextRow, decoded, in_place, readable
 from gateway.desk.linting import LINES, Linted, junit, message_as_json, sarif, summary
-from gateway.desk.trial import Trial, made_up_partner, trial_id
+from gateway.desk.trial import SUFFIXES, Trial, made_up_partner, trial_id
 from gateway.engine.assess import load_rates
 from gateway.plans import Plans, prepare
 from gateway.settings import PARTNERS
@@ -42,8 +41,6 @@ from validators.words import PLACEHOLDER
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-PROGRAM = "cad-gateway"
 
 # What a finding's code looks like, in capitals.
 CODE = re.compile(r"[A-Z]{3}-[0-9]{4}")
@@ -65,8 +62,6 @@ ELSEWHERE = Bilingual(
     "it needs what was sent before, or under which id the sender is registered",
     "il y faut ce qui a été envoyé avant, ou l'identifiant sous lequel l'expéditeur est inscrit",
 )
-
-SUFFIXES = {"application/edifact": "edi", "application/xml": "xml", "application/json": "json"}
 
 
 class Upload(NamedTuple):
@@ -182,7 +177,7 @@ def check(uploads: Sequence[Upload], assumed: Assumed, at: datetime, form: str, 
     if form == "json":
         text = json.dumps([message_as_json(one, specs, lang) for one in linted], ensure_ascii=False, indent=2)
     elif form == "sarif":
-        text = json.dumps(sarif(linted, specs, (PROGRAM, version(PROGRAM)), lang), ensure_ascii=False, indent=2)
+        text = json.dumps(sarif(linted, specs, lang), ensure_ascii=False, indent=2)
     elif form == "junit":
         text = junit(linted, lang)
     else:

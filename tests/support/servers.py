@@ -223,11 +223,16 @@ class Postgres(_Server):
         return [*self._as, server, "-D", str(self.data), *(part for one in options for part in ("-c", one))], {}
 
     def ping(self) -> None:
-        engine = sqlalchemy.create_engine(self.url(), connect_args={"connect_timeout": 2})
-        try:
-            engine.connect().close()
-        finally:
-            engine.dispose()
+        _connect(self.url())
+
+
+def _connect(url: str) -> None:
+    """Connect to a database once; raises what the driver raises."""
+    engine = sqlalchemy.create_engine(url, connect_args={"connect_timeout": 2})
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 class PgBouncer(_Server):
@@ -258,11 +263,7 @@ class PgBouncer(_Server):
         return [str(self.program), *as_somebody, str(self.config)], {}
 
     def ping(self) -> None:
-        engine = sqlalchemy.create_engine(self.url(), connect_args={"connect_timeout": 2})
-        try:
-            engine.connect().close()
-        finally:
-            engine.dispose()
+        _connect(self.url())
 
 
 class Proxy:
