@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from gateway.catalogue import as_json, listed_rules
 from gateway.web import work
 from gateway.web.judging import Kept, Run, explained, tell
 from gateway.web.site import LANGUAGES, Site, language_of
-from gateway.web.upload import FormSent, assumed_of, form_of, name_of
+from gateway.web.upload import ASSUMED_WORDS, FormSent, assumed_of, form_of, name_of
 from gateway.web.work import Upload
 
 # The media types that a message may be sent as, and a form of several files.
@@ -29,13 +29,6 @@ FORMATS: Mapping[str, str] = {
     "sarif": "application/sarif+json",
     "junit": "application/xml",
     "concise": "text/plain",
-}
-
-# What may be assumed of who sends, in words.
-ASSUMED_WORDS: Mapping[str, tuple[str, Sequence[str]]] = {
-    "sender": ("Whether the sender is known, as if it were registered; known if not said.", ("known", "unknown")),
-    "authority": ("Whether the importers have delegated authority to it; yes if not said.", ("yes", "no")),
-    "before": ("Whether an accepted original is on file for what follows one; none if not said.", ("none", "original")),
 }
 
 
@@ -52,7 +45,7 @@ def routes(site: Site, run: Run, kept: Kept) -> list[BaseRoute]:
 
 
 # What a check may be asked.
-ASKED = frozenset({"format", "lang", "name", "sender", "authority", "before"})
+ASKED = frozenset({"format", "lang", "name", *ASSUMED_WORDS})
 ECHO = 100  # characters of what is not known, said again
 
 
@@ -67,7 +60,9 @@ class Api:
         form = _format_of(request)
         lang = _language_of(request)
         sent = await _sent(request)
-        _no_other_parameter({*request.query_params, *sent.fields})
+        _no_other({*request.query_params}, ASKED)
+        _no_other({*sent.fields}, ASSUMED_WORDS)
+        assumed_of(sent.fields)  # also where the address says otherwise, and counts
         if not sent.uploads:
             raise HTTPException(422, "send one file at least")
         assumed = assumed_of({**sent.fields, **request.query_params})
@@ -133,10 +128,10 @@ async def _sent(request: Request) -> FormSent:
 # ------------------------------------------------------------------------------------------------ what is asked for
 
 
-def _no_other_parameter(given: Set[str]) -> None:
+def _no_other(given: Set[str], allowed: Iterable[str]) -> None:
     """Raise HTTPException 422 for a parameter that there is not: misspelt, it would be an assumption not made."""
-    if unknown := ", ".join(sorted(given - ASKED)):
-        raise HTTPException(422, f"there is no parameter {unknown[:ECHO]}; there are {', '.join(sorted(ASKED))}")
+    if unknown := ", ".join(sorted(given - {*allowed})):
+        raise HTTPException(422, f"there is no parameter {unknown[:ECHO]}; there are {', '.join(sorted(allowed))}")
 
 
 def _language_of(request: Request) -> str:

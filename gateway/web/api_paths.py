@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.web.api import ASSUMED_WORDS, FORM, FORMATS, MESSAGES
+from gateway.web.api import FORM, FORMATS, MESSAGES
 from gateway.web.site import LANGUAGES, PROBLEM_REF
+from gateway.web.upload import ASSUMED_WORDS
 
 _WHY = {
     404: "There is no such thing.",
@@ -116,7 +117,7 @@ def _named(name: str, description: str) -> dict[str, Any]:
 _CHECK = {
     "operationId": "check",
     "summary": "Judge a message, or several files in order",
-    "description": "A correction finds its original among the files before it. A form's fields may be the parameters.",
+    "description": "A correction finds its original among the files before it. What is assumed may be a form's fields.",
     "parameters": [
         {
             "name": "format",
@@ -140,8 +141,10 @@ _CHECK = {
                     "type": "object",
                     "required": ["file"],
                     "properties": {
-                        "file": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+                        "file": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}},
+                        **{name: {"enum": list(values)} for name, (_, values) in ASSUMED_WORDS.items()},
                     },
+                    "additionalProperties": False,
                 }
             },
         },

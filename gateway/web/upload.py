@@ -41,6 +41,14 @@ PLAIN_ENCODING = re.compile(rb"utf-?8|us-ascii|latin-?1|iso-8859-\d{1,2}|windows
 CRLF, BOM = "crlf", "bom"
 
 
+# What may be assumed of who sends: in words, and the values, the usual one first.
+ASSUMED_WORDS: Mapping[str, tuple[str, tuple[str, str]]] = {
+    "sender": ("Whether the sender is known, as if it were registered; known if not said.", ("known", "unknown")),
+    "authority": ("Whether the importers have delegated authority to it; yes if not said.", ("yes", "no")),
+    "before": ("Whether an accepted original is on file for what follows one; none if not said.", ("none", "original")),
+}
+
+
 class _InMemory(MultiPartParser):
     """Keeps every part in memory: what is uploaded is not written to a disk, not even for a moment."""
 
@@ -111,12 +119,12 @@ def name_of(said: str) -> str:
 
 def assumed_of(fields: Mapping[str, str]) -> Assumed:
     """Return what is to be assumed of the sender: what is not said is the usual; raises HTTPException 422."""
-    usual = {"sender": "known", "authority": "yes", "before": "none"}
-    other = {"sender": "unknown", "authority": "no", "before": "original"}
-    for name in usual:
-        if fields.get(name) not in (None, usual[name], other[name]):
-            raise HTTPException(422, f"{name} is {usual[name]} or {other[name]}")
-    said = {name: fields.get(name) == other[name] for name in usual}
+    said = {}
+    for name, (_, values) in ASSUMED_WORDS.items():
+        value = fields.get(name, values[0])
+        if value not in values:
+            raise HTTPException(422, f"{name} is {' or '.join(values)}")
+        said[name] = value != values[0]
     return Assumed(known=not said["sender"], authority=not said["authority"], original=said["before"])
 
 
