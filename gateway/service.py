@@ -22,7 +22,7 @@ from gateway.arrivals import arrival
 from gateway.journal import Claimed, Due, Journal, Role, Settlement, Unproven, inbox_id
 from gateway.logs import bound, logger
 from gateway.plans import Plans
-from gateway.queues import Broker, Delivery, Intake, Letter
+from gateway.queues import Broker, Delivery, Intake, Letter, is_keyed
 from gateway.senders import Partners, sender_of
 from responses.respond import respond_assessed
 from routing.assessment import compare, read_result
@@ -112,9 +112,9 @@ def record(
     arrivals = [arrival(one, owners.get(one.queue), head, engines, now()) for one in deliveries]
     for told in filter(None, (one.unproven for one in arrivals)):
         logger().error("sender not proven", findings=[told.code], queue=told.queue, user=told.user)
-    new = journal.receive(arrivals)
-    for delivery in (one for one, is_new in zip(deliveries, new, strict=True) if not is_new):
-        if journal.kept_digest(id_ := inbox_id(delivery.uid)) != digest_of(delivery.body):  # of a KEYED message_id
+    for delivery in (one for one, is_new in zip(deliveries, journal.receive(arrivals), strict=True) if not is_new):
+        id_ = inbox_id(delivery.uid)
+        if is_keyed(delivery.message_id) and journal.kept_digest(id_) != digest_of(delivery.body):
             logger().error("other bytes under a key that was used, not taken", message_id=id_, queue=delivery.queue)
         journal.resend(id_, now())
 

@@ -10,15 +10,23 @@ import click
 from rich.text import Text
 
 from core.calendar import eastern
-from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual, Place, Severity
-from gateway.catalogue import TYPE_WORDS
 from gateway.cli.shared import FORMAT, LANGUAGE, SEVERITIES, open_journal, plain
 from gateway.cli.terminal import Console, echo_json
 from gateway.desk.explain import visible, where
 from gateway.desk.listing import noted
-from gateway.desk.words import ACKNOWLEDGEMENTS, EVENTS, NATURE_NAMES, STATES, STATUSES, VERDICTS, sent_in_words
+from gateway.desk.words import (
+    ACKNOWLEDGEMENTS,
+    EVENTS,
+    NATURE_NAMES,
+    STATES,
+    STATUSES,
+    TYPES,
+    VERDICTS,
+    french,
+    sent_in_words,
+)  # fmt: skip
 from gateway.settings import from_environment
 from gateway.trade.replies import ANSWERS
 from validators.words import shown
@@ -135,7 +143,7 @@ def _print_verdict(one: Mapping[str, Any], lang: str) -> None:
     known = (
         one["syntax"],
         say("test", "essai") if one["test"] else "",
-        TYPE_WORDS[MessageType(one["type"])].short.speak(lang) if lang == "fr" else one["type"],
+        french(one["type"], TYPES) if lang == "fr" else one["type"],
         one["transaction_number"],
         one["version"] and f"version {one['version']}",
     )
@@ -172,7 +180,7 @@ def _print_answer(each: Mapping[str, Any], lang: str) -> None:
 
 def _whom(each: Mapping[str, Any], lang: str) -> str:
     """Return what an answer is, or a request, and for whom."""
-    kind = ANSWERS[each["kind"]].fr if lang == "fr" and each["kind"] in ANSWERS else each["kind"]
+    kind = french(each["kind"], ANSWERS) if lang == "fr" else each["kind"]
     return f"{kind} {_saying(lang)('to', 'à')} {each['destination']}"
 
 

@@ -10,8 +10,7 @@ from typing import Any
 from core.calendar import eastern
 from core.findings import Bilingual
 from core.text import unformula
-from gateway.catalogue import TYPE_WORDS
-from gateway.desk.words import STATES, VERDICTS, french
+from gateway.desk.words import STATES, TYPES, VERDICTS, french
 from gateway.journal import RESEND_OF
 from validators.words import shown
 
@@ -42,8 +41,7 @@ def cells(row: Mapping[str, Any], language: str = "en", *, whole: bool = False) 
         codes = noted(note[: len(RESEND_OF) + SHORT], language)
     kind, verdict, test, state = row["type"] or "", row["verdict"] or "", "test", row["state"]
     if language == "fr" and not whole:
-        kinds = {str(each): words.short for each, words in TYPE_WORDS.items()}
-        kind, verdict, state = (french(*each) for each in ((kind, kinds), (verdict, VERDICTS), (state, STATES)))
+        kind, verdict, state = french(kind, TYPES), french(verdict, VERDICTS), french(state, STATES)
         test = "essai"
     listed = [
         row["id"] if whole else row["id"][:SHORT],

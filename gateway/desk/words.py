@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.findings import Bilingual
+from gateway.catalogue import TYPE_WORDS
 
 # Verdicts in words; "" is a message that is not there.
 VERDICTS: Mapping[str, Bilingual] = {
@@ -36,6 +37,8 @@ NATURE_NAMES: Mapping[str, Bilingual] = {
     "adjustment": Bilingual("adjustment", "rajustement"),
     "withdrawal": Bilingual("withdrawal", "retrait"),
 }
+
+TYPES: Mapping[str, Bilingual] = {str(each): words.short for each, words in TYPE_WORDS.items()}
 
 ACKNOWLEDGEMENTS: Mapping[str, Bilingual] = {
     "awaited": Bilingual("CONTRL awaited", "CONTRL attendu"),

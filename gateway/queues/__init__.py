@@ -13,7 +13,17 @@ from __future__ import annotations
 from gateway.queues.embedded import Embedded
 from gateway.queues.port import Broker, Intake
 from gateway.queues.rabbitmq import RabbitMQ
-from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT, KEYED, Death, Delivery, Letter, Published, uid_of
+from gateway.queues.values import (
+    DEAD_QUEUE,
+    DELIVERY_LIMIT,
+    KEYED,
+    Death,
+    Delivery,
+    Letter,
+    Published,
+    is_keyed,
+    uid_of,
+)
 
 __all__ = [
     "DEAD_QUEUE",
@@ -25,6 +35,7 @@ __all__ = [
     "Intake",
     "Letter",
     "Published",
+    "is_keyed",
     "open_broker",
     "uid_of",
 ]

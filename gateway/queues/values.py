@@ -168,7 +168,12 @@ def delivery_of(message: Any, queue: str, tag: tuple[int, Any], settles: Settles
 
 def uid_of(queue: str, user_id: str | None, message_id: str, body: bytes) -> str:
     """Return the `uid` of a message that has a message_id: of its bytes, too, unless the id stands for one content."""
-    return stable_id(queue, user_id or "", message_id, "" if message_id.startswith(KEYED) else digest_of(body))
+    return stable_id(queue, user_id or "", message_id, "" if is_keyed(message_id) else digest_of(body))
+
+
+def is_keyed(message_id: str | None) -> bool:
+    """Tell whether an id stands for one content, whatever the bytes."""
+    return bool(message_id and message_id.startswith(KEYED))
 
 
 def death_of(headers: Mapping[str, Any]) -> Death:

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from core.findings import Bilingual
 from gateway import pages
 from gateway.web import desk, exchange, openapi, trial
-from gateway.web.guard import HEADERS, UNKEPT, Guard, Rate
+from gateway.web.guard import SENT, Guard, Rate
 from gateway.web.site import STATIC, NotDone, Site, SitePart, page, refusal
 
 FAILED = Bilingual("something went wrong here; nothing was changed", "quelque chose a échoué ici; rien n'a été modifié")
@@ -85,4 +85,4 @@ async def failed(request: Request, _error: Exception) -> Response:
 
     Starlette does this before all that stands before the parts, so the guard's headers are put here.
     """
-    return refusal(request, 500, FAILED, {**HEADERS, **dict([UNKEPT])})
+    return refusal(request, 500, FAILED, SENT)

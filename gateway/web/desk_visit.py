@@ -104,7 +104,7 @@ def step(desk: Desk, act: Step, role: Role = "look") -> Callable[[Request], Awai
         if request.method != "POST":
             return await run_in_threadpool(_carried, act, visit)
         once = form["once"]
-        if not session.once(once, ""):  # sent twice: it leads where the first one led, or is leading
+        if not session.once(once):  # sent twice: it leads where the first one led, or is leading
             return RedirectResponse(session.done[once] or HOME, 303)
         try:
             answer = await run_in_threadpool(_carried, act, visit)

@@ -31,7 +31,7 @@ HEADERS: Mapping[str, str] = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 # Nothing of what a reader saw stays on a disk of its own accord.
-UNKEPT = ("cache-control", "no-store")
+SENT = {**HEADERS, "cache-control": "no-store"}
 
 # A form around the largest transmission: several files and its fields.
 REQUEST_BYTES = 2 * limits.TRANSMISSION_BYTES
@@ -171,7 +171,7 @@ class _Told:
         if message["type"] == "http.response.start":
             self.started = True
             headers = MutableHeaders(scope=message)
-            for name, value in (*HEADERS.items(), UNKEPT):
+            for name, value in SENT.items():
                 headers.setdefault(name, value)
         await self._send(message)
 

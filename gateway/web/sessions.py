@@ -41,11 +41,11 @@ class Session:
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     done: OrderedDict[str, str] = field(default_factory=OrderedDict)  # forms that were sent, and where they led
 
-    def once(self, form: str, where: str) -> bool:
+    def once(self, form: str) -> bool:
         """Tell whether a form, by its own key, is sent for the first time; remember it."""
         if form in self.done:
             return False
-        self.done[form] = where
+        self.done[form] = ""  # where it leads is not known yet
         if len(self.done) > FORMS:
             self.done.popitem(last=False)
         return True
