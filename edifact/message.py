@@ -330,7 +330,8 @@ def _explain_ends(report: _Report, walked: Walked | None = None) -> None:
         if flaw.code == NO_UNT and report.tags[-1] == "UNT":  # in other letters, which is told
             continue
         report.tell(flaw._replace(expected=walked.awaited if walked else "UNT") if flaw.code == NO_UNT else flaw)
-    if last not in report.unsound and all(flaw.at >= 0 for flaw in message.flaws):
+    trailed = report.tags[-1] == "UNT"  # not where UNT lacks its own terminator, which is told
+    if trailed and last not in report.unsound and all(flaw.at >= 0 for flaw in message.flaws):
         _explain_trailer(report, walked.counts if walked else (last + 1, last + 1))
     for code, component, given, expected in _group_differences(message):
         error = "31" if code == "EDI-0310" and report.syntax == "3" else "12"

@@ -274,6 +274,12 @@ def test_what_is_told(kind: str) -> None:
     assert len(told) == (2 if kind in ("another tag", "a Cyrillic letter behind UNB") else 1)  # UTF-8 under UNOC, too
 
 
+@pytest.mark.parametrize("sign", ["", "+", ":", "?"])
+def test_a_trailer_among_the_segments_that_ends_with_its_line_is_told(sign: str) -> None:
+    found = findings(AB, put(f"UNT+2+1{sign}", "HYN"))
+    assert [each.code for each in found] == ["EDI-0403", "EDI-0412", "EDI-0409", "EDI-0108"]
+
+
 def test_two_wrong_values_of_a_segment_are_not_taken_for_a_separator_too_many() -> None:
     found = findings(AB, changed("++Hamburg+++DE'", f"++Hamburg++{'1' * 18}+DEUT'"))
     assert [(each.code, each.place.element) for each in found] == [("EDI-0508", 9), ("EDI-0508", 10)]
