@@ -37,6 +37,9 @@ def _released_at(body: bytes, at: int, release: bytes, floor: int) -> bool:
     return (at - first) % 2 == 1
 
 
+LOST = "EDI-0412"
+
+
 # By value: the five characters are all that the patterns depend on. Senders choose them, so the number is bounded.
 @lru_cache(maxsize=16)
 def _boundaries(service: Service) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
@@ -71,6 +74,16 @@ def _boundaries(service: Service) -> tuple[re.Pattern[bytes], re.Pattern[bytes],
     return any_envelope, in_group, outside_group
 
 
+@lru_cache(maxsize=16)
+def _line_end(service: Service) -> re.Pattern[bytes]:
+    """Return what finds a line's end without terminator ahead of a service segment: what stands for it is group 0."""
+    signs = re.escape((service.element + service.component + service.release).encode("latin-1"))
+    separators = re.escape((service.element + service.component).encode("latin-1"))
+    release = re.escape(service.release.encode("latin-1"))
+    sign = rb"(?:" + (rb"(?<!" + release + rb")" if release else b"") + rb"[" + signs + rb"])?"
+    return re.compile(sign + rb"[ \t]*[\r\n]+(?=UN[HTZEGB][" + separators + rb"])")
+
+
 class Scan:
     """Finds segments in the bytes of an interchange."""
 
@@ -79,6 +92,7 @@ class Scan:
         self.size = len(of.body)
         self.release = of.service.release.encode("latin-1")
         self.any_envelope, self.in_group, self.outside_group = _boundaries(of.service)
+        self.line_end = _line_end(of.service)
 
     def message(self, start: int) -> tuple[int, tuple[Flaw, ...]]:
         """Return the offset behind the message that begins at `start`, and what is wrong with its end.
@@ -90,13 +104,30 @@ class Scan:
             found = self.any_envelope.search(self.body, found.start() + 1)
         if not found:
             return self.size, (NO_UNT,)
-        if found.start(1) >= 0:
-            return found.end(), ()
-        begin = found.end()
+        begin = found.end() if found.start(1) < 0 else found.start(1)
         if self.body[begin : begin + 3] != b"UNT":
             return found.start() + 1, (NO_UNT,)
-        stop = terminator_at(self.body, begin, self.service, self.size)
+        stop = found.end() - 1 if found.start(1) >= 0 else terminator_at(self.body, begin, self.service, self.size)
+        if lost := self.lost_end(begin, self.size if stop is None else stop):
+            return lost.end(), (self.without_end("UNT", -1, lost),)
         return (self.size, (NO_END,)) if stop is None else (stop + 1, ())
+
+    def lost_end(self, begin: int, stop: int) -> re.Match[bytes] | None:
+        """Return where a service segment ends with its line without terminator ahead of another, None if nowhere."""
+        return self.line_end.search(self.body, begin, stop) if self.body.find(b"UN", begin + 3, stop) >= 0 else None
+
+    def ended(self, position: int, lost: int) -> bytes:
+        """Return the message at a position as if the terminator stood where its last segment ends with its line."""
+        found = next(self.line_end.finditer(self.body, self.body.rfind(b"UNT", position, lost)))
+        return self.body[position : found.start()] + self.service.terminator.encode("latin-1")
+
+    def without_end(self, tag: str, at: int, lost: re.Match[bytes]) -> Flaw:
+        """Return the flaw of a service segment that ends with its line."""
+        behind = self.body[lost.end() : lost.end() + 3].decode("ascii")
+        details = {"segment": tag}
+        return Flaw(
+            LOST, "21", at, value=behind, expected=self.service.terminator, service_segment=tag, details=details
+        )
 
     def stands_twice(self, start: int, after: int) -> bool:
         """Tell whether a message without end is a UNH alone that stands there a second time: then it begins once."""

@@ -12,6 +12,7 @@ from edifact.flaw import Flaw
 from edifact.match import Matchers, in_level, repertoire
 from edifact.reader import UNREADABLE
 from edifact.segment import PADDED, Notation, check_segment, is_date
+from edifact.separators import FOUND
 from edifact.syntax import RELEASED, counted_by, told
 from edifact.text import GroupText, InterchangeText, ServiceSegment, padded
 
@@ -31,6 +32,8 @@ READ: Mapping[str, frozenset[tuple[int, int]]] = {
     "UNE": frozenset(((1, 1), (2, 1))),
     "UNZ": frozenset(((1, 1), (2, 1))),
 }
+
+EVERYWHERE = frozenset(range(2, 13))  # the elements of a service segment
 
 # The positions of UNB at which many write 0 for "no", which no code list has: 0031 and 0035.
 NOES = {9: "0031", 11: "0035"}
@@ -113,7 +116,7 @@ def _service_faults(written: InterchangeText, segment: ServiceSegment, matchers:
     if in_level(written.syntax_id, text) and pattern.fullmatch(text) and not padded(text):
         return _unread(written, segment, [])
     notation = Notation(syntax, written.syntax_id, written.service.decimal, {})
-    elements = [[element] for element in _canonical(segment).split("+")[1:]]
+    head, *rest = _canonical(segment).split("+")
     found = [
         Fault(
             flaw.code,
@@ -124,7 +127,7 @@ def _service_faults(written: InterchangeText, segment: ServiceSegment, matchers:
             syntax_error=flaw.syntax_error,
             service_segment=tag,
         )
-        for flaw in _once(check_segment(table, elements, notation))
+        for flaw in _once(check_segment(table, [[element] for element in rest], notation, head.partition(":")[2]))
     ]
     return [*found, *_unread(written, segment, found)]
 
@@ -156,7 +159,7 @@ def _unread(written: InterchangeText, segment: ServiceSegment, known: list[Fault
     positions = _not_read(tag, tuple(map(len, segment.elements)))
     if not positions:
         return found
-    table, wrong = written.service_segments[tag], _elements([fault for fault in known if fault.syntax_error])
+    table, wrong = written.service_segments[tag], not_comparable([fault for fault in known if fault.syntax_error])
     for number, component in positions:
         if number > len(table.slots) or component > len(table.slots[number - 1].parts):
             continue  # more than the segment has: that is told as such
@@ -170,9 +173,13 @@ def _unread(written: InterchangeText, segment: ServiceSegment, known: list[Fault
     return found
 
 
-def _elements(faults: list[Fault]) -> set[int | None]:
-    """Return the elements at which there is a fault: what these say is not compared with anything."""
-    return {fault.place.element for fault in faults if fault.place}
+def not_comparable(faults: Iterable[Fault]) -> set[int | None]:
+    """Return the elements of a service segment in which there is a fault: what they say is not compared with anything.
+
+    Where a separator is wrong, no element stands where it seems to.
+    """
+    places = [(fault.code, fault.place.element) for fault in faults if fault.place]
+    return {element for _, element in places} | (EVERYWHERE if FOUND & {code for code, _ in places} else set())
 
 
 def _lift(value: str) -> str:
@@ -189,7 +196,8 @@ def _envelope(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]:
     if lost:
         yield _located(written, lost)
         return
-    yield from _header_faults(written, matchers)
+    around = list(_header_faults(written, matchers))
+    yield from around
     for flaw in written.flaws:
         yield _located(written, flaw)
     refusing = [flaw for flaw in written.flaws if flaw.syntax_error]
@@ -202,7 +210,8 @@ def _envelope(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]:
     if written.trailer:
         actual = len(grouped) if grouped else sum(len(group.messages) for group in written.groups)
         headless = sum(flaw.code in LOST for flaw in written.flaws)  # each may be a message that lost its UNH
-        yield from _trailer_faults(written, written.trailer, None if mixed else actual, headless, matchers)
+        reference = written.reference if 6 not in not_comparable(around) else None
+        yield from _trailer_faults(written, written.trailer, None if mixed else actual, headless, reference, matchers)
     elif not any(flaw.service_segment == "UNZ" or flaw.code in LOST for flaw in refusing[-1:]):
         yield Fault("EDI-0103", place=written.place(None, at=written.end), syntax_error="13", service_segment="UNZ")
 
@@ -219,7 +228,7 @@ def _header_faults(written: InterchangeText, matchers: Matchers) -> Iterator[Fau
         yield _fault(written, header, "EDI-0101", "2", 2, component, header.value(1, component))
     inside = list(_unb_faults(written, matchers)) if written.supported or not named else []
     yield from inside
-    wrong = _elements(inside)
+    wrong = not_comparable(inside)
     if written.supported:
         yield from _prepared_faults(written, header, 4, inside)
     if written.test and 12 not in wrong and header.value(11) != "1":
@@ -240,19 +249,25 @@ def _unb_faults(written: InterchangeText, matchers: Matchers) -> Iterator[Fault]
 
 
 def _trailer_faults(
-    written: InterchangeText, trailer: ServiceSegment, actual: int | None, headless: int, matchers: Matchers
+    written: InterchangeText,
+    trailer: ServiceSegment,
+    actual: int | None,
+    headless: int,
+    reference: str | None,
+    matchers: Matchers,
 ) -> Iterator[Fault]:
     """Yield what is wrong with UNZ.
 
-    `actual` is what it should count, None if that cannot be told; the `headless` it may count too.
+    `actual` is what it should count, None if that cannot be told; the `headless` it may count too. `reference` is
+    that of UNB, None where it cannot be told.
     """
     inside = _service_faults(written, trailer, matchers)
     yield from inside
-    wrong = _elements(inside)
+    wrong = not_comparable(inside)
     if 2 not in wrong and actual is not None and not actual <= _count(trailer.value(1)) <= actual + headless:
         yield _fault(written, trailer, "EDI-0105", "29", 2, None, trailer.value(1), str(actual))
-    if 3 not in wrong and written.reference and trailer.value(2) != written.reference:
-        yield _fault(written, trailer, "EDI-0104", "28", 3, None, trailer.value(2), written.reference)
+    if 3 not in wrong and reference and trailer.value(2) != reference:
+        yield _fault(written, trailer, "EDI-0104", "28", 3, None, trailer.value(2), reference)
 
 
 def _prepared_faults(
@@ -265,7 +280,7 @@ def _prepared_faults(
     wrong = [(1, day, picture)] if prepared_on(day) is None else []
     wrong += [] if is_date(time, "hhmm") else [(2, time, "HHMM")]
     for component, value, expected in wrong:
-        if component in already or None in already:
+        if component in already or None in already or FOUND & {fault.code for fault in told}:
             continue
         yield _fault(written, header, "EDI-0511", "12", element + 1, component, value, expected)
 
@@ -306,7 +321,7 @@ def _group_faults(written: InterchangeText, group: GroupText, matchers: Matchers
         return
     inside = _service_faults(written, trailer, matchers)
     yield from inside
-    wrong = _elements(inside)
+    wrong = not_comparable(inside)
     headless, actual = sum(flaw.code == STRAY_IN_GROUP for flaw in group.flaws), len(group.messages)
     if 2 not in wrong and not actual <= _count(trailer.value(1)) <= actual + headless:
         yield _fault(written, trailer, "EDI-0203", "29", 2, None, trailer.value(1), str(actual))

@@ -277,14 +277,12 @@ def _explain_segments(report: _Report, structure: Structure | None, matchers: Ma
         if report.full:
             return
         tag = report.tags[index]
-        if (not structure and tag not in ("UNH", "UNT")) or index >= report.whole:
+        if (not structure and tag not in ("UNH", "UNT")) or index >= report.whole or tag not in tables:
             continue
-        if (head := report.heads[index]) != tag and head.partition(":")[2]:
-            error = "15" if report.syntax == "4" else "34"
-            report.tell(Flaw("EDI-0406", error, index, value=head, details={"segment": tag}))
-        if tag not in tables or (matcher and _sound(matcher, of.syntax_id, tag, text, blanks)):
+        numbered = report.heads[index].partition(":")[2]
+        if not numbered and matcher and _sound(matcher, of.syntax_id, tag, text, blanks):
             continue
-        for flaw in check_segment(tables[tag], report.written[index][1:], notation):
+        for flaw in check_segment(tables[tag], report.written[index][1:], notation, numbered):
             if flaw.code == PADDED:  # told once
                 if report.padded:
                     continue
@@ -347,7 +345,7 @@ def _explain_trailer(report: _Report, likely: tuple[int, int]) -> None:
     count, reference = (resolve(element[0]).rstrip(" ") for element in report.written[last][1:3])
     if not likely[0] <= (counted_by(count) or 0) <= likely[1]:
         report.tell(Flaw("EDI-0303", "29", last, 2, 0, count, str(last + 1), "UNT"))
-    if message.reference is not None and reference != message.reference.rstrip(" "):
+    if message.reference is not None and 0 not in report.unsound and reference != message.reference.rstrip(" "):
         report.tell(Flaw("EDI-0302", "28", last, 3, 0, reference, message.reference, "UNT"))
 
 

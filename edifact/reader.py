@@ -10,7 +10,7 @@ from core.envelope import MessageHeader
 from core.errors import Malformed
 from core.findings import Place
 from edifact.around import ANY_BLANK, begins_interchange, lead, resumes, skip, skip_filler
-from edifact.boundaries import NO_UNT, Scan, terminator_at
+from edifact.boundaries import LOST, NO_UNT, Scan, terminator_at
 from edifact.directory import Directories
 from edifact.encoding import contradictions
 from edifact.flaw import Flaw
@@ -254,7 +254,7 @@ def _message(of: InterchangeText, scan: Scan, open_: _Open, position: int, ordin
     while flaws == (NO_UNT,) and scan.stands_twice(begin, after):
         begin = skip(scan.body, after)
         after, flaws = scan.message(begin)
-    text = of.decode(of.body[position:after])
+    text = of.decode(scan.ended(position, after) if LOST in {flaw.code for flaw in flaws} else of.body[position:after])
     reference, identifier = _header_of(text, of.service)
     if reference in open_.references:
         flaws = (*flaws, Flaw("EDI-0304", "26", 0, 2, value=reference, service_segment="UNH"))
@@ -274,8 +274,13 @@ def _envelope_segment(of: InterchangeText, scan: Scan, open_: _Open, position: i
         value = _peek(of.body, position)
         of.flaws.append(Flaw("EDI-0116", "13", position, value=value, service_segment="UNZ"))
         return scan.size
-    segment = _service_segment(of, position, min(end, position + limits.SEGMENT_BYTES))
+    stop, after = end, end + 1
+    if lost := scan.lost_end(position, end):
+        stop, after = lost.start(), lost.end()
+    segment = _service_segment(of, position, min(stop, position + limits.SEGMENT_BYTES))
     tag = segment.elements[0][0]
+    if lost and tag in ("UNG", "UNE", "UNZ"):
+        of.flaws.append(scan.without_end(tag, position, lost))
     if tag == "UNZ":
         of.trailer = segment
     elif tag == "UNG":
@@ -289,7 +294,7 @@ def _envelope_segment(of: InterchangeText, scan: Scan, open_: _Open, position: i
     else:
         of.flaws.append(_stray(of, position, tag[: limits.ECHO_CHARACTERS]))
         return scan.envelope(end, scan.outside_group)
-    return end + 1
+    return after
 
 
 def _open_group(of: InterchangeText, open_: _Open, segment: ServiceSegment) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import NamedTuple
 
 from edifact.directory import Part, Segment, Slot
 from edifact.flaw import Flaw
+from edifact.separators import COMPONENT, misplaced
 from edifact.syntax import NEEDLESS, resolve
 
 # What may not stand in the data, by UNB 0001; in the ISO 8859 and UTF-8 levels only control characters and whatever
@@ -42,27 +44,37 @@ class Notation(NamedTuple):
         return _FORBIDDEN.get(self.charset, _FORBIDDEN_ELSE)
 
 
-def check_segment(segment: Segment, elements: Sequence[Sequence[str]], notation: Notation) -> list[Flaw]:
+def check_segment(
+    segment: Segment, elements: Sequence[Sequence[str]], notation: Notation, numbered: str = ""
+) -> list[Flaw]:
     """Return what is wrong inside a segment: `elements` (without the tag) are lists of repetitions, canonical form.
 
-    Where a separator too many makes several elements wrong, that one is told; not in the service segments, whose
-    elements others go on to compare. A value too many is not looked for: two wrong values could pass for it.
+    Where one separator makes several values wrong, that one is told. `numbered` are components of the tag: they number
+    repetitions, which is not supported, unless they are the first element behind the wrong separator.
     """
     flaws = _check(segment, elements, notation)
-    if segment.tag[:2] == "UN" or len({flaw.element for flaw in flaws if flaw.syntax_error}) < 2:
+    if numbered:
+        if _refused(flaws) and not _wrong_as(segment, notation, [[numbered], *elements]):
+            return [_flaw(segment, COMPONENT, "16", 1)]
+        error, details = "15" if notation.syntax == "4" else "34", {"segment": segment.tag}
+        return [Flaw("EDI-0406", error, 0, value=f"{segment.tag}:{numbered}", details=details), *flaws]
+    refusing = sum(flaw.syntax_error is not None for flaw in flaws)
+    if refusing < (1 if segment.tag[:2] == "UN" else 2):  # in service segments every value has its own form
         return flaws
-    return _shifted(segment, elements, notation) or flaws
+    wrong = partial(_wrong_as, segment, notation)
+    if not (found := misplaced(segment, elements, notation.syntax, wrong, several=refusing > 1)):
+        return flaws
+    return [_flaw(segment, found.code, "16", found.element + 2, found.component and found.component + 1)]
 
 
-def _shifted(segment: Segment, elements: Sequence[Sequence[str]], notation: Notation) -> list[Flaw]:
-    """Return the one flaw of a segment that is right without one of its empty elements: a separator stands twice."""
-    if len(elements) > len(segment.positions(notation.syntax)) + 1:
-        return []
-    for at, element in enumerate(elements):
-        rest = [*elements[:at], *elements[at + 1 :]]
-        if not _used(element) and not any(flaw.syntax_error for flaw in _check(segment, rest, notation)):
-            return [_flaw(segment, "EDI-0522", "16", at + 2)]
-    return []
+def _refused(flaws: Iterable[Flaw]) -> bool:
+    """Tell whether a flaw refuses the segment."""
+    return any(flaw.syntax_error for flaw in flaws)
+
+
+def _wrong_as(segment: Segment, notation: Notation, elements: Sequence[Sequence[str]]) -> bool:
+    """Tell whether a segment with these elements would be refused."""
+    return _refused(_check(segment, elements, notation))
 
 
 def _check(segment: Segment, elements: Sequence[Sequence[str]], notation: Notation) -> list[Flaw]:

@@ -12,7 +12,7 @@ from core.findings import Fault
 from core.partner import EnvelopeProfile, Partner
 from core.register import Facts
 from core.transmission import Message, Parsed
-from edifact.envelope import prepared_on
+from edifact.envelope import not_comparable, prepared_on
 from parsers.cad_edifact import EdifactDocument
 from parsers.reading import not_ours
 
@@ -84,7 +84,7 @@ def _check(interchange: Interchange, partner: Partner, today: date, *, duplicate
 
     `duplicate` is the finding's code where its reference was used before.
     """
-    wrong = {fault.place.element for fault in interchange.faults if fault.place and fault.service_segment == "UNB"}
+    wrong = not_comparable(fault for fault in interchange.faults if fault.service_segment == "UNB")
 
     def fault(code: str, error: str, element: int, value: str | None, expected: str | None = None) -> Iterator[Fault]:
         if element not in wrong:

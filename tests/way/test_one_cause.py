@@ -174,6 +174,57 @@ def check_terminators(name: str, every: int) -> None:
             assert len(found) == 1 or parts[at].endswith("??'"), (parts[at], sign, found)
 
 
+def separators(name: str) -> Iterator[tuple[str, str, bytes]]:
+    """Yield the sample with each of its separators lost, twice, and as the other one: how, the segment, the body."""
+    parts = segments(name)
+    for at, each in enumerate(parts):
+        for place in [place for place, sign in enumerate(each) if sign in "+:" and each[place - 1] != "?"]:
+            left, sign, right = each[:place], each[place], each[place + 1 :]
+            for how, put in (("lost", ""), ("twice", sign * 2), ("other", "+:".replace(sign, ""))):
+                segment = left + put + right
+                yield how, segment, joined([*parts[:at], segment, *parts[at + 1 :]])
+
+
+# One behind the syntax version, or behind the tag, takes away what the segment is.
+UNTOLD = re.compile(r"UNB.UNO.:3[A-Z]|UN[HTZ]\d")
+
+
+def check_separators(name: str, every: int) -> None:
+    for number, (how, segment, body) in enumerate(separators(name)):
+        if number % every == 0:
+            found = findings(name, body)
+            assert len(found) <= (2 if segment[:2] != "UN" or UNTOLD.match(segment) else 1), (how, segment, found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_separator_lost_doubled_or_mistaken_is_at_most_two_findings_and_one_in_the_envelope(name: str) -> None:
+    check_separators(name, 41)
+
+
+ENDS = ("UNH", "UNT", "UNZ", "UNG", "UNE", "UNB")
+
+
+@pytest.mark.parametrize("sign", ["", "+", ":", "?", " "])
+@pytest.mark.parametrize("number", range(10))
+def test_a_service_segment_that_ends_with_its_line_is_one_finding(number: int, sign: str) -> None:
+    first, *inner, last = segments(AB)
+    second = [
+        each.replace("UNH+1+", "UNH+2+").replace("+49+1'", "+49+2'").replace("0000012", "0000013") for each in inner
+    ]
+    group = "UNG+GOVCBR+MAPLEBROKER+CARMGATEWAY+260115:1030+G1+UN+D:13A'"
+    parts = [first, group, *inner, *second, "UNE+2+G1'", last, first.replace("001'", "002'"), *inner]
+    parts += [last.replace("001'", "002'")]
+    at = [at for at, each in enumerate(parts[:-1]) if each.startswith(ENDS)][number]
+    sound = findings(AB, joined(parts))
+    found = findings(AB, joined([*parts[:at], parts[at][:-1] + sign, *parts[at + 1 :]]))
+    # what is wrong in an envelope is told to each message inside
+    told = {finding.code for finding in found} - {finding.code for finding in sound}
+    if parts[at].startswith("UNB"):  # nothing behind it can be read
+        assert len(told) == 1, (sign, found)
+    else:
+        assert told == {"EDI-0412"}, (parts[at], sign, found)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_segment_that_ends_with_its_line_is_one_finding(name: str) -> None:
     check_terminators(name, 11)
@@ -187,6 +238,7 @@ def test_every_place_of_every_sample(name: str) -> None:
     check_moved(name, 1)
     check_cut_off(name, 1)
     check_terminators(name, 1)
+    check_separators(name, 1)
 
 
 AB = "originals/ab-two-lines.edi"
