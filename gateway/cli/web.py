@@ -57,6 +57,8 @@ def web_command(
     from gateway.web.site import WaysIn
 
     settings = from_environment()
+    for root in others:  # one that cannot be read is told now, not to the operator who asks what if
+        prepare(root)
     logs.configure(settings.log, waiting=False)
     chosen = {"trial": trial, "exchange": exchange, "desk": desk}
     parts = tuple(name for name, wanted in chosen.items() if wanted) or ("trial",)

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.calendar import eastern
-from core.errors import GatewayError
+from core.findings import Bilingual
 from gateway.desk.runs import RunOrder
 from gateway.journal import Selection
 from gateway.web import guard
@@ -24,6 +24,12 @@ from gateway.web.desk_visit import Visit
 SELECTS = ("since", "until", "partner", "verdict", "finding", "transaction_number")
 
 
+NOTHING = Bilingual(
+    "Select messages: by time, partner, verdict, finding or transaction number.",
+    "Choisissez des messages : par moment, partenaire, verdict, constat ou numéro de transaction.",
+)
+
+
 def new(visit: Visit) -> Response:
     """Return the form that starts a run."""
     filters = filters_of(visit)
@@ -32,9 +38,15 @@ def new(visit: Visit) -> Response:
     if re.fullmatch(r"\d{14}", number) and not found["transaction_number"]:
         found["transaction_number"] = number
     lost = [name for name in filters if name not in (*SELECTS, "search")]
-    others = [path.name for path in visit.desk.site.others]
+    return _form(visit, found, lost)
+
+
+def _form(visit: Visit, chosen: dict[str, str], lost: list[str], problem: Bilingual | None = None) -> Response:
+    """Return the form with what is chosen, and why what was sent starts nothing."""
+    others, partners = [path.name for path in visit.desk.site.others], visit.desk.journal.partners()
+    code = 400 if problem else 200
     return visit.page(
-        "desk_run_new.html", chosen=found, lost=lost, others=others, partners=visit.desk.journal.partners()
+        "desk_run_new.html", code=code, chosen=chosen, lost=lost, others=others, partners=partners, problem=problem
     )
 
 
@@ -42,7 +54,7 @@ def start(visit: Visit) -> Response:
     """Start a run of what the form selects."""
     chosen = {name: value for name, value in filters_of(visit, visit.form).items() if name in SELECTS}
     if not chosen:
-        raise GatewayError("select messages: by time, partner, verdict, finding or transaction number")
+        return _form(visit, dict.fromkeys(SELECTS, ""), [], NOTHING)
     kind, others = visit.form.get("kind", ""), {path.name: path for path in visit.desk.site.others}
     if kind != "again" and kind not in others:
         raise HTTPException(400, "kind: again, or one of the specifications that what-if may judge by")

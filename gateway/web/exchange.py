@@ -49,6 +49,13 @@ CODED = Why(
         "bytes are taken as they are: no Content-Encoding", "les octets sont pris tels quels : sans Content-Encoding"
     ),
 )
+A_FORM = Why(
+    415,
+    Bilingual(
+        "the body is the bytes of one transmission, not the parts of a form",
+        "le corps est les octets d'une transmission, et non les parties d'un formulaire",
+    ),
+)
 NO_WAIT = Why(
     400,
     Bilingual(
@@ -154,6 +161,8 @@ class Exchange:
         """Take a transmission: 202 once the broker has confirmed it."""
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise Refusal(CODED)
+        if request.headers.get("content-type", "").lower().startswith("multipart/"):
+            raise Refusal(A_FORM)
         keys = request.headers.getlist("idempotency-key")
         if len(keys) > 1 or not all(map(KEY.fullmatch, keys)):
             raise Refusal(NO_KEY)

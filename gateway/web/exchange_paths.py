@@ -19,7 +19,7 @@ _WHY = {
     404: "no such answer waits for this partner",
     409: "a cursor of a reading that has ended; nothing was acknowledged",
     413: "larger than a transmission may be",
-    415: "coded bytes",
+    415: "coded bytes, or the parts of a form",
     422: "an Idempotency-Key that was used for other bytes",
     429: "too much at one time; Retry-After says when to come again",
     503: "not now; Retry-After says when to come again",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hmac
+import math
 import re
 import secrets
 
@@ -101,7 +102,7 @@ class Door:
         name, client = str(form.get("name", "")), client_of(request.scope)
         if wait := self.attempts.wait(name, client):
             logger().warning("sign-in put off", loop="web", operator=name[:200], client=client, seconds=round(wait))
-            return self._form(request, to, "refused", 429)
+            return self._form(request, to, "often", 429, math.ceil(wait))
         self.attempts.failed(name, client)  # before the password is looked at: many at once are many tries
         role = await run_in_threadpool(role_of, self.users, name, str(form.get("password", "")))
         if role is None:
@@ -110,9 +111,13 @@ class Door:
         self.attempts.passed(name, client)
         return self.welcome(request, name, role, "users' file", to)
 
-    def _form(self, request: Request, to: str, problem: str = "", code: int = 200) -> Response:
+    def _form(self, request: Request, to: str, problem: str = "", code: int = 200, wait: int = 0) -> Response:
         key = request.cookies.get(_named(request, FORM)) or secrets.token_urlsafe(24)
-        answer = page(request, "desk_sign_in.html", code=code, door=self, to=to, form_key=key, problem=problem)
+        answer = page(
+            request, "desk_sign_in.html", code=code, door=self, to=to, form_key=key, problem=problem, wait=wait
+        )
+        if wait:
+            answer.headers["Retry-After"] = str(wait)
         _set(request, answer, FORM, key)
         return answer
 

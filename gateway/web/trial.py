@@ -62,8 +62,7 @@ def routes(site: Site, run: Run) -> list[BaseRoute]:
     kept = Kept(run)
     shown = TrialPage(site, run, kept)
     return [
-        Route("/trial", shown.empty),
-        Route("/trial", shown.judge, methods=["POST"]),
+        Route("/trial", shown.either, methods=["GET", "POST"]),
         Route("/trial/sample", shown.sample),
         Route("/trial/report", shown.report, methods=["POST"]),
         Route("/trial/answers/{file:int}/{answer:int}", shown.answer, methods=["POST"]),
@@ -85,9 +84,9 @@ class TrialPage:
             "types": [(code, entries[0].name) for code, entries in specs.code_lists["cad_type"].codes.items()],
         }
 
-    async def empty(self, request: Request) -> Response:
-        """Return the form."""
-        return self._page(request, (), Assumed())
+    async def either(self, request: Request) -> Response:
+        """Return the form, or the verdict on what it sent."""
+        return await self.judge(request) if request.method == "POST" else self._page(request, (), Assumed())
 
     async def judge(self, request: Request) -> Response:
         """Return the verdict on what was sent, and the form with it."""

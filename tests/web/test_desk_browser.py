@@ -146,3 +146,14 @@ def test_open_pages_hear_of_what_waits_and_of_new_messages(
     wait = WebDriverWait(browser, PATIENCE)
     wait.until(lambda b: b.find_element(By.CSS_SELECTOR, ".figures li:nth-child(2) b").text == "1")
     wait.until(lambda b: "New messages" in b.find_element(By.CSS_SELECTOR, "[role=status]").text)
+
+
+def test_a_run_that_has_ended_cannot_be_stopped_any_more(browser: webdriver.Chrome, address: str) -> None:
+    browser.get(f"{address}/desk/enter?ticket={TICKET}")
+    browser.get(f"{address}/desk/runs/new?lang=en")
+    browser.find_element(By.NAME, "since").send_keys("2020-01-01")
+    browser.find_element(By.CSS_SELECTOR, "form button.main").send_keys(Keys.ENTER)
+    stop = WebDriverWait(browser, PATIENCE).until(lambda b: b.find_element(By.CSS_SELECTOR, ".running form"))
+    assert stop.is_displayed()
+    WebDriverWait(browser, PATIENCE).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".over"))
+    assert not stop.is_displayed()

@@ -142,7 +142,8 @@ def test_a_replay_runs_by_itself_and_is_kept_under_the_operators_name(tmp_path: 
     with desk(tmp_path, users(tmp_path, marie="act")) as client:
         sign_in(client, "marie")
         nothing = send_form(client, "/desk/runs/new", kind="again")
-        assert nothing.status_code == 409, "everything is not a selection"
+        assert nothing.status_code == 400, "everything is not a selection"
+        assert '<p class="fault" role="alert">Select messages' in nothing.text, "the form comes again"
         assert send_form(client, "/desk/runs/new", kind="/etc", partner="maple").status_code == 400
         where = send_form(client, "/desk/runs/new", kind="again", partner="maple").headers["location"]
         assert send_form(client, "/desk/runs/new", kind="again", partner="maple").status_code == 409, "one at a time"

@@ -109,6 +109,7 @@ def test_what_is_no_transmission_is_refused(site: Exchange) -> None:
     assert maple.send(bytes(limits.TRANSMISSION_BYTES)).status_code == 202
     coded = maple.ask("POST", "/api/messages", content=GOOD, headers={"Content-Encoding": "gzip"})
     assert coded.status_code == 415
+    assert maple.ask("POST", "/api/messages", files={"file": ("a.edi", GOOD)}).status_code == 415
     for path in ("?wait=61", "?wait=-1", "?wait=1e1", "?wait=٣", "?after=x", "?after="):
         assert maple.ask("GET", f"/api/answers{path}").status_code == 400, path
     for body in (b"", b"{}", b'{"cursor": 1}', b'{"cursor": "x"}', b"\xff", b"[" * 9_000, b" " * 20_000):

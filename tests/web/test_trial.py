@@ -238,3 +238,9 @@ def test_nothing_sent_is_told(client: TestClient) -> None:
     answer = client.post("/trial", files=[("1.text", (None, b" "))], headers={"accept": "text/html"})
     assert answer.status_code == 422
     assert "nothing was sent" in html.fromstring(answer.text).get_element_by_id("reason").text
+
+
+def test_another_method_is_told_which_there_are(client: TestClient) -> None:
+    answer = client.put("/trial", content=b"x")
+    assert answer.status_code == 405
+    assert {each.strip() for each in answer.headers["allow"].split(",")} == {"GET", "HEAD", "POST"}
