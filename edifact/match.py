@@ -236,18 +236,19 @@ def _order(structure: Structure, member: Callable[[int], str]) -> str:
             row = structure.rows[index]
             if row.group != group:
                 last = structure.ends[row.group]
-                pattern += _repeated(member(index) + inside(index + 1, last, row.group), row)
+                pattern += repeated(member(index) + inside(index + 1, last, row.group), row)
                 index = last
                 continue
             if row.tag not in ("UNH", "UNT"):
-                pattern += _repeated(member(index), row)
+                pattern += repeated(member(index), row)
             index += 1
         return pattern
 
     return inside(0, len(structure.rows), 0)
 
 
-def _repeated(pattern: str, row: Row) -> str:
+def repeated(pattern: str, row: Row) -> str:
+    """Return the pattern of what stands in a row as often as the row allows."""
     if row.mandatory and row.max == 1:
         return pattern
     return f"(?:{pattern}){{{int(row.mandatory)},{row.max}}}+"
@@ -282,7 +283,7 @@ class _Patterns:
                 slots[position - 1] = slots[position - 1]._replace(parts=())
         elements = [self._slot(slot) if slot.parts else "" for slot in slots]
         needed = [slot.mandatory for slot in slots]
-        return f"{segment.tag}{_chain(elements, needed, PLUS, opening=True)}'"
+        return f"{segment.tag}{chain(elements, needed, PLUS, opening=True)}'"
 
     def _slot(self, slot: Slot) -> str:
         """Return the pattern of an element in use, its repetitions included."""
@@ -312,7 +313,7 @@ class _Patterns:
             components.append(fixed[item.id] if item.id in fixed else self._item(item))
             needed.append(part.mandatory or at == theirs)
         used = "" if any(needed) else "(?![+'*])"
-        return used + _chain(components, needed, ":")
+        return used + chain(components, needed, ":")
 
     def _dated(self, slot: Slot, ids: list[str]) -> str:
         """Return the pattern of a date with its format: the common formats by their calendar, others not at all."""
@@ -346,7 +347,7 @@ class _Patterns:
         return first + (f"{any_}{{{item.min - 1},{item.max - 1}}}+" if item.max > 1 else "")
 
 
-def _chain(members: Sequence[str], needed: Sequence[bool], separator: str, *, opening: bool = False) -> str:
+def chain(members: Sequence[str], needed: Sequence[bool], separator: str, *, opening: bool = False) -> str:
     """Return the pattern of members joined by a separator, the unused ones empty and those at the end left out.
 
     A member that is not there must be followed by a separator, so that none stands at the end. With `opening`, one
@@ -358,7 +359,7 @@ def _chain(members: Sequence[str], needed: Sequence[bool], separator: str, *, op
         if not needed[index]:
             if not member and not pattern:
                 continue
-            if pattern:
+            if pattern and not (not member and pattern.startswith(separator)):
                 member = f"(?:{member}|(?={separator}))" if member else f"(?={separator})"
         pattern = (separator if index or opening else "") + member + pattern
         if index and not any(needed[index:]):
