@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import lru_cache, partial
@@ -11,7 +12,7 @@ from core.findings import Fault
 from edifact.flaw import Flaw
 from edifact.match import Matchers, in_level, repertoire
 from edifact.reader import UNREADABLE
-from edifact.segment import PADDED, Notation, check_segment, is_date
+from edifact.segment import PADDED, Notation, check_segment
 from edifact.syntax import RELEASED, counted_by, told
 from edifact.text import GroupText, InterchangeText, ServiceSegment, padded
 
@@ -31,6 +32,8 @@ READ: Mapping[str, frozenset[tuple[int, int]]] = {
     "UNE": frozenset(((1, 1), (2, 1))),
     "UNZ": frozenset(((1, 1), (2, 1))),
 }
+
+TIME = re.compile("(?:[01][0-9]|2[0-3])[0-5][0-9]")
 
 # The positions of UNB at which many write 0 for "no", which no code list has: 0031 and 0035.
 NOES = {9: "0031", 11: "0035"}
@@ -263,7 +266,7 @@ def _prepared_faults(
     picture = "CCYYMMDD" if written.syntax_version == "4" else "YYMMDD"
     day, time = header.value(element, 1), header.value(element, 2)
     wrong = [(1, day, picture)] if prepared_on(day) is None else []
-    wrong += [] if is_date(time, "hhmm") else [(2, time, "HHMM")]
+    wrong += [] if TIME.fullmatch(time) else [(2, time, "HHMM")]
     for component, value, expected in wrong:
         if component in already or None in already:
             continue
@@ -276,6 +279,7 @@ def _count(text: str) -> int:
     return -1 if number is None else number
 
 
+@lru_cache(maxsize=256)
 def prepared_on(text: str) -> date | None:
     """Return UNB 0017 as a date, None if it is none; six digits mean this century."""
     if not (text.isdecimal() and text.isascii()) or len(text) not in (6, 8):

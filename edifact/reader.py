@@ -144,7 +144,7 @@ def _header(body: bytes, position: int, directories: Directories) -> tuple[Inter
 
 def _lost_end(body: bytes, position: int, end: int, service: Service) -> bool:
     """Tell whether a message begins inside of what was taken for UNB, behind a sign that separates nothing here."""
-    found = LOST_END.search(body, position, end)
+    found = LOST_END.search(body, position, end) if body.find(b"UN", position + 1, end) >= 0 else None
     return found is not None and chr(found[0][0]) not in (service.element, service.component, service.repetition)
 
 
@@ -177,7 +177,10 @@ def _peek(body: bytes, offset: int) -> str:
 
 def _service_segment(interchange: InterchangeText, position: int, end: int) -> ServiceSegment:
     text = canonical(interchange.decode(interchange.body[position:end]), interchange.service)
-    return ServiceSegment([[resolve(c) for c in element.split(":")] for element in text.split("+")], position, text)
+    elements = [element.split(":") for element in text.split("+")]
+    if not text.isascii():
+        elements = [list(map(resolve, element)) for element in elements]
+    return ServiceSegment(elements, position, text)
 
 
 def _header_of(text: str, service: Service) -> tuple[str | None, tuple[str, ...]]:

@@ -141,21 +141,11 @@ def misplaced(profile: Structure, table: Structure) -> Iterator[int]:
 
 def _behind(structure: Structure, index: int) -> Iterator[int]:
     """Yield the rows that may come behind a row with nothing mandatory left out, nearest first."""
-    rows = structure.rows
-    if rows[index].max > 1 and not structure.is_trigger(index):
-        yield index
-    group, index = rows[index].group, index + 1
-    while True:
-        while index < structure.ends[group]:
-            yield index
-            if rows[index].mandatory:
-                return
-            index = structure.ends[rows[index].group] if structure.is_trigger(index) else index + 1
-        if not group:
+    for row in structure.following(index):
+        if row > index or structure.rows[row].max > 1:
+            yield row
+        if row > index and structure.rows[row].mandatory:
             return
-        if rows[structure.triggers[group]].max > 1:
-            yield structure.triggers[group]
-        group = rows[structure.triggers[group]].parent
 
 
 # ------------------------------------------------------------------------------------------------ compiling
