@@ -11,6 +11,7 @@ from core.envelope import Group, Interchange
 from core.findings import Fault
 from edifact.flaw import Flaw
 from edifact.match import Matchers, in_level, repertoire
+from edifact.pictures import pattern_of
 from edifact.reader import UNREADABLE
 from edifact.segment import PADDED, Notation, check_segment
 from edifact.syntax import RELEASED, counted_by, told
@@ -33,7 +34,7 @@ READ: Mapping[str, frozenset[tuple[int, int]]] = {
     "UNZ": frozenset(((1, 1), (2, 1))),
 }
 
-TIME = re.compile("(?:[01][0-9]|2[0-3])[0-5][0-9]")
+TIME = re.compile(pattern_of("hhmm") or "")
 
 # The positions of UNB at which many write 0 for "no", which no code list has: 0031 and 0035.
 NOES = {9: "0031", 11: "0035"}

@@ -98,7 +98,7 @@ class LevelReader:
                 lines.append(Commodity(line[0], {}))
                 at = line[1]
             count += len(lines)
-            if ended := self.ends[1].take(plain, at, len(invoices) + 1, count):
+            if self.ends[1].pattern.pattern and (ended := self.ends[1].take(plain, at, len(invoices) + 1, count)):
                 own, at = own | ended[0], ended[1]
             invoices.append(Invoice(own, {}, tuple(lines)))
         ended = self.ends[0].take(plain, at, len(invoices), count)
