@@ -111,13 +111,6 @@ def handle(body: bytes, verdict: Verdict | None = Verdict.ACCEPTED) -> None:
         raise SystemExit(f"the workload is not what it should be: one message, {verdict}")
 
 
-def unseen(body: bytes) -> None:
-    """Carry one transmission whose shape the process has never met."""
-    for each in PLANS.reading.edifact.values():
-        each.shapes.clear()
-    handle(body)
-
-
 def lxml_alone(body: bytes, schema: xml_schema.Schema) -> None:
     """Parse and validate by the pack's schema, with the same hardened settings, and do nothing else."""
     parser = etree.XMLParser(
@@ -180,12 +173,9 @@ def report(rounds: int) -> Iterator[str]:
     yield "## Varied traffic"
     yield ""
     yield f"{VARIED} different messages a syntax from the sample maker: all CAD types, 1 to {traffic.MOST} lines, one"
-    yield "invoice or several. Never seen: what the process remembers of shapes is forgotten before each message (of"
-    yield "XML it remembers none). Refused: one fault in that share of the messages, of three kinds a syntax in turns."
+    yield "invoice or several. Refused: one fault in that share of the messages, of three kinds a syntax in turns."
     varied = traffic.varied(PLANS, VARIED)
     times_varied = in_turn(_varied(varied), rounds)
-    # By itself: what it forgets the others would have to learn again.
-    times_varied |= in_turn({"EDIFACT, never seen": [partial(unseen, body) for body in varied[Syntax.EDIFACT]]}, 3)
     yield from _table(times_varied, {name: varied[each] for name, each in SYNTAXES.items()})
     yield ""
     yield "## Messages of one shape"

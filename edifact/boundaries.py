@@ -56,8 +56,10 @@ def _boundaries(service: Service) -> tuple[re.Pattern[bytes], re.Pattern[bytes],
     any_envelope, in_group, outside_group = (
         re.compile(
             terminator
-            + ANY_BLANK
             + ENVELOPE_AHEAD  # few segments pass it, so that the rest costs nothing
+            + ANY_BLANK
+            + rb"+"  # for good: to try again with fewer blanks costs most where each segment has a line
+            + ENVELOPE_AHEAD
             + rb"(?:"
             + whole
             + rb"(?=UN["

@@ -267,8 +267,12 @@ class Structure:
         return found
 
     def _scan(self, at: int, tag: str) -> Iterator[int]:
+        return (index for index in self.following(at) if self.rows[index].tag == tag)
+
+    def following(self, at: int) -> Iterator[int]:
+        """Yield the rows where a segment may stand after row `at`, nearest first: it again, what follows, upwards."""
         rows = self.rows
-        if rows[at].tag == tag and not self.is_trigger(at):
+        if not self.is_trigger(at):
             yield at
         group = rows[at].group
         index = at + 1
@@ -276,13 +280,11 @@ class Structure:
             end = self.ends[group]
             while index < end:
                 row = rows[index]
-                if row.tag == tag:
-                    yield index
+                yield index
                 index = self.ends[row.group] if row.group != group else index + 1
             if not group:
                 return
-            if rows[self.triggers[group]].tag == tag:
-                yield self.triggers[group]
+            yield self.triggers[group]
             group = rows[self.triggers[group]].parent
 
     def tree(self, tags: Sequence[str]) -> Occurrence:

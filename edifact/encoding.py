@@ -15,6 +15,7 @@ _SEVERAL = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-
 # is a capital A with a tilde, or a small a with a circumflex, and then a sign: no word of any language has that.
 _WESTERN = frozenset(("UNOA", "UNOB", "UNOC", "UNOG", "UNOK", "UNOL"))
 _ACCENTED = re.compile(rb"\xc3[\x80-\xbf]|\xc5[\x92\x93]|\xe2\x80[\x90-\xaf]")
+_LEADS = b"\xc3", b"\xc5", b"\xe2"  # what begins one: of nearly no text any
 # The word around it, so far as it is told.
 _BEFORE, _AFTER = re.compile(rb"[\w\x80-\xff]*\Z"), re.compile(rb"[\w\x80-\xff]{0,20}")
 
@@ -35,7 +36,8 @@ def contradictions(of: InterchangeText) -> Iterator[Flaw]:
         content.decode("utf-8")
         found = _SEVERAL.search(content)
     except UnicodeDecodeError:
-        found = _ACCENTED.search(content) if of.syntax_id in _WESTERN else None
+        western = of.syntax_id in _WESTERN and any(lead in content for lead in _LEADS)
+        found = _ACCENTED.search(content) if western else None
     if found:
         before = _BEFORE.search(content[max(0, found.start() - 20) : found.start()])
         after = _AFTER.match(content, found.end())

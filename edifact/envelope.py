@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import lru_cache, partial
@@ -10,8 +11,9 @@ from core.envelope import Group, Interchange
 from core.findings import Fault
 from edifact.flaw import Flaw
 from edifact.match import Matchers, in_level, repertoire
+from edifact.pictures import pattern_of
 from edifact.reader import UNREADABLE
-from edifact.segment import PADDED, Notation, check_segment, is_date
+from edifact.segment import PADDED, Notation, check_segment
 from edifact.separators import FOUND
 from edifact.syntax import RELEASED, counted_by, told
 from edifact.text import GroupText, InterchangeText, ServiceSegment, padded
@@ -34,6 +36,7 @@ READ: Mapping[str, frozenset[tuple[int, int]]] = {
 }
 
 EVERYWHERE = frozenset(range(2, 13))  # the elements of a service segment
+TIME = re.compile(pattern_of("hhmm") or "")
 
 # The positions of UNB at which many write 0 for "no", which no code list has: 0031 and 0035.
 NOES = {9: "0031", 11: "0035"}
@@ -278,7 +281,7 @@ def _prepared_faults(
     picture = "CCYYMMDD" if written.syntax_version == "4" else "YYMMDD"
     day, time = header.value(element, 1), header.value(element, 2)
     wrong = [(1, day, picture)] if prepared_on(day) is None else []
-    wrong += [] if is_date(time, "hhmm") else [(2, time, "HHMM")]
+    wrong += [] if TIME.fullmatch(time) else [(2, time, "HHMM")]
     for component, value, expected in wrong:
         if component in already or None in already or FOUND & {fault.code for fault in told}:
             continue
@@ -291,6 +294,7 @@ def _count(text: str) -> int:
     return -1 if number is None else number
 
 
+@lru_cache(maxsize=256)
 def prepared_on(text: str) -> date | None:
     """Return UNB 0017 as a date, None if it is none; six digits mean this century."""
     if not (text.isdecimal() and text.isascii()) or len(text) not in (6, 8):

@@ -34,6 +34,7 @@ from typing import TypeVar
 
 from core import limits
 from edifact.directory import Item, Row, Segment, Slot, Structure, Total
+from edifact.pictures import pattern_of
 
 PLUS = r"\+"
 WHOLE = 400_000  # characters of a pattern: this much compiles in about a second
@@ -52,18 +53,6 @@ _BEYOND = {"UNOA": re.compile(f"[^{_LEVEL_A}]"), "UNOB": re.compile(f"[^a-z{_LEV
 _OTHERS = r"+:*'\x00-\x1f\x7f-\x9f\ud800-\ud826\ud828\ud829\ud82c-\ud839\ud83b-\ud83e\ud840-\udfff"
 
 _LETTERS_OF_TAGS = [*string.ascii_letters, *string.digits, *map(chr, range(0xC0, 0x2FF))]  # one for each tag
-
-_MONTH_DAY = (
-    "(?:(?:0[13578]|1[02])(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)(?:0[1-9]|[12][0-9]|30)|02(?:0[1-9]|1[0-9]|2[0-8]))"
-)
-_LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
-_TIMES = {"h": "(?:[01][0-9]|2[0-3])", "m": "[0-5][0-9]", "s": "[0-5][0-9]"}
-_DAYS = {
-    "CCYYMMDD": f"(?:(?!0000)[0-9]{{4}}{_MONTH_DAY}|{_LEAP}0229)",
-    "YYMMDD": f"(?:[0-9]{{2}}{_MONTH_DAY}|(?:[02468][048]|[13579][26])0229)",
-    "CCYYMM": "(?!0000)[0-9]{4}(?:0[1-9]|1[0-2])",
-    "CCYY": "(?!0000)[0-9]{4}",
-}
 
 
 class Matcher:
@@ -160,6 +149,7 @@ class Matchers:
     def __init__(self, only: Iterable[Structure] | None = None) -> None:
         self._only = None if only is None else frozenset(only)
         self._messages: dict[tuple[object, ...], Matcher] = {}
+        self._asked: dict[tuple[Structure, str, str, str], Matcher] = {}  # by the structure itself, as it was asked for
         self._segments: dict[tuple[Segment, str, str, str], re.Pattern[str]] = {}
 
     def __len__(self) -> int:
@@ -172,10 +162,13 @@ class Matchers:
         """
         if self._only is not None and structure not in self._only:
             return None
-        # By what is compiled: the profiles of two packs may be alike. (A matcher keeps the mapping that its id names.)
+        asked = structure, syntax, letters, decimal
+        if found := self._asked.get(asked):
+            return found
+        # By what is compiled: profiles may be alike. (A matcher keeps the mapping that its id names.)
         key = structure.rows, structure.totals, id(structure.segments), syntax, letters, decimal
-        found = self._messages.get(key)
-        return found or _kept(self._messages, key, Matcher(structure, syntax, letters, decimal))
+        found = self._messages.get(key) or _kept(self._messages, key, Matcher(*asked))
+        return _kept(self._asked, asked, found)
 
     def segment(self, segment: Segment, syntax: str, letters: str, decimal: str) -> re.Pattern[str]:
         """Return the pattern of a single segment with its terminator, for those that stand in no message. See `of`."""
@@ -236,18 +229,19 @@ def _order(structure: Structure, member: Callable[[int], str]) -> str:
             row = structure.rows[index]
             if row.group != group:
                 last = structure.ends[row.group]
-                pattern += _repeated(member(index) + inside(index + 1, last, row.group), row)
+                pattern += repeated(member(index) + inside(index + 1, last, row.group), row)
                 index = last
                 continue
             if row.tag not in ("UNH", "UNT"):
-                pattern += _repeated(member(index), row)
+                pattern += repeated(member(index), row)
             index += 1
         return pattern
 
     return inside(0, len(structure.rows), 0)
 
 
-def _repeated(pattern: str, row: Row) -> str:
+def repeated(pattern: str, row: Row) -> str:
+    """Return the pattern of what stands in a row as often as the row allows."""
     if row.mandatory and row.max == 1:
         return pattern
     return f"(?:{pattern}){{{int(row.mandatory)},{row.max}}}+"
@@ -282,7 +276,7 @@ class _Patterns:
                 slots[position - 1] = slots[position - 1]._replace(parts=())
         elements = [self._slot(slot) if slot.parts else "" for slot in slots]
         needed = [slot.mandatory for slot in slots]
-        return f"{segment.tag}{_chain(elements, needed, PLUS, opening=True)}'"
+        return f"{segment.tag}{chain(elements, needed, PLUS, opening=True)}'"
 
     def _slot(self, slot: Slot) -> str:
         """Return the pattern of an element in use, its repetitions included."""
@@ -312,14 +306,14 @@ class _Patterns:
             components.append(fixed[item.id] if item.id in fixed else self._item(item))
             needed.append(part.mandatory or at == theirs)
         used = "" if any(needed) else "(?![+'*])"
-        return used + _chain(components, needed, ":")
+        return used + chain(components, needed, ":")
 
     def _dated(self, slot: Slot, ids: list[str]) -> str:
         """Return the pattern of a date with its format: the common formats by their calendar, others not at all."""
         item = slot.parts[ids.index("2379")].item
         ways = []
         for code, picture in self.dates.items():
-            pattern = _picture(picture)
+            pattern = pattern_of(picture)
             if pattern and (item.codes is None or code in item.codes):
                 ways.append(self._parts(slot, {"2380": pattern, "2379": code}) + "(?=[+'*])")
         ways.sort(key=lambda way: ":102" not in way)
@@ -346,7 +340,7 @@ class _Patterns:
         return first + (f"{any_}{{{item.min - 1},{item.max - 1}}}+" if item.max > 1 else "")
 
 
-def _chain(members: Sequence[str], needed: Sequence[bool], separator: str, *, opening: bool = False) -> str:
+def chain(members: Sequence[str], needed: Sequence[bool], separator: str, *, opening: bool = False) -> str:
     """Return the pattern of members joined by a separator, the unused ones empty and those at the end left out.
 
     A member that is not there must be followed by a separator, so that none stands at the end. With `opening`, one
@@ -358,23 +352,12 @@ def _chain(members: Sequence[str], needed: Sequence[bool], separator: str, *, op
         if not needed[index]:
             if not member and not pattern:
                 continue
-            if pattern:
+            if pattern and not (not member and pattern.startswith(separator)):
                 member = f"(?:{member}|(?={separator}))" if member else f"(?={separator})"
         pattern = (separator if index or opening else "") + member + pattern
         if index and not any(needed[index:]):
             pattern = f"(?:{pattern})?+"
     return pattern
-
-
-def _picture(picture: str) -> str | None:
-    """Return the pattern of a date written as a picture says, None for those left to the explaining checks."""
-    day, times = next(((day, picture.removeprefix(day)) for day in _DAYS if picture.startswith(day)), ("", picture))
-    if not day and picture[:1] != "h":
-        return None
-    pattern = _DAYS.get(day, "")
-    while times[:2] in ("hh", "mm", "ss"):
-        pattern, times = pattern + _TIMES[times[0]], times[2:]
-    return pattern if pattern and not times else None
 
 
 def _trie(codes: Iterable[str]) -> str:

@@ -81,15 +81,9 @@ def decide(message: MessageText, structure: Structure, matchers: Matchers) -> bo
     return matcher.accepts(plain, message.reference) and (bare or _segments_fit(message))
 
 
-def in_order(message: MessageText, structure: Structure, matchers: Matchers) -> bool:
-    """Tell quickly whether a message's segments certainly stand in order, whatever is in them but padding and bytes
-    that could not be read: what is read without these is not what was written.
-    """
-    syntax, plain = "4" if message.interchange.syntax_version == "4" else "3", message.plain
-    if padded(plain) or UNDECODED.search(plain):
-        return False
-    matcher = matchers.of(structure, syntax, repertoire(plain), message.service.decimal)
-    return matcher is not None and matcher.in_order(plain)
+def is_clean(message: MessageText) -> bool:
+    """Tell whether nothing in a message is read otherwise than it was written: no padding, no undecoded bytes."""
+    return not padded(message.plain) and not UNDECODED.search(message.plain)
 
 
 def _segments_fit(message: MessageText) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from core import limits
 from core.envelope import MessageHeader
@@ -102,7 +103,14 @@ def _header(body: bytes, position: int, directories: Directories) -> tuple[Inter
             value=_peek(body, position),
         )
     if una:
-        _check_una(signs, body, offset)
+        if not _usable(signs):
+            raise Malformed(
+                "EDI-0003",
+                "UNA does not name six usable, different service characters",
+                place=_place(body, offset),
+                value=signs,
+                syntax_error="20",
+            )
         service = Service(signs[0], signs[1], signs[2] if signs[2] in ".," else ".,", signs[3].strip(), "", signs[5])
     elif body[position + 3 : position + 4] == b"\x1d":  # level B: IS4, IS3, IS1
         service = Service("\x1f", "\x1d", ".,", "", "", "\x1c")
@@ -144,26 +152,23 @@ def _header(body: bytes, position: int, directories: Directories) -> tuple[Inter
 
 def _lost_end(body: bytes, position: int, end: int, service: Service) -> bool:
     """Tell whether a message begins inside of what was taken for UNB, behind a sign that separates nothing here."""
+    if body.find(b"UNH", position, end) < 0 and body.find(b"UNG", position, end) < 0:
+        return False
     found = LOST_END.search(body, position, end)
     return found is not None and chr(found[0][0]) not in (service.element, service.component, service.repetition)
 
 
-def _check_una(signs: str, body: bytes, offset: int) -> None:
+@lru_cache(maxsize=16)
+def _usable(signs: str) -> bool:
+    """Tell whether UNA names six usable, different service characters."""
     component, element, decimal, release, reserved, terminator = tuple(signs.ljust(6))
     distinct = component + element + decimal + release.strip() + terminator
-    if (
-        len(signs) < 6
-        or len(set(distinct)) < len(distinct)
-        or any(c.isalnum() or c in " \r\n\0" or ord(c) > 0x7E for c in distinct)
-        or (reserved != " " and (reserved in distinct or reserved.isalnum()))
-    ):
-        raise Malformed(
-            "EDI-0003",
-            "UNA does not name six usable, different service characters",
-            place=_place(body, offset),
-            value=signs,
-            syntax_error="20",
-        )
+    return (
+        len(signs) == 6
+        and len(set(distinct)) == len(distinct)
+        and not any(c.isalnum() or c in " \r\n\0" or ord(c) > 0x7E for c in distinct)
+        and (reserved == " " or not (reserved in distinct or reserved.isalnum()))
+    )
 
 
 def _place(body: bytes, offset: int) -> Place:
@@ -177,7 +182,10 @@ def _peek(body: bytes, offset: int) -> str:
 
 def _service_segment(interchange: InterchangeText, position: int, end: int) -> ServiceSegment:
     text = canonical(interchange.decode(interchange.body[position:end]), interchange.service)
-    return ServiceSegment([[resolve(c) for c in element.split(":")] for element in text.split("+")], position, text)
+    elements = [element.split(":") for element in text.split("+")]
+    if not text.isascii():
+        elements = [list(map(resolve, element)) for element in elements]
+    return ServiceSegment(elements, position, text)
 
 
 def _header_of(text: str, service: Service) -> tuple[str | None, tuple[str, ...]]:

@@ -51,6 +51,11 @@ class Service(NamedTuple):
     repetition: str = ""
     terminator: str = "'"
 
+    @property
+    def separates_as_usual(self) -> bool:
+        """Whether components, elements and segments are separated by the usual signs."""
+        return self.component == ":" and self.element == "+" and self.terminator == "'"
+
 
 DEFAULT = Service()
 
@@ -200,10 +205,10 @@ def _without_release(text: str, service: Service) -> str:
 
 def _with_default_separators(text: str, service: Service) -> str:
     """Return the text with the default separators; data characters that look like them are lifted by `RELEASED`."""
+    if service.separates_as_usual and (service.repetition == "*" or (not service.repetition and "*" not in text)):
+        return text
     own = {service.component: ":", service.element: "+", service.repetition: "*", service.terminator: "'"}
     own.pop("", None)
-    if "*" in own and all(sign == meaning for sign, meaning in own.items()):
-        return text
     for sign in ":+*'":
         if sign not in own and sign in text:
             text = text.replace(sign, chr(RELEASED + ord(sign)))

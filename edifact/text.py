@@ -97,7 +97,7 @@ class InterchangeText:
 
     def __post_init__(self) -> None:
         self.encoding = ENCODINGS[self.syntax_id] if self.charset_known else "latin-1"
-        self.default = self.service._replace(repetition="", decimal=DEFAULT.decimal) == DEFAULT
+        self.default = self.service.separates_as_usual and self.service.release == DEFAULT.release
 
     @property
     def sender(self) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ def warm(plans: Plans) -> Iterator[bool]:
     """
     for each in plans.reading.edifact.values():
         for syntax, decimal in (("3", "."), ("3", ".,"), ("4", ".,"), ("3", ",")):
+            each.levels(decimal)
             if profile := each.profiles.get(syntax):
                 for letters in ("ASCII", "any"):
                     plans.reading.matchers.of(profile, syntax, letters, decimal)

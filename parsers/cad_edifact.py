@@ -3,76 +3,55 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from operator import itemgetter
 
 from core.declaration import Declaration
+from core.errors import SpecError
 from core.findings import Address, Fault, Place
 from core.specs import Pack
 from edifact.directory import Occurrence, Structure
 from edifact.text import MessageText
+from parsers.edifact_levels import LevelReader, level_reader, misplaced
 from parsers.edifact_plan import Binding, edifact_plan, function_code_place, marks_of, way_to
 from parsers.edifact_walk import EdifactWalk, SegmentText, UnreadComponent, Where, key_of
 from parsers.former import settling
+from parsers.notes import LEVELS, echo_of, of_notes
 from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers
-from parsers.shapes import SHAPES, Known, Note, Shapes, echo_of, of_notes, steps, taking
-
-# All that is not a separator in canonical form, and the separator that ends a segment.
-DATA, TERMINATOR = bytes(set(range(256)) - set(b"+:'")), ord("'")
-
-# Separators of a run up to which is remembered where its tags stand: ten times those of any usual run.
-SEPARATORS = 4_096
-
 
 # ------------------------------------------------------------------------------------------------ reading
 
 
-class Tags(dict[bytes, Callable[[Sequence[str]], object]]):
-    """What takes the tags out of a run's components, by its separators; bounded, since these come from senders."""
-
-    __slots__ = ()
-
-    def __missing__(self, separators: bytes) -> Callable[[Sequence[str]], object]:
-        found = [index + 1 for index, sign in enumerate(separators) if sign == TERMINATOR]  # tags follow terminators
-        take: Callable[[Sequence[str]], object] = itemgetter(*found) if found else lambda _: ()
-        if len(separators) <= SEPARATORS:
-            if len(self) >= SHAPES:
-                self.clear()
-            self[separators] = take
-        return take
-
-
 class EdifactReading:
-    """What a pack's dictionary is compiled to for reading EDIFACT; `shapes` grow with the lines that are met, bounded.
+    """What a pack's dictionary is compiled to for reading EDIFACT.
 
     `tables` are the UN structures of its message and `profiles` its subset of them, by syntax version (3 or 4); there
-    is a plan, with its shapes, for each of the decimal marks that an interchange can have.
+    is a plan, with the patterns of its levels, for each of the decimal marks that an interchange can have.
     """
 
     __slots__ = (
+        "_levels",
         "_plans",
         "function_code",
-        "line_tags",
         "pack",
         "parents",
         "profiles",
         "settle",
-        "shapes",
         "tables",
-        "tags",
     )
 
     def __init__(self, pack: Pack, tables: Mapping[str, Structure]) -> None:
         self.pack, self.tables = pack, tables
         self.function_code = function_code_place(pack)
         self.parents = group_parents(pack)
-        self.line_tags = {version: _line_tag(table, pack) for version, table in tables.items()}
         self._plans: dict[str, Binding] = {}
         marks = marks_of(self.plan("."), group_triggers(pack))
         self.profiles = {version: table.profile(pack.profile, marks) for version, table in tables.items()}
-        self.shapes: dict[str, Shapes] = {}
-        self.tags = Tags()
+        for version, profile in self.profiles.items():
+            for row in misplaced(profile, tables[version]):
+                here = pack.profile[row]
+                raise SpecError(*here.origin, f"{here.tag} would be taken for one of another group of {profile.name}")
+        self._levels: dict[str, LevelReader | None] = {}
         self.settle = settling(pack)
 
     def plan(self, marks: str) -> Binding:
@@ -83,107 +62,27 @@ class EdifactReading:
             found = self._plans[marks] = edifact_plan(self.pack, segments, marks)
         return found
 
-    def known(self, marks: str) -> Shapes:
-        """Return the shapes met so far in interchanges with these decimal marks."""
-        found = self.shapes.get(marks)
-        if found is None:
-            found = self.shapes[marks] = Shapes()
-        return found
+    def levels(self, marks: str) -> LevelReader | None:
+        """Return the patterns of the levels for an interchange's decimal marks."""
+        if marks not in self._levels:
+            groups = [self.pack.edifact_levels[level] for level in LEVELS[1:]]
+            self._levels[marks] = level_reader(next(iter(self.profiles.values())), self.plan(marks), groups)
+        return self._levels[marks]
 
 
 def read_edifact(
-    message: MessageText, version: str, reading: EdifactReading, *, ordered: bool
+    message: MessageText, version: str, reading: EdifactReading, *, clean: bool
 ) -> tuple[Declaration, list[UnreadComponent]]:
     """Return the declaration that a message holds, and all content of it that no declaration has.
 
-    `version` is that of the syntax. `ordered` tells that its segments stand in order: then to know its shape is enough.
+    `version` is that of the syntax. `clean` tells that its characters are those that were written: then its levels may
+    be read by their patterns, though what stands in them may be wrong.
     """
     marks = message.service.decimal
-    shapes, runs = reading.known(marks), _runs(message, reading.line_tags[version]) if ordered else []
-    cut = [_shape(run, number > 0, reading.tags) for number, run in enumerate(runs)]
-    if known := shapes.read(cut):
+    if clean and not message.repeats and (levels := reading.levels(marks)) and (known := levels.read(message.plain)):
         return known, []
     walk = EdifactWalk(message.meant).through(reading.tables[version].tree(message.tags), reading.plan(marks), 0)
-    if runs and walk.plainly and not walk.unread:
-        _learn(shapes, runs, cut, walk)
     return of_notes(walk.notes, walk.texts), walk.unread
-
-
-def _runs(message: MessageText, line_tag: str | None) -> list[str]:
-    """Return a message's canonical text cut where each line's first segment has its first data element.
-
-    With repeated elements it is not read by shape: the list is empty.
-    """
-    if message.repeats:
-        return []
-    return message.plain.split(f"'{line_tag}+") if line_tag else [message.plain]
-
-
-def _line_tag(structure: Structure, pack: Pack) -> str | None:
-    """Return the tag that begins a line; None if the message has other places for it, too."""
-    tag = group_triggers(pack)[pack.edifact_levels["commodity"]]
-    return tag if sum(row.tag == tag for row in structure.rows) == 1 else None
-
-
-def _shape(run: str, of_line: bool, tags: Tags) -> tuple[Hashable, list[str]]:
-    """Return a run's shape, which is its separators and its tags, and its components."""
-    separators = run.encode("utf-8", "surrogatepass").translate(None, DATA)
-    components = run.replace("+", ":").replace("'", ":").split(":")
-    return (of_line, separators, tags[separators](components)), components
-
-
-def _learn(shapes: Shapes, runs: Sequence[str], cut: Sequence[tuple[Hashable, list[str]]], walk: EdifactWalk) -> None:
-    """Remember what a walk has found as the steps of each run; what it has not looked at must be empty."""
-    places = _places(runs)
-
-    def at(where: Where) -> int:
-        return places[where.segment][1][where.element] + where.component - 1
-
-    def by_run(wheres: Iterable[Where]) -> list[list[int]]:
-        found: list[list[int]] = [[] for _ in runs]
-        for where in wheres:
-            found[places[where.segment][0]].append(at(where))
-        return found
-
-    notes: list[list[Note[int]]] = [[] for _ in runs]
-    for note in walk.notes:
-        notes[places[note.where.segment][0]].append(note.at(at(note.where)))
-    tags = by_run(Where(index, 0, 1) for index in range(len(places)))
-    choosing, free, filled = by_run(walk.choosing), by_run(walk.free), by_run(_alone(walk))
-    for number, (shape, components) in enumerate(cut):
-        looked = {*tags[number], *choosing[number], *free[number], *(note.where for note in notes[number])}
-        empty = [index for index in range(len(components)) if index not in looked]
-        known = Known(steps(notes[number]), taking(empty), taking(filled[number]))
-        shapes.keep(shape, choosing[number], components, known)
-
-
-def _places(runs: Sequence[str]) -> list[tuple[int, list[int]]]:
-    """Return of each segment of a message its run, and where among that run's components each element begins."""
-    places = []
-    for number, run in enumerate(runs):
-        at = -1 if number else 0  # of a line's first tag nothing is left
-        for segment in (f"+{run}" if number else run).split("'"):
-            begins = []
-            for element in segment.split("+"):
-                begins.append(at)
-                at += 1 + element.count(":")
-            places.append((number, begins))
-    return places
-
-
-def _alone(walk: EdifactWalk) -> Iterable[Where]:
-    """Yield values without which a segment may say nothing: all of it, or the one that it ends with.
-
-    Without that one it would end with a separator, and the walk tells what it still says.
-    """
-    values: dict[int, list[Where]] = {}
-    for note in walk.notes:
-        if note.readings is not None:
-            values.setdefault(note.where.segment, []).append(note.where)
-    for index, found in values.items():
-        segment = walk.segments[index]
-        end = Where(index, len(segment) - 1, len(segment[-1]))
-        yield from [end] if end in found else found
 
 
 def find_edifact(

@@ -13,7 +13,7 @@ from core.envelope import Envelope
 from core.specs import Pack
 from parsers import xml, xml_schema
 from parsers.former import settling
-from parsers.shapes import AGAIN, EMPTY, OTHER_METADATA, UNKNOWN, Note, of_notes
+from parsers.notes import AGAIN, EMPTY, OTHER_METADATA, UNKNOWN, Note, of_notes
 from parsers.xml import UnreadNode
 from parsers.xml_paths import is_closed
 from parsers.xml_plan import XmlPlan, xml_plan

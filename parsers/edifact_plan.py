@@ -17,6 +17,7 @@ from core.tables import Origin
 from edifact.directory import Mark, Segment
 from edifact.envelope import READ
 from edifact.syntax import resolve
+from parsers.notes import LEVELS, Readings, plain
 from parsers.places import (
     Condition,
     EdifactPlace,
@@ -27,7 +28,6 @@ from parsers.places import (
     group_parents,
     group_triggers,
 )
-from parsers.shapes import LEVELS, Readings, plain
 
 Qualifiers = tuple[tuple[int, int, str], ...]  # element, component, value
 Uses = dict[
@@ -39,7 +39,7 @@ class ElementSlot(NamedTuple):
     """An element's position in a segment, and how to read it.
 
     `rest` are the further positions of a text that may be written in several components, each of at most `full`
-    characters.
+    characters; `written` reads all of them as they stand in the message.
     """
 
     position: Position
@@ -47,6 +47,7 @@ class ElementSlot(NamedTuple):
     readings: Readings
     rest: tuple[Position, ...]
     full: int
+    written: Readings
 
 
 class SegmentReading(NamedTuple):
@@ -221,8 +222,10 @@ def _plan_slot(binding: Binding, place: EdifactPlace, element: Element, segment:
     if taken := next((slot for slot in slots if slot.position == place.position), None):
         raise SpecError(*element.origin, f"{element.name} and {taken.name} are in one place: {element.edifact_place}")
     rest, full = _rest(place.position, segment) if element.format.kind == "text" else ((), 0)
-    read = functools.partial(_read, marks)
-    slots.append(ElementSlot(place.position, element.name, Readings(element.format, read), rest, full))
+    texts = written = Readings(element.format, functools.partial(_read, marks))
+    if rest:
+        written = Readings(element.format, functools.partial(_read_written, marks, full))
+    slots.append(ElementSlot(place.position, element.name, texts, rest, full, written))
 
 
 def _rest(position: Position, segment: Segment) -> tuple[tuple[Position, ...], int]:
@@ -277,11 +280,32 @@ def function_code_place(pack: Pack) -> tuple[str, int, int]:
     return place.tag, *place.position
 
 
+def joined(parts: Iterable[str], full: int) -> str:
+    """Return a text that stands in several components of at most so many characters.
+
+    What is split is joined by a blank, since each component is a line, or has lost the blank at its end when it was
+    cut there (trailing blanks are left out); one that is full runs on in the next.
+    """
+    first, *rest = parts
+    text, runs_on = first, len(first) >= full
+    for each in filter(None, rest):
+        text = text + each if runs_on else f"{text} {each}"
+        runs_on = len(each) >= full
+    return text
+
+
+def _read_written(marks: str, full: int, form: Format, text: str) -> Value | None:
+    """Return the value of a text as it is written in canonical form, in one component or several; None for blanks."""
+    return _read(marks, form, joined(text.split(":"), full))
+
+
 def _read(marks: str, form: Format, text: str) -> Value | None:
-    """Return the value of a component in canonical form, None for blanks.
+    """Return the value of a text, None for blanks.
 
     A number has one of the interchange's decimal marks, also where the UN element is alphanumeric.
     """
+    if form.kind != "text" and "." in marks and type(value := form.read(text)) is not Unreadable:
+        return value  # as nearly all are
     written = plain(resolve(text))
     if not written:
         return None

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from edifact.directory import Occurrence
-from parsers.edifact_plan import Binding, ElementSlot, GroupPlan, SegmentPlan
+from parsers.edifact_plan import Binding, ElementSlot, GroupPlan, SegmentPlan, joined
+from parsers.notes import AGAIN, EMPTY, OTHER, UNKNOWN, Note
 from parsers.places import Position
-from parsers.shapes import AGAIN, EMPTY, OTHER, UNKNOWN, Note
 
 SegmentText = Sequence[Sequence[str]]  # elements of components; element 0 is the tag
 
@@ -37,20 +37,15 @@ class UnreadComponent(NamedTuple):
 class EdifactWalk:
     """What a walk through a message meets, in the order of its segments.
 
-    `notes` and `texts` go together. For a later message of the same shape: `choosing` are the texts that were compared,
-    `free` those that are looked at elsewhere; `plainly` tells that nothing stands in the way of reading it by shape.
+    `notes` and `texts` go together.
     """
 
     def __init__(self, segments: Sequence[SegmentText]) -> None:
         self.segments = segments
         self.notes: list[Note[Where]] = []
         self.texts: list[str] = []
-        self.choosing: list[Where] = []
-        self.free: list[Where] = []
         self.unread: list[UnreadComponent] = []
-        self.plainly = True
         self._given: set[str] = set()  # the elements given so far at the level where the walk is
-        self._numbered: Where | None = None  # where the invoice says its number
         self._counts = {"invoice": 0, "line": 0}
 
     def through(self, here: Occurrence, binding: Binding, level: int) -> EdifactWalk:
@@ -75,15 +70,9 @@ class EdifactWalk:
 
     def _level(self, child: Occurrence, group: GroupPlan, binding: Binding) -> None:
         """Walk through an invoice or a line."""
-        trigger, above = child.segments[0], self._given
-        self._given = set()
+        above, self._given = self._given, set()
         self._counts["invoice" if group.level == 1 else "line"] += 1
-        if group.level == 1:
-            counted = self._constants(binding, trigger)
-            numbered = next((at for at, values in counted.items() if values == ("{invoice}",)), None)
-            self._numbered = Where(trigger, *numbered) if numbered else None
-        where = self._numbered if group.level == 1 else None
-        self.notes.append(Note(group.level, where or Where(trigger, 0, 1), "", None, numbered=where is not None))
+        self.notes.append(Note(group.level, Where(child.segments[0], 0, 1), "", None))
         self.texts.append("")
         self.through(child, binding, group.level)
         self._given = above
@@ -94,7 +83,6 @@ class EdifactWalk:
         Returns whether it says anything, or may: what goes on with a group that says nothing begins.
         """
         before, told, given = len(self.notes), len(self.unread), set(self._given) if again else set()
-        self.plainly &= not again  # whether it goes on with a former one depends on what both hold
         self.through(child, binding, level)
         trigger = child.segments[0]
         said = {n.name for n, text in zip(self.notes[before:], self.texts[before:], strict=True) if text.strip()}
@@ -129,7 +117,6 @@ class EdifactWalk:
         told = len(self.unread)
         self._account(index, plan, plan.meant(chosen))
         once = (segment[0][0], *chosen)
-        self.plainly &= plan.belongs or once not in met
         if len(self.unread) == told and not plan.belongs:
             if not said:
                 fitting = ((r, key) for r, key in zip(plan.readings, chosen, strict=True) if key is not None)
@@ -146,20 +133,9 @@ class EdifactWalk:
         return key if key in slots else None  # type: ignore[operator]
 
     def _text(self, segment: SegmentText, slot: ElementSlot) -> str:
-        """Return the text that stands in a slot, whether in one component or in several.
-
-        What is split is joined by a blank, since each component is a line, or has lost the blank at its end when it was
-        cut there (trailing blanks are left out); one that is full runs on in the next.
-        """
-        text = segment[slot.position.element][slot.position.component - 1]
-        further = [segment[e][c - 1] for e, c in slot.rest if _has(segment, Position(e, c)) and segment[e][c - 1]]
-        if further:
-            self.plainly = False
-            full = len(text) >= slot.full
-            for each in further:
-                text = text + each if full else f"{text} {each}"
-                full = len(each) >= slot.full
-        return text
+        """Return the text that stands in a slot, whether in one component or in several."""
+        further = [segment[e][c - 1] for e, c in slot.rest if _has(segment, Position(e, c))]
+        return joined([segment[slot.position.element][slot.position.component - 1], *further], slot.full)
 
     def _account(self, index: int, plan: SegmentPlan, meant: frozenset[Position]) -> None:
         """Compare constants, and tell the components that have no meaning here: of an element those side by side."""
@@ -170,13 +146,9 @@ class EdifactWalk:
                 at = Position(number, component)
                 if at in plan.constants:
                     self._compare(Where(index, *at), plan.constants[at])
-                elif at in plan.free:
-                    self.free.append(Where(index, *at))
                 elif text and at not in meant:
                     allowed = plan.ignorable.get(at, frozenset())
-                    if allowed is None or text in allowed:
-                        self.choosing.append(Where(index, *at))
-                    else:
+                    if allowed is not None and text not in allowed:
                         lost.append(component)
             if lost:
                 value = ":".join(element[lost[0] - 1 : lost[-1]])
@@ -192,18 +164,10 @@ class EdifactWalk:
         wanted = [constant.format(**self._counts) for constant in constants]
         if text not in wanted:
             self._tell(OTHER, where, text, ", ".join(wanted))
-        if tuple(wanted) == constants:
-            self.choosing.append(where)
-        elif where == self._numbered:
-            self.free.append(where)
-        else:
-            self.plainly = False
 
     def _chosen(self, index: int, positions: tuple[Position, ...]) -> tuple[str, ...]:
         """Return the values of the qualifiers at the positions of a segment."""
-        segment = self.segments[index]
-        self.choosing += [Where(index, *each) for each in positions if _has(segment, each)]
-        return key_of(segment, positions)
+        return key_of(self.segments[index], positions)
 
     def _empty(self, index: int, elements: Iterable[str]) -> None:
         value = _text_of(self.segments[index])

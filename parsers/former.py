@@ -14,7 +14,7 @@ def settling(pack: Pack) -> Callable[[Declaration], Declaration]:
     sources = frozenset(former.source for former in pack.former)
 
     def settle(declaration: Declaration) -> Declaration:
-        if not any(not sources.isdisjoint(level.values) for _, _, level in declaration.levels()):
+        if all(level.values.keys().isdisjoint(sources) for _, _, level in declaration.levels()):
             return declaration
         invoices = tuple(
             replace(invoice, values=_settled(invoice, pack.former), commodities=tuple(map(line, invoice.commodities)))

@@ -21,7 +21,7 @@ from edifact import reader
 from edifact.directory import Directories
 from edifact.envelope import check_interchange
 from edifact.match import Matchers
-from edifact.message import decide, in_order
+from edifact.message import decide, is_clean
 from edifact.text import MessageText, too_large
 from parsers import lookalikes, sniff, xml, xml_schema
 from parsers.cad_edifact import EdifactDocument, EdifactReading, read_edifact
@@ -236,8 +236,8 @@ def _edifact_message(text: MessageText, received: Received, reading: Reading) ->
     if pack is None or plan is None:
         return _edifact_alone(text, (), document, unread=partial(_not_ours, text, ours, reading.packs, code))
     # What is refused for its syntax is read as far as it goes: the sender's number belongs into the journal.
-    ordered = document.fits or (not text.flaws and in_order(text, plan.profiles[syntax_version], reading.matchers))
-    declaration, document.unread = read_edifact(text, syntax_version, plan, ordered=ordered)
+    clean = document.fits or (not text.flaws and is_clean(text))
+    declaration, document.unread = read_edifact(text, syntax_version, plan, clean=clean)
     unread = document.unread_faults if text.interchange.supported and not other_version else tuple
     faults = (_no_such_version(version or "", ours, code, text.place(1, 4, 1)),) if other_version else ()
     return Message(

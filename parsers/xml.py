@@ -19,8 +19,8 @@ from core.findings import Address, Fault, Place
 from core.specs import Pack
 from core.transmission import XML_SPACE
 from parsers import xml_names
+from parsers.notes import echo_of
 from parsers.places import XmlStep, xml_path
-from parsers.shapes import echo_of
 from parsers.xml_tags import CutDocument
 
 # UTF-16 is declared with or without its byte order; libxml2 reports what it used.

@@ -8,8 +8,8 @@ from collections.abc import Container, Iterator, Mapping
 from core.declaration import Value
 from core.errors import SpecError
 from core.specs import Element, Format, Ignorable, Pack
+from parsers.notes import LEVELS, Readings, plain
 from parsers.places import xml_path, xml_steps
-from parsers.shapes import LEVELS, Readings, plain
 
 # The prefix that the notation of places has for what a document says of its own schema.
 INSTANCE = ("xsi:", "{http://www.w3.org/2001/XMLSchema-instance}")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from core import limits
 from core.declaration import Commodity, Declaration, Invoice, Value
-from parsers.shapes import gather
+from parsers.notes import gather
 from parsers.xml_plan import REFERENCE, XmlPlan
 
 # All but the signs that stand around a tag.

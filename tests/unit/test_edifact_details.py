@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core import limits
+from edifact.pictures import pattern_of
 from edifact.segment import is_date
+from edifact.syntax import RELEASED
 from tests.support.edifact_cases import judge
 from tests.unit.test_edifact_envelopes import GROUPED, ONE, UNB, UNB4, UNG, UNZ, WHOLE
 
@@ -82,7 +88,13 @@ def test_a_segment_that_is_too_long_is_told_where_it_begins(end: str) -> None:
     assert (fault.value or "").startswith("FTX")
 
 
-# ------------------------------------------------------------------------------------------------ time zones
+# ------------------------------------------------------------------------------------------------ dates
+
+
+def decided(text: str, picture: str) -> bool:
+    """Tell whether the pattern of a picture takes a date, in which a plus and a colon must be released."""
+    written = text.translate({ord(sign): RELEASED + ord(sign) for sign in "+:"})
+    return re.fullmatch(pattern_of(picture) or "(?!)", written) is not None
 
 
 @pytest.mark.parametrize("zone", ["EST", "EDT", "Z", "UTC", "-05", "+00", "+05", "-0500", "+0530", "-05:00"])
@@ -91,11 +103,24 @@ def test_a_segment_that_is_too_long_is_told_where_it_begins(end: str) -> None:
 )
 def test_time_zones_are_taken_as_the_field_writes_them(picture: str, moment: str, zone: str) -> None:
     assert is_date(moment + zone, picture)
+    assert decided(moment + zone, picture)
 
 
 @pytest.mark.parametrize("zone", ["", "5", "-5", "05", "-15", "-0560", "E1T", "-05:", "LOCALTIME", " Z", "-\u0660"])
 def test_what_is_no_time_zone_is_refused(zone: str) -> None:
     assert not is_date("20260115103000" + zone, "CCYYMMDDhhmmssZZZ")
+    assert not decided("20260115103000" + zone, "CCYYMMDDhhmmssZZZ")
+
+
+@pytest.mark.parametrize(
+    "picture", ["CCYYMMDD", "YYMMDD", "CCYYMM", "CCYYWW", "CCYY", "YYMM", "hhmm", "hhmmss", "YYMMDDhhmm"]
+)
+@given(st.data())
+def test_a_pattern_knows_the_dates_of_its_picture(picture: str, data: st.DataObject) -> None:
+    size = len(picture)
+    good = st.from_regex(pattern_of(picture) or "", fullmatch=True)
+    text = data.draw(st.text("0123456789", min_size=size, max_size=size) | good)
+    assert decided(text, picture) is is_date(text, picture)
 
 
 def test_a_time_zone_that_is_released_is_read() -> None:
