@@ -136,13 +136,53 @@ def read_pack(
     )
 
 
-def manifest_keys(struct: type[msgspec.Struct] = Manifest, prefix: str = "") -> Iterator[tuple[str, object, bool]]:
-    """Yield (key, type, whether it must be there) for every key of a manifest, those of its tables by their names."""
+# What each key of a manifest means.
+KEYS = {
+    "id": "The chapter; other versions of it have the same.",
+    "version": "What messages declare (UNH 0068, the envelope's version).",
+    "title_en": "For people.",
+    "title_fr": "For people.",
+    "statement": "What the pack rests on; every page shows it.",
+    "statement_fr": "The same in French.",
+    "types": "Message types by function code.",
+    "elements": "Tables of the dictionary; a later one replaces elements of those before it.",
+    "usage": "Tables of usage.",
+    "rules": "Tables of rules; a later one replaces rules of those before it.",
+    "profile": "Tables of the EDIFACT profile.",
+    "ignorable": "Tables of what may stand unread.",
+    "former": "Tables of former places.",
+    "answers": "Tables of the kinds of answers.",
+    "answer_codes": "Tables of the codes in answers.",
+    "xml.document": "Names from the root of a document down to the declaration, which may be the root itself.",
+    "xml.response": "The same of an answer.",
+    "xml.namespace": "The declaration's namespace.",
+    "xml.response_namespace": "The answer's.",
+    "xml.metadata_namespace": "That of what stands around them.",
+    "xml.schema": "The schema of the whole document.",
+    "xml.response_schema": "That of an answer's.",
+    "xml.levels": "The class that repeats for each invoice and each line (commodity), as a path below the declaration.",
+    "xml.envelope": f"Where a document says {', '.join(ENVELOPE)}, as paths below the root.",
+    "xml.constants": "What else stands around a declaration, by its path below the root.",
+    "xml.response_wrapper": "What stands around an answer, by path, in this order; in braces id or an envelope part.",
+    "edifact.message": "S009 of a declaration: type, version, release, agency, association.",
+    "edifact.answer": "S009 of an answer, where it is another.",
+    "edifact.levels": "The segment group that repeats for each invoice and each line (commodity).",
+    "valid_from": "The first day of receipt.",
+    "valid_to": "The last.",
+    "refused_versions": "What becomes of a version's number that the engine refuses: free, used or either.",
+    "confidence": "How sure each kind of statement is: the level, a colon, and why.",
+    "confidence_fr": "Why, in French.",
+}
+
+
+def manifest_keys(struct: type[msgspec.Struct] = Manifest, prefix: str = "") -> Iterator[tuple[str, object, bool, str]]:
+    """Yield (key, type, whether it must be there, meaning) for every key of a manifest, tables' keys by their names."""
     for field in msgspec.structs.fields(struct):
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             yield from manifest_keys(field.type, f"{prefix}{field.name}.")
         else:
-            yield f"{prefix}{field.name}", field.type, field.required
+            key = f"{prefix}{field.name}"
+            yield key, field.type, field.required, KEYS[key]
 
 
 def _read_manifest(path: Path, where: str, root: Path) -> Manifest:
