@@ -239,6 +239,20 @@ def test_the_tools_follow(theirs: Plans, tmp_path: Path, monkeypatch: pytest.Mon
         assert (tmp_path / "guide/schemas" / schema).is_file()
 
 
+def test_samples_are_made_of_all_that_the_form_can_say(
+    theirs: Plans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a place for the test mark no sample can be a test: that one is told, the others are made."""
+    monkeypatch.setenv("GATEWAY_SPECS", str(theirs.specs.root))
+    monkeypatch.setattr("gateway.cli.spec.faults", lambda _specs: ["CAD-0101", "GTW-0016", "CAD-0002"])
+    result = CliRunner().invoke(main, ["samples", "make", "--fault", "all", "--out", str(tmp_path / "made")])
+    told = [line for line in result.stderr.splitlines() if "GTW-0016: chapter24 1.00: a document in XML has no" in line]
+    marked = "test" in theirs.specs.packs[0].document.envelope
+    assert (bool(told), result.exit_code) == (not marked, 0 if marked else 1)
+    for code in ("CAD-0101", "CAD-0002"):
+        assert re.search(rf"original-{code}-fails.xml,maple,AB,refused,{code},", result.stdout)
+
+
 # ------------------------------------------------------------------------------------------------ codes of answers
 
 
