@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
-from core.answers import KINDS, AnswerCode, Answers, EdifactCodes, Kind, XmlCodes
+from core.answers import ALWAYS, KINDS, AnswerCode, Answers, DutyCodes, EdifactCodes, Kind, XmlCodes
 from core.errors import SpecError
 from core.fields import read_both, read_confidence
 from core.tables import Origin, Row, read_rows
@@ -17,6 +18,8 @@ KIND_COLUMNS = (
 CODE_COLUMNS = (
     "syntax", "name", "code", "place", "meaning_en", "meaning_fr", "source_en", "source_fr", "confidence",
 )  # fmt: skip
+
+Shape = TypeVar("Shape", DutyCodes, EdifactCodes, XmlCodes)
 
 # The words of a status fit one component of STS (UN 9011, 4404).
 STATUS_CHARACTERS = 35
@@ -36,13 +39,14 @@ def read_answers(root: Path, kinds: Iterable[Path], codes: Iterable[Path], where
     for path in codes:
         for origin, row in read_rows(path, CODE_COLUMNS, root=root):
             rows[row["syntax"], row["name"]] = _code(row, origin)
-    edifact, xml = (
-        _named({name: row.code for (of, name), row in rows.items() if of == syntax}, shape, where)
-        for syntax, shape in (("edifact", EdifactCodes), ("xml", XmlCodes))
+    by_name = {syntax: {name: row.code for (of, name), row in rows.items() if of == syntax} for syntax in ALWAYS}
+    return Answers(
+        found,
+        _named(by_name["both"], DutyCodes, where),
+        _named(by_name["edifact"], EdifactCodes, where),
+        _named(by_name["xml"], XmlCodes, where),
+        tuple(rows.values()),
     )
-    assert isinstance(edifact, EdifactCodes)  # noqa: S101 - as asked for
-    assert isinstance(xml, XmlCodes)  # noqa: S101 - as asked for
-    return Answers(found, edifact, xml, tuple(rows.values()))
 
 
 def _kind(row: Row, origin: Origin) -> Kind:
@@ -56,15 +60,17 @@ def _kind(row: Row, origin: Origin) -> Kind:
 
 
 def _code(row: Row, origin: Origin) -> AnswerCode:
-    if row["syntax"] not in ("edifact", "xml"):
-        raise SpecError(*origin, f"syntax is edifact or xml, not {row['syntax']!r}")
+    if row["syntax"] not in ALWAYS:
+        raise SpecError(*origin, f"syntax is edifact, xml or both, not {row['syntax']!r}")
+    if not row["code"] and row["name"] in ALWAYS[row["syntax"]]:
+        raise SpecError(*origin, f"no answer can be without {row['name']}: it needs a code")
     meaning, source = (read_both(row, column, origin, row["name"]) for column in ("meaning", "source"))
     return AnswerCode(
         row["syntax"], row["name"], row["code"], row["place"], meaning, source, read_confidence(row, origin)
     )
 
 
-def _named(codes: Mapping[str, str], shape: type[EdifactCodes] | type[XmlCodes], where: str) -> EdifactCodes | XmlCodes:
+def _named(codes: Mapping[str, str], shape: type[Shape], where: str) -> Shape:
     """Return codes by name; raises SpecError for one that lacks or that no writer knows."""
     wanted = set(shape.__struct_fields__)
     for name in sorted(wanted ^ set(codes)):

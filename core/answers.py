@@ -28,8 +28,22 @@ class Kind(NamedTuple):
     confidence: str
 
 
+class DutyCodes(msgspec.Struct, frozen=True):
+    """The types of duties, taxes and fees in both syntaxes, by name; one that is empty is not told."""
+
+    customs_duty: str
+    anti_dumping: str
+    countervailing: str
+    surtax: str
+    safeguard: str
+    excise_duty: str
+    excise_tax: str
+    gst: str
+    total: str
+
+
 class EdifactCodes(msgspec.Struct, frozen=True):
-    """What the writer of answers in EDIFACT puts in, by name."""
+    """What the writer of answers in EDIFACT puts in, by name; what an empty one stands for is left out."""
 
     our_list: str
     message_function: str
@@ -57,7 +71,7 @@ class EdifactCodes(msgspec.Struct, frozen=True):
 
 
 class XmlCodes(msgspec.Struct, frozen=True):
-    """What the writer of answers in XML puts in, by name."""
+    """What the writer of answers in XML puts in, by name; what an empty one stands for is left out."""
 
     message_function: str
     status_text: str
@@ -67,6 +81,17 @@ class XmlCodes(msgspec.Struct, frozen=True):
     finding_details: str
     remark: str
     value_for_duty: str
+    response_section: str
+    error_section: str
+
+
+# The codes without which an answer says nothing: none of them is empty.
+ALWAYS = {
+    "edifact": {"message_function", "issued", "transmission_reference", "status_function", "finding_function",
+                "finding_text", "hierarchy"},
+    "xml": {"message_function", "transmission_reference"},
+    "both": {"total"},
+}  # fmt: skip
 
 
 class AnswerCode(NamedTuple):
@@ -82,9 +107,10 @@ class AnswerCode(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """A pack's answers: codes by kind, those of both syntaxes by name, and the rows that they come from."""
+    """A pack's answers: codes by kind, those of duties and both syntaxes by name, and the rows that they are from."""
 
     kinds: Mapping[str, Kind]
+    duties: DutyCodes
     edifact: EdifactCodes
     xml: XmlCodes
     rows: tuple[AnswerCode, ...]

@@ -41,9 +41,12 @@ NEEDED = {
 
 
 def read_elements(
-    root: Path, paths: Iterable[Path], classes: Mapping[str, str], code_lists: Mapping[str, CodeList]
+    root: Path, paths: Iterable[Path], classes: Mapping[str, str], code_lists: Mapping[str, CodeList], top: str
 ) -> dict[str, Element]:
-    """Return a pack's dictionary: its tables in order, a later one replacing elements of those before it."""
+    """Return a pack's dictionary: its tables in order, a later one replacing elements of those before it.
+
+    `top` is the WCO id of the class that a declaration is.
+    """
     elements: dict[str, Element] = {}
     for path in paths:
         given: set[str] = set()
@@ -51,7 +54,7 @@ def read_elements(
             if row["element"] in given:
                 raise SpecError(*origin, f"the element {row['element']} is given twice")
             given.add(row["element"])
-            elements[row["element"]] = _element(row, origin, classes, code_lists)
+            elements[row["element"]] = _element(row, origin, classes, code_lists, top)
     for element in elements.values():
         _check_named(element, elements)
     return elements
@@ -78,7 +81,9 @@ def check_needed(elements: Mapping[str, Element], where: str) -> None:
             raise SpecError(*elements[name].origin, f"the gateway reads {name} by name, as a {kind} of level {level}")
 
 
-def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: Mapping[str, CodeList]) -> Element:
+def _element(
+    row: Row, origin: Origin, classes: Mapping[str, str], code_lists: Mapping[str, CodeList], top: str
+) -> Element:
     """Return one row of the dictionary."""
     if row["level"] not in LEVELS:
         raise SpecError(*origin, f"unknown level {row['level']!r}")
@@ -104,7 +109,7 @@ def _element(row: Row, origin: Origin, classes: Mapping[str, str], code_lists: M
         xml_path=row["xml_path"] or None,
         edifact_place=row["edifact_place"] or None,
         wco_id=row["wco_id"] or None,
-        pointer=_pointer(row, origin, classes),
+        pointer=_pointer(row, origin, classes, top),
         source=read_both(row, "source", origin, row["element"]),
         confidence=read_confidence(row, origin),
         note=read_both(row, "note", origin, row["element"], needed=False),
@@ -163,7 +168,7 @@ def _digits(most: int, decimals: int) -> str:
     return "|".join(rf"[0-9]{{1,{most - n}}}" + (rf"\.[0-9]{{{n}}}" if n else "") for n in places)
 
 
-def _pointer(row: Row, origin: Origin, classes: Mapping[str, str]) -> tuple[str, ...]:
+def _pointer(row: Row, origin: Origin, classes: Mapping[str, str], top: str) -> tuple[str, ...]:
     """Return the WCO pointer of an element: the ids of the classes on its path, then its own id (or name)."""
     steps = [re.sub(r"\[.*", "", step) for step in re.split(r"/(?![^\[]*\])", row["xml_path"]) if step]
     steps = [step for step in steps if step != "DateTimeString" and not step.startswith("@")]
@@ -172,4 +177,4 @@ def _pointer(row: Row, origin: Origin, classes: Mapping[str, str]) -> tuple[str,
     for step in steps[:-1]:
         if step not in classes:
             raise SpecError(*origin, f"the path {row['xml_path']} names the unknown class {step}")
-    return ("42A", *(classes[step] for step in steps[:-1]), row["wco_id"] or steps[-1])
+    return (top, *(classes[step] for step in steps[:-1]), row["wco_id"] or steps[-1])

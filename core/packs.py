@@ -15,7 +15,7 @@ from core.dictionary import LEVELS, check_needed, read_elements
 from core.errors import SpecError
 from core.fields import WORDS, Remedies, decode_toml, read_both, read_confidence, read_finding
 from core.findings import CONFIDENCES, Bilingual
-from core.specs import CodeList, Element, Former, Ignorable, Pack, ProfileRow, Rule, Statement
+from core.specs import CodeList, Element, Former, Ignorable, Pack, ProfileRow, Rule, Statement, XmlForm
 from core.tables import Origin, Row, read_rows
 
 RULE_COLUMNS = ("id", "check", "element", "when", "parameter", *WORDS)
@@ -24,24 +24,30 @@ IGNORABLE_COLUMNS = ("syntax", "place", "values", "source_en", "source_fr", "con
 FORMER_COLUMNS = ("element", "read_as", "values")
 USAGE_COLUMNS = ("element", "withdraw", "*")
 
-# The parts of an XML envelope without which nothing can be read.
-ENVELOPE = ("sender", "reference", "version")
+# What an XML document may say around its declaration; what a form has no place for is not said.
+ENVELOPE = ("reference", "test", "sender", "recipient", "version")
+# What the wrapper of an answer may have in braces: the answer's id, its subject's reference, and as above.
+WRAPPED = ("id", *ENVELOPE)
 
 
 class _Xml(msgspec.Struct, forbid_unknown_fields=True):
+    document: str
+    response: str
     namespace: str
-    metadata_namespace: str
     response_namespace: str
     schema: str
     response_schema: str
     levels: dict[str, str]
-    envelope: dict[str, str]
+    metadata_namespace: str = ""
+    envelope: dict[str, str] = {}
     constants: dict[str, str] = {}
+    response_wrapper: dict[str, str] = {}
 
 
 class _Edifact(msgspec.Struct, forbid_unknown_fields=True):
     message: tuple[str, ...]
     levels: dict[str, int]
+    answer: tuple[str, ...] = ()
 
 
 class Manifest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -77,7 +83,11 @@ def read_pack(
     """Return the pack that lies in a folder."""
     where = (folder / "manifest.toml").relative_to(root).as_posix()
     manifest = _read_manifest(folder / "manifest.toml", where, root)
-    elements = read_elements(root, [folder / file for file in manifest.elements], classes, code_lists)
+    document, response = _forms(manifest.xml, where)
+    if (own := document.names[-1]) not in classes:
+        raise SpecError(where, None, f"xml.document ends with the unknown class {own}")
+    files = [folder / file for file in manifest.elements]
+    elements = read_elements(root, files, classes, code_lists, classes[own])
     check_needed(elements, where)
     usage = _usage(manifest, folder, root, elements, code_lists)
     rules = _rules(manifest, folder, root, remedies)
@@ -103,16 +113,14 @@ def read_pack(
         elements=elements,
         usage=usage,
         rules=rules,
-        namespace=manifest.xml.namespace,
-        metadata_namespace=manifest.xml.metadata_namespace,
-        response_namespace=manifest.xml.response_namespace,
+        document=document,
+        response=response,
         schema=schema,
         response_schema=response_schema,
         xml_levels=manifest.xml.levels,
-        xml_envelope=manifest.xml.envelope,
-        xml_constants=manifest.xml.constants,
-        level_pointers=_level_pointers(manifest, classes, where),
+        level_pointers=_level_pointers(manifest, classes, classes[own], where),
         edifact_message=manifest.edifact.message,
+        edifact_answer=manifest.edifact.answer or manifest.edifact.message,
         edifact_levels=manifest.edifact.levels,
         profile=tuple(profile),
         ignorable=_ignorable(manifest, folder, root),
@@ -128,13 +136,53 @@ def read_pack(
     )
 
 
-def manifest_keys(struct: type[msgspec.Struct] = Manifest, prefix: str = "") -> Iterator[tuple[str, object, bool]]:
-    """Yield (key, type, whether it must be there) for every key of a manifest, those of its tables by their names."""
+# What each key of a manifest means.
+KEYS = {
+    "id": "The chapter; other versions of it have the same.",
+    "version": "What messages declare (UNH 0068, the envelope's version).",
+    "title_en": "For people.",
+    "title_fr": "For people.",
+    "statement": "What the pack rests on; every page shows it.",
+    "statement_fr": "The same in French.",
+    "types": "Message types by function code.",
+    "elements": "Tables of the dictionary; a later one replaces elements of those before it.",
+    "usage": "Tables of usage.",
+    "rules": "Tables of rules; a later one replaces rules of those before it.",
+    "profile": "Tables of the EDIFACT profile.",
+    "ignorable": "Tables of what may stand unread.",
+    "former": "Tables of former places.",
+    "answers": "Tables of the kinds of answers.",
+    "answer_codes": "Tables of the codes in answers.",
+    "xml.document": "Names from the root of a document down to the declaration, which may be the root itself.",
+    "xml.response": "The same of an answer.",
+    "xml.namespace": "The declaration's namespace.",
+    "xml.response_namespace": "The answer's.",
+    "xml.metadata_namespace": "That of what stands around them.",
+    "xml.schema": "The schema of the whole document.",
+    "xml.response_schema": "That of an answer's.",
+    "xml.levels": "The class that repeats for each invoice and each line (commodity), as a path below the declaration.",
+    "xml.envelope": f"Where a document says {', '.join(ENVELOPE)}, as paths below the root.",
+    "xml.constants": "What else stands around a declaration, by its path below the root.",
+    "xml.response_wrapper": "What stands around an answer, by path, in this order; in braces id or an envelope part.",
+    "edifact.message": "S009 of a declaration: type, version, release, agency, association.",
+    "edifact.answer": "S009 of an answer, where it is another.",
+    "edifact.levels": "The segment group that repeats for each invoice and each line (commodity).",
+    "valid_from": "The first day of receipt.",
+    "valid_to": "The last.",
+    "refused_versions": "What becomes of a version's number that the engine refuses: free, used or either.",
+    "confidence": "How sure each kind of statement is: the level, a colon, and why.",
+    "confidence_fr": "Why, in French.",
+}
+
+
+def manifest_keys(struct: type[msgspec.Struct] = Manifest, prefix: str = "") -> Iterator[tuple[str, object, bool, str]]:
+    """Yield (key, type, whether it must be there, meaning) for every key of a manifest, tables' keys by their names."""
     for field in msgspec.structs.fields(struct):
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             yield from manifest_keys(field.type, f"{prefix}{field.name}.")
         else:
-            yield f"{prefix}{field.name}", field.type, field.required
+            key = f"{prefix}{field.name}"
+            yield key, field.type, field.required, KEYS[key]
 
 
 def _read_manifest(path: Path, where: str, root: Path) -> Manifest:
@@ -145,12 +193,38 @@ def _read_manifest(path: Path, where: str, root: Path) -> Manifest:
         raise SpecError(where, None, _manifest_reason(error)) from error
     if odd := [type_ for type_ in manifest.types.values() if type_ not in NATURES]:
         raise SpecError(where, None, f"types: {odd[0]} is no message type that a sender may send")
-    if lacking := [part for part in ENVELOPE if part not in manifest.xml.envelope]:
-        raise SpecError(where, None, f"xml.envelope lacks {', '.join(lacking)}")
     for levels in (manifest.xml.levels, manifest.edifact.levels):
         if set(levels) != set(LEVELS[1:]):
             raise SpecError(where, None, f"levels are {' and '.join(LEVELS[1:])}")
     return manifest
+
+
+def _forms(xml: _Xml, where: str) -> tuple[XmlForm, XmlForm]:
+    """Return the forms of a document around a declaration and around an answer; raises SpecError."""
+    found = []
+    for key, path, namespace, envelope, constants in (
+        ("document", xml.document, xml.namespace, xml.envelope, xml.constants),
+        ("response", xml.response, xml.response_namespace, {}, xml.response_wrapper),
+    ):
+        names = tuple(path.split("/"))
+        if not all(names):
+            raise SpecError(where, None, f"xml.{key} is a path of names from the root down, not {path!r}")
+        if len(names) > 1 and not xml.metadata_namespace:
+            raise SpecError(where, None, f"xml.{key} has a wrapper, {names[0]}, and there is no xml.metadata_namespace")
+        found.append(XmlForm(names, namespace, xml.metadata_namespace, envelope, constants))
+    if odd := [part for part in xml.envelope if part not in ENVELOPE]:
+        raise SpecError(where, None, f"{odd[0]} is no part of an envelope; these are {', '.join(ENVELOPE)}")
+    if xml.response_wrapper and len(found[1].names) == 1:
+        raise SpecError(
+            where, None, f"xml.response_wrapper says what stands around {xml.response}: there is no wrapper"
+        )
+    for text in xml.response_wrapper.values():
+        try:
+            text.format(**dict.fromkeys(WRAPPED, ""))
+        except (KeyError, ValueError, IndexError):
+            known = ", ".join(f"{{{name}}}" for name in WRAPPED)
+            raise SpecError(where, None, f"xml.response_wrapper may have {known}; not so {text!r}") from None
+    return found[0], found[1]
 
 
 def _manifest_reason(error: msgspec.ValidationError) -> str:
@@ -161,13 +235,13 @@ def _manifest_reason(error: msgspec.ValidationError) -> str:
     return f"types: {error}; known are {known}, and a new one needs the places that docs/house.md names"
 
 
-def _level_pointers(manifest: Manifest, classes: Mapping[str, str], where: str) -> dict[str, tuple[str, ...]]:
-    """Return the WCO class ids down to each level."""
-    level_pointers: dict[str, tuple[str, ...]] = {"declaration": ("42A",)}
+def _level_pointers(manifest: Manifest, classes: Mapping[str, str], top: str, where: str) -> dict[str, tuple[str, ...]]:
+    """Return the WCO class ids down to each level; `top` is that of the declaration."""
+    level_pointers: dict[str, tuple[str, ...]] = {"declaration": (top,)}
     for level, way in manifest.xml.levels.items():
         if not set(way.split("/")) <= set(classes):
             raise SpecError(where, None, f"the level {level} at {way} is unknown")
-        level_pointers[level] = ("42A", *(classes[step] for step in way.split("/")))
+        level_pointers[level] = (top, *(classes[step] for step in way.split("/")))
     return level_pointers
 
 

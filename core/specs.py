@@ -209,6 +209,35 @@ class Statement(NamedTuple):
     words: Bilingual
 
 
+@dataclass(frozen=True)
+class XmlForm:
+    """What form an XML document has: what stands around its own class, if anything does, and where the envelope stands.
+
+    `names` lead from the root down to that class, which is the root itself where nothing stands around it. Paths stand
+    below the root; what they name inside the class is in its namespace. In an answer's form constants may have {id},
+    {sender} and so on in them.
+    """
+
+    names: tuple[str, ...]
+    namespace: str
+    around: str  # the wrapper's namespace
+    envelope: Mapping[str, str]  # sender, recipient, reference, test, version -> path
+    constants: Mapping[str, str]  # path -> what stands there in every document
+
+    @cached_property
+    def way(self) -> tuple[str, ...]:
+        """The tags from the root down to the class."""
+        *wrapper, own = self.names
+        return (*(f"{{{self.around}}}{name}" for name in wrapper), f"{{{self.namespace}}}{own}")
+
+    def tags(self, path: str) -> tuple[str, ...]:
+        """Return the tags of a path below the root."""
+        names, depth = (self.names[0], *path.split("/")), len(self.names) - 1
+        inside = names[: depth + 1] == self.names
+        spaces = [self.namespace if inside and place >= depth else self.around for place in range(len(names))]
+        return tuple(f"{{{space}}}{name}" for space, name in zip(spaces, names, strict=True))[1:]
+
+
 @dataclass(frozen=True, eq=False)
 class Pack:
     """One specification pack (a chapter in one version): what it reads, its dictionary, usage and rules.
@@ -225,16 +254,14 @@ class Pack:
     elements: Mapping[str, Element]
     usage: Mapping[str, Mapping[str, str]]  # element -> CAD type (or "*") -> M, O or X
     rules: tuple[Rule, ...]
-    namespace: str
-    metadata_namespace: str
-    response_namespace: str
-    schema: Path  # the metadata wrapper with the declaration inside
+    document: XmlForm  # around the declaration
+    response: XmlForm  # around an answer
+    schema: Path  # of the whole document
     response_schema: Path
     xml_levels: Mapping[str, str]  # level -> path of the class that repeats
-    xml_envelope: Mapping[str, str]  # sender, recipient, reference, test, version -> path in the metadata
-    xml_constants: Mapping[str, str]  # what stands in the metadata's other elements, by name
     level_pointers: Mapping[str, tuple[str, ...]]  # level -> WCO class ids down to it
     edifact_message: tuple[str, ...]  # S009: type, version, release, agency, association
+    edifact_answer: tuple[str, ...]  # the same of an answer
     edifact_levels: Mapping[str, int]  # level -> number of the segment group that repeats
     profile: tuple[ProfileRow, ...]
     ignorable: tuple[Ignorable, ...]

@@ -11,7 +11,7 @@ from lxml import etree
 from core.declaration import Declaration
 from core.envelope import Envelope
 from core.specs import Pack
-from parsers import xml, xml_schema
+from parsers import xml_finding, xml_schema
 from parsers.former import settling
 from parsers.notes import AGAIN, EMPTY, OTHER_METADATA, UNKNOWN, Note, of_notes
 from parsers.xml import UnreadNode
@@ -113,13 +113,13 @@ class XmlReading:
         self.pack = pack
         self.schema = xml_schema.schema(pack.schema)
         self.closed = is_closed(pack)
-        self.constants = {f"{{{pack.metadata_namespace}}}{name}": text for name, text in pack.xml_constants.items()}
+        self.constants = {pack.document.tags(path): text for path, text in pack.document.constants.items()}
         self.plan = xml_plan(pack)
         self.settle = settling(pack)
-        own = {"message": "FunctionalReferenceID", "function_code": xml.path_of(pack, "function_code")}
-        places = [(part, f"n0:{path.replace('/', '/n0:')}") for part, path in pack.xml_envelope.items()]
-        places += [(part, f"n1:Declaration[1]/n1:{path.replace('/', '/n1:')}") for part, path in own.items()]
-        self.said = xml.finders(tuple(places), pack.metadata_namespace, pack.namespace)
+        own = {"message": "functional_reference", "function_code": "function_code"}
+        places = [(part, pack.document.tags(path)) for part, path in pack.document.envelope.items()]
+        places += [(part, xml_finding.tags_of(pack, name)) for part, name in own.items()]
+        self.said = xml_finding.finders(tuple(places))
 
 
 def read_xml(
@@ -134,7 +134,7 @@ def read_xml(
         return Declaration({}), []
     other = [*_other_metadata(node, reading)]
     if tags and reading.closed and reading.plan.allows(_attributes(node)):
-        known = read_tags(tags, node.prefix, reading.plan)
+        known = read_tags(tags, node.prefix, reading.pack.document.names, reading.plan)
         if known is not None:
             return known, other
     walk = XmlWalk().through(node, reading.plan, 0)
@@ -143,9 +143,10 @@ def read_xml(
 
 def _other_metadata(node: etree._Element, reading: XmlReading) -> Iterator[UnreadNode]:
     """Yield what the wrapper around a Declaration says otherwise than the pack."""
-    for child in node.itersiblings(preceding=True):
-        wanted = reading.constants.get(child.tag)
-        if wanted is not None and child.text != wanted and (text := (child.text or "").strip()) != wanted:
+    root = node.getroottree().getroot()
+    for tags, wanted in reading.constants.items():
+        child = root.find("/".join(tags))
+        if child is not None and child.text != wanted and (text := (child.text or "").strip()) != wanted:
             yield UnreadNode(OTHER_METADATA, child, text=text, expected=wanted)
 
 

@@ -23,7 +23,7 @@ from edifact.envelope import check_interchange
 from edifact.match import Matchers
 from edifact.message import decide, is_clean
 from edifact.text import MessageText, too_large
-from parsers import lookalikes, sniff, xml, xml_schema
+from parsers import lookalikes, sniff, xml, xml_finding, xml_schema
 from parsers.cad_edifact import EdifactDocument, EdifactReading, read_edifact
 from parsers.cad_xml import XmlReading, envelope_of, read_xml
 from parsers.edifact_plan import function_code_place
@@ -43,10 +43,13 @@ UNKNOWN_BEGINNING = {
 class Reading:
     """All that parsing needs, compiled: the readings of each pack in both syntaxes, by its key, the
     directories, and the patterns by which messages are decided.
+
+    `xml_ways` are the packs by the tags that lead to their declaration.
     """
 
     packs: tuple[Pack, ...]
     xml: Mapping[str, XmlReading]
+    xml_ways: Mapping[tuple[str, ...], tuple[Pack, ...]]
     edifact: Mapping[str, EdifactReading]
     directories: Directories
     matchers: Matchers
@@ -65,7 +68,8 @@ def prepare_reading(packs: tuple[Pack, ...], directories: Directories) -> Readin
         found = ((version, directories.structure(pack.edifact_message, version)) for version in ("3", "4"))
         by_edifact[pack.key] = EdifactReading(pack, {version: table for version, table in found if table})
     profiles = [profile for each in by_edifact.values() for profile in each.profiles.values()]
-    return Reading(packs, by_xml, by_edifact, directories, Matchers(profiles))
+    ways = {way: tuple(pack for pack in packs if pack.document.way == way) for way in [p.document.way for p in packs]}
+    return Reading(packs, by_xml, ways, by_edifact, directories, Matchers(profiles))
 
 
 def parse(syntax: Syntax, received: Received, reading: Reading) -> Parsed:
@@ -131,23 +135,19 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
     """Read an XML transmission; raises Malformed."""
     tags = cut(received.body)
     root = xml.parse(received.body, tags)
-    node = xml.declaration_of(root)
-    known = [
-        pack
-        for pack in reading.packs
-        if root.tag == f"{{{pack.metadata_namespace}}}MetaData"
-        and node is not None
-        and node.tag == f"{{{pack.namespace}}}Declaration"
-    ]
-    if node is None or not known:
-        raise xml.not_ours(root, node, received.body, reading.packs)
+    found = ((xml_finding.inside(root, way), packs) for way, packs in reading.xml_ways.items())
+    node, known = next((each for each in found if each[0] is not None), (None, ()))
+    if node is None:
+        raise xml.not_ours(root, received.body, reading.packs)
     plans = [reading.xml[pack.key] for pack in known]
     said = {find: find(root) for find in dict.fromkeys(plan.said for plan in plans)}
     code = next(filter(None, (each["function_code"] for each in said.values())), None)
-    version = next(filter(None, (each["version"] for each in said.values())), None)
+    version = next(filter(None, (each.get("version") for each in said.values())), None)
     pack = choose_pack(known, code, version, received.day)
     plan = reading.xml[(pack or known[0]).key]
     envelope = envelope_of(said[plan.said])
+    if "reference" not in plan.pack.document.envelope:
+        envelope = replace(envelope, reference=received.digest)  # as the receipt has it: sent again, it is known again
     if pack is None:
         fault = Fault("GTW-0002", address=Address("function_code"), value=code, expected=_function_codes(known))
         whole = xml.XmlDocument(received.body, root, plan.pack, envelope)
@@ -160,7 +160,7 @@ def _parse_xml(received: Received, reading: Reading) -> Message:
     declaration, unread = read_xml(node, plan, tags if fits else None)
     faults: tuple[Fault, ...] = ()
     if other_version:
-        place = xml.place_in_envelope(root, pack.xml_envelope["version"], document)
+        place = xml.place_in_envelope(root, pack.document.envelope["version"], document)
         faults = (_no_such_version(version or "", known, code, place),)
     return Message(
         ordinal=1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, cast
 from xml.parsers import expat
@@ -16,11 +16,12 @@ from core import limits
 from core.envelope import Envelope
 from core.errors import Malformed
 from core.findings import Address, Fault, Place
-from core.specs import Pack
+from core.specs import Pack, XmlForm
 from core.transmission import XML_SPACE
 from parsers import xml_names
 from parsers.notes import echo_of
 from parsers.places import XmlStep, xml_path
+from parsers.xml_finding import inside, text_at
 from parsers.xml_tags import CutDocument
 
 # UTF-16 is declared with or without its byte order; libxml2 reports what it used.
@@ -132,56 +133,8 @@ def _compare_with_mark(body: bytes) -> None:
         raise Malformed("XML-0006", codec, place=Place(line=1, column=1), value=found[1])
 
 
-def declaration_of(root: etree._Element) -> etree._Element | None:
-    """Return the Declaration inside the metadata, whatever namespace it is in; None if there is none."""
-    return next(root.iterchildren("{*}Declaration"), None)
-
-
-def text_at(node: etree._Element | None, path: str, namespace: str = "*") -> str | None:
-    """Return the text at a path of names below a node, in a namespace or (*) in any; None if it is absent or blank."""
-    return None if node is None else finder(path, namespace)(node)
-
-
-# Finds the text at a path of names below a node; None if it is absent or blank.
-Finder = Callable[[etree._Element], str | None]
-
-
-def finder(path: str, namespace: str = "*") -> Finder:
-    """Compile what finds the text at a path of names, in a namespace or (*) in any."""
-    step = "*[local-name()='{}']" if namespace == "*" else "n:{}"
-    steps = "/".join(step.format(name) for name in path.split("/"))
-    compiled = etree.XPath(f"string({steps})", namespaces={"n": namespace}, smart_strings=False)
-    return lambda node: cast("str", compiled(node)).strip() or None
-
-
-@functools.cache
-def finders(paths: tuple[tuple[str, str], ...], *namespaces: str) -> Callable[[etree._Element], dict[str, str | None]]:
-    """Compile what finds several texts in one look-up: (name, XPath) in namespaces that are called n0, n1, and so on.
-
-    The texts come in lines; where one has lines of its own, each is looked up by itself.
-    """
-    called = {f"n{number}": namespace for number, namespace in enumerate(namespaces)}
-    names, strings = [name for name, _ in paths], [f"string({path})" for _, path in paths]
-    in_lines = ", '\n', ".join(strings)
-    together = etree.XPath(f"concat({in_lines})", namespaces=called, smart_strings=False)
-    alone = [etree.XPath(each, namespaces=called, smart_strings=False) for each in strings]
-
-    def find(node: etree._Element) -> dict[str, str | None]:
-        texts = cast("str", together(node)).split("\n")
-        if len(texts) != len(names):
-            texts = [cast("str", each(node)) for each in alone]
-        return {name: text.strip() or None for name, text in zip(names, texts, strict=True)}
-
-    return find
-
-
-def path_of(pack: Pack, name: str) -> str:
-    """Return the path of names below the Declaration at which an element stands."""
-    return "/".join(step.name for step in xml_path(pack.elements[name]))
-
-
 def place_in_envelope(root: etree._Element, path: str, document: XmlDocument) -> Place:
-    """Return the place of what the metadata wrapper says at a path, or of the wrapper where it says nothing."""
+    """Return the place of what the envelope says at a path, or of the root where it says nothing."""
     node = root
     for name in path.split("/"):
         node = next(node.iterchildren(f"{{*}}{name}"), node)
@@ -223,7 +176,7 @@ class XmlDocument:
 
     def locate(self, address: Address) -> Place:
         """Return the place of an address, or of the nearest class above it that is present."""
-        node = declaration_of(self.root)
+        node = inside(self.root, self._pack.document.way)
         here = self.root if node is None else node
         for level, number in (("invoice", address.invoice), ("commodity", address.line)):
             if number:
@@ -330,18 +283,38 @@ class XmlDocument:
         return tuple((line, column - (marked and line == 1)) for line, column in found)
 
 
-def not_ours(root: etree._Element, node: etree._Element | None, body: bytes, packs: Sequence[Pack]) -> Malformed:
-    """Return the refusal of a document that no pack reads: which name or namespace is another one, and where."""
-    at, value, expected = root, etree.QName(root).localname, "MetaData"
-    if value == expected and all(pack.metadata_namespace != etree.QName(root).namespace for pack in packs):
-        value, expected = _namespace(root), ", ".join(dict.fromkeys(pack.metadata_namespace for pack in packs))
-    elif value == expected and node is None:
-        expected = "MetaData/Declaration"
-    elif value == expected and node is not None:
-        at, value = node, _namespace(node)
-        expected = ", ".join(dict.fromkeys(pack.namespace for pack in packs))
+def not_ours(root: etree._Element, body: bytes, packs: Sequence[Pack]) -> Malformed:
+    """Return the refusal of a document that no pack reads: which name or namespace is another one, and where.
+
+    Of several forms that it may be meant to have, it is the one that it has more of.
+    """
+    meant = max((pack.document for pack in packs), key=lambda form: len(_alike(root, form)))
+    found = _alike(root, meant)
+    at, value = root, _local(root)
+    odd = next((node for node, tag in zip(found, meant.way, strict=False) if node.tag != tag), None)
+    if odd is not None:
+        number = found.index(odd)
+        of_all = (each.document.way[number] for each in packs if each.document.names == meant.names)
+        at, value = odd, _namespace(odd)
+        expected = ", ".join(dict.fromkeys(tag[1:].partition("}")[0] for tag in of_all))
+    elif found:
+        expected = "/".join(meant.names)
+    else:
+        expected = ", ".join(dict.fromkeys(each.document.names[0] for each in packs))
     place = XmlDocument(body, root, packs[0], Envelope()).place_of(at)
     return Malformed("GTW-0002", value, place=place, value=value, expected=expected)
+
+
+def _alike(root: etree._Element, form: XmlForm) -> list[etree._Element]:
+    """Return the nodes of a document that are called as a form's, whatever their namespace, from the root down."""
+    found: list[etree._Element] = []
+    for name in form.names:
+        nodes = [root] if not found else found[-1].iterchildren(f"{{*}}{name}")
+        node = next((each for each in nodes if _local(each) == name), None)
+        if node is None:
+            break
+        found.append(node)
+    return found
 
 
 def _namespace(node: etree._Element) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from lxml import etree
 
 from core.errors import SpecError
-from core.specs import Element, Pack
+from core.specs import Element, Pack, XmlForm
 from parsers.places import xml_path
 
 XS = "{http://www.w3.org/2001/XMLSchema}"
@@ -78,11 +78,20 @@ def _kind(node: etree._Element) -> str:
 
 
 def check_xml_paths(pack: Pack) -> None:
-    """Raise SpecError for the first XML path of a sender's element that the pack's schema does not have."""
+    """Raise SpecError for the first XML path, of an envelope or a sender's element, that the schema does not have."""
     schema = _Schema(pack.schema)
-    top = schema.find("element", "Declaration")
+    form = pack.document
+    top = schema.find("element", form.names[-1])
     if top is None:
-        raise SpecError(pack.schema.name, None, "declares no element Declaration")
+        raise SpecError(pack.schema.name, None, f"declares no element {form.names[-1]}")
+    _check_form(form, schema, pack.schema.name)
+    _check_form(pack.response, _Schema(pack.response_schema), pack.response_schema.name)
+    inside = {"/".join(step.name for step in xml_path(each)) for each in pack.elements.values() if each.xml_path}
+    for path in (*form.envelope.values(), *form.constants):
+        tags = form.tags(path)
+        own = "/".join(path.split("/")[len(form.way) - 1 :])
+        if tags[: len(form.way) - 1] == form.way[1:] and own not in inside:
+            raise SpecError(pack.key, None, f"{path} stands in the declaration, so it needs a row in its elements")
     for element in pack.elements.values():
         if element.xml_path and element.direction == "in":
             _check(element, top, schema)
@@ -118,6 +127,19 @@ def _check(element: Element, top: etree._Element, schema: _Schema) -> None:
             if _named(list(schema.parts(below)), name) is None:
                 raise SpecError(*element.origin, f"the XML path {element.xml_path}: no {name} in {step.name}")
         node = below
+
+
+def _check_form(form: XmlForm, schema: _Schema, file: str) -> None:
+    """Raise SpecError if the class, or a place of the envelope around it, is not in the schema."""
+    for path in ("/".join(form.names[1:]), *form.envelope.values(), *form.constants):
+        node = schema.find("element", form.names[0])
+        for name in filter(None, path.split("/")):
+            parts = [] if node is None else list(schema.parts(node))
+            if any(_kind(part) == "any" for part in parts):
+                break
+            node = _named(parts, name)
+        if node is None:
+            raise SpecError(file, None, f"has no {'/'.join(filter(None, (form.names[0], path)))}")
 
 
 def _named(parts: list[etree._Element], name: str) -> etree._Element | None:

@@ -89,10 +89,10 @@ def xml_plan(pack: Pack) -> XmlPlan:
     formers = {(former.element, former.source) for former in pack.former if former.shared}
     for element in pack.elements.values():
         if element.xml_path and element.direction == "in":
-            _plan(top, element, pack.namespace, levels, formers)
+            _plan(top, element, pack.document.namespace, levels, formers)
     for ignorable in pack.ignorable:
         if ignorable.syntax == "xml":
-            _plan_ignorable(top, ignorable, pack.namespace)
+            _plan_ignorable(top, ignorable, pack.document.namespace)
     _name(top)
     return top
 

@@ -114,21 +114,22 @@ class _Reader:
         return Declaration(values, more, invoices)
 
 
-def read_tags(document: CutDocument, prefix: str | None, top: XmlPlan) -> Declaration | None:
+def read_tags(document: CutDocument, prefix: str | None, names: Sequence[str], top: XmlPlan) -> Declaration | None:
     """Return the declaration of a document that fits its schema; None if it is to be walked.
 
-    `prefix` is that of the Declaration's own tag, whose attributes are looked at elsewhere. What stands behind the tag
+    `names` lead from the root down to the Declaration. `prefix` is that of its own tag, whose attributes are looked at
+    elsewhere. What stands behind the tag
     of an element of text is taken for its end. Were it another element, or a comment, the document's end would not be
     met where nothing is open any more: as many tags begin as end.
     """
     try:
-        return _read(*_from_declaration(document, prefix), top)
+        return _read(*_from_declaration(document, prefix, names), len(names) - 1, top)
     except (IndexError, _UnusualError):
         return None
 
 
-def _read(tags: Sequence[str], texts: Sequence[str], index: int, top: XmlPlan) -> Declaration:
-    """Return the declaration that begins behind a tag."""
+def _read(tags: Sequence[str], texts: Sequence[str], index: int, around: int, top: XmlPlan) -> Declaration:
+    """Return the declaration that begins behind a tag; `around` are the classes that are open around it."""
     reader, here, begun, last = _Reader(), top, index, index
     values, more = Values(), More()
     above = [(top, index)]  # the classes that are open around this one, and where each begins
@@ -162,20 +163,22 @@ def _read(tags: Sequence[str], texts: Sequence[str], index: int, top: XmlPlan) -
             reader.met[step] = begun
             here, begun = step, index
             index += 1
-    if index != len(tags) - 1:
+    if index != len(tags) - around:
         raise _UnusualError
     return reader.declaration(values, more)
 
 
-def _from_declaration(document: CutDocument, prefix: str | None) -> tuple[Sequence[str], Sequence[str], int]:
+def _from_declaration(
+    document: CutDocument, prefix: str | None, names: Sequence[str]
+) -> tuple[Sequence[str], Sequence[str], int]:
     """Return tags and texts, and where they go on behind the Declaration's own tag; none if not all have its prefix."""
     tags, texts = document
-    name = f"{prefix}:Declaration" if prefix else "Declaration"
+    name = f"{prefix}:{names[-1]}" if prefix else names[-1]
     begin = next((index for index, tag in enumerate(tags, 1) if tag.split(None, 1)[0] == name), len(tags))
     if not prefix:
         return tags, texts, begin
     below, opens, ends = tags[begin:], f"{prefix}:", f"/{prefix}:"
-    if not all(tag.startswith((opens, ends)) for tag in below[:-1]):
+    if not all(tag.startswith((opens, ends)) for tag in below[: len(below) - len(names) + 1]):
         return (), (), 0
     plain = [tag[len(opens) :] if tag.startswith(opens) else f"/{tag[len(ends) :]}" for tag in below]
     return plain, texts[begin:], 0

@@ -1,4 +1,4 @@
-"""Whom an EDIFACT answer is for and whom it is from: what the agreement knows, written as the subject writes it."""
+"""Whom an answer is for and whom it is from: what the agreement knows, written as the subject writes it."""
 
 from __future__ import annotations
 

@@ -34,9 +34,9 @@ def answer(
     limits.FINDINGS_LISTED findings are listed, the total is always told. Raises GatewayError for a wrong kind.
     """
     content = business(kind, judged, answer_id=answer_id, partner=partner, now=now, packs=packs, result=result)
+    ours, theirs = addresses(partner, judged.message.envelope, interchange)
     if judged.message.syntax is Syntax.EDIFACT:
-        ours, theirs = addresses(partner, judged.message.envelope, interchange)
         return business_edifact.CONTENT_TYPE, business_edifact.write(content, ours, theirs, interchange)
     if judged.message.syntax is Syntax.XML:
-        return business_xml.CONTENT_TYPE, business_xml.write(content)
+        return business_xml.CONTENT_TYPE, business_xml.write(content, ours, theirs)
     return receipt.CONTENT_TYPE, receipt.refusal(content)

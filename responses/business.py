@@ -10,12 +10,12 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import NamedTuple
 
-from core.answers import Kind
+from core.answers import DutyCodes, Kind
 from core.assessment import Amounts, AssessmentResult, Reason
 from core.calendar import EASTERN
 from core.declaration import Declaration
 from core.errors import GatewayError
-from core.findings import Finding, Place, Severity
+from core.findings import Address, Finding, Place, Severity
 from core.limits import FINDINGS_LISTED
 from core.partner import Partner
 from core.specs import Pack
@@ -42,7 +42,7 @@ class AnswerItem(NamedTuple):
 
 
 class Duty(NamedTuple):
-    """One duty, tax or fee: its type (UN 5153; OTH is a safeguard), base if told, amount, derived SIMA code."""
+    """One duty, tax or fee: its type (UN 5153), base if told, amount, derived SIMA code."""
 
     type: str
     base: Decimal | None
@@ -103,7 +103,7 @@ def business(
     about = assessed_of(judged)
     items = [_of_finding(finding, language) for finding in judged.findings]
     if result is not None:
-        items = [_of_reason(reason, kind == "engine-refused", language) for reason in result.reasons]
+        items = [_of_reason(reason, kind == "engine-refused", language, pack) for reason in result.reasons]
     places = [each[:2] for each in result.lines] if result else []
     places += [(each.invoice, each.line) for each in result.reasons] if result else []
     return Business(
@@ -136,24 +136,26 @@ def assessed_of(judged: Judged) -> Declaration | None:
     return effect.declaration if effect and not (own and own.invoices) else own
 
 
-def duties(amounts: Amounts, sima_code: str | None = None) -> Iterator[Duty]:
+def duties(amounts: Amounts, types: DutyCodes, sima_code: str | None = None) -> Iterator[Duty]:
     """Yield a line's or the totals' duties and taxes: customs duty, GST and the total always, others where charged.
 
-    A SIMA code brings the anti-dumping duty along even when none is owed.
+    A SIMA code brings the anti-dumping duty along even when none is owed. What has no type in the pack is left out.
     """
-    yield Duty("CUD", amounts.value_for_duty, amounts.customs_duty)
+    if types.customs_duty:
+        yield Duty(types.customs_duty, amounts.value_for_duty, amounts.customs_duty)
     for code, amount, regime in (
-        ("ADD", amounts.anti_dumping, sima_code),
-        ("CVD", amounts.countervailing, None),
-        ("SUR", amounts.surtax, None),
-        ("OTH", amounts.safeguard, None),
-        ("EXC", amounts.excise_duty, None),
-        ("FET", amounts.excise_tax, None),
+        (types.anti_dumping, amounts.anti_dumping, sima_code),
+        (types.countervailing, amounts.countervailing, None),
+        (types.surtax, amounts.surtax, None),
+        (types.safeguard, amounts.safeguard, None),
+        (types.excise_duty, amounts.excise_duty, None),
+        (types.excise_tax, amounts.excise_tax, None),
     ):
-        if amount or regime:
+        if code and (amount or regime):
             yield Duty(code, None, amount, regime)
-    yield Duty("GST", amounts.value_for_tax, amounts.gst)
-    yield Duty("TOT", None, amounts.total)
+    if types.gst:
+        yield Duty(types.gst, amounts.value_for_tax, amounts.gst)
+    yield Duty(types.total, None, amounts.total)
 
 
 def pointer_steps(pointer: str | None) -> tuple[PointerStep, ...]:
@@ -224,10 +226,8 @@ def _of_finding(finding: Finding, language: str) -> AnswerItem:
     )
 
 
-def _of_reason(reason: Reason, refuses: bool, language: str) -> AnswerItem:
+def _of_reason(reason: Reason, refuses: bool, language: str, pack: Pack) -> AnswerItem:
     """Put one reason of the assessment engine into the partner's language."""
-    pointer = "42A"
-    if reason.invoice:
-        pointer += f"/67A[{reason.invoice}]" + (f"/68A[{reason.line}]" if reason.line else "")
+    pointer = pack.pointer(Address("", reason.invoice or 0, (reason.invoice and reason.line) or 0))
     severity = Severity.REFUSE if refuses else Severity.WARN
     return AnswerItem(reason.code, severity.value, printable(reason.text.speak(language)), (), pointer_steps(pointer))

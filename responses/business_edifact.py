@@ -75,32 +75,33 @@ def _unb(
 def _message(answer: Business, reference: str) -> Iterator[Elements]:
     """Yield the message's segments from UNH to the last before UNT, in the order of the UN structure."""
     kind, result, codes = answer.kind, answer.result, answer.pack.answers.edifact
-    yield "UNH", reference, answer.pack.edifact_message, answer.pack.version
+    yield "UNH", reference, answer.pack.edifact_answer, answer.pack.version
     subject = (answer.transaction_number, answer.version)
     yield "BGM", (kind.document, codes.our_list), subject, codes.message_function, kind.response
     yield "DTM", (codes.issued, moment(answer.issued), "304")
-    if result and result.payment_due:
+    if result and result.payment_due and codes.payment_due:
         yield "DTM", (codes.payment_due, day(result.payment_due), "102")
-    if result and result.lines:
+    if result and result.lines and codes.value_for_duty:
         yield "MOA", (codes.value_for_duty, str(result.totals.value_for_duty), "CAD")
     for qualifier, text in (
         (codes.sender_reference, answer.reference),
         (codes.message_reference, answer.message),
         (codes.transmission_reference, answer.transmission),
     ):
-        if text:
+        if text and qualifier:
             yield "RFF", (qualifier, text[:70])
     yield "STS", codes.status_function, (kind.status, "", "", kind.text.speak(answer.language))
     yield from _problems(answer, codes)
     if result and result.lines:
-        for duty in duties(result.totals):
-            function = codes.total_function if duty.type == "TOT" else codes.charge_function
+        types = answer.pack.answers.duties
+        for duty in duties(result.totals, types):
+            function = codes.total_function if duty.type == types.total else codes.charge_function
             yield from _duty(duty, function, codes)
     yield "UNS", "D"
     yield from _lines(answer, codes)
     yield "HYN", codes.hierarchy
     yield "UNS", "S"
-    if answer.total:
+    if answer.total and codes.items:
         yield "CNT", (codes.items, str(answer.total))
 
 
@@ -118,7 +119,7 @@ def _texts(ordinal: int, item: AnswerItem, language: str, codes: EdifactCodes) -
     """Yield the group that puts an item into words; the ordinal ties it to its ERC group."""
     yield "RCS", codes.finding_function, (item.code, codes.our_list, "", str(ordinal))
     yield "FTX", codes.finding_text, "", item.severity, _pieces(item.text), language
-    if item.details:
+    if item.details and codes.finding_details:
         details = tuple(detail[:TEXT].rstrip(" ") for detail in item.details)
         yield "FTX", codes.finding_details, "", "", details, language
 
@@ -142,29 +143,32 @@ def _pointer(step: PointerStep) -> Iterator[Elements]:
 def _lines(answer: Business, codes: EdifactCodes) -> Iterator[Elements]:
     """Yield what was worked out for each line and the engine's remarks on it, by shipment, item and commodity."""
     assessed = {(line.invoice, line.line): line for line in (answer.result.lines if answer.result else ())}
+    types = answer.pack.answers.duties
     remarks: dict[tuple[int, int], list[str]] = {}
-    for remark in answer.remarks:
+    for remark in answer.remarks if codes.remark and codes.remark_text else ():
         remarks.setdefault((remark.invoice, remark.line), []).append(remark.text)
     for invoice, places in groupby(sorted({*assessed, *remarks}), key=itemgetter(0)):
         yield "SEQ", "", str(invoice)
         for place in places:
             line = assessed.get(place)
             yield "LIN", str(answer.called[place])
-            if line:
+            if line and codes.line_value_for_duty:
                 yield "MOA", (codes.line_value_for_duty, str(line.amounts.value_for_duty), "CAD")
             yield "GID", "1"
             for text in remarks.get(place, ()):
                 yield "RCS", codes.finding_function, (codes.remark, codes.our_list)
                 yield "FTX", codes.remark_text, "", "", _pieces(text), answer.language.upper()
-            for duty in duties(line.amounts, line.sima_code) if line else ():
-                function = codes.line_total_function if duty.type == "TOT" else codes.line_charge_function
+            for duty in duties(line.amounts, types, line.sima_code) if line else ():
+                function = codes.line_total_function if duty.type == types.total else codes.line_charge_function
                 yield from _duty(duty, function, codes)
 
 
 def _duty(duty: Duty, function: str, codes: EdifactCodes) -> Iterator[Elements]:
-    """Yield one duty, tax or fee: its type and derived SIMA code, its base and its amount."""
+    """Yield one duty, tax or fee: its type and derived SIMA code, its base and its amount; nothing without function."""
+    if not function:
+        return
     yield ("TAX", function, duty.type, duty.regime) if duty.regime else ("TAX", function, duty.type)
-    if duty.base is not None:
+    if duty.base is not None and codes.charge_base:
         yield "MOA", (codes.charge_base, str(duty.base), "CAD")
     yield "MOA", (codes.charge_amount, str(duty.amount), "CAD")
 

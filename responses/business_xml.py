@@ -5,11 +5,13 @@ They are joined texts, not a tree of objects (DECISIONS D26).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
-from core.answers import XmlCodes
+from core.answers import DutyCodes, XmlCodes
 from core.assessment import AssessedLine, AssessmentResult
+from core.findings import Address
 from responses.business import Business, Duty, PointerStep, day, duties, moment, pointer_steps
 
 CONTENT_TYPE = "application/xml"
@@ -17,10 +19,39 @@ CONTENT_TYPE = "application/xml"
 TEXT = 512  # characters of a statement or description
 
 
-def write(answer: Business) -> bytes:
-    """Return the Response as UTF-8 XML, its elements in the order of the WCO Data Model."""
-    response = _class("Response", _response(answer), f' xmlns="{answer.pack.response_namespace}"')
+def write(answer: Business, ours: Sequence[str], theirs: Sequence[str]) -> bytes:
+    """Return the Response as UTF-8 XML, its elements in the order of the WCO Data Model.
+
+    `ours` and `theirs` are the addresses of the gateway and of the partner, for a wrapper that names them.
+    """
+    form = answer.pack.response
+    response = _class(form.names[-1], _response(answer), f' xmlns="{form.namespace}"')
+    if len(form.names) > 1:
+        response = _wrapped(answer, response, ours[0], theirs[0])
     return f"<?xml version='1.0' encoding='UTF-8'?>\n{response}\n".encode()
+
+
+def _wrapped(answer: Business, response: str, ours: str, theirs: str) -> str:
+    """Return a Response in the wrapper that its pack gives it; it stands last in the class that holds it."""
+    form = answer.pack.response
+    said = {
+        "id": answer.id, "reference": answer.transmission, "test": "true" if answer.test else "false",
+        "sender": ours, "recipient": theirs, "version": answer.pack.version,
+    }  # fmt: skip
+    wrapper: dict[str, Any] = {}
+    for path, text in (*form.constants.items(), ("/".join(form.names[1:]), "")):
+        *above, last = path.split("/")
+        here = wrapper
+        for name in above:
+            here = here.setdefault(name, {})
+        here[last] = _element(last, text.format(**said)) if path in form.constants else response
+    return _class(form.names[0], _nested(wrapper), f' xmlns="{form.around}"')
+
+
+def _nested(inside: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the classes and elements inside one."""
+    for name, each in inside.items():
+        yield each if isinstance(each, str) else _class(name, _nested(each))
 
 
 def _class(name: str, inner: Iterable[str], attributes: str = "") -> str:
@@ -43,19 +74,20 @@ def _response(answer: Business) -> Iterator[str]:
     yield _element("FunctionCode", codes.message_function)
     yield _element("FunctionalReferenceID", answer.id)
     yield _class("IssueDateTime", issued)
-    yield _statement(codes.status_text, text=answer.kind.text.speak(answer.language), words=words)
+    if codes.status_text:
+        yield _statement(codes.status_text, text=answer.kind.text.speak(answer.language), words=words)
     if answer.transmission:
         yield _statement(codes.transmission_reference, text=answer.transmission)
-    if answer.test:
+    if answer.test and codes.test:
         yield _statement(codes.test, code="1")
-    if answer.total:
+    if answer.total and codes.items:
         yield _statement(codes.items, code=str(answer.total))
-    for ordinal, item in enumerate(answer.items, 1):
+    for ordinal, item in enumerate(answer.items if codes.finding_details else (), 1):
         text = "; ".join(item.details)
-        about = [PointerStep("07B", None, None), PointerStep("53A", ordinal, None)]
+        about = [PointerStep(codes.response_section, None, None), PointerStep(codes.error_section, ordinal, None)]
         yield _statement(codes.finding_details, code=item.severity, text=text, words=words, about=about)
-    for remark in answer.remarks:
-        about = [*pointer_steps(f"42A/67A[{remark.invoice}]/68A[{remark.line}]")]
+    for remark in answer.remarks if codes.remark else ():
+        about = [*pointer_steps(answer.pack.pointer(Address("", remark.invoice, remark.line)))]
         yield _statement(codes.remark, text=remark.text, words=words, about=about)
     for item in answer.items:
         description = _element("Description", item.text[:TEXT], words)
@@ -94,7 +126,7 @@ def _declaration(answer: Business) -> Iterator[str]:
         yield _element("VersionID", answer.version)
     result = answer.result
     if result and result.lines:
-        yield from _totals(result, answer.pack.answers.xml)
+        yield from _totals(result, answer.pack.answers.duties, answer.pack.answers.xml)
         for invoice, lines in groupby(result.lines, key=lambda line: line.invoice):
             yield _class("GoodsShipment", [_element("SequenceNumeric", str(invoice)), *_items(answer, lines)])
 
@@ -102,18 +134,20 @@ def _declaration(answer: Business) -> Iterator[str]:
 def _items(answer: Business, lines: Iterable[AssessedLine]) -> Iterator[str]:
     """Yield each line's duties and taxes, under its sender's own number."""
     for line in lines:
-        commodity = _class("Commodity", [_duty(duty) for duty in duties(line.amounts, line.sima_code)])
+        own = duties(line.amounts, answer.pack.answers.duties, line.sima_code)
+        commodity = _class("Commodity", [_duty(duty) for duty in own])
         number = str(answer.called[line.invoice, line.line])
         yield _class("GovernmentAgencyGoodsItem", [_element("SequenceNumeric", number), commodity])
 
 
-def _totals(result: AssessmentResult, codes: XmlCodes) -> Iterator[str]:
+def _totals(result: AssessmentResult, types: DutyCodes, codes: XmlCodes) -> Iterator[str]:
     """Yield the totals: value for duty, each kind charged, and all together with the payment due date."""
     totals = result.totals
     base = _amount("AdValoremTaxBaseAmount", totals.value_for_duty)
-    yield _class("DutyTaxFee", [base, _element("TypeCode", codes.value_for_duty)])
-    for duty in duties(totals):
-        due = result.payment_due if duty.type == "TOT" else None
+    if codes.value_for_duty:
+        yield _class("DutyTaxFee", [base, _element("TypeCode", codes.value_for_duty)])
+    for duty in duties(totals, types):
+        due = result.payment_due if duty.type == types.total else None
         yield _duty(duty, [_class("DueDateTime", _moment(day(due), "102"))] if due else [])
 
 

@@ -201,7 +201,7 @@ def _content(
     begins = message.type is MessageType.DECLARATION or not known.history(number)
     faults = check_sender(message.envelope, declaration, facts.partner, received.day, begins=begins, withheld=withheld)
     for fault in faults:
-        said, document = own.pack.xml_envelope.get(IN_ENVELOPE.get(fault.code, "")), message.document
+        said, document = own.pack.document.envelope.get(IN_ENVELOPE.get(fault.code, "")), message.document
         if said and isinstance(document, xml.XmlDocument):
             yield replace(fault, place=xml.place_in_envelope(document.root, said, document))
         elif fault.address is None or not fault.address.element or fault.address not in wrong:

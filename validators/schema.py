@@ -289,7 +289,7 @@ def _local(tag: object) -> str:
 def _path(node: Any, pack: Pack) -> tuple[str, ...]:
     """Return the names from below Declaration down to the node; for what is outside it, no name that a path has."""
     names: list[str] = []
-    while node is not None and node.tag != f"{{{pack.namespace}}}Declaration":
+    while node is not None and node.tag != pack.document.way[-1]:
         names.append(_local(node.tag))
         node = node.getparent()
     return tuple(reversed(names)) if node is not None else ("/",)
@@ -320,7 +320,7 @@ def _is_at(node: Any, attribute: str, element: Element, pack: Pack) -> bool:
         if not found or _local(node.tag) != found["name"]:
             return False
         if found["key"]:
-            key = f"{{{pack.namespace}}}{found['key']}"
+            key = f"{{{pack.document.namespace}}}{found['key']}"
             given = node.get(found["key"]) if found["attribute"] else node.findtext(key)
             if given != found["value"]:
                 return False

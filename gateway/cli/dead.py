@@ -5,18 +5,34 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.text import Text
 
 from core.calendar import eastern
 from core.errors import GatewayError
-from gateway.cli.shared import FORMAT, OPERATOR, folding_table, open_journal, plain, print_table
+from gateway.cli.shared import FORMAT, LANGUAGE, OPERATOR, open_journal, plain, print_table, saying
+from gateway.cli.tables import Titled, fit_in
 from gateway.cli.terminal import echo, echo_json
 from gateway.desk.dead import Requeuing, letter_id, letters, reading, row_of
+from gateway.desk.words import DEATHS, french
 from gateway.queues import open_broker
 from gateway.settings import from_environment
 
 # How many characters of an id are listed.
 SHORT = 12
+
+LISTED = (
+    Titled("id", "id"),
+    Titled("died", "mort", 3),
+    Titled("queue", "file"),
+    Titled("user", "utilisateur", 5),
+    Titled("why", "pourquoi", folds=True),
+    Titled("bytes", "octets", 6),
+    Titled("message id", "id du message", 4),
+)
+# What `show` tells of one, in French.
+FRENCH = {
+    "id": "id", "died": "mort", "queue": "file", "user": "utilisateur", "why": "pourquoi", "bytes": "octets",
+    "message_id": "id du message", "content type": "type de contenu", "headers": "en-têtes",
+}  # fmt: skip
 
 
 @click.group(name="dead")
@@ -30,7 +46,8 @@ def dead() -> None:
 @dead.command(name="list")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @FORMAT
-def dead_list(limit: int, form: str) -> None:
+@LANGUAGE
+def dead_list(limit: int, form: str, lang: str) -> None:
     """List dead letters, oldest first; they stay where they are.
 
     Exit code: 0, or 2 when the broker cannot be read.
@@ -41,19 +58,22 @@ def dead_list(limit: int, form: str) -> None:
     if form == "json":
         echo_json(rows, plain)
         return
-    table = folding_table("id", "died", "queue", "user", "why", "bytes", "message id")
+    cells = []
     for row in rows:
-        died = eastern(row["died"]) if row["died"] else ""
-        cells = (row["id"][:SHORT], died, row["queue"] or "?", row["user"] or "", row["why"], row["bytes"])
-        table.add_row(*(Text(str(cell)) for cell in (*cells, row["message_id"] or "")))
-    print_table(table)
-    echo(f"{len(rows)} of {len(found)} dead letters")
+        died = eastern(row["died"], lang) if row["died"] else ""
+        why = french(row["why"], DEATHS) if lang == "fr" else row["why"]
+        of = (row["id"][:SHORT], died, row["queue"] or "?", row["user"], why, row["bytes"], row["message_id"])
+        cells.append(of)
+    print_table(fit_in(lang, LISTED, cells))
+    en, fr = f"{len(rows)} of {len(found)} dead letters", f"lettres mortes : {len(rows)} sur {len(found)}"
+    echo(saying(lang)(en, fr))
 
 
 @dead.command(name="show")
 @click.argument("id_", metavar="ID")
 @click.option("--body", is_flag=True, help="Write only the message, byte for byte.")
-def dead_show(id_: str, body: bool) -> None:
+@LANGUAGE
+def dead_show(id_: str, body: bool, lang: str) -> None:
     """Show a dead letter; it stays where it is.
 
     Exit code: 0 shown, 2 no such dead letter, or the broker cannot be read.
@@ -66,7 +86,8 @@ def dead_show(id_: str, body: bool) -> None:
         sys.stdout.buffer.write(found.body)
         return
     for name, value in (row_of(found) | {"content type": found.content_type, "headers": dict(found.headers)}).items():
-        echo(f"{name}: {plain(value) if value is not None else ''}")
+        title = saying(lang)(f"{name}:", f"{FRENCH[name]} :")
+        echo(f"{title} {plain(value) if value is not None else ''}")
 
 
 @dead.command(name="requeue")
@@ -74,7 +95,8 @@ def dead_show(id_: str, body: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @click.option("--queue", help="The queue that they were sent to, where the broker does not know it.")
 @OPERATOR
-def dead_requeue(ids: tuple[str, ...], everything: bool, queue: str | None, operator: str) -> None:
+@LANGUAGE
+def dead_requeue(ids: tuple[str, ...], everything: bool, queue: str | None, operator: str, lang: str) -> None:
     """Give dead letters back to the way that they were on.
 
     What a partner or the engine sent goes into the journal as it came, with what the broker proved about its sender;
@@ -99,7 +121,8 @@ def dead_requeue(ids: tuple[str, ...], everything: bool, queue: str | None, oper
             desk.chosen(intake, wanted)
     for id_ in sorted(missing):
         echo(f"gateway: no dead letter has an id that starts with {id_!r}", err=True)
-    echo(f"{desk.gone} requeued, {desk.stayed} stay")
+    en, fr = f"{desk.gone} requeued, {desk.stayed} stay", f"remises en file : {desk.gone}, restées : {desk.stayed}"
+    echo(saying(lang)(en, fr))
     sys.exit(1 if desk.stayed or missing else 0)
 
 

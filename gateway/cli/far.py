@@ -9,11 +9,14 @@ from typing import Any
 import click
 
 from core.calendar import eastern
-from gateway.cli.shared import FORMAT, OPERATOR, Moment, folding_table, open_journal, plain, print_table
+from gateway.cli.shared import FORMAT, LANGUAGE, OPERATOR, Moment, open_journal, plain, print_table, saying
+from gateway.cli.tables import Titled, fit_in
 from gateway.cli.terminal import echo, echo_json
+from gateway.desk.words import ANSWER_STATES, NATURE_NAMES, REQUEST_STATES
 from gateway.journal import Chosen
 from gateway.service import now
 from gateway.settings import from_environment
+from gateway.trade.replies import ANSWERS
 
 LIMIT = click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True)
 MINUTES = click.option("--minutes", type=click.IntRange(1, 10**7), help="Only what is at least so old.")
@@ -26,6 +29,29 @@ ALL = click.option("--all", "everything", is_flag=True, help="All of them.")
 
 # How many characters of an id are listed.
 SHORT = 12
+
+REQUESTS_LISTED = (
+    Titled("id", "id"),
+    Titled("asked", "demandé", 3),
+    Titled("state", "état"),
+    Titled("nature", "nature", 7),
+    Titled("transaction", "transaction"),
+    Titled("version", "version", 4),
+    Titled("partner", "partenaire", 5),
+    Titled("queue", "file", 8),
+    Titled("message", "message", 6),
+)
+ANSWERS_LISTED = (
+    Titled("id", "id"),
+    Titled("made", "rédigée", 8),
+    Titled("sent", "envoyée", 6),
+    Titled("state", "état"),
+    Titled("kind", "genre", 3),
+    Titled("queue", "file", 4),
+    Titled("partner", "partenaire", 7),
+    Titled("message", "message", 5),
+    Titled("error", "erreur", 2, folds=True),
+)
 
 
 @click.group()
@@ -41,7 +67,8 @@ def requests() -> None:
 @MINUTES
 @LIMIT
 @FORMAT
-def requests_list(minutes: int | None, limit: int, form: str) -> None:
+@LANGUAGE
+def requests_list(minutes: int | None, limit: int, form: str, lang: str) -> None:
     """List requests that the engine has not decided on, the oldest first.
 
     Unanswered: sent, and not a word came back. Pending: the engine reviews it. Waits: not sent yet.
@@ -53,14 +80,17 @@ def requests_list(minutes: int | None, limit: int, form: str) -> None:
     if form == "json":
         echo_json(rows, plain)
         return
-    table = folding_table("id", "asked", "state", "nature", "transaction", "version", "partner", "queue", "message")
-    for row in rows:
-        state = "pending" if row["status"] == "pending" else "unanswered" if row["sent_at"] else "waits"
-        nature = f"{row['nature']}{' (test)' if row['test'] else ''}"
-        cells = (row["id"][:SHORT], eastern(row["created_at"]), state, nature, row["transaction_number"])
-        table.add_row(*cells, str(row["version"]), row["partner"], row["destination"], row["transmission"][:SHORT])
-    print_table(table)
-    echo(f"{len(rows)} not decided")
+    print_table(fit_in(lang, REQUESTS_LISTED, [_request(row, lang) for row in rows]))
+    echo(saying(lang)(f"{len(rows)} not decided", f"demandes sans décision : {len(rows)}"))
+
+
+def _request(row: dict[str, Any], lang: str) -> tuple[object, ...]:
+    """Return what is listed of a request."""
+    state = "pending" if row["status"] == "pending" else "unanswered" if row["sent_at"] else "waits"
+    nature = f"{NATURE_NAMES[row['nature']].speak(lang)}{saying(lang)(' (test)', ' (essai)') if row['test'] else ''}"
+    asked, state = eastern(row["created_at"], lang), REQUEST_STATES[state].speak(lang)
+    cells = (row["id"][:SHORT], asked, state, nature, row["transaction_number"], row["version"])
+    return (*cells, row["partner"], row["destination"], row["transmission"][:SHORT])
 
 
 @requests.command(name="resend")
@@ -68,7 +98,8 @@ def requests_list(minutes: int | None, limit: int, form: str) -> None:
 @ALL
 @MINUTES
 @OPERATOR
-def requests_resend(ids: tuple[str, ...], everything: bool, minutes: int | None, operator: str) -> None:
+@LANGUAGE
+def requests_resend(ids: tuple[str, ...], everything: bool, minutes: int | None, operator: str, lang: str) -> None:
     """Send requests to the engine again, each with its id and bytes.
 
     With --all those that were sent and on which not a word came; one that is pending only by its id. An engine that
@@ -81,7 +112,7 @@ def requests_resend(ids: tuple[str, ...], everything: bool, minutes: int | None,
         rows = journal.requests(Chosen(ids, until=_before(minutes)))
         wanted = [row["id"] for row in rows if ids or (row["sent_at"] and row["status"] == "accepted")]
         count = journal.resend_requests(wanted, operator, now())
-    _told(count, "requests go out again")
+    _told(count, saying(lang)("requests go out again", "demandes repartent"))
 
 
 @click.group()
@@ -97,7 +128,8 @@ def answers() -> None:
 @DESTINATION
 @LIMIT
 @FORMAT
-def answers_list(partner: str | None, destination: str | None, limit: int, form: str) -> None:
+@LANGUAGE
+def answers_list(partner: str | None, destination: str | None, limit: int, form: str, lang: str) -> None:
     """List answers that are open, the oldest first.
 
     Waits: not sent. Refused: the broker does not take it. Awaits CONTRL, overdue, rejected: what its partner said.
@@ -109,13 +141,17 @@ def answers_list(partner: str | None, destination: str | None, limit: int, form:
     if form == "json":
         echo_json(rows, plain)
         return
-    table = folding_table("id", "made", "sent", "state", "kind", "queue", "partner", "message", "error")
-    for row in rows:
-        sent = eastern(row["sent_at"]) if row["sent_at"] else ""
-        cells = (row["id"][:SHORT], eastern(row["created_at"]), sent, row["state"], row["kind"], row["destination"])
-        table.add_row(*cells, row["partner"], row["transmission"][:SHORT], row["error"] or "")
-    print_table(table)
-    echo(f"{len(rows)} open")
+    print_table(fit_in(lang, ANSWERS_LISTED, [_answer(row, lang) for row in rows]))
+    echo(saying(lang)(f"{len(rows)} open", f"réponses ouvertes : {len(rows)}"))
+
+
+def _answer(row: dict[str, Any], lang: str) -> tuple[object, ...]:
+    """Return what is listed of an answer."""
+    made, sent = eastern(row["created_at"], lang), eastern(row["sent_at"], lang) if row["sent_at"] else ""
+    state = ANSWER_STATES[row["state"]].speak(lang)
+    kind = ANSWERS[row["kind"]].fr if lang == "fr" and row["kind"] in ANSWERS else row["kind"]
+    cells = (row["id"][:SHORT], made, sent, state, kind, row["destination"])
+    return (*cells, row["partner"], row["transmission"][:SHORT], row["error"])
 
 
 def _chosen(
@@ -135,7 +171,8 @@ def _chosen(
 @SINCE
 @UNTIL
 @OPERATOR
-def answers_resend(ids: tuple[str, ...], operator: str, **filters: Any) -> None:
+@LANGUAGE
+def answers_resend(ids: tuple[str, ...], operator: str, lang: str, **filters: Any) -> None:
     """Send answers that were sent once more, each with its id and bytes.
 
     For what a broker lost with its disk before its partner had read it: --since says from when on.
@@ -145,7 +182,7 @@ def answers_resend(ids: tuple[str, ...], operator: str, **filters: Any) -> None:
     chosen = _chosen(ids, **filters)
     with open_journal(from_environment()) as journal:
         count = journal.resend_answers(journal.sent_answers(chosen), operator, now())
-    _told(count, "answers go out again")
+    _told(count, saying(lang)("answers go out again", "réponses repartent"))
 
 
 @answers.command(name="close")
@@ -156,7 +193,8 @@ def answers_resend(ids: tuple[str, ...], operator: str, **filters: Any) -> None:
 @UNTIL
 @click.option("--why", required=True, metavar="REASON", help="For the audit.")
 @OPERATOR
-def answers_close(ids: tuple[str, ...], why: str, operator: str, **filters: Any) -> None:
+@LANGUAGE
+def answers_close(ids: tuple[str, ...], why: str, operator: str, lang: str, **filters: Any) -> None:
     """End answers that are open: nobody waits for them any more.
 
     Of a partner who left or no longer acknowledges: what was not sent stays unsent, what was to be acknowledged need
@@ -171,7 +209,7 @@ def answers_close(ids: tuple[str, ...], why: str, operator: str, **filters: Any)
         moment = now()
         wanted = [row["id"] for row in journal.open_answers(chosen, moment)]
         count = journal.close_answers(wanted, operator, why, moment)
-    _told(count, "answers closed")
+    _told(count, saying(lang)("answers closed", "réponses closes"))
 
 
 def _before(minutes: int | None) -> datetime | None:

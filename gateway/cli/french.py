@@ -38,17 +38,10 @@ FRENCH = {
     "none": "aucun",
     "repeated": "répété",
     "parked because:": "garé parce que :",
-    "too many attempts": "trop d'essais",
     "today's pipeline fails on it as well:": "le traitement d'aujourd'hui y échoue aussi :",
     "today's pipeline would say:": "le traitement d'aujourd'hui dirait :",
     "or": "ou",
     "REASON": "RAISON",
-    # events of the audit
-    "received": "reçu",
-    "parked": "garé",
-    "released": "libéré",
-    "sent": "envoyé",
-    "replayed": "rejoué",
 }
 
 

@@ -27,8 +27,10 @@ FOLDS = {"findings"}
 @click.option("--partner", help="Only this partner's.")
 @click.option("--sender", metavar="ID", help="Only of this sender id in the envelope.")
 @click.option("--transaction", "transaction_number", help="Only this transaction number's.")
-@click.option("--reference", help="Only with this reference, of the interchange or of the message.")
-@click.option("--importer", metavar="BN", help="Only about this importer.")
+@click.option(
+    "--reference", help="Only with this reference: the interchange's, the message's, or the declaration's (RFF+ABO)."
+)
+@click.option("--importer", metavar="BN", help="Only about this importer; of nine digits, all its accounts.")
 @click.option("--finding", metavar="CODE", help="Only with this finding; CAD-02 means all that begin so.")
 @click.option("--since", type=Moment(), help="Received since then: a day, today, yesterday, 8:00, a moment.")
 @click.option("--until", type=Moment(end=True), help="Received before then.")

@@ -7,20 +7,22 @@ import re
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.table import Table
 
 from core.calendar import eastern
 from core.errors import GatewayError
 from core.partner import Partner
 from core.urls import vhost_of
-from gateway.cli.shared import OPERATOR, folding_table, known_partner, open_journal, print_table
-from gateway.cli.terminal import Console, echo
+from gateway.cli.shared import LANGUAGE, OPERATOR, known_partner, open_journal, print_table, saying
+from gateway.cli.tables import Titled, fit_in
+from gateway.cli.terminal import echo
+from gateway.desk.words import DESTINATION_STATES
 from gateway.journal import Extent, Head, Journal
 from gateway.journal.periods import load_retention, months_before
 from gateway.queues.rabbitmq import INTAKE_EXCHANGE
@@ -29,7 +31,20 @@ from gateway.settings import from_environment
 from routing.partners import inbound_queue, load_partners
 from routing.routes import load_routes
 
-out = Console(soft_wrap=True)
+DESTINATIONS_LISTED = (
+    Titled("destination", "destination"),
+    Titled("waiting", "en attente"),
+    Titled("refused", "non prises", 3),
+    Titled("oldest", "la plus ancienne", 6),
+    Titled("failures", "échecs", 5),
+    Titled("state", "état"),
+    Titled("next try", "prochain essai", 4),
+    Titled("error", "erreur", 2, folds=True),
+)
+
+# The kinds of what is kept, in French.
+KINDS = {"declaration": "déclaration", "refused": "refusé", "repeated": "renvoi", "result": "résultat"}
+WHAT = Titled("what", "quoi", folds=True)
 
 # A purge deletes without being asked again: nothing where the newest transmission is further from now than any holiday
 # is long, or the database's clock says another time; and at most one in so many transmissions. Every night it is one in
@@ -141,7 +156,8 @@ def migrate() -> None:
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only count what would go.")
 @click.option("--confirm", type=click.IntRange(0), metavar="FIGURE", help="What a dry run said would go.")
-def purge(dry_run: bool, confirm: int | None) -> None:
+@LANGUAGE
+def purge(dry_run: bool, confirm: int | None, lang: str) -> None:
     """Delete what is older than its kind is kept.
 
     The audit chain stays whole, and notes what went. Where the clock may be wrong, or more would go than goes in a
@@ -162,13 +178,18 @@ def purge(dry_run: bool, confirm: int | None) -> None:
             counts = journal.purge(before, now=moment)
         if not dry_run:
             journal.note_chore("purge", moment, "; ".join(doubts) or "the figure differs" if held else None)
-    table = Table("kind", "kept", "until", "would go" if dry_run or held else "gone", "what", box=None)
+    say, rows = saying(lang), []
     for kind, each in kinds.items():
-        kept = f"{each.months // 12} y {each.months % 12} m"
-        table.add_row(kind, kept, f"{before[kind]:%Y-%m-%d}", str(counts[kind]), each.what)
-    out.print(table)
+        kept = say(f"{each.months // 12} y {each.months % 12} m", f"{each.months // 12} a {each.months % 12} m")
+        rows.append(
+            (say(kind, KINDS.get(kind, kind)), kept, f"{before[kind]:%Y-%m-%d}", counts[kind], each.what.speak(lang))
+        )
+    goes = Titled("would go", "partiraient") if dry_run or held else Titled("gone", "partis")
+    titles = (Titled("kind", "genre"), Titled("kept", "conservé"), Titled("until", "jusqu'au"), goes, WHAT)
+    print_table(fit_in(lang, titles, rows))
     if dry_run or held:
-        echo(f"{figure} of {extent.stored} transmissions would go")
+        en = f"{figure} of {extent.stored} transmissions would go"
+        echo(say(en, f"transmissions qui partiraient : {figure} sur {extent.stored}"))
     for doubt in doubts if figure else ():
         echo(f"gateway: {doubt}", err=True)
     if held and not dry_run:
@@ -193,7 +214,8 @@ def _doubts(moment: datetime, extent: Extent, figure: int) -> list[str]:
 
 
 @click.command()
-def destinations() -> None:
+@LANGUAGE
+def destinations(lang: str) -> None:
     """List the destinations with a backlog or a failure.
 
     Refused is what the broker would not take, such as an answer larger than it allows: `unpark` has it tried again.
@@ -202,25 +224,31 @@ def destinations() -> None:
     """
     with _journal() as journal:
         rows = journal.destinations()
-    table = folding_table("destination", "waiting", "refused", "oldest", "failures", "state", "next try", "error")
-    for row in rows:
-        oldest = eastern(row["oldest"]) if row["oldest"] else ""
-        state = "parked" if row["parked_at"] else "paused" if row["failures"] else "well"
-        again = _again(row["paused_until"]) if state == "paused" else "`gateway unpark`" if state == "parked" else ""
-        cells = row["name"], row["waiting"], row["refused"], oldest, row["failures"], state, again, row["error"] or ""
-        table.add_row(*(str(cell) for cell in cells))
-    print_table(table)
+    print_table(fit_in(lang, DESTINATIONS_LISTED, [_destination(row, lang) for row in rows]))
 
 
-def _again(until: datetime) -> str:
+def _destination(row: Mapping[str, Any], lang: str) -> tuple[object, ...]:
+    """Return what is listed of a destination."""
+    oldest = eastern(row["oldest"], lang) if row["oldest"] else ""
+    state = "parked" if row["parked_at"] else "paused" if row["failures"] else "well"
+    again = _again(row["paused_until"], lang) if state == "paused" else "`gateway unpark`" if state == "parked" else ""
+    cells = (row["name"], row["waiting"], row["refused"], oldest, row["failures"])
+    return (*cells, DESTINATION_STATES[state].speak(lang), again, row["error"])
+
+
+def _again(until: datetime, lang: str) -> str:
     """Return when a destination that rests is tried again."""
-    return "now" if until <= now() else f"{eastern(until)}, in {round((until - now()).total_seconds())} s"
+    if until <= now():
+        return saying(lang)("now", "maintenant")
+    seconds = round((until - now()).total_seconds())
+    return f"{eastern(until, lang)}, {saying(lang)('in', 'dans')} {seconds} s"
 
 
 @click.command()
 @click.argument("destination")
 @OPERATOR
-def unpark(destination: str, operator: str) -> None:
+@LANGUAGE
+def unpark(destination: str, operator: str, lang: str) -> None:
     """Let a parked or paused destination be tried at once.
 
     What waits for it goes out in order.
@@ -232,7 +260,11 @@ def unpark(destination: str, operator: str) -> None:
             echo(f"gateway: nothing waits for {destination!r} and it has not failed", err=True)
             sys.exit(1)
         waiting = journal.unpark(destination, now(), operator)
-    echo(f"{destination}: {waiting} waiting, tried again now")
+    en, fr = (
+        f"{destination}: {waiting} waiting, tried again now",
+        f"{destination} : {waiting} en attente, de nouveau tentée",
+    )
+    echo(saying(lang)(en, fr))
 
 
 # ------------------------------------------------------------------------------------------------ broker's users

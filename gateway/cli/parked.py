@@ -18,17 +18,18 @@ from gateway.cli.shared import (
     FORMAT,
     LANGUAGE,
     OPERATOR,
-    folding_table,
     open_journal,
     out,
     plain,
     print_table,
+    saying,
 )
+from gateway.cli.tables import Titled, fit_in
 from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
 from gateway.desk.parked import parked as parked_row
 from gateway.desk.parked import refuse, release
-from gateway.desk.words import VERDICTS
+from gateway.desk.words import EVENTS, NATURE_NAMES, STATUSES, VERDICTS, noted
 from gateway.journal import Journal, Recorded
 from gateway.plans import Plans, prepare
 from gateway.settings import from_environment
@@ -44,10 +45,20 @@ def parked() -> None:
     """
 
 
+# What the engine said, by the status that it gives.
+OUTCOMES = {"approved": "assessed", "pending": "pending", "refused": "refused"}
+
 PARTNER = click.option("--partner", help="Only this partner's.")
 FROM = click.option("--from", "side", type=click.Choice(["partners", "engine"]), help="Only what came from there.")
 BECAUSE = click.option("--because", metavar="TEXT", help="Only those whose reason has this text in it.")
 MOST = 1_000_000
+
+LISTED = (
+    Titled("id", "id"),
+    Titled("received", "reçu", 2),
+    Titled("from", "expéditeur", 1),
+    Titled("why", "pourquoi", folds=True),
+)
 
 
 @parked.command(name="list")
@@ -56,7 +67,8 @@ MOST = 1_000_000
 @BECAUSE
 @click.option("--limit", type=click.IntRange(1, MOST), default=50, show_default=True)
 @FORMAT
-def parked_list(partner: str | None, side: str | None, because: str | None, limit: int, form: str) -> None:
+@LANGUAGE
+def parked_list(partner: str | None, side: str | None, because: str | None, limit: int, form: str, lang: str) -> None:
     """List parked messages, newest first, each with the reason.
 
     Those of the engine are results; `show` tells which request they are about.
@@ -68,12 +80,14 @@ def parked_list(partner: str | None, side: str | None, because: str | None, limi
     if form == "json":
         echo_json(rows, plain)
         return
-    table = folding_table("id", "received", "from", "why")
+    say, cells = saying(lang), []
     for row in rows:
-        sender = "the engine" if row["channel"] == "assessment" else row["partner"] or "not known"
-        table.add_row(row["id"][:12], eastern(row["received_at"]), sender, Text(row["note"] or ""))
-    print_table(table)
-    echo(f"{len(rows)} parked")
+        sender = row["partner"] or say("not known", "inconnu")
+        if row["channel"] == "assessment":
+            sender = say("the engine", "le moteur")
+        cells.append((row["id"][:12], eastern(row["received_at"], lang), sender, noted(row["note"] or "", lang)))
+    print_table(fit_in(lang, LISTED, cells))
+    echo(say(f"{len(rows)} parked", f"garés : {len(rows)}"))
 
 
 def _selected(journal: Journal, partner: str | None, side: str | None, because: str | None) -> list[dict[str, Any]]:
@@ -120,16 +134,19 @@ def parked_show(id_: str, lang: str) -> None:
         )
         out.print(Text(f"{row.id} {whose.speak(lang)}"))
         out.print(Text(f"  {kept.speak(lang)}"))
-        out.print(Text(f"  {phrase('parked because:', lang)} {phrase(row.note or '', lang)}", "yellow"))
+        out.print(Text(f"  {phrase('parked because:', lang)} {noted(row.note or '', lang)}", "yellow"))
         for link in life["audit"]:
             operator = link["detail"].get("operator")
             by = Bilingual(f" by {operator}", f" par {operator}").speak(lang) if operator else ""
-            at, event = eastern(datetime.fromisoformat(link["at"]), lang), phrase(link["event"], lang)
+            at, event = (
+                eastern(datetime.fromisoformat(link["at"]), lang),
+                EVENTS[link["event"]].speak(lang) if link["event"] in EVENTS else link["event"],
+            )
             out.print(Text(f"  {at}  {event}{by}", "dim"))
         if row.channel == "partner":
             _print_today(row, journal, plans, partners, lang)
         else:
-            _print_result(row, journal)
+            _print_result(row, journal, lang)
         either, reason = phrase("or", lang), phrase("REASON", lang)
         out.print(f"  `gateway parked release {row.id[:12]}` {either} `gateway parked refuse {row.id[:12]} {reason}`")
 
@@ -148,27 +165,36 @@ def _print_today(row: Recorded, journal: Journal, plans: Plans, partners: Mappin
             out.print(Text(f"    {finding.code}  {finding.text.speak(lang)}"))
 
 
-def _print_result(row: Recorded, journal: Journal) -> None:
+def _print_result(row: Recorded, journal: Journal, lang: str) -> None:
     """Print what a result of the engine says, which request it is about, and whether it would count today."""
+    say = saying(lang)
     try:
         result = read_result(row.body)
-        due = f", payment due {result.payment_due}" if result.payment_due else ""
-        what = f"{result.transaction_number} version {result.version}: {result.outcome}{due}"
-        out.print(Text(f"  {what}, on request {result.message_id}"))
+        day = result.payment_due
+        due = say(f", payment due {day}", f", paiement exigible le {day}") if day else ""
+        outcome = say(result.outcome, STATUSES.get(OUTCOMES[result.outcome], STATUSES["pending"]).fr)
+        what = f"{result.transaction_number} version {result.version}{say(':', ' :')} {outcome}{due}"
+        out.print(Text(f"  {what}{say(', on request', ', sur la demande')} {result.message_id}"))
         for reason in result.reasons:
-            out.print(Text(f"    {reason.code}  {reason.text.en}"))
+            out.print(Text(f"    {reason.code}  {reason.text.speak(lang)}"))
         asked = journal.asked(result.message_id)
         if asked is None:
-            out.print(Text("  there is no such request: it would have no effect", "bold red"))
+            en, fr = "there is no such request: it would have no effect", "il n'y a pas de telle demande : sans effet"
+            out.print(Text(f"  {say(en, fr)}", "bold red"))
             return
-        out.print(
-            Text(f"  asked for {asked.received.partner}'s message {asked.received.id[:12]} ({asked.fact.nature})")
+        partner, id_, nature = asked.received.partner, asked.received.id[:12], NATURE_NAMES[str(asked.fact.nature)]
+        en, fr = (
+            f"asked for {partner}'s message {id_} ({nature.en})",
+            f"pour le message {id_} de {partner} ({nature.fr})",
         )
+        out.print(Text(f"  {say(en, fr)}"))
         compare(result, asked.request)
     except GatewayError as error:
         out.print(Text(f"  {error}", "bold red"))
         return
-    out.print(Text("  it fits its request" + (": who sent it is asked again" if row.unproven else "")))
+    fits = say("it fits its request", "il convient à sa demande")
+    again = say(": who sent it is asked again", " : son expéditeur sera vérifié de nouveau") if row.unproven else ""
+    out.print(Text(f"  {fits}{again}"))
 
 
 @parked.command(name="release")
@@ -178,8 +204,15 @@ def _print_result(row: Recorded, journal: Journal) -> None:
 @BECAUSE
 @click.option("--all", "everything", is_flag=True, help="All that is parked.")
 @OPERATOR
+@LANGUAGE
 def parked_release(
-    ids: tuple[str, ...], partner: str | None, side: str | None, because: str | None, everything: bool, operator: str
+    ids: tuple[str, ...],
+    partner: str | None,
+    side: str | None,
+    because: str | None,
+    everything: bool,
+    operator: str,
+    lang: str,
 ) -> None:
     """Give parked messages to the workers again.
 
@@ -190,7 +223,7 @@ def parked_release(
     with open_journal(from_environment()) as journal:
         for row in _meant(journal, ids, everything, (partner, side, because)):
             release(journal, row, operator, datetime.now(UTC))
-            echo(f"released {row.id}")
+            echo(f"{saying(lang)('released', 'libéré :')} {row.id}")
 
 
 @parked.command(name="refuse")
@@ -200,8 +233,15 @@ def parked_release(
 @FROM
 @BECAUSE
 @OPERATOR
+@LANGUAGE
 def parked_refuse(
-    ids: tuple[str, ...], reason: str, partner: str | None, side: str | None, because: str | None, operator: str
+    ids: tuple[str, ...],
+    reason: str,
+    partner: str | None,
+    side: str | None,
+    because: str | None,
+    operator: str,
+    lang: str,
 ) -> None:
     """Refuse parked messages.
 
@@ -217,4 +257,7 @@ def parked_refuse(
     with open_journal(settings) as journal:
         for row in _meant(journal, ids, False, (partner, side, because)):
             told = refuse(journal, row, reason, operator, moment, plans, partners)
-            echo(f"refused {row.id}; {'the sender is told' if told else 'nobody is told'}")
+            en, fr = "the sender is told", "l'expéditeur en est informé"
+            if not told:
+                en, fr = "nobody is told", "personne n'en est informé"
+            echo(saying(lang)(f"refused {row.id}; {en}", f"refusé : {row.id}; {fr}"))

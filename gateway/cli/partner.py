@@ -14,8 +14,8 @@ import click
 from core.calendar import eastern_day
 from core.errors import GatewayError
 from core.partner import Partner
-from gateway.cli.shared import known_partner, print_table
-from gateway.cli.tables import Column, fit
+from gateway.cli.shared import LANGUAGE, known_partner, print_table, saying
+from gateway.cli.tables import Titled, fit_in
 from gateway.cli.terminal import echo, echo_json
 from gateway.loops import engine_users, made_up
 from gateway.settings import EXAMPLE, PARTNERS, Settings, from_environment
@@ -23,27 +23,56 @@ from routing.partners import inbound_queue, load_partners, not_ours, read_partne
 
 FILE = click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 
+LISTED = (
+    Titled("id", "id"),
+    Titled("name", "nom", 1, folds=True),
+    Titled("state", "état"),
+    Titled("envelopes", "enveloppes", 2, folds=True),
+    Titled("answers to", "réponses à", 3),
+    Titled("user", "utilisateur", 7),
+    Titled("language", "langue", 6),
+    Titled("contrl", "contrl", 5),
+    Titled("tests", "essais", 8),
+    Titled("profile", "profil", 9),
+    Titled("importers", "importateurs", 4),
+)
+STATES = {"active": "actif", "not active": "inactif"}
 
-def described(settings: Settings, file: Path) -> str:
+
+def described(settings: Settings, file: Path, lang: str = "en") -> str:
     """Return what is to be said of a file's partners; raises GatewayError for one that cannot be used."""
+    say = saying(lang)
     partners = load_partners(file)
     not_ours(partners.values(), engine_users(settings))
-    said = f"{len(partners)} in {file}: {_few(partners)}" if partners else f"none in {file}"
+    said = say(f"none in {file}", f"aucun dans {file}")
+    if partners:
+        listed = _few(partners, lang)
+        said = say(f"{len(partners)} in {file}: {listed}", f"{len(partners)} dans {file} : {listed}")
     if samples := made_up(partners.values()):
-        said += f"; made up, for trying out only: {_few(samples)}"
+        said += say("; made up, for trying out only: ", "; inventés, pour essayer seulement : ") + _few(samples, lang)
     if open_to_others := unnumbered(partners.values()):
-        said += f"; without account_security, so that others can use their numbers: {_few(open_to_others)}"
+        said += say(
+            "; without account_security, so that others can use their numbers: ",
+            "; sans account_security, si bien que d'autres peuvent utiliser leurs numéros : ",
+        ) + _few(open_to_others, lang)
     if told := [f"{each.id} ({len(each.token_hashes)})" for each in partners.values() if each.token_hashes]:
         door = next(each.door for each in partners.values() if each.door)
-        said += f"; with tokens for HTTP, vouched for by the broker's user {door}: {_few(told)}"
+        said += say(
+            f"; with tokens for HTTP, vouched for by the broker's user {door}: ",
+            f"; avec des jetons pour HTTP, dont répond l'utilisateur {door} du serveur de files : ",
+        ) + _few(told, lang)
     if idle := [each.id for each in partners.values() if each.token_hashes and not each.active]:
-        said += f"; whose tokens are not taken, since it is not active: {_few(idle)}"
+        said += say(
+            "; whose tokens are not taken, since it is not active: ",
+            "; dont les jetons ne valent pas, n'étant pas actif : ",
+        ) + _few(idle, lang)
     return said
 
 
-def _few(names: Iterable[str], most: int = 20) -> str:
+def _few(names: Iterable[str], lang: str, most: int = 20) -> str:
     listed = list(names)
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    more = f" {saying(lang)('and', 'et')} {len(listed) - most} {saying(lang)('more', 'autres')}"
+    more = more if len(listed) > most else ""
     return ", ".join(listed[:most]) + more
 
 
@@ -58,7 +87,8 @@ def partner() -> None:
 
 @partner.command()
 @FILE
-def check(file: Path | None) -> None:
+@LANGUAGE
+def check(file: Path | None, lang: str) -> None:
     """Tell whether a partners' FILE can be used.
 
     Without FILE the one that the settings name. Tables are read, ids, envelopes and account security numbers compared.
@@ -66,13 +96,14 @@ def check(file: Path | None) -> None:
     Exit code: 0 it can, 2 it cannot, with the file, the key and what is allowed in one line.
     """
     settings = from_environment()
-    echo(described(settings, file or settings.partners))
+    echo(described(settings, file or settings.partners, lang))
 
 
 @partner.command(name="list")
 @FILE
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def list_command(file: Path | None, form: str) -> None:
+@LANGUAGE
+def list_command(file: Path | None, form: str, lang: str) -> None:
     """List the partners, and how many importers each may act for today.
 
     Exit code: 0, or 2 when the file cannot be used.
@@ -82,20 +113,7 @@ def list_command(file: Path | None, form: str) -> None:
     if form == "json":
         echo_json(rows)
         return
-    columns = [
-        Column("id"),
-        Column("name", rank=1, folds=True),
-        Column("state"),
-        Column("envelopes", rank=2, folds=True),
-        Column("answers to", rank=3),
-        Column("user", rank=7),
-        Column("language", rank=6),
-        Column("contrl", rank=5),
-        Column("tests", rank=8),
-        Column("profile", rank=9),
-        Column("importers", rank=4),
-    ]
-    print_table(fit(columns, [[_cell(value) for value in row.values()] for row in rows]))
+    print_table(fit_in(lang, LISTED, [[_cell(value, lang) for value in row.values()] for row in rows]))
 
 
 def _row(each: Partner, today: date) -> dict[str, object]:
@@ -115,10 +133,12 @@ def _row(each: Partner, today: date) -> dict[str, object]:
     }
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, lang: str) -> str:
     if isinstance(value, list):
         return " ".join(value)
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return saying(lang)("yes", "oui") if value else saying(lang)("no", "non")
+    return STATES.get(str(value), str(value)) if lang == "fr" else str(value)
 
 
 @partner.command()

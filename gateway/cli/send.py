@@ -70,7 +70,7 @@ def send(file: Path, partner_id: str, wait: bool, seconds: float, lang: str) -> 
 def _verdict(last: Delivery, specs: Path, lang: str) -> str:
     """Return in one line what the last answer says: the verdict, what was declared, and the findings' codes."""
     plans = prepare(specs)
-    reply = read_reply(last.content_type, last.body, plans.reading.directories, plans.specs.packs[0].answers)
+    reply = read_reply(last.content_type, last.body, plans.reading.directories, plans.specs.packs)
     told = f"verdict{' ' if lang == 'fr' else ''}: {in_words([reply.kind]).speak(lang)}"
     if reply.transaction_number:
         told += f"; {reply.transaction_number} version {reply.version}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -182,19 +182,16 @@ def files_with_facts(
         yield Filed(path, parsed, trial.facts(parsed, partner), trial, partner in partners.values())
 
 
+def saying(lang: str) -> Callable[[str, str], str]:
+    """Return what chooses between English and French."""
+    return lambda en, fr: fr if lang == "fr" else en
+
+
 def plain(value: Any) -> str:
     """Return what JSON has no form for as text; times in ISO 8601 with their offset."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="backslashreplace")
     return value.isoformat() if isinstance(value, date) else str(value)
-
-
-def folding_table(*headings: str) -> Table:
-    """Return a table that folds what does not fit rather than hide it."""
-    table = Table(box=None)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
 
 
 def print_table(table: Table) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +12,10 @@ from rich.text import Text
 from core.calendar import eastern
 from core.errors import GatewayError
 from core.findings import Bilingual, Place, Severity
-from gateway.cli.shared import FORMAT, LANGUAGE, SEVERITIES, open_journal, plain
+from gateway.cli.shared import FORMAT, LANGUAGE, SEVERITIES, open_journal, plain, saying
 from gateway.cli.terminal import Console, echo_json
 from gateway.desk.explain import visible, where
-from gateway.desk.listing import noted
+from gateway.desk.in_place import decoded
 from gateway.desk.words import (
     ACKNOWLEDGEMENTS,
     EVENTS,
@@ -25,6 +25,7 @@ from gateway.desk.words import (
     TYPES,
     VERDICTS,
     french,
+    noted,
     sent_in_words,
 )  # fmt: skip
 from gateway.settings import from_environment
@@ -69,7 +70,7 @@ def show(id_: str, form: str, lang: str) -> None:
 
 def _print_life(life: Mapping[str, Any], lang: str) -> None:
     """Print a transmission as an operator reads it: what it is first, its bytes last."""
-    say = _saying(lang)
+    say = saying(lang)
     sender = life["partner"] or say("a sender that is not known", "un expéditeur inconnu")
     whose = sender if life["channel"] == "partner" else say("the assessment engine", "le moteur de cotisation")
     received, state = eastern(life["received_at"], lang), STATES[life["state"]].speak(lang)
@@ -109,21 +110,16 @@ def _print_life(life: Mapping[str, Any], lang: str) -> None:
     _print_body(say("the message", "le message"), life["body"])
 
 
-def _saying(lang: str) -> Callable[[str, str], str]:
-    """Return what chooses between English and French."""
-    return lambda en, fr: Bilingual(en, fr).speak(lang)
-
-
 def _on_file(one: Mapping[str, Any], lang: str) -> str:
     """Return the line about what is on file of a message."""
     number = f"{one['transaction_number']} version {one['version']:05}"
     if one["attempt"] > one["version"]:  # one before it was refused by the engine
-        number += _saying(lang)(f", attempt {one['attempt']}", f", essai {one['attempt']}")
+        number += saying(lang)(f", attempt {one['attempt']}", f", essai {one['attempt']}")
     due = one["payment_due"]
     nature, status = NATURE_NAMES[one["nature"]], STATUSES[one["status"]]
     en = f"on file{', of tests' if one['test'] else ''}: {number} ({nature.en}): {status.en}"
     fr = f"au dossier{', des essais' if one['test'] else ''} : {number} ({nature.fr}) : {status.fr}"
-    return _saying(lang)(
+    return saying(lang)(
         en + (f", payment due {due}" if due else ""), fr + (f", paiement exigible le {due}" if due else "")
     )
 
@@ -139,7 +135,7 @@ def _event(link: Mapping[str, Any], answers: Mapping[str, str], lang: str) -> st
 
 def _print_verdict(one: Mapping[str, Any], lang: str) -> None:
     """Print what a message is, its verdict and its findings, as `gateway check` does."""
-    say = _saying(lang)
+    say = saying(lang)
     known = (
         one["syntax"],
         say("test", "essai") if one["test"] else "",
@@ -167,7 +163,7 @@ def _print_verdict(one: Mapping[str, Any], lang: str) -> None:
 
 def _print_answer(each: Mapping[str, Any], lang: str) -> None:
     """Print when an answer was sent, and what its partner said to it."""
-    say, stands = _saying(lang), sent_in_words(each).speak(lang)
+    say, stands = saying(lang), sent_in_words(each).speak(lang)
     moment = each["closed_at"] or each["parked_at"] or each["sent_at"]
     told = [f"{stands} {eastern(moment, lang)}" if moment else stands]
     if each["acknowledgement"]:
@@ -181,12 +177,12 @@ def _print_answer(each: Mapping[str, Any], lang: str) -> None:
 def _whom(each: Mapping[str, Any], lang: str) -> str:
     """Return what an answer is, or a request, and for whom."""
     kind = french(each["kind"], ANSWERS) if lang == "fr" else each["kind"]
-    return f"{kind} {_saying(lang)('to', 'à')} {each['destination']}"
+    return f"{kind} {saying(lang)('to', 'à')} {each['destination']}"
 
 
 def _print_replay(each: Mapping[str, Any], lang: str) -> None:
     """Print a replay: who asked for it, and what came of it."""
-    say, at, sent = _saying(lang), eastern(each["at"], lang), ""
+    say, at, sent = saying(lang), eastern(each["at"], lang), ""
     if each["sent_at"]:
         when = eastern(each["sent_at"], lang)
         sent = say(f"; its answers were sent {when}", f"; ses réponses ont été envoyées {when}")
@@ -210,5 +206,5 @@ def _print_bodies(answers: Iterable[Mapping[str, Any]]) -> None:
 def _print_body(title: str, body: bytes) -> None:
     """Print bytes as text that a terminal does not obey."""
     out.print(Text(f"\n--- {title}", "bold"))
-    for line in str(plain(body)).splitlines():
+    for line in decoded(body).splitlines():
         out.print(Text(f"  | {visible(line.expandtabs())}"))

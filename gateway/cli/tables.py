@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.table import Table
+from rich.text import Text
 
 from gateway.cli.terminal import Console
 
@@ -16,6 +17,15 @@ WIDE = 240
 FOLDED, BETWEEN = 12, 2
 
 
+class Titled(NamedTuple):
+    """A column in both languages: see `Column`."""
+
+    en: str
+    fr: str
+    rank: int = 0
+    folds: bool = False
+
+
 class Column(NamedTuple):
     """A column: the higher its `rank`, the sooner it goes (0: never); one that `folds` may break between words."""
 
@@ -24,14 +34,24 @@ class Column(NamedTuple):
     folds: bool = False
 
 
-def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None = None) -> Table:
+def fit_in(lang: str, titles: Sequence[Titled], rows: Sequence[Sequence[object]], width: int | None = None) -> Table:
+    """Return a table (see `fit`) with its headings in a language; None is an empty cell, a Text has its style."""
+    columns = [Column(each.fr if lang == "fr" else each.en, each.rank, each.folds) for each in titles]
+    return fit(
+        columns,
+        [[cell if isinstance(cell, Text) else "" if cell is None else str(cell) for cell in row] for row in rows],
+        width,
+    )
+
+
+def fit(columns: Sequence[Column], rows: Sequence[Sequence[str | Text]], width: int | None = None) -> Table:
     """Return a table no wider than the terminal, or than `width` characters, if its columns of rank 0 fit.
 
     No word is broken but one that is wider than its column may be.
     """
     console = Console()
     width = width or (console.width if console.is_terminal else WIDE)
-    needed = [_needed(column, [row[at] for row in rows]) for at, column in enumerate(columns)]
+    needed = [_needed(column, [str(row[at]) for row in rows]) for at, column in enumerate(columns)]
     kept = list(range(len(columns)))
     while sum(needed[at] for at in kept) + BETWEEN * (len(kept) - 1) > width:
         least = max(kept, key=lambda at: columns[at].rank)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from core.text import lines_of, printable
+from edifact.syntax import ENCODINGS
 from gateway.desk.explain import NumberedFinding, visible, width_at
 
 # Lines that are shown whole, and how many around each mark of a text that has more.
@@ -15,6 +16,9 @@ LINES_WHOLE, LINES_AROUND = 1_500, 3
 
 # Characters of a line that are shown whole, and how many of an unmarked piece at either end of it beyond that.
 LINE_WHOLE, PIECE_END = 20_000, 300
+
+# Where an interchange says which character set it is in (UNB 0001), and within how many of its first bytes.
+CHARSET, HEADER = re.compile(rb"UNB[^\w\s](UNO[A-Z])"), 1_000
 
 # Lines longer than this have an EDIFACT segment a line on the page.
 LONG = 100
@@ -104,11 +108,18 @@ def _terminator(text: str) -> re.Pattern[str]:
 
 
 def decoded(body: bytes) -> str:
-    """Return an answer's text: UTF-8, or the 8-bit set that an EDIFACT sender declares."""
+    """Return a transmission's or answer's text: EDIFACT in the character set that it declares, else UTF-8 or UTF-16.
+
+    Bytes that are none of these are told as what they are.
+    """
+    declared = CHARSET.search(body[:HEADER])
+    encoding = ENCODINGS.get(declared[1].decode(), "utf-8") if declared else "utf-8"
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
     try:
-        return body.decode("utf-8")
+        return body.decode(encoding)
     except UnicodeDecodeError:
-        return body.decode("latin-1")
+        return body.decode("utf-8", errors="backslashreplace")
 
 
 def readable(text: str) -> str:

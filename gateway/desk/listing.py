@@ -10,7 +10,7 @@ from typing import Any
 from core.calendar import eastern
 from core.findings import Bilingual
 from core.text import unformula
-from gateway.desk.words import STATES, TYPES, VERDICTS, french
+from gateway.desk.words import STATES, TYPES, VERDICTS, french, noted
 from gateway.journal import RESEND_OF
 from validators.words import shown
 
@@ -54,11 +54,6 @@ def cells(row: Mapping[str, Any], language: str = "en", *, whole: bool = False) 
         state,
     ]
     return [shown(str(cell), CELL) for cell in listed]
-
-
-def noted(note: str, language: str) -> str:
-    """Return the journal's note on a message in a language, where it has words for it."""
-    return note.replace(RESEND_OF, "renvoi de ", 1) if language == "fr" and note.startswith(RESEND_OF) else note
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], language: str) -> Iterator[str]:

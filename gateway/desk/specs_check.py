@@ -38,6 +38,9 @@ OWN_LIST = Bilingual(
     "Correct the code, or name the list of your own beside it (1131) in the EDIFACT place",
     "Corrigez le code, ou nommez à côté votre propre liste (1131) dans la place EDIFACT",
 )
+OF_THE_UN = Bilingual("Take a code of the UN's list", "Prenez un code de la liste de l'ONU")
+# A place of a code in answers: segment and data element; and that of the response type.
+PLACE, RESPONSE = re.compile(r"\b([A-Z]{3}) (?:(C\d{3})/)?(\d{4})"), "BGM 4343"
 ISO_DAY = Bilingual("Write the day as YYYY-MM-DD", "Écrivez le jour sous la forme AAAA-MM-JJ")
 
 
@@ -203,6 +206,7 @@ def _loaded(plans: Plans, tables: dict[str, _Table]) -> Iterator[Problem]:
     for pack in plans.specs.packs:
         yield from _usage(pack)
         yield from _un_codes(pack, plans, tables)
+        yield from _answers(pack, plans, tables)
     yield from _formats(plans, tables)
 
 
@@ -266,6 +270,36 @@ def _un_codes(pack: Pack, plans: Plans, tables: dict[str, _Table]) -> Iterator[P
                     f"{code} n'est pas un code de l'ONU {item.id}, où se trouve {element.name} dans {pack.key}",
                 )
                 yield _of_code(element.code_list or "", code, said, OWN_LIST, tables)
+
+
+def _answers(pack: Pack, plans: Plans, tables: dict[str, _Table]) -> Iterator[Problem]:
+    """Yield the codes of answers in EDIFACT that the UN's list of their place has not."""
+    structure = plans.reading.directories.structure(pack.edifact_answer)
+    if structure is None:
+        return
+    # Beside these stands whose list the code is of (1131).
+    own = next((row.place for row in pack.answers.rows if row.name == "our_list" and row.code), "")
+    given = [(name, kind.response, RESPONSE) for name, kind in pack.answers.kinds.items()]
+    given += [(row.name, row.code, row.place) for row in pack.answers.rows if row.syntax != "xml" and row.code]
+    for name, code, place in given:
+        for tag, composite, id_ in PLACE.findall(place):
+            parts = [part.item for each in structure.segments[tag].flat for part in each.parts]
+            lists = [item.codes for item in parts if item.id == id_ and item.codes is not None]
+            if lists and f"{tag} {composite}/" not in own and not any(code in codes for codes in lists):
+                said = Bilingual(
+                    f"{code} is no code of UN {id_} in {tag}", f"{code} n'est pas un code de l'ONU {id_} dans {tag}"
+                )
+                yield Problem(*_row_of(name, tables), said, OF_THE_UN)
+
+
+def _row_of(name: str, tables: dict[str, _Table]) -> tuple[str, int | None]:
+    """Return the table of answers that has a kind or a code of this name, and its row."""
+    for table in tables.values():
+        if table.heading[:1] in (["kind"], ["syntax"]):
+            for number, row in table.rows:
+                if name in row[:2] and row[0] != "xml":
+                    return table.name, number
+    return "", None
 
 
 def _item(segment: Segment, at: Position) -> Item:

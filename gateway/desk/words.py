@@ -7,6 +7,7 @@ from typing import Any
 
 from core.findings import Bilingual
 from gateway.catalogue import TYPE_WORDS
+from gateway.journal import RESEND_OF
 
 # Verdicts in words; "" is a message that is not there.
 VERDICTS: Mapping[str, Bilingual] = {
@@ -48,6 +49,27 @@ ACKNOWLEDGEMENTS: Mapping[str, Bilingual] = {
     "closed": Bilingual("closed by an operator", "clos par un opérateur"),
 }
 
+# How a request to the engine stands that it has not decided on, and an answer that is open.
+REQUEST_STATES: Mapping[str, Bilingual] = {
+    "pending": Bilingual("pending", "à l'examen"),
+    "unanswered": Bilingual("unanswered", "sans réponse"),
+    "waits": Bilingual("waits", "en attente"),
+}
+ANSWER_STATES: Mapping[str, Bilingual] = {
+    "waits": Bilingual("waits", "en attente"),
+    "refused": Bilingual("refused", "non prise"),
+    "awaits CONTRL": Bilingual("awaits CONTRL", "CONTRL attendu"),
+    "overdue": Bilingual("overdue", "en retard"),
+    "rejected": Bilingual("rejected", "rejetée"),
+}
+
+# How a destination stands.
+DESTINATION_STATES: Mapping[str, Bilingual] = {
+    "well": Bilingual("well", "en ordre"),
+    "paused": Bilingual("paused", "en pause"),
+    "parked": Bilingual("parked", "garée"),
+}
+
 # Events of the audit.
 EVENTS: Mapping[str, Bilingual] = {
     "received": Bilingual("received", "reçu"),
@@ -58,8 +80,12 @@ EVENTS: Mapping[str, Bilingual] = {
     "released": Bilingual("released", "libéré"),
     "refused by operator": Bilingual("refused by operator", "refusé par un opérateur"),
     "replayed": Bilingual("replayed", "rejoué"),
-    "answered again": Bilingual("answered again", "répondu de nouveau"),
     "acknowledged": Bilingual("acknowledged", "confirmé"),
+    "answer rejected": Bilingual("answer rejected", "réponse rejetée"),
+    "ignored": Bilingual("ignored", "ignoré"),
+    "resend": Bilingual("answers sent again", "réponses renvoyées"),
+    "replay sent": Bilingual("answers of a replay sent", "réponses d'un rejeu envoyées"),
+    "outgoing parked": Bilingual("answer not taken by the broker", "réponse non prise par le serveur de files"),
     "answer resent": Bilingual("answer resent", "réponse renvoyée"),
     "answer closed": Bilingual("answer closed", "réponse close"),
     "request resent": Bilingual("request resent", "demande renvoyée"),
@@ -70,6 +96,33 @@ EVENTS: Mapping[str, Bilingual] = {
 def french(code: str, words: Mapping[str, Bilingual]) -> str:
     """Return a code in French; one without words stays as it is, and so does none."""
     return words[code].fr if code and code in words else code
+
+
+# Why a message became a dead letter, as brokers say it.
+DEATHS: Mapping[str, Bilingual] = {
+    "rejected": Bilingual("rejected", "rejetée"),
+    "delivery_limit": Bilingual("delivery_limit", "trop de livraisons"),
+    "expired": Bilingual("expired", "expirée"),
+    "maxlen": Bilingual("maxlen", "file pleine"),
+}
+
+# What the journal notes on a message, by how it begins.
+NOTES: Mapping[str, str] = {
+    RESEND_OF: "renvoi de ",
+    "acknowledges no answer of ours": "n'accuse réception d'aucune réponse d'ici",
+    "says nothing that we know of our answer": "ne dit rien de connu de la réponse",
+    "acknowledges ": "accuse réception de ",
+    "rejects ": "rejette ",
+    "repeats a result": "répète un résultat",
+    "answers no request of ours": "ne répond à aucune demande d'ici",
+    "too many attempts": "trop d'essais",
+}
+
+
+def noted(note: str, language: str) -> str:
+    """Return the journal's note on a message in a language, where it has words for it."""
+    begins = next((each for each in NOTES if note.startswith(each)), "") if language == "fr" else ""
+    return f"{NOTES[begins]}{note.removeprefix(begins)}" if begins else note
 
 
 def sent_in_words(answer: Mapping[str, Any]) -> Bilingual:

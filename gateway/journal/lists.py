@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
@@ -118,7 +119,7 @@ def _looked_up(
     if wanted.reference is not None:
         terms["references"] = message_term.c.term == f"reference:{key_of(wanted.reference)}"
     if wanted.importer is not None:
-        terms["importers"] = message_term.c.term == f"importer:{key_of(wanted.importer.upper())}"
+        terms["importers"] = _of_importer(wanted.importer)
     if wanted.finding is not None:
         first = f"finding:{storable(wanted.finding.upper())}"
         terms["findings"] = and_(message_term.c.term >= first, message_term.c.term < first + "~")
@@ -133,14 +134,23 @@ def _looked_up(
         yield exists().where(term, *mine)
     if wanted.search is not None:
         key, id_ = key_of(wanted.search), storable(wanted.search.lower())
-        named = [f"reference:{key}", f"importer:{key.upper()}"]
+        named = [f"reference:{key}"]
         having = union_all(
             select(message.c.inbox).where(message.c.transaction_number == key),
             select(message_term.c.inbox).where(among(message_term.c.term, "named")),
+            select(message_term.c.inbox).where(_of_importer(wanted.search)),
             select(inbox.c.sequence).where(inbox.c.id.between(id_, id_ + "g")),
         )
         given["searched"] = sorted(set(connection.scalars(having, {"named": named})))
         yield among(inbox.c.sequence, "searched")
+
+
+def _of_importer(number: str) -> ColumnElement[bool]:
+    """Return the condition on a term that it is an importer's account, or, by nine digits, any account of it."""
+    term = f"importer:{key_of(number.upper())}"
+    if re.fullmatch(r"[0-9]{9}", number):
+        return and_(message_term.c.term >= term, message_term.c.term < term + "~")
+    return message_term.c.term == term
 
 
 def _during(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.errors import SpecError
+from core.findings import Bilingual
 from core.tables import AtLeast0, read_typed
 
 TABLE = Path(__file__).with_name("retention.csv")
@@ -22,7 +23,7 @@ class Retention(NamedTuple):
     """How many months one kind of record is kept, what it is and why."""
 
     months: int
-    what: str
+    what: Bilingual
     reason: str
 
 
@@ -33,7 +34,8 @@ class _Kept:
     kind: str
     years: AtLeast0
     months: AtLeast0
-    what: str
+    what_en: str
+    what_fr: str
     reason: str
 
 
@@ -43,7 +45,7 @@ def load_retention() -> Mapping[str, Retention]:
     for origin, row in read_typed(TABLE, _Kept):
         if (months := 12 * row.years + row.months) > LONGEST_MONTHS:
             raise SpecError(*origin, f"{row.kind} is kept for more than {LONGEST_MONTHS} months")
-        kept[row.kind] = Retention(months, row.what, row.reason)
+        kept[row.kind] = Retention(months, Bilingual(row.what_en, row.what_fr), row.reason)
     return kept
 
 

@@ -161,7 +161,8 @@ def found_by(row: Claimed | Recorded, outcome: Outcome) -> list[dict[str, Any]]:
 
 def _terms(judged: Judged) -> set[str]:
     message, envelope = judged.message, judged.message.envelope
-    terms = {f"reference:{key_of(each)}" for each in (envelope.reference, envelope.message) if each}
+    own = message.declaration.text("functional_reference") if message.declaration else None
+    terms = {f"reference:{key_of(each)}" for each in (envelope.reference, envelope.message, own) if each}
     terms |= {f"importer:{key_of(each)}" for each in (message.declaration.importers if message.declaration else ())}
     return terms | {f"finding:{each.code}" for each in judged.findings}
 

@@ -33,9 +33,14 @@ SENDING = (
 # The published schemas of what is JSON.
 SCHEMAS = {
     "receipt": Path(str(responses.__file__)).with_name("receipt.schema.json"),
+    "answer": Path(str(responses.__file__)).with_name("answer.schema.json"),
     "assessmentRequest": Path(str(routing.__file__)).with_name("assessment_request.schema.json"),
     "assessmentResult": Path(str(routing.__file__)).with_name("assessment_result.schema.json"),
 }
+
+
+# What may be said of a transmission that is neither EDIFACT nor XML.
+IN_JSON = ("refused", "technical")
 
 
 def document(answers: Answers) -> dict[str, Any]:
@@ -134,7 +139,8 @@ def _of_partners(told: dict[str, str]) -> dict[str, Any]:
 
 
 def _answer(kind: str, summary: str, content_type: str | None, payload: dict[str, Any] | None = None) -> dict[str, Any]:
-    types = "" if content_type else f" Content types: {', '.join(SYNTAXES)}, as the sender's syntax is."
+    of_none = "; application/json of what has none (answer.schema.json)" if kind in IN_JSON else ""
+    types = "" if content_type else f" Content types: {', '.join(SYNTAXES)}, as the sender's syntax is{of_none}."
     return {
         "title": kind,
         "summary": f"{summary} Properties: message_id (the answer's own), correlation_id (the message_id of what is"

@@ -196,7 +196,7 @@ def gather(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> dict
         "segments": [(pack, _segments(pack)) for pack in _distinct(specs)],
         "outputs": [element for element in specs.packs[-1].elements.values() if element.direction == "out"],
         "examples": _examples(plans, samples, partners),
-        "receipt": json.loads(SCHEMAS["receipt"].read_text("utf-8")),
+        "in_json": {name: json.loads(SCHEMAS[name].read_text("utf-8")) for name in ("receipt", "answer")},
         "reasons": load_rates().reasons,
         "errors": _by_syntax_error(specs),
         "classes": dict(sorted(specs.classes.items(), key=lambda each: each[1])),

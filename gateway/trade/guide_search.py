@@ -77,6 +77,7 @@ def index_of(facts: Mapping[str, Any], speak: Speaker) -> Iterator[tuple[str, st
         codes = f"{kind.document} {kind.response} {kind.status} BGM STS {name}"
         yield "page", f"{t('Answer:', 'Réponse :')} {say(kind.text)}", f"answers.html#kind.{name}", codes
     yield "page", t("Receipt", "Accusé de réception"), "answers.html#receipt", "receipt JSON sha256"
+    yield "page", t("Answer in JSON", "Réponse en JSON"), "answers.html#answer", "refusal JSON neither EDIFACT nor XML"
     yield "page", t("Character sets", "Jeux de caractères"), "exchange.html#charsets", " ".join(facts["charsets"])
     yield (
         "page",

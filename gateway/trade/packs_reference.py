@@ -116,9 +116,9 @@ def _code(words: Iterable[str]) -> str:
 
 
 def _manifest() -> Iterator[str]:
-    yield from ("## */manifest.toml", "", _meaning(Manifest), "", "| key | type | |", "|---|---|---|")
-    for key, type_, required in manifest_keys():
-        yield f"| `{key}` | {_type(type_)} | {'required' if required else ''} |"
+    yield from ("## */manifest.toml", "", _meaning(Manifest), "", "| key | type | | meaning |", "|---|---|---|---|")
+    for key, type_, required, meaning in manifest_keys():
+        yield f"| `{key}` | {_type(type_)} | {'required' if required else ''} | {meaning} |"
     yield from (
         "",
         f"Message types: {_code(map(str, NATURES))}. A manifest's lists name its tables, from its folder.",

@@ -10,11 +10,12 @@ from typing import Any
 from core.answers import Answers
 from core.errors import GatewayError
 from core.findings import Bilingual
+from core.specs import Pack
 from edifact import reader as edifact
 from edifact.contrl import acknowledged
 from edifact.directory import Directories
 from edifact.text import MessageText
-from parsers import xml
+from parsers import xml, xml_finding
 
 # The kinds of answers in words.
 ANSWERS: Mapping[str, Bilingual] = {
@@ -53,35 +54,43 @@ class Reply:
     contrl: bool = False
 
 
-def read_reply(content_type: str, body: bytes, directories: Directories, answers: Answers) -> Reply:
-    """Return what an answer says; raises GatewayError, one line, for bytes that are no answer of the gateway's."""
+def read_reply(content_type: str, body: bytes, directories: Directories, packs: Sequence[Pack]) -> Reply:
+    """Return what an answer says, by the first pack that it can be an answer of.
+
+    Raises GatewayError, one line, for bytes that are no answer of the gateway's.
+    """
     readers = {"application/json": _json, "application/xml": _xml}
-    try:
-        if content_type == "application/edifact":
-            return _edifact(body, directories, answers)
-        return readers[content_type](body, answers)
-    except (KeyError, ValueError, StopIteration, IndexError) as error:
-        raise GatewayError(f"an answer of type {content_type!r} cannot be read: {error!r}") from error
+    reason: Exception | None = None
+    for pack in packs:
+        try:
+            if content_type == "application/edifact":
+                return _edifact(body, directories, pack.answers)
+            return readers[content_type](body, pack)
+        except (KeyError, ValueError, StopIteration, IndexError) as error:
+            reason = reason or error
+    raise GatewayError(f"an answer of type {content_type!r} cannot be read: {reason!r}") from reason
 
 
-def _json(body: bytes, answers: Answers) -> Reply:
+def _json(body: bytes, pack: Pack) -> Reply:
     content: Any = json.loads(body)
     if "receipt" in content:
         return Reply("receipt", content["reference"] or "")
-    return Reply(answers.kind_of(content["status"]), codes=tuple(each["code"] for each in content["findings"]))
+    return Reply(pack.answers.kind_of(content["status"]), codes=tuple(each["code"] for each in content["findings"]))
 
 
-def _xml(body: bytes, answers: Answers) -> Reply:
-    root = xml.parse(body)
+def _xml(body: bytes, pack: Pack) -> Reply:
+    answers, root = pack.answers, xml_finding.inside(xml.parse(body), pack.response.way)
+    if root is None:
+        raise ValueError(f"no {'/'.join(pack.response.names)}")
     statements = [node for node in root if _name(node) == "AdditionalInformation"]
     declaration = next((node for node in root if _name(node) == "Declaration"), None)
-    told = {xml.text_at(node, "StatementTypeCode"): node for node in statements}
+    told = {xml_finding.text_at(node, "StatementTypeCode"): node for node in statements}
     return Reply(
-        answers.kind_of(xml.text_at(root, "Status/NameCode") or ""),
-        xml.text_at(told.get(answers.xml.transmission_reference), "StatementDescription") or "",
-        xml.text_at(declaration, "ID") or "",
-        xml.text_at(declaration, "VersionID") or "",
-        tuple(xml.text_at(node, "ValidationCode") or "" for node in root if _name(node) == "Error"),
+        answers.kind_of(xml_finding.text_at(root, "Status/NameCode") or ""),
+        xml_finding.text_at(told.get(answers.xml.transmission_reference), "StatementDescription") or "",
+        xml_finding.text_at(declaration, "ID") or "",
+        xml_finding.text_at(declaration, "VersionID") or "",
+        tuple(xml_finding.text_at(node, "ValidationCode") or "" for node in root if _name(node) == "Error"),
     )
 
 

@@ -53,8 +53,8 @@ class Mailbox:
         self._intake.close()
 
     def _read(self, delivery: Delivery) -> Reply:
-        answers = self._plans.specs.packs[0].answers
-        return read_reply(delivery.content_type, delivery.body, self._plans.reading.directories, answers)
+        plans = self._plans
+        return read_reply(delivery.content_type, delivery.body, plans.reading.directories, plans.specs.packs)
 
     def _is_a_smoke_tests(self, delivery: Delivery) -> bool:
         try:

@@ -16,6 +16,7 @@ from pydifact.serializer import Serializer
 
 from core.declaration import Declaration, Level, Unreadable
 from core.envelope import Envelope
+from core.errors import GatewayError
 from core.specs import Element, Pack
 from parsers.places import EdifactPlace, Position, XmlStep, edifact_place, group_parents, group_triggers, xml_path
 
@@ -38,45 +39,53 @@ def _given(level: Level, pack: Pack, kind: str) -> Iterator[tuple[Element, int, 
 
 
 def write_xml(declaration: Declaration, pack: Pack, envelope: Envelope, *, encoding: str = "UTF-8") -> bytes:
-    """Return the declaration in its metadata wrapper, children in the schema's order."""
-    wrapper = etree.Element(f"{{{pack.metadata_namespace}}}MetaData", nsmap=_default(pack.metadata_namespace))
-    fixed = {**pack.xml_constants, pack.xml_envelope["version"]: pack.version}
+    """Return the declaration in the form that its pack gives documents, children in the schema's order.
+
+    What the envelope says of sender, recipient, reference and test stands where the form has a place for it. Raises
+    GatewayError for a test where it has none: it would be taken for a real declaration.
+    """
+    form = pack.document
+    if envelope.test and "test" not in form.envelope:
+        raise GatewayError(f"{pack.key}: a document in XML has no place that says that it is a test")
+    root = etree.Element(form.way[0], nsmap=_default(form.way[0]))
+    node = root
+    for tag in form.way[1:]:
+        node = etree.SubElement(node, tag, nsmap=_default(tag))
+    _write_level(node, declaration, pack, "declaration", "")
+    for invoice in declaration.invoices:
+        shipment = _path_node(node, pack.xml_levels["invoice"], form.namespace)
+        _write_level(shipment, invoice, pack, "invoice", pack.xml_levels["invoice"])
+        for commodity in invoice.commodities:
+            way = pack.xml_levels["commodity"]
+            item = _path_node(shipment, way.removeprefix(pack.xml_levels["invoice"] + "/"), form.namespace)
+            _write_level(item, commodity, pack, "commodity", way)
     said = {
+        "version": pack.version,
         "reference": envelope.reference,
         "test": "true" if envelope.test else "false",
         "sender": envelope.sender,
         "recipient": envelope.recipient,
     }
-    for path, text in fixed.items():
-        _make(wrapper, path, pack.metadata_namespace, text)
-    for part, given in said.items():
-        if given is not None and part in pack.xml_envelope:
-            _make(wrapper, pack.xml_envelope[part], pack.metadata_namespace, given)
-    node = etree.SubElement(wrapper, f"{{{pack.namespace}}}Declaration", nsmap=_default(pack.namespace))
-    _write_level(node, declaration, pack, "declaration", "")
-    for invoice in declaration.invoices:
-        shipment = _path_node(node, pack.xml_levels["invoice"], pack.namespace)
-        _write_level(shipment, invoice, pack, "invoice", pack.xml_levels["invoice"])
-        for commodity in invoice.commodities:
-            way = pack.xml_levels["commodity"]
-            item = _path_node(shipment, way.removeprefix(pack.xml_levels["invoice"] + "/"), pack.namespace)
-            _write_level(item, commodity, pack, "commodity", way)
-    _sort(wrapper, _schema(pack.schema).elements["MetaData"])
-    etree.indent(wrapper)
-    return cast("bytes", etree.tostring(wrapper, xml_declaration=True, encoding=encoding))
+    told = {path: said[part] for part, path in form.envelope.items()}
+    for path, text in {**form.constants, **told}.items():
+        if text is not None:
+            _make(root, form.tags(path), text)
+    _sort(root, _schema(pack.schema).elements[form.names[0]])
+    etree.indent(root)
+    return cast("bytes", etree.tostring(root, xml_declaration=True, encoding=encoding))
 
 
-def _default(namespace: str) -> Any:
-    """Return the map that makes a namespace the default one."""
-    return {None: namespace}
+def _default(tag: str) -> Any:
+    """Return the map that makes a tag's namespace the default one."""
+    return {None: tag[1:].partition("}")[0]}
 
 
-def _make(top: etree._Element, path: str, namespace: str, text: str) -> None:
-    """Set the text at a path of plain names, making what is missing."""
+def _make(top: etree._Element, tags: tuple[str, ...], text: str) -> None:
+    """Set the text at a path of tags, making what is missing."""
     node = top
-    for name in path.split("/"):
-        below = node.find(f"{{{namespace}}}{name}")
-        node = etree.SubElement(node, f"{{{namespace}}}{name}") if below is None else below
+    for tag in tags:
+        below = node.find(tag)
+        node = etree.SubElement(node, tag) if below is None else below
     node.text = text
 
 
@@ -104,12 +113,12 @@ def _write_level(top: etree._Element, level: Level, pack: Pack, kind: str, way: 
             key = (*key, step.name, _choices(step), occurrence if i == repeats else 0)
             below = made.get(key)
             if below is None:
-                below = made[key] = etree.SubElement(node, f"{{{pack.namespace}}}{step.name}")
+                below = made[key] = etree.SubElement(node, f"{{{pack.document.namespace}}}{step.name}")
                 for child, value in step.conditions:
                     if child.startswith("@"):
                         below.set(child[1:], value)
                     else:
-                        etree.SubElement(below, f"{{{pack.namespace}}}{child}").text = value
+                        etree.SubElement(below, f"{{{pack.document.namespace}}}{child}").text = value
             node = below
         else:
             node.text = text

@@ -15,9 +15,8 @@ from core.findings import Bilingual, Finding, Place, Severity
 from gateway.desk.diff_words import AMOUNTS, NATURES, WORDS, level_in, number_in
 from gateway.desk.explain import NumberedFinding, where
 from gateway.desk.in_place import decoded, in_place, readable
-from gateway.desk.listing import noted
 from gateway.desk.versions import recorded_side, set_beside
-from gateway.desk.words import ACKNOWLEDGEMENTS, EVENTS, NATURE_NAMES, STATES, STATUSES, VERDICTS, sent_in_words
+from gateway.desk.words import ACKNOWLEDGEMENTS, EVENTS, NATURE_NAMES, STATES, STATUSES, VERDICTS, noted, sent_in_words
 from gateway.web.desk_visit import Visit
 from routing.partners import load_partners
 

@@ -15,6 +15,8 @@ from gateway.cli.shared import Moment
 from gateway.cli.tables import Column, fit
 from gateway.cli.terminal import Console
 from tests.support.desk import Run, recorded, runner
+from tests.support.house import house
+from tests.support.sending import edifact, messages, number
 
 ROWS = [
     ["0123456789ab", "2026-11-30 08:15:00 EST", "maple", "MAPLEBROKER", "declaration", "12345000000012", "00001",
@@ -76,6 +78,41 @@ def test_the_list_is_asked_by_time_finding_reference_and_sender(run: Run, tmp_pa
     assert listed(run, "--since", "2999-01-01") == set()
     assert listed(run, "--since", "2000-01-01") == everything
     assert listed(run, "--reference", "no such") == set()
+
+
+def test_a_reference_of_the_declaration_and_an_importers_nine_digits_are_found(run: Run, tmp_path: Path) -> None:
+    with house(tmp_path) as gateway:
+        for place, reference in enumerate(("MINE-1", "MINE-2", "MINE-1")):
+            bn = "123456782RM0001" if place else "123456782RM0002"
+            gateway.send("maple", edifact(f"R{place}", number(place), functional_reference=reference, importer_bn=bn))
+        gateway.settle_down()
+        assert len(messages(gateway)) == 3
+    assert len(listed(run, "--reference", "MINE-1")) == 2
+    assert len(listed(run, "--reference", "MINE-2")) == len(listed(run, "--reference", "R1")) == 1
+    assert listed(run, "--reference", "MINE") == set()
+    assert len(listed(run, "--importer", "123456782")) == 3
+    assert len(listed(run, "--importer", "123456782rm0002")) == 1
+    assert listed(run, "--importer", "12345678") == listed(run, "--importer", "123456780") == set()
+    assert len(listed(run, "--importer", "123456782", "--reference", "MINE-1")) == 2
+
+
+def test_a_message_is_shown_in_the_character_set_that_it_declares(run: Run, tmp_path: Path) -> None:
+    """UNOC was shown as \\xe9, and what happens to be UTF-8 as other letters than those that were read."""
+    bodies = {
+        "UNOC": edifact("R1", number(1), importer_name="Société Crêpe Ã©"),
+        "UNOE": edifact("R2", number(2), importer_name="NAME")
+        .replace(b"UNOC", b"UNOE")
+        .replace(b"NAME", b"\xc4\xde\xdc"),
+        "UNOW": edifact("R3", number(3), importer_name="é").decode("latin-1").replace("UNOC:3", "UNOW:4").encode(),
+    }
+    with house(tmp_path) as gateway:
+        gateway.send("maple", *bodies.values(), b"\xff\xfe\x00 noise \xe9", "<a>é</a>".encode("utf-16"))
+        gateway.settle_down()
+        rows = messages(gateway)
+    shown = [run("show", row["id"]).stdout for row in rows]
+    for told, wanted in zip(shown, ("Société Crêpe Ã©", "Фом", "+é'", "noise", "<a>é</a>"), strict=False):
+        assert wanted.rstrip("'").lstrip("+") in told, wanted
+    assert "\\xe9" not in shown[0]
 
 
 def listed(run: Run, *options: str) -> set[str]:

@@ -70,6 +70,13 @@ CASES: dict[str, tuple[Spoil, str, str]] = {
     "a qualifier unknown to the UN": (
         lambda root: edit(root / ELEMENTS, "LOC/1=22", "LOC/1=QQQ"), "elements.csv, row", "QQQ is no code",
     ),
+    "a code of answers unknown to the UN": (
+        lambda root: edit(root / "chapter24/answer_codes.csv", "both,gst,GST", "both,gst,QQQ"),
+        r"chapter24/answer_codes.csv, row \d+", "QQQ is no code of UN 5153 in TAX",
+    ),
+    "a response type unknown to the UN": (
+        field("chapter24/answers.csv", "accepted", "response", "QQ"), "chapter24/answers.csv, row 3", "UN 4343 in BGM",
+    ),
     "what does not load": (
         field(ELEMENTS, "office", "format", "x4"), "chapter24/elements.csv, row 9", "unknown format",
     ),

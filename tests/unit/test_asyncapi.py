@@ -7,6 +7,7 @@ without its descriptions and examples.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ import jsonschema
 import pytest
 
 from core.answers import KINDS
+from core.register import Facts
 from core.transmission import Received
+from gateway import pipeline
 from gateway.loops import queue_names
 from gateway.trade.asyncapi import SCHEMAS, document
 from responses.receipt import receipt
 from routing.routes import load_routes
 from tests.support.house import settings_in
-from tests.support.way import HOME, NOW, PARTNERS, SPECS
+from tests.support.way import HOME, NOW, PARTNERS, PLANS, SPECS
 
 SCHEMA = json.loads((HOME / "tests/data/asyncapi-3.0.0.json").read_text("utf-8"))
 
@@ -62,3 +65,17 @@ def test_a_receipt_is_what_its_schema_says() -> None:
         jsonschema.validate(json.loads(body), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**json.loads(body), "sha256": "x"}, schema)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("body", [b"This is neither.", b"\x1f\x8b\x08 packed", b"", b"{}"])
+def test_an_answer_in_json_is_what_its_schema_says(body: bytes, language: str) -> None:
+    schema = json.loads(SCHEMAS["answer"].read_text("utf-8"))
+    partner = replace(PARTNERS["maple"], language=language)
+    outcome = pipeline.handle(Received("1", "maple", body, NOW), Facts(partner), PLANS)
+    (told,) = outcome.outgoing
+    assert (told.kind, told.content_type) == ("refused", "application/json")
+    answer = json.loads(told.body)
+    jsonschema.validate(answer, schema, format_checker=jsonschema.FormatChecker())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**answer, "more": 1}, schema)

@@ -17,7 +17,7 @@ from core.transmission import Message, Received
 from edifact.directory import Row, Structure
 from gateway import pipeline
 from gateway.trade.writer import write_edifact, write_xml
-from parsers import cad_edifact, cad_xml, notes, xml
+from parsers import cad_edifact, cad_xml, notes, xml_finding
 from parsers.edifact_levels import misplaced
 from tests.support.accounting import edifact_mutants, xml_mutants
 from tests.support.builders import DECLARATION, NOW, valid_declaration
@@ -86,10 +86,12 @@ def test_a_message_with_a_bad_value_is_not_walked(monkeypatch: pytest.MonkeyPatc
 
 
 def test_texts_found_together_are_those_found_alone() -> None:
-    paths = (("one", "n0:a"), ("two", "n0:b/n0:c"), ("three", "n0:none"))
+    paths = tuple(
+        (name, tuple(f"{{urn:r}}{step}" for step in way)) for name, way in (("one", "a"), ("two", "bc"), ("three", "x"))
+    )
     for text in ("1", " 1 ", "1\n2", ""):
         root = etree.fromstring(f'<r xmlns="urn:r"><a>{text}</a><b><c>x</c></b></r>')
-        assert xml.finders(paths, "urn:r")(root) == {"one": text.strip() or None, "two": "x", "three": None}
+        assert xml_finding.finders(paths)(root) == {"one": text.strip() or None, "two": "x", "three": None}
 
 
 @pytest.mark.parametrize(

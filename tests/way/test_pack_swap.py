@@ -310,8 +310,8 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, int | None, str]] = {
     "no schema": (gone("wco/MetaData.xsd"), MANIFEST, None, "there is no schema MetaData.xsd"),
     "no usable schema": (text("wco/MetaData.xsd", "<xs:sequence>", "<xs:list>"), "MetaData.xsd", None, "not a usable"),
     "no table": (gone(RULES), RULES, None, "cannot be read"),
-    "no envelope sender": (
-        text(MANIFEST, "sender = ", "from = "), MANIFEST, None, "lacks sender",
+    "unknown part of an envelope": (
+        text(MANIFEST, "sender = ", "from = "), MANIFEST, None, "from is no part of an envelope; these are reference,",
     ),
     "no level": (
         text(MANIFEST, "commodity = 101", "line = 101"), MANIFEST, None, "levels are",

@@ -28,7 +28,7 @@ FINDINGS = {
     """,
 }
 
-# Of what was refused before, the importer is not known: it was not kept.
+# Of what was refused before, neither importer nor reference of the declaration is known: they were not kept.
 IMPORTERS = {
     "sqlite": """
         INSERT INTO message_term (term, inbox, ordinal)
@@ -39,6 +39,22 @@ IMPORTERS = {
         INSERT INTO message_term (term, inbox, ordinal)
         SELECT DISTINCT 'importer:' || substring(declaration FROM '"{name}":"([A-Za-z0-9]+)"'), inbox, ordinal
         FROM declaration_version WHERE declaration ~ '"{name}":"[A-Za-z0-9]+"' ON CONFLICT DO NOTHING
+    """,
+}
+# A reference of the declaration may have any character; what JSON escapes is not found.
+OWN_REFERENCES = {
+    "sqlite": """
+        INSERT INTO message_term (term, inbox, ordinal)
+        SELECT DISTINCT 'reference:' || json_extract(declaration, '$.values.functional_reference'), inbox, ordinal
+        FROM declaration_version WHERE json_type(declaration, '$.values.functional_reference') = 'text'
+        ON CONFLICT DO NOTHING
+    """,
+    "postgresql": """
+        INSERT INTO message_term (term, inbox, ordinal)
+        SELECT DISTINCT 'reference:' || own, inbox, ordinal FROM (
+            SELECT inbox, ordinal, substring(declaration FROM '"functional_reference":"([^"]+)"') AS own
+            FROM declaration_version
+        ) v WHERE own IS NOT NULL AND strpos(own, chr(92)) = 0 ON CONFLICT DO NOTHING
     """,
 }
 
@@ -62,6 +78,7 @@ def upgrade() -> None:
     op.execute(sa.text(FINDINGS[kind].replace(":", r"\:")))
     for name in ("importer_bn", "new_importer_bn"):
         op.execute(sa.text(IMPORTERS[kind].format(name=name).replace(":", r"\:")))
+    op.execute(sa.text(OWN_REFERENCES[kind].replace(":", r"\:")))
     op.create_index("message_term_inbox", "message_term", ["inbox"])
     refused = sa.text("verdict = 'refused'")
     op.create_index("message_refused", "message", ["inbox"], postgresql_where=refused, sqlite_where=refused)
