@@ -20,7 +20,7 @@ import pytest
 import gateway.queues.confirms
 import gateway.queues.rabbitmq
 from core.errors import BrokerUnavailable, GatewayError
-from gateway.queues import Broker, Letter, open_broker
+from gateway.queues import Broker, Letter, open_broker, patches
 from gateway.queues.rabbitmq import lacks
 from tests.conftest import _rabbitmqctl, absent
 
@@ -372,6 +372,31 @@ def test_an_idle_publisher_finds_a_cut_link_and_goes_on(distant: Broker, wire: W
     wire.cut()
     time.sleep(0.05)
     assert distant.publish([Letter("b", queue, "", b"")]).confirmed == {"b"}
+
+
+def test_a_lost_connection_stays_lost(distant: Broker, wire: Wire, queue: str) -> None:
+    """The library opened another at the next touch: without deadlines, and nobody heard of the end of an alarm."""
+    connection = distant.connect()
+    wire.cut()
+    for touch in (lambda: connection.drain_events(timeout=1), connection.channel, lambda: connection.connection):
+        with pytest.raises(distant.errors) as told:
+            touch()
+        assert not isinstance(told.value, TimeoutError)
+    patches.drop(connection)
+
+
+@pytest.mark.slow
+def test_a_broker_that_does_not_read_for_seconds_is_not_left(
+    distant: Broker, wire: Wire, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel broke off after one second, told so by the library."""
+    for module, name in ((gateway.queues.confirms, "CONFIRM_SECONDS"), (gateway.queues.rabbitmq, "SOCKET_SECONDS")):
+        monkeypatch.setattr(module, name, 20.0)
+    distant.publish([Letter("first", queue, "", b"")])
+    wire.up.clear()
+    threading.Timer(4, wire.up.set).start()
+    batch = [Letter(f"id-{n}", queue, "", bytes(1_000_000)) for n in range(20)]
+    assert len(distant.publish(batch).confirmed) == 20
 
 
 def test_a_reader_on_a_cut_link_is_told_and_its_messages_come_back(
