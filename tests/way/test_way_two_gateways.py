@@ -87,6 +87,11 @@ def test_a_lease_is_one_holders_until_it_ends_or_is_given_back(
     real = chores.clock
     monkeypatch.setattr(chores, "clock", lambda one: real(one) + timedelta(seconds=31))
     assert journal.take_lease("it", "a", 30)
+    monkeypatch.setattr(chores, "clock", lambda one: real(one) + timedelta(days=1))
+    assert journal.take_lease("it", "a", 30)
+    monkeypatch.setattr(chores, "clock", real)
+    assert journal.take_lease("it", "b", 30), "the clock was set back, and who held it may be gone"
+    assert not journal.take_lease("it", "a", 30)
 
 
 def test_who_was_killed_on_this_machine_leads_no_more(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
