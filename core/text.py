@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 # What begins a formula in one spreadsheet or another: the signs, their full-width forms, a tab, the end of a line.
 FORMULA = "=+-@|%\t\r\n\uff1d\uff0b\uff0d\uff20"
@@ -20,6 +21,17 @@ def printable(text: str, instead: str = "", keep: str = "") -> str:
     return "".join(
         c if c.isprintable() or c in keep or unicodedata.category(c) == "Zs" else instead or _escaped(c) for c in text
     )
+
+
+def of_sqlite(line: str, file: Path) -> str:
+    """Return SQLite's word on a file in plain words where what it means is that the file cannot be written."""
+    if "unable to open database file" in line or "readonly database" in line:
+        folder = file.resolve().parent
+        return (
+            "it cannot be opened for writing; SQLite must write the file and into its folder"
+            f" {printable(str(folder))}, also to read"
+        )
+    return line
 
 
 def _escaped(character: str) -> str:

@@ -7,11 +7,12 @@ import os
 import resource
 import signal
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from core import limits
@@ -304,17 +305,15 @@ def _lives(pid: int) -> bool:
     """Tell whether there is a process with this id."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True
 
 
 def _dispatch(settings: Settings, stopping: Callable[[], bool], *, bells: Bells = NO_BELLS) -> None:
     """Send what is due, as long as no other gateway on this journal does."""
     rest_of_garbage()
-    holder = f"{worker_of(os.getpid())}{uuid.uuid4().hex[:8]}"
+    holder = _dispatcher(os.getpid(), threading.get_ident())
     with open_checked(settings) as journal, open_broker(settings.broker_url) as broker:
         try:
             _lead(broker, journal, holder, stopping, bells.get(DISPATCH))
@@ -323,18 +322,25 @@ def _dispatch(settings: Settings, stopping: Callable[[], bool], *, bells: Bells 
                 journal.end_lease(DISPATCHING, holder)
 
 
+@cache
+def _dispatcher(pid: int, _thread: int) -> str:
+    """Return this dispatcher's name, the same while it lives: a lease that an outage kept from its end is still its."""
+    return f"{worker_of(pid)}{uuid.uuid4().hex[:8]}"
+
+
 def _lead(broker: Broker, journal: Journal, holder: str, stopping: Callable[[], bool], bell: Bell | None) -> None:
     """Send what is due while the lease is this dispatcher's, and ask for it while it is another's."""
     again = 0.0
     while not stopping():
-        if time.monotonic() >= again:
-            if not _leads(journal, holder):
-                wait(ASK_SECONDS)
-                continue
-            again = time.monotonic() + PROLONG_SECONDS
         try:
+            if time.monotonic() >= again:
+                if not _leads(journal, holder):
+                    wait(ASK_SECONDS)
+                    continue
+                again = time.monotonic() + PROLONG_SECONDS
             sent = service.dispatch(broker, journal)
-        except BrokerBlocked as error:  # nobody else could send either, and this connection hears when it is over
+        except (BrokerBlocked, JournalUnavailable) as error:
+            # Nobody else could send either, and this connection hears when an alarm is over.
             _waits("dispatch", error)
             wait(PAUSE_SECONDS)
             continue

@@ -101,10 +101,22 @@ def verify_audit(heads: Path | None) -> None:
 def _heads(path: Path) -> list[Head]:
     """Return every head in a file of exported ones."""
     try:
-        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-        return [Head(int(line["n"]), str(line["hash"]), _aware(line.get("at"))) for line in lines]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GatewayError(f"{path}: lines as of `gateway export-audit-head` are wanted: {error}") from error
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise GatewayError(f"{path} cannot be read: {error}") from error
+    return [_head(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _head(text: str, where: str) -> Head:
+    """Return one exported head."""
+    try:
+        line = json.loads(text)
+        return Head(int(line["n"]), str(line["hash"]), _aware(line.get("at")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GatewayError(
+            f"{where}: lines as of `gateway export-audit-head` are wanted: {error}; one that a full disk cut off may be"
+            " taken out"
+        ) from error
 
 
 def _aware(at: str | None) -> str | None:

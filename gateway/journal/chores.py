@@ -26,10 +26,11 @@ def clock(connection: Connection) -> datetime:
 def take_lease(connection: Connection, name: str, holder: str, seconds: float) -> bool:
     """Take or prolong a lease; False while another holds it. It ends by itself, by a clock that all share."""
     now = clock(connection)
-    insert = INSERT[connection.dialect.name](lease).values(
-        name=name, holder=holder, until=now + timedelta(seconds=seconds)
-    )
-    free = or_(lease.c.holder == holder, lease.c.until <= now)
+    ends = now + timedelta(seconds=seconds)
+    insert = INSERT[connection.dialect.name](lease).values(name=name, holder=holder, until=ends)
+    # One that ends much later was given by a clock that has been set back since.
+    longest = ends + timedelta(seconds=seconds)
+    free = or_(lease.c.holder == holder, lease.c.until <= now, lease.c.until > longest)
     taken = insert.on_conflict_do_update(
         index_elements=["name"],
         set_={"holder": insert.excluded.holder, "until": insert.excluded.until},

@@ -51,7 +51,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 from core.errors import GatewayError, JournalUnavailable
-from core.text import printable
+from core.text import of_sqlite, printable
 from core.urls import mask, without_secrets
 from gateway.journal.tables import audit
 
@@ -346,7 +346,4 @@ def reason(url: URL, error: SQLAlchemyError) -> str:
     line = without_secrets(line, url.render_as_string(hide_password=False))
     if "no such table" in line or ("relation" in line and "does not exist" in line):
         line = NO_TABLES
-    if "unable to open database file" in line or "readonly database" in line:
-        folder = Path(url.database or "").resolve().parent
-        line = f"it cannot be opened for writing; SQLite must write the file and into its folder {folder}, also to read"
-    return f"journal {masked(url)}: {line}"
+    return f"journal {masked(url)}: {of_sqlite(line, Path(url.database or ''))}"

@@ -50,13 +50,20 @@ UNFINISHED = (
     .limit(bindparam("size"))
 )
 
+# No lease and no rest is so long: one that ends later was given by a clock that has been set back since.
+LONGEST = timedelta(minutes=10)
+
+OVER = or_(
+    inbox.c.lease_until.is_(None), inbox.c.lease_until <= bindparam("now"), inbox.c.lease_until > bindparam("longest")
+)
+
 # What `_is_suspect` says of a row, or that it was given back and has rested: whether there is anything for `tried`.
 SUSPECT = (
     select(inbox.c.sequence)
     .where(
         inbox.c.finished_at.is_(None),
         inbox.c.attempts > 0,
-        or_(inbox.c.attempts > 1, inbox.c.lease_until.is_(None), inbox.c.lease_until <= bindparam("now")),
+        or_(inbox.c.attempts > 1, OVER),
     )
     .limit(1)
 )
@@ -66,7 +73,7 @@ STILL_FREE = (
     .where(
         among(inbox.c.sequence, "chosen"),
         inbox.c.finished_at.is_(None),
-        or_(inbox.c.lease_until.is_(None), inbox.c.lease_until <= bindparam("now")),
+        OVER,
     )
     .order_by(inbox.c.sequence)
     .limit(bindparam("most"))
@@ -185,14 +192,19 @@ def ready(rows: Iterable[AnyRow], lanes: dict[tuple[str, str], set[str]], now: d
         before = lanes[row.channel, row.partner]
         waits = bool(before) if row.lane == EVERY_LANE else row.lane in before or EVERY_LANE in before
         before.add(row.lane)
-        if not waits and (row.lease_until is None or row.lease_until <= now):
+        if not waits and _over(row, now):
             free.append(row.sequence)
     return free
 
 
+def _over(row: AnyRow, now: datetime) -> bool:
+    """Tell whether nobody holds a row, or no longer."""
+    return row.lease_until is None or not now < row.lease_until <= now + LONGEST
+
+
 def suspects(connection: Connection, now: datetime) -> bool:
     """Tell whether there is anything for the role `tried`."""
-    return connection.execute(SUSPECT, {"now": now}).first() is not None
+    return connection.execute(SUSPECT, {"now": now, "longest": now + LONGEST}).first() is not None
 
 
 def find_work(
@@ -239,7 +251,7 @@ def find_work(
 
 def _is_suspect(row: AnyRow, now: datetime) -> bool:
     """Tell whether a transmission has killed its worker, or failed again."""
-    return bool(row.attempts > 1 or (row.state == "working" and row.lease_until and row.lease_until <= now))
+    return bool(row.attempts > 1 or (row.state == "working" and row.lease_until and _over(row, now)))
 
 
 def _is_slow(row: AnyRow, now: datetime, lease_seconds: float) -> bool:
@@ -261,7 +273,8 @@ def lease(
 ) -> Claims:
     """Lease up to `most` of the chosen rows, in their order, that nobody else took and may be handled in one go."""
     rank = {sequence: place for place, sequence in enumerate(chosen)}
-    free = connection.execute(STILL_FREE, {"chosen": chosen, "now": now, "most": most}).all()
+    asked = {"chosen": chosen, "now": now, "longest": now + LONGEST, "most": most}
+    free = connection.execute(STILL_FREE, asked).all()
     free = sorted(free, key=lambda row: rank[row[0]])
     mine = [row[0] for row in free[: limits.in_one_go(row[1] for row in free)]]
     if not mine:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import amqp  # type: ignore[import-untyped]
 
+from core.text import of_sqlite
 from gateway.queues.patches import drop
 from gateway.queues.port import Broker, Intake, Publisher
 from gateway.queues.store import store_of
@@ -21,8 +23,10 @@ class Embedded(Broker):
     errors = (amqp.AMQPError, *Transport.connection_errors)
 
     def __init__(self, url: str) -> None:
-        options = {"store": store_of(url), "dead_queue": DEAD_QUEUE, "delivery_limit": DELIVERY_LIMIT}
+        store = store_of(url)
+        options = {"store": store, "dead_queue": DEAD_QUEUE, "delivery_limit": DELIVERY_LIMIT}
         super().__init__(url, [{"transport": "gateway.queues.transport:Transport", "transport_options": options}])
+        self._in_words = partial(of_sqlite, file=store.path)
 
     def declare(self, queues: Iterable[str]) -> None:
         """Make the queues where they are missing; the dead letter queue is made with the file."""

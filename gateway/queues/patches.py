@@ -11,7 +11,8 @@ Used beyond the documented interface, without a change:
   `Connection.send_heartbeat`.
 - amqp, in `confirms`: `Connection.channel_max` (as agreed with the broker), and `Channel.events`, lists of callbacks by
   the method's name, for confirmations and returns.
-- kombu, here: `Connection.collect` (drops a connection without a word to the broker), `Channel.auto_decode`,
+- kombu, here: `Connection.collect` (drops a connection without a word to the broker), `Connection._connection_factory`
+  (called where it would connect again by itself), `Channel.auto_decode`,
   `Channel.prepare_message` and `Channel.message_to_python`.
 - kombu, in `transport`: the inner methods of its virtual transport: `Channel._get_many`, `_get`, `_size`, `_purge`,
   `_new_queue` and `_has_queue` are ours, `QoS._delivered`, `_flush` and `_quick_ack` and `Transport._deliver` theirs.
@@ -101,6 +102,18 @@ def in_one_piece(connection: Any, piece: int) -> Iterator[None]:
     finally:
         transport._write = write
     transport.write(gathered)
+
+
+def stay_lost(connection: Any) -> None:
+    """Let an open kombu connection that is lost stay so.
+
+    The library would open another at the next touch, without deadlines, readers, or anybody who listens for alarms.
+    """
+
+    def lost() -> None:
+        raise amqp.IrrecoverableConnectionError("the connection is lost")
+
+    connection._connection_factory = lost
 
 
 def drop(connection: Any) -> None:

@@ -6,7 +6,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import groupby, islice
@@ -48,6 +48,7 @@ class Broker(ABC):
 
     def __init__(self, url: str, nodes: Sequence[Mapping[str, Any]]) -> None:
         self.url, self._secret_url = mask(url), url
+        self._in_words: Callable[[str], str] = str  # what the library says, in better ones where there are any
         self._nodes = nodes  # the options of a kombu connection to each
         self._publisher: Publisher | None = None
 
@@ -226,7 +227,7 @@ class Broker(ABC):
             yield
         except self.errors as error:
             reason = " ".join((str(error).splitlines() or [""])[0].split()) or type(error).__name__
-            reason = without_secrets(reason, self._secret_url)
+            reason = self._in_words(without_secrets(reason, self._secret_url))
             code = str(getattr(error, "reply_code", ""))
             if code in {"404", "406"}:  # not there; there with other properties, or more than it takes
                 raise (Refused if code == "406" else GatewayError)(f"broker {self.url} refuses: {reason}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from core.limits import BATCH_BYTES
 from core.text import printable
 from core.urls import mask, nodes_of
 from gateway.queues.confirms import ConfirmedPublisher, channels_of
+from gateway.queues.patches import stay_lost
 from gateway.queues.port import Broker, Intake, Publisher
 from gateway.queues.values import DEAD_QUEUE, DELIVERY_LIMIT
 
@@ -29,6 +31,9 @@ MINIMUM_VERSION = (4, 0, 4)
 # The longest that one read or write of the socket may take, and that a connection may take to open.
 SOCKET_SECONDS = 8.0
 CONNECT_SECONDS = 5.0
+
+# Given another second by the library, the kernel breaks off a connection that is not read, as in a broker's alarm.
+SOCKET_OPTIONS = MappingProxyType({socket.TCP_USER_TIMEOUT: 0} if hasattr(socket, "TCP_USER_TIMEOUT") else {})
 
 # The reader's connection: the broker gives its messages to another when it hears nothing for two of these.
 HEARTBEAT_SECONDS = 20
@@ -53,7 +58,8 @@ class RabbitMQ(Broker):
 
     def __init__(self, url: str) -> None:
         nodes = nodes_of(url)
-        super().__init__(url, [{"hostname": node, "connect_timeout": CONNECT_SECONDS} for node in nodes])
+        given = {"connect_timeout": CONNECT_SECONDS, "transport_options": {"socket_settings": SOCKET_OPTIONS}}
+        super().__init__(url, [{"hostname": node, **given} for node in nodes])
         try:
             if not all(node.startswith(("amqp://", "amqps://")) and ";" not in node for node in nodes):
                 raise ValueError(url)
@@ -120,8 +126,9 @@ class RabbitMQ(Broker):
         return printable(f"{said.get('product')} {said.get('version')}")
 
     def _connected_to(self, connection: Any) -> None:
-        """Give every socket call a deadline."""
+        """Give every socket call a deadline, and let a lost connection stay lost."""
         connection.connection.sock.settimeout(SOCKET_SECONDS)
+        stay_lost(connection)
 
 
 def lacks(version: str) -> str | None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from routing.partners import inbound_queue
-from tests.support import alerts
+from tests.support import alerts, prometheus
 from tests.support.alert_scenes import SCENES, Watched
 from tests.support.desk import runner
 from tests.support.house import house
@@ -36,6 +35,17 @@ def test_every_alert_is_fired_once_and_ended_once(name: str, watched: Watched) -
     assert next(play, None) is None
     watched.scrape()
     assert not watched.scrapes.holds(rule)
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_prometheus_fires_it_and_ends_it_as_well(name: str, watched: Watched) -> None:
+    """On the same scrapes, by the rules as they stand in the file."""
+    play = SCENES[name](watched)
+    next(play)
+    fired = len(watched.scrapes.taken)
+    next(play, None)
+    watched.scrape()
+    prometheus.check_alert(watched.folder, RULES[name], watched.scrapes.taken, fired)
 
 
 def test_a_healthy_gateway_that_was_looked_after_has_no_alert(watched: Watched) -> None:
@@ -67,8 +77,8 @@ def test_rules_and_dashboard_ask_for_figures_that_there_are(watched: Watched) ->
     watched.gateway.receive()
     watched.scrape()
     there = {name for name, _ in watched.scrapes.taken[-1][1]} | {"up", "gateway_certificate_days"}
-    board = json.loads((HOME / "docs/monitoring/dashboard.json").read_text("utf-8"))
-    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    board = dashboard()
+    asked = queries(board)
     named = {
         name for text in (*asked, *(r.expression for r in RULES.values())) for name in re.findall(r"gateway_\w+", text)
     }
@@ -76,10 +86,20 @@ def test_rules_and_dashboard_ask_for_figures_that_there_are(watched: Watched) ->
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
 
 
-def test_promtool_finds_nothing_wrong() -> None:
-    if not shutil.which("promtool"):
-        pytest.skip("promtool is not installed")
-    subprocess.run(["promtool", "check", "rules", str(alerts.RULES)], check=True)
+def dashboard() -> Any:
+    return json.loads((HOME / "docs/monitoring/dashboard.json").read_text("utf-8"))
+
+
+def queries(board: Any) -> list[str]:
+    return [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+
+
+def test_promtool_finds_nothing_wrong(tmp_path: Path) -> None:
+    asked = queries(dashboard())
+    prometheus.promtool("check", "rules", alerts.RULES)
+    prometheus.check_queries(tmp_path, asked)
+    with pytest.raises(AssertionError, match="parse"):
+        prometheus.check_queries(tmp_path, [*asked, "sum by (partner rate(gateway_received_total[5m])"])
 
 
 def test_the_inbound_queue_of_whoever_left_is_among_the_figures(watched: Watched) -> None:

@@ -179,3 +179,19 @@ def test_a_long_archive_does_not_slow_the_work(
             connection.exec_driver_sql("SET enable_bitmapscan = off")
             plan = connection.exec_driver_sql("EXPLAIN " + statement).all()
     assert index in str(plan)
+
+
+@pytest.mark.parametrize("how", ["given back", "held by who is gone"])
+def test_what_rests_by_a_clock_that_was_set_back_since_does_not_wait_for_it(journal: Journal, how: str) -> None:
+    """The clock was two days ahead when it failed: it waited two days, and its sender's later messages behind it."""
+    ahead = NOW + timedelta(days=2)
+    journal.receive([delivery("a"), delivery("b")])
+    claims = journal.claim("w", 1, 60, ahead)
+    if how == "given back":
+        journal.give_back(claims.work, ahead + timedelta(seconds=1))
+    assert journal.suspects(NOW)
+    again = journal.claim("v", 1, 60, NOW, "tried").work
+    assert [row.uid for row in again] == ["a"]
+    assert not journal.claim("u", 1, 60, NOW + timedelta(seconds=59))
+    journal.park([(again[0], "x", ())], now=NOW)
+    assert [row.uid for row in journal.claim("v", 1, 60, NOW).work] == ["b"]

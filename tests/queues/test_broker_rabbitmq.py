@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
-import select
 import socket
 import threading
 import time
@@ -20,9 +18,10 @@ import pytest
 import gateway.queues.confirms
 import gateway.queues.rabbitmq
 from core.errors import BrokerUnavailable, GatewayError
-from gateway.queues import Broker, Letter, open_broker
+from gateway.queues import Broker, Letter, open_broker, patches
 from gateway.queues.rabbitmq import lacks
 from tests.conftest import _rabbitmqctl, absent
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.broker
 
@@ -194,63 +193,6 @@ def test_a_queue_that_hangs_holds_up_no_other(
 # ------------------------------------------------------------------------------------------------ the network
 
 
-class Wire:
-    """A TCP proxy whose directions can be stalled, and which can be cut; `rate` is the bytes a second to the broker."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self.rate = 0
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
-        self.port = self._server.getsockname()[1]
-        self.up, self.down = threading.Event(), threading.Event()  # set: bytes flow to the broker, to the client
-        self.up.set()
-        self.down.set()
-        self._pairs: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._server.accept()
-                broker = socket.create_connection(self._target)
-            except OSError:
-                return
-            self._pairs += [client, broker]
-            threading.Thread(target=self._pump, args=(client, broker, self.up), daemon=True).start()
-            threading.Thread(target=self._pump, args=(broker, client, self.down), daemon=True).start()
-
-    def _pump(self, source: socket.socket, target: socket.socket, flows: threading.Event) -> None:
-        try:
-            while True:
-                select.select([source], [], [], 1)
-                flows.wait()
-                slow = self.rate if flows is self.up else 0
-                data = source.recv(slow // 50 or 65536)
-                if not data:
-                    break
-                flows.wait()
-                time.sleep(0.02 if slow else 0)
-                target.sendall(data)
-        except (OSError, ValueError):
-            pass
-        for end in (source, target):
-            end.close()
-
-    def cut(self) -> None:
-        """Break every connection that is open now."""
-        for end in self._pairs:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        self._pairs.clear()
-
-    def close(self) -> None:
-        self._server.close()
-        self.cut()
-        self.up.set()
-        self.down.set()
-
-
 @pytest.fixture
 def wire(shared_rabbitmq_url: str) -> Iterator[Wire]:
     parts = urlsplit(shared_rabbitmq_url)
@@ -372,6 +314,31 @@ def test_an_idle_publisher_finds_a_cut_link_and_goes_on(distant: Broker, wire: W
     wire.cut()
     time.sleep(0.05)
     assert distant.publish([Letter("b", queue, "", b"")]).confirmed == {"b"}
+
+
+def test_a_lost_connection_stays_lost(distant: Broker, wire: Wire, queue: str) -> None:
+    """The library opened another at the next touch: without deadlines, and nobody heard of the end of an alarm."""
+    connection = distant.connect()
+    wire.cut()
+    for touch in (lambda: connection.drain_events(timeout=1), connection.channel, lambda: connection.connection):
+        with pytest.raises(distant.errors) as told:
+            touch()
+        assert not isinstance(told.value, TimeoutError)
+    patches.drop(connection)
+
+
+@pytest.mark.slow
+def test_a_broker_that_does_not_read_for_seconds_is_not_left(
+    distant: Broker, wire: Wire, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel broke off after one second, told so by the library."""
+    for module, name in ((gateway.queues.confirms, "CONFIRM_SECONDS"), (gateway.queues.rabbitmq, "SOCKET_SECONDS")):
+        monkeypatch.setattr(module, name, 20.0)
+    distant.publish([Letter("first", queue, "", b"")])
+    wire.up.clear()
+    threading.Timer(4, wire.up.set).start()
+    batch = [Letter(f"id-{n}", queue, "", bytes(1_000_000)) for n in range(20)]
+    assert len(distant.publish(batch).confirmed) == 20
 
 
 def test_a_reader_on_a_cut_link_is_told_and_its_messages_come_back(

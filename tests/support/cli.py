@@ -34,9 +34,9 @@ def kind_of(value: Any) -> str:
     return type(value).__name__
 
 
-def renamed_samples(folder: Path, user: str = "") -> Path:
+def renamed_samples(folder: Path, user: str = "", samples: Path = SAMPLES) -> Path:
     """Write the sample partners as if they were somebody's own, all of them with one broker's user; return the file."""
-    text = (SAMPLES / "partners.toml").read_text("utf-8").replace("name = ", 'name = "Own" # ')
+    text = (samples / "partners.toml").read_text("utf-8").replace("name = ", 'name = "Own" # ')
     path = folder / "partners.toml"
     path.write_text(text.replace("[[partner]]\n", f'[[partner]]\nuser = "{user}"\n') if user else text, "utf-8")
     return path

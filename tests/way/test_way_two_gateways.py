@@ -9,14 +9,17 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from core.errors import BrokerUnavailable
 from gateway import loops, service
 from gateway.journal import Journal, chores
-from gateway.queues import open_broker
+from gateway.queues import Letter, open_broker
 from gateway.settings import Settings
-from tests.way.test_way_outage import looping, received, send, settings, tries, until
+from tests.support.sending import edifact, number
+from tests.way.test_way_outage import looping, outage, received, send, settings, tries, until
 
 __all__ = ["settings", "tries"]
 
@@ -84,6 +87,11 @@ def test_a_lease_is_one_holders_until_it_ends_or_is_given_back(
     real = chores.clock
     monkeypatch.setattr(chores, "clock", lambda one: real(one) + timedelta(seconds=31))
     assert journal.take_lease("it", "a", 30)
+    monkeypatch.setattr(chores, "clock", lambda one: real(one) + timedelta(days=1))
+    assert journal.take_lease("it", "a", 30)
+    monkeypatch.setattr(chores, "clock", real)
+    assert journal.take_lease("it", "b", 30), "the clock was set back, and who held it may be gone"
+    assert not journal.take_lease("it", "a", 30)
 
 
 def test_who_was_killed_on_this_machine_leads_no_more(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,17 +105,41 @@ def test_who_was_killed_on_this_machine_leads_no_more(journal: Journal, monkeypa
     assert not loops._leads(journal, f"{loops.worker_of(os.getpid())}z")
 
 
+@pytest.mark.parametrize("both", [False, True], ids=["the journal", "journal and broker"])
+def test_an_outage_shorter_than_the_lease_leaves_nobody_waiting_for_its_end(
+    settings: Settings, tries: list[str], monkeypatch: pytest.MonkeyPatch, both: bool
+) -> None:
+    """The dispatcher took itself for another, since what it held could not be given back: 3 seconds became 17."""
+    with (
+        open_broker(settings.broker_url) as broker,
+        looping(settings, "receive", tries),
+        looping(settings, "dispatch", tries),
+    ):
+        send(broker, 1)
+        until(lambda: broker.depth("out.maple") == 1)
+        with pytest.MonkeyPatch.context() as patch:
+            outage(patch, "due", "take_lease", "end_lease")
+            if both:
+                patch.setattr(loops, "open_broker", gone)
+                patch.setattr(service, "dispatch", gone)
+            tries.clear()
+            until(lambda: len(tries) > 10)
+        before = time.monotonic()
+        broker.publish([Letter("late", "in.maple", "", edifact("LATE", number(90)))])
+        until(lambda: broker.depth("out.maple") == 2)
+        assert time.monotonic() - before < 5
+
+
+def gone(*_: object) -> Any:
+    raise BrokerUnavailable("it is away")
+
+
 def test_a_dispatcher_whose_broker_is_away_leaves_it_to_another(
     settings: Settings, tries: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from core.errors import BrokerUnavailable
-
-    def away(*_: object) -> int:
-        raise BrokerUnavailable("it is away")
-
     journal = Journal.open(settings.database_url)
     with monkeypatch.context() as patch:
-        patch.setattr(service, "dispatch", away)
+        patch.setattr(service, "dispatch", gone)
         with pytest.raises(BrokerUnavailable):
             loops.LOOPS["dispatch"](settings, lambda: False)
     assert journal.lease_holder(loops.DISPATCHING) is None
