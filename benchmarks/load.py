@@ -2,8 +2,9 @@
 
 Everything shares the machine: sender, reader, gateway, queues and database. First a backlog is drained (how many a
 second), then messages come at a steady pace (how long one takes), each on the embedded queue with SQLite and on
-RabbitMQ quorum queues with PostgreSQL. GATEWAY_BENCH_BROKER_URL and GATEWAY_BENCH_DATABASE_URL name servers in use;
-without them the benchmark starts its own.
+RabbitMQ quorum queues with PostgreSQL. GATEWAY_BENCH_BROKER_URL, GATEWAY_BENCH_SENDER_URL (the same broker by another
+user, since no partner is one of the gateway's own) and GATEWAY_BENCH_DATABASE_URL name servers in use; without them the
+benchmark starts its own.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def memory(process: psutil.Process) -> int:
 
 def processor(process: psutil.Process) -> dict[str, float]:
     """Return the processor seconds that each loop of the gateway has used, and the servers, and sender and reader."""
-    loops = [one for one in process.children() if "spawn_main" in " ".join(one.cmdline())]
+    loops = [one for one in process.children() if "resource_tracker" not in " ".join(one.cmdline())]
     names = ["receive", *(f"work-{n}" for n in range(1, len(loops) - 2)), "retry", "dispatch"]
     started = sorted(loops, key=lambda one: one.pid)
     used = {name: sum(one.cpu_times()[:2]) for name, one in zip(names, started, strict=True)}
@@ -124,21 +125,24 @@ def send(broker: Broker, batch: list[Letter], watch: Watch) -> None:
         raise RuntimeError(f"{len(missing)} letters were not confirmed")
 
 
-def measure(name: str, broker_url: str, database_url: str, folder: Path, arguments: argparse.Namespace) -> None:
-    """Drain a backlog, then answer a steady flow, and print both."""
-    run = Run(folder, broker_url, database_url)
+def measure(
+    name: str, broker_url: str, sender_url: str, database_url: str, folder: Path, arguments: argparse.Namespace
+) -> None:
+    """Drain a backlog, then answer a steady flow, and print both; the sender is no user of the gateway's own."""
+    run = Run(folder, sender_url, database_url, (broker_url, database_url))
     settings = run.plan.settings
     journal = Journal.open(database_url)
     journal.migrate()
     watch = Watch()
-    with open_broker(broker_url) as broker:
-        broker.declare(loops.queue_names(settings))
+    with open_broker(broker_url) as own:
+        own.declare(loops.queue_names(settings))
+    with open_broker(sender_url) as broker:
         backlog = list(letters(arguments.backlog, 1_000_000))
         for place in range(0, len(backlog), 200):
             send(broker, backlog[place : place + 200], watch)
         with gateway(settings, folder, arguments.workers) as process, broker.consume(OUTS, prefetch=500) as intake:
             while not watch.read(intake, 1.0):
-                if not process.is_running():
+                if process.status() == psutil.STATUS_ZOMBIE:  # it has ended, and nobody has asked how
                     raise RuntimeError((folder / "gateway.log").read_text()[-2000:])
             begun = sampled = time.monotonic()
             before, first = processor(process), len(watch.verdicts)
@@ -211,14 +215,16 @@ def main() -> None:
         if arguments.only != "servers":
             home = folder / "embedded"
             home.mkdir()
-            measure("embedded", f"sqlite:///{home}/queue.db", f"sqlite:///{home}/gateway.sqlite3", home, arguments)
+            queue = f"sqlite:///{home}/queue.db"
+            measure("embedded", queue, queue, f"sqlite:///{home}/gateway.sqlite3", home, arguments)
         if arguments.only != "embedded":
             broker_url, database_url = (
                 os.environ.get("GATEWAY_BENCH_BROKER_URL"),
                 os.environ.get("GATEWAY_BENCH_DATABASE_URL"),
             )
+            sender_url = os.environ.get("GATEWAY_BENCH_SENDER_URL")
             (folder / "servers").mkdir()
-            if not broker_url or not database_url:
+            if not broker_url or not sender_url or not database_url:
                 from tests.support.servers import Postgres, Rabbit
 
                 if Rabbit.program is None or Postgres.program is None:
@@ -226,9 +232,13 @@ def main() -> None:
                     return
                 for one in ("rabbit", "postgres"):
                     (folder / one).mkdir()
-                broker_url = stack.enter_context(Rabbit(folder / "rabbit")).url()
+                rabbit = stack.enter_context(Rabbit(folder / "rabbit"))
+                rabbit.control("add_user", "sender", "sender")
+                rabbit.control("set_permissions", "sender", ".*", ".*", ".*")
+                broker_url = rabbit.url()
+                sender_url = broker_url.replace("guest:guest@", "sender:sender@")
                 database_url = stack.enter_context(Postgres(folder / "postgres")).url()
-            measure("RabbitMQ + PostgreSQL", broker_url, database_url, folder / "servers", arguments)
+            measure("RabbitMQ + PostgreSQL", broker_url, sender_url, database_url, folder / "servers", arguments)
 
 
 if __name__ == "__main__":

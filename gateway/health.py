@@ -20,10 +20,9 @@ from core.errors import GatewayError
 from gateway.figures import Figures
 from gateway.files import disks
 from gateway.journal import Journal
-from gateway.logs import logger
+from gateway.logs import logger, reason
 from gateway.queues import Broker, Letter, open_broker
 from gateway.senders import Partners
-from gateway.service import reason
 from gateway.settings import Settings
 from gateway.vitals import NOBODY, Vitals, stuck
 from routing.queues import queues_of

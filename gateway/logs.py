@@ -10,11 +10,15 @@ import re
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 import structlog
+
+from core.errors import GatewayError
 
 # Never a payload: these are the only fields that an event may carry, whatever a caller passes.
 FIELDS = {
@@ -182,3 +186,11 @@ def logger() -> Any:
 
 
 bound = structlog.contextvars.bound_contextvars
+
+
+def reason(error: Exception) -> str:
+    """Return what went wrong and where; an unexpected error's own text could repeat the sender's data."""
+    if isinstance(error, GatewayError):
+        return str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"

@@ -24,10 +24,11 @@ from gateway.bells import DISPATCH, NO_BELLS, STOPPING, WORK, Bell, Bells, Ring,
 from gateway.engine import loop as engine_loop
 from gateway.files import forked
 from gateway.journal import Journal, Role
-from gateway.logs import configure, drain, logger
+from gateway.logs import configure, drain, logger, reason
 from gateway.plans import Plans
 from gateway.queues import Broker, open_broker
 from gateway.senders import Partners
+from gateway.sending import receipts_of
 from gateway.settings import EXAMPLE, PARTNERS, Settings
 from gateway.vitals import Vital, Vitals
 from routing.partners import inbound_queue, load_partners, not_ours
@@ -145,7 +146,7 @@ def _turn(name: str, loop: Callable[..., None], settings: Settings, stopping: Ca
         _waits(name, error)
         wait(PAUSE_SECONDS)
     except Exception as error:  # without the library's traceback, which could repeat what was sent to us
-        logger().critical("loop fails", loop=name, error=service.reason(error))
+        logger().critical("loop fails", loop=name, error=reason(error))
         raise SystemExit(1) from None
 
 
@@ -173,6 +174,7 @@ def _receive(settings: Settings, stopping: Callable[[], bool], *, bells: Bells =
         intake = open_things.enter_context(broker.consume(there or names, prefetch=service.BATCH))
         if intake.silent:
             logger().error("queues do not answer, they may have no leader", queue=", ".join(intake.silent))
+        receipts = open_things.enter_context(receipts_of(broker, journal))
         rest_of_garbage()
         looked = time.monotonic()
         while not stopping():
@@ -181,7 +183,7 @@ def _receive(settings: Settings, stopping: Callable[[], bool], *, bells: Bells =
                     return  # to be begun again, with that queue
                 looked = time.monotonic()
             try:
-                service.receive(intake, journal, partners, wait=0.5, engines=engine_users(settings))
+                service.receive(intake, journal, partners, wait=0.5, engines=engine_users(settings), receipts=receipts)
             except JournalUnavailable as error:
                 _waits("receive", error)
                 intake.idle(PAUSE_SECONDS)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
 from typing import TypeVar
 
 from core import limits
@@ -19,11 +17,12 @@ from core.register import Facts, Register, status_after
 from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax, digest_of
 from gateway import pipeline
 from gateway.arrivals import arrival
-from gateway.journal import Claimed, Due, Journal, Role, Settlement, Unproven, inbox_id
-from gateway.logs import bound, logger
+from gateway.journal import Claimed, Journal, Role, Settlement, Unproven, inbox_id
+from gateway.logs import bound, logger, reason
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter, is_keyed
 from gateway.senders import Partners, sender_of
+from gateway.sending import HOLD, Receipts, at_once_of, letter_of
 from responses.respond import respond_assessed
 from routing.assessment import compare, read_result
 from routing.partners import inbound_queue
@@ -52,20 +51,27 @@ def now() -> datetime:
 
 
 def receive(
-    intake: Intake, journal: Journal, partners: Partners, wait: float, engines: Collection[str] = frozenset()
+    intake: Intake,
+    journal: Journal,
+    partners: Partners,
+    wait: float,
+    engines: Collection[str] = frozenset(),
+    receipts: Receipts | None = None,
 ) -> int:
     """Journal the next deliveries in one transaction, then acknowledge them; returns how many there were.
 
     Nothing is parsed here: what arrived is a fact before it is understood. When the journal does not answer, they stay
     in hand and come first at the next call: to give them back would count as a failed delivery of each. One that
     cannot be recorded for another reason goes back alone, counted; the broker makes it a dead letter in the end.
-    `engines`: see `record`.
+    `engines`: see `record`. With `receipts` these go out at once; without, the dispatcher sends them.
     """
     deliveries = intake.receive(wait)
     if not deliveries:
+        if receipts:
+            receipts.record(journal, now())
         return 0
     try:
-        record(deliveries, journal, partners, engines)
+        told = record(deliveries, journal, partners, engines, receipts)
     except JournalUnavailable:
         intake.keep(deliveries)
         raise
@@ -73,6 +79,8 @@ def receive(
         logger().warning("recording one by one", count=len(deliveries), error=reason(error))
         return _record_each(intake, deliveries, journal, partners, engines)
     intake.ack(deliveries)
+    if receipts:
+        receipts.send(told)
     logger().info("received", count=len(deliveries))
     return len(deliveries)
 
@@ -100,9 +108,16 @@ def _record_each(
 
 
 def record(
-    deliveries: Sequence[Delivery], journal: Journal, partners: Partners, engines: Collection[str] = frozenset()
-) -> None:
-    """Journal deliveries in one transaction; `engines` are the users that may send results, where the broker vouches.
+    deliveries: Sequence[Delivery],
+    journal: Journal,
+    partners: Partners,
+    engines: Collection[str] = frozenset(),
+    receipts: Receipts | None = None,
+) -> list[Letter]:
+    """Journal deliveries in one transaction, and the receipts that have gone out; return those that are to go now.
+
+    `engines` are the users that may send results, where the broker vouches. A destination that fails, or that has not
+    recovered, has no receipts from here: what waits for it goes out in its order.
 
     It is idempotent: a delivery that the journal knows already adds nothing, but its answers are sent again: it may be
     the sender's own resend, and a redelivery does not tell whether it was one before a crash. An answer that comes
@@ -112,11 +127,16 @@ def record(
     arrivals = [arrival(one, owners.get(one.queue), head, engines, now()) for one in deliveries]
     for told in filter(None, (one.unproven for one in arrivals)):
         logger().error("sender not proven", findings=[told.code], queue=told.queue, user=told.user)
-    for delivery in (one for one, is_new in zip(deliveries, journal.receive(arrivals), strict=True) if not is_new):
+    at_once = at_once_of(arrivals, journal.failing()) if receipts else {}
+    with receipts.sent() if receipts else nullcontext(()) as sent:
+        new = journal.receive(arrivals, at_once, HOLD, sent)
+    for delivery in (one for one, is_new in zip(deliveries, new, strict=True) if not is_new):
         id_ = inbox_id(delivery.uid)
         if is_keyed(delivery.message_id) and journal.kept_digest(id_) != digest_of(delivery.body):
             logger().error("other bytes under a key that was used, not taken", message_id=id_, queue=delivery.queue)
         journal.resend(id_, now())
+    ids = [one.receipt.id for one, is_new in zip(arrivals, new, strict=True) if is_new and one.receipt]
+    return [at_once[id_] for id_ in ids if id_ in at_once]
 
 
 def _owners(partners: Partners) -> dict[str, Partner]:
@@ -231,14 +251,6 @@ def _by_itself(journal: Journal, row: Claimed, alarm: Alarm) -> Iterator[None]:
 def _seconds(row: Claimed) -> float:
     """Return how long a message may take."""
     return limits.FIRST_SECONDS if row.attempts <= 1 else limits.MESSAGE_SECONDS
-
-
-def reason(error: Exception) -> str:
-    """Return what went wrong and where; an unexpected error's own text could repeat the sender's data."""
-    if isinstance(error, GatewayError):
-        return str(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
 
 
 def _look_up(
@@ -372,7 +384,7 @@ def dispatch(broker: Broker, journal: Journal) -> int:
     due = journal.due(4 * BATCH, now())
     if not due:
         return 0
-    letters = [_letter(item) for item in due]
+    letters = [letter_of(item) for item in due]
     published = broker.publish(letters)
     sent = journal.mark_sent(sorted(published.confirmed), now())
     if published.refused:
@@ -386,14 +398,3 @@ def dispatch(broker: Broker, journal: Journal) -> int:
         journal.postpone(name, ids, why, now())
         logger().warning("destination paused", destination=name, error=why)
     return sent
-
-
-def _letter(item: Due) -> Letter:
-    """Return what is published: a request answers nothing, an answer names what it belongs to.
-
-    That is `received` of the receipt in a header, and as the correlation the message id that the sender gave.
-    """
-    if item.kind == "request":
-        return Letter(item.id, item.destination, item.content_type, item.body, {"kind": item.kind})
-    headers = {"kind": item.kind, "in-reply-to": item.answers}
-    return Letter(item.id, item.destination, item.content_type, item.body, headers, item.correlation)

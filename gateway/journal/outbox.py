@@ -21,6 +21,9 @@ from gateway.journal.values import MESSAGE_ID, Due
 # A failing destination rests 1, 2, 4 ... seconds, at most five minutes, and is parked after some four hours.
 FIRST_PAUSE, LONGEST_PAUSE, FAILURES = timedelta(seconds=1), timedelta(minutes=5), 55
 
+# Above any time for which a receiver keeps its receipts.
+LONGEST_HOLD = timedelta(minutes=1)
+
 # Both databases know inserts that give way to what is there, each in SQLAlchemy's dialect.
 INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
@@ -34,9 +37,16 @@ RESTING = select(destination.c.name).where(
     )
 )
 
+# A time that lies further ahead than one that was set now was set by a clock that has been set back since.
+RIPE = or_(
+    outbox.c.not_before.is_(None),
+    outbox.c.not_before <= bindparam("now"),
+    outbox.c.not_before > bindparam("latest"),
+)
+
 NEXT = (
     select(outbox.c.position, func.length(outbox.c.body))
-    .where(outbox.c.destination == bindparam("name"), UNSENT)
+    .where(outbox.c.destination == bindparam("name"), UNSENT, RIPE)
     .order_by(outbox.c.position)
     .limit(bindparam("share"))
 )
@@ -68,7 +78,14 @@ ANSWERED_AT = (
 )
 
 # What makes something due again, whatever became of it.
-AGAIN: dict[str, Any] = {"sent_at": None, "parked_at": None, "closed_at": None, "attempts": 0, "error": None}
+AGAIN: dict[str, Any] = {
+    "sent_at": None,
+    "parked_at": None,
+    "closed_at": None,
+    "attempts": 0,
+    "error": None,
+    "not_before": None,
+}
 
 WELL = delete(destination).where(among(destination.c.name, "names"))
 
@@ -123,7 +140,7 @@ def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
         share = -(-(limit - len(chosen)) // (len(waiting) - done))  # rounded up
         if not share:
             break
-        rows = connection.execute(NEXT, {"name": name, "share": share}).all()
+        rows = connection.execute(NEXT, {"name": name, "share": share, "now": now, "latest": now + LONGEST_HOLD}).all()
         together = limits.in_one_go((row[1] for row in rows), limits.BATCH_BYTES // len(waiting))
         chosen += [row[0] for row in rows[:together]]
     if not chosen:
@@ -143,6 +160,11 @@ def mark_sent(connection: Connection, ids: Sequence[str], now: datetime) -> int:
     connection.execute(WELL, {"names": sorted({row.destination for row in rows})})
     chain(connection, [(now, "sent", row.inbox, {"id": row.id, "destination": row.destination}) for row in rows])
     return len(rows)
+
+
+def failing(connection: Connection) -> set[str]:
+    """Return the destinations whose last try failed, at rest or not."""
+    return set(connection.scalars(select(destination.c.name)))
 
 
 def postpone(connection: Connection, name: str, ids: Sequence[str], error: str, now: datetime) -> datetime | None:

@@ -19,9 +19,8 @@ from typing import NamedTuple
 from core.errors import BrokerUnavailable
 from core.findings import Bilingual
 from core.partner import Partner
-from gateway.logs import logger
+from gateway.logs import logger, reason
 from gateway.queues import Delivery, Intake, open_broker
-from gateway.service import reason
 from gateway.web.exchange_access import Why, later
 
 # Answers that a postbox holds at most, and above how many bytes it reads no further.

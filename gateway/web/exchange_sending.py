@@ -17,9 +17,8 @@ from core.partner import Partner
 from core.transmission import digest_of, stable_id
 from core.urls import users_of
 from gateway.journal import Journal, inbox_id
-from gateway.logs import logger
+from gateway.logs import logger, reason
 from gateway.queues import KEYED, Broker, Letter, Published, open_broker, uid_of
-from gateway.service import reason
 from gateway.settings import Settings
 from gateway.web.exchange_access import Refusal, Why, later
 from routing.partners import inbound_queue
