@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import cast
-from xml.sax.saxutils import escape
+from html import escape
 
 from lxml import etree
 
@@ -167,4 +167,4 @@ def _attributes(node: etree._Element) -> dict[str, str]:
 
 def _written(note: Note[etree._Element]) -> str:
     """Return a note's value as it is written in a document."""
-    return escape((note.where.get(note.attribute) if note.attribute else note.where.text) or "")
+    return escape((note.where.get(note.attribute) if note.attribute else note.where.text) or "", quote=False)
