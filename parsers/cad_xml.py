@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import cast
 from html import escape
+from typing import cast
 
 from lxml import etree
 

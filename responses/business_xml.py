@@ -5,22 +5,51 @@ They are joined texts, not a tree of objects (DECISIONS D26).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 
 from core.answers import XmlCodes
 from core.assessment import AssessedLine, AssessmentResult
 from responses.business import Business, Duty, PointerStep, day, duties, moment, pointer_steps
+from responses.forms import Forms, filled
 
 CONTENT_TYPE = "application/xml"
 
-TEXT = 512  # characters of a statement or description
+TEXT, REFERENCE = 512, 35  # characters of a statement or description, and of a reference
 
 
 def write(answer: Business) -> bytes:
     """Return the Response as UTF-8 XML, its elements in the order of the WCO Data Model."""
-    response = _class("Response", _response(answer), f' xmlns="{answer.pack.response_namespace}"')
-    return f"<?xml version='1.0' encoding='UTF-8'?>\n{response}\n".encode()
+    issued, pack = moment(answer.issued), answer.pack
+    if answer.items or answer.result:
+        return _written(answer, issued).encode()
+    reference = (answer.reference or answer.message)[:REFERENCE]
+    texts = (answer.id, answer.transmission[:TEXT], reference, answer.transaction_number, answer.version)
+    key = answer.kind, answer.language, pack.response_namespace, pack.answers.xml, answer.test
+    return filled(_FORMS, key, (issued, *map(_escaped, texts)), partial(_of_marks, answer)).encode()
+
+
+_FORMS: Forms = {}
+
+
+def _of_marks(answer: Business, marks: Sequence[str]) -> str:
+    """Return the answer with marks in place of what differs between messages."""
+    issued, own, transmission, reference, transaction, version = marks
+    whole = answer._replace(
+        id=own,
+        transmission=transmission,
+        reference=reference,
+        message="",
+        transaction_number=transaction,
+        version=version,
+    )
+    return _written(whole, issued)
+
+
+def _written(answer: Business, issued: str) -> str:
+    response = _class("Response", _response(answer, issued), f' xmlns="{answer.pack.response_namespace}"')
+    return f"<?xml version='1.0' encoding='UTF-8'?>\n{response}\n"
 
 
 def _class(name: str, inner: Iterable[str], attributes: str = "") -> str:
@@ -31,15 +60,20 @@ def _class(name: str, inner: Iterable[str], attributes: str = "") -> str:
 
 def _element(name: str, text: str, attributes: str = "") -> str:
     """Return an element; its attributes are codes, nothing of the sender's."""
-    if "&" in text or "<" in text or ">" in text:
-        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = _escaped(text)
     return f"<{name}{attributes}>{text}</{name}>" if text else f"<{name}{attributes}/>"
 
 
-def _response(answer: Business) -> Iterator[str]:
+def _escaped(text: str) -> str:
+    if "&" in text or "<" in text or ">" in text:
+        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text
+
+
+def _response(answer: Business, when: str) -> Iterator[str]:
     """Yield what stands in the Response."""
     words, codes = f' languageID="{answer.language}"', answer.pack.answers.xml
-    issued = _moment(moment(answer.issued), "304")
+    issued = _moment(when, "304")
     yield _element("FunctionCode", codes.message_function)
     yield _element("FunctionalReferenceID", answer.id)
     yield _class("IssueDateTime", issued)
@@ -87,7 +121,7 @@ def _declaration(answer: Business) -> Iterator[str]:
     """Yield what identifies the declaration and, once assessed, its duties and taxes."""
     reference = answer.reference or answer.message
     if reference:
-        yield _element("FunctionalReferenceID", reference[:35])
+        yield _element("FunctionalReferenceID", reference[:REFERENCE])
     if answer.transaction_number:
         yield _element("ID", answer.transaction_number)
     if answer.version:
