@@ -191,7 +191,9 @@ def _from_declaration(document: CutDocument, prefix: str | None) -> tuple[Sequen
     """Return tags and texts, and where they go on behind the Declaration's own tag; none if not all have its prefix."""
     tags, texts = document
     name = f"{prefix}:Declaration" if prefix else "Declaration"
-    begin = next((index for index, tag in enumerate(tags, 1) if tag.split(None, 1)[0] == name), len(tags))
+    begin = next(
+        (index for index, tag in enumerate(tags, 1) if name in tag and tag.split(None, 1)[0] == name), len(tags)
+    )
     if not prefix:
         return tags, texts, begin
     below, opens, ends = tags[begin:], f"{prefix}:", f"/{prefix}:"
