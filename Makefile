@@ -78,6 +78,7 @@ docs: install  ## The generated pages of docs/ written anew
 bench: install  ## Speed beside the peers, on generated traffic; writes benchmarks/*.md and docs/growth.md
 	@$(BIN)/python -W ignore benchmarks/bench_edifact.py
 	@$(BIN)/python benchmarks/bench_pipeline.py
+	@$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.bench_growth
 
 # Of this checkout and another, side by side: make bench-beside WITH=../other

@@ -13,9 +13,7 @@ import gc
 import os
 import platform
 import pstats
-import resource
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -191,7 +189,6 @@ def report(rounds: int) -> Iterator[str]:
             yield _row(name, each, lines, size)
     yield from targets(times)
     yield from LIMITS
-    yield from starts(min(rounds, 5))
     for syntax in (Syntax.XML, Syntax.EDIFACT):
         yield from profile(syntax, varied[syntax][:100])
 
@@ -229,27 +226,6 @@ def _varied(varied: Mapping[Syntax, Sequence[bytes]]) -> dict[str, list[Callable
     pairs = zip(varied[Syntax.XML], varied[Syntax.EDIFACT], strict=True)
     kinds["both, in turns"] = [partial(handle, body) for pair in pairs for body in pair]
     return kinds
-
-
-COMMANDS = ("--help", "check samples/originals/ab-two-lines.edi", "check samples/originals/published-example.xml")
-
-
-def starts(rounds: int) -> Iterator[str]:
-    """Yield what it takes to start commands."""
-    yield ""
-    yield "## Starting"
-    yield ""
-    yield "| command | processor seconds |"
-    yield "|---|---|"
-    for command in COMMANDS:
-        times = []
-        for _ in range(rounds):
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            run = [sys.executable, "-m", "gateway", *command.split()]
-            subprocess.run(run, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)  # noqa: S603  our own command
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        yield f"| `gateway {command}` | {statistics.median(times):.2f} ({min(times):.2f}) |"
 
 
 def _actions(group: Mapping[Syntax, Sequence[bytes]]) -> dict[str, list[Callable[[], None]]]:

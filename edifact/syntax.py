@@ -139,21 +139,21 @@ def serialised(segments: Iterable[Sequence[str | Sequence[str]]], version: str) 
     A segment is its tag, then its data elements, each a text or the texts of a composite's components, of which those
     that are empty at its end are left out.
     """
-    sign, released = _SIGNS[version]
-    found = sign.search
     written = [f"UNA:+.?{'*' if version == '4' else ' '}"]
     for segment in segments:
-        elements = []
-        for each in segment:
-            if isinstance(each, str):
-                elements.append(each.translate(released) if found(each) else each)
-                continue
-            parts = [part.translate(released) if found(part) else part for part in each]
-            while parts and not parts[-1]:
-                parts.pop()
-            elements.append(":".join(parts))
-        written.append("+".join(elements))
+        written.append("+".join([serialised_element(each, version) for each in segment]))
     return "'".join([*written, ""])
+
+
+def serialised_element(element: str | Sequence[str], version: str) -> str:
+    """Return a data element of syntax version 3 or 4 as text: see `serialised`."""
+    sign, released = _SIGNS[version]
+    if isinstance(element, str):
+        return element.translate(released) if sign.search(element) else element
+    parts = [part.translate(released) if sign.search(part) else part for part in element]
+    while parts and not parts[-1]:
+        parts.pop()
+    return ":".join(parts)
 
 
 _RESOLVED = {base + code: code for base in (RELEASED, NEEDLESS) for code in range(0x100)}

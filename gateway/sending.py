@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from queue import SimpleQueue
 
 from core.errors import GatewayError
@@ -15,8 +15,8 @@ from gateway.journal import MESSAGE_ID, Arrival, Due, Journal, inbox_id
 from gateway.logs import logger
 from gateway.queues import Broker, Letter
 
-# How long a dispatcher leaves receipts to their receiver: longer than it takes to publish and to record the next.
-HOLD = timedelta(seconds=3)
+# How long the receipts in hand have at the end.
+CLOSING_SECONDS = 3.0
 
 # Batches that may wait for their turn; what is more is left to the dispatcher.
 WAITING = 4
@@ -51,7 +51,7 @@ def at_once_of(arrivals: Sequence[Arrival], failing: Collection[str]) -> dict[st
 class Receipts:
     """Publishes receipts from a thread of its own, so that a broker that hesitates holds up no intake.
 
-    What it could not publish, or what nobody recorded as sent before HOLD was over, the dispatcher sends: under the
+    What it could not publish, or what nobody recorded as sent in time (`gateway.journal.outbox.HOLD`), the dispatcher sends: under the
     same id, as after a crash.
     """
 
@@ -83,7 +83,7 @@ class Receipts:
     def close(self) -> None:
         """Publish what waits, and end the thread."""
         self._waiting.put(None)
-        self._thread.join(HOLD.total_seconds())
+        self._thread.join(CLOSING_SECONDS)
 
     def _run(self) -> None:
         while letters := self._waiting.get():

@@ -22,7 +22,7 @@ from gateway.logs import bound, logger, reason
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter, is_keyed
 from gateway.senders import Partners, sender_of
-from gateway.sending import HOLD, Receipts, at_once_of, letter_of
+from gateway.sending import Receipts, at_once_of, letter_of
 from responses.respond import respond_assessed
 from routing.assessment import compare, read_result
 from routing.partners import inbound_queue
@@ -129,7 +129,7 @@ def record(
         logger().error("sender not proven", findings=[told.code], queue=told.queue, user=told.user)
     at_once = at_once_of(arrivals, journal.failing()) if receipts else {}
     with receipts.sent() if receipts else nullcontext(()) as sent:
-        new = journal.receive(arrivals, at_once, HOLD, sent)
+        new = journal.receive(arrivals, at_once, sent)
     for delivery in (one for one, is_new in zip(deliveries, new, strict=True) if not is_new):
         id_ = inbox_id(delivery.uid)
         if is_keyed(delivery.message_id) and journal.kept_digest(id_) != digest_of(delivery.body):

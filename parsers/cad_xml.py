@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from html import escape
 from typing import cast
-from xml.sax.saxutils import escape
 
 from lxml import etree
 
@@ -168,4 +168,4 @@ def _attributes(node: etree._Element) -> dict[str, str]:
 
 def _written(note: Note[etree._Element]) -> str:
     """Return a note's value as it is written in a document."""
-    return escape((note.where.get(note.attribute) if note.attribute else note.where.text) or "")
+    return escape((note.where.get(note.attribute) if note.attribute else note.where.text) or "", quote=False)

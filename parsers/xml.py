@@ -92,8 +92,8 @@ def parse(body: bytes, tags: CutDocument | None = None) -> etree._Element:
     depth, text size and entity growth, not the number of nodes: the signs that open an element or give an attribute a
     value bound those before anything is built.
     """
-    if (not tags and body.count(b"<") > limits.XML_NODES) or body.count(b"=") > limits.XML_NODES:
-        most = limits.XML_NODES
+    most = limits.XML_NODES
+    if len(body) > most and ((not tags and body.count(b"<") > most) or body.count(b"=") > most):
         raise Malformed("XML-0003", f"more than {most} nodes", reason_fr=f"plus de {most} nœuds")
     if body[:2] in MARKS or body[:3] in MARKS:
         _compare_with_mark(body)

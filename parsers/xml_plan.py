@@ -19,15 +19,20 @@ NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 REFERENCE = re.compile(r"&(?:#x([0-9A-Fa-f]+)|#([0-9]+)|(amp|lt|gt|quot|apos));")
 
 
+# An element's name, and what its texts read as.
+Leaf = tuple[str, Readings]
+
+
 class XmlPlan:
     """What to do with one class or element of the schema: read it, descend into it, or start a level.
 
     `constants` are the attributes that select it, `ignorable` those that it may carry unread (None: with any value).
-    `is_text` tells that it holds a text, and no elements; `named` are its children by their names alone, `leaves` of
-    these the elements of text by their whole tags, without other attributes than those that select them, `classes`
-    those that nothing chooses, with no attributes. `ahead` is the
-    name of the child that chooses the variant, if that can be looked for by its name alone: nothing else below is
-    called like it, or like the class itself.
+    `is_text` tells that it holds a text, and no elements; `named` are its children by their names alone. Of these
+    `leaves` are the elements of text by their whole tags, without other attributes than those that select them;
+    `silent` the texts that are no element; `classes` what nothing chooses, with no attributes; `single` of these those
+    that may hold one element only: the tag of their end, and their leaves. `valued` are its attributes that are read,
+    by what stands before their value, `end` is the tag of its end, and `ahead` the name of the child that chooses the
+    variant, if that can be looked for by its name alone: nothing else below is called like it, or like the class.
     """
 
     __slots__ = (
@@ -38,17 +43,21 @@ class XmlPlan:
         "classes",
         "constants",
         "element",
+        "end",
         "ignorable",
         "is_text",
         "leaves",
         "level",
         "named",
+        "silent",
+        "single",
+        "valued",
         "variants",
     )
 
     def __init__(self) -> None:
-        self.element: tuple[str, Readings] | None = None
-        self.attributes: dict[str, tuple[str, Readings]] = {}
+        self.element: Leaf | None = None
+        self.attributes: dict[str, Leaf] = {}
         self.constants: dict[str, str] = {}
         self.ignorable: dict[str, frozenset[str] | None] = {}
         self.children: dict[str, XmlPlan] = {}
@@ -56,14 +65,21 @@ class XmlPlan:
         self.variants: dict[str, XmlPlan] = {}
         self.level: int | None = None
         self.is_text = False
-        self.leaves: dict[str, tuple[str, Readings]] = {}
-        self.classes: dict[str, tuple[XmlPlan, Mapping[str, str]]] = {}
+        self.leaves: dict[str, Leaf] = {}
+        self.valued: dict[str, Leaf] = {}
+        self.silent: set[str] = set()
+        self.end = ""
+        self.single: dict[str, tuple[str, dict[str, Leaf]]] = {}
+        self.classes: dict[str, XmlPlan] = {}
         self.named: dict[str, XmlPlan] = {}
         self.ahead: str | None = None
 
     def allows(self, attributes: Mapping[str, str]) -> bool:
         """Tell whether attributes may stand here: each is read, selects what this is, or is allowed unread."""
-        return not any(True for _ in self.strange(attributes))
+        for name in attributes:
+            if name not in self.attributes:
+                return not any(True for _ in self.strange(attributes))
+        return True
 
     def strange(self, attributes: Mapping[str, str]) -> Iterator[str]:
         """Yield the attributes that may not stand here."""
@@ -101,13 +117,21 @@ def _name(plan: XmlPlan, own: str = "") -> None:
     """Fill in what is known by name alone of a class, called `own`, and of all below it."""
     plan.is_text = not plan.level and (plan.element is not None or not plan.children)
     plan.named = {_local(tag): child for tag, child in plan.children.items()}
+    plan.valued, plan.end = {f"{own} {at}": leaf for at, leaf in plan.attributes.items()}, f"/{own}"
     for name, child in plan.named.items():
         _name(child, name)
-        if child.element and child.is_text and not child.variants:
+        if child.variants:
+            continue
+        if child.element and child.is_text:
             selected = "".join(f' {at}="{value}"' for at, value in child.constants.items())
             plan.leaves |= {name: child.element, f"{name}{selected}": child.element}
-        elif not child.variants:
-            plan.classes[name] = child, {}
+        elif child.is_text and not child.attributes:
+            plan.silent.add(name)
+        else:
+            plan.classes[name] = child
+        (*inside,) = child.named.values()
+        if len(inside) == 1 and child.leaves and not (inside[0].attributes or child.is_text or child.level):
+            plan.single[name] = child.end, child.leaves
     for variant in plan.variants.values():
         _name(variant, own)
     chooser = _local(plan.choice or "")

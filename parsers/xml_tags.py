@@ -14,7 +14,7 @@ from typing import NamedTuple
 from core import limits
 from core.declaration import Commodity, Declaration, Invoice, Value
 from parsers.notes import gather
-from parsers.xml_plan import REFERENCE, XmlPlan
+from parsers.xml_plan import REFERENCE, Leaf, XmlPlan
 
 # All but the signs that stand around a tag.
 DATA = bytes(set(range(256)) - set(b"<>"))
@@ -50,7 +50,6 @@ def cut(body: bytes) -> CutDocument | None:
 Values = dict[str, Value]
 More = dict[str, tuple[Value, ...]]
 Given = Mapping[str, str]  # attributes with their values
-NONE: Given = {}
 
 
 class _UnusualError(Exception):
@@ -95,17 +94,30 @@ class _Reader:
             raise _UnusualError
         self.again.append((more, name, value))
 
-    def read(self, plan: XmlPlan, text: str, given: Given, values: Values, more: More) -> bool:
+    def read(self, plan: XmlPlan, tag: str, text: str, values: Values, more: More) -> bool:
         """Read an element of text, and its attributes; tell whether there is any."""
-        found = [(*plan.element, text)] if text and plan.element else []
-        found += [(name, readings, given[at]) for at, (name, readings) in plan.attributes.items() if given.get(at)]
-        for name, readings, each in found:
-            value = readings[each]
-            if value is None or name in values:
-                self.repeat(name, value, more)
-            else:
-                values[name] = value
-        return bool(found)
+        start, _, value = tag.partition('="')
+        of = plan.valued.get(start)
+        if of and value.find('"') == len(value) - 1:  # as nearly all are: one attribute, which ends with the tag
+            found = [(of, value[:-1])]
+        else:
+            given = _attributes(plan, tag)
+            found = [(of, given[at]) for at, of in plan.attributes.items() if at in given]
+        said = False
+        for leaf, each in [(plan.element, text), *found]:
+            if leaf and each:
+                self.take(leaf, each, values, more)
+                said = True
+        return said
+
+    def take(self, leaf: Leaf, text: str, values: Values, more: More) -> None:
+        """Take down what a text says of an element."""
+        name, readings = leaf
+        value = readings[text]
+        if value is None or name in values:
+            self.repeat(name, value, more)
+        else:
+            values[name] = value
 
     def declaration(self, values: Values, more: More) -> Declaration:
         """Return what was read."""
@@ -128,14 +140,17 @@ def read_tags(document: CutDocument, prefix: str | None, names: Sequence[str], t
         return None
 
 
-def _read(tags: Sequence[str], texts: Sequence[str], index: int, around: int, top: XmlPlan) -> Declaration:
+def _read(  # noqa: C901  one loop: a call for each tag costs more than the tag
+    tags: Sequence[str], texts: Sequence[str], index: int, around: int, top: XmlPlan
+) -> Declaration:
     """Return the declaration that begins behind a tag; `around` are the classes that are open around it."""
     reader, here, begun, last = _Reader(), top, index, index
     values, more = Values(), More()
     above = [(top, index)]  # the classes that are open around this one, and where each begins
+    leaves = here.leaves
     while above:
         tag = tags[index]
-        if leaf := here.leaves.get(tag):
+        if leaf := leaves.get(tag):
             name, readings = leaf
             value = readings[texts[index]]
             if value is not None and name not in values:
@@ -150,18 +165,23 @@ def _read(tags: Sequence[str], texts: Sequence[str], index: int, around: int, to
                 reader.says(begun, last)
             values, more = reader.levels.pop() if here.level else (values, more)
             here, begun = above.pop()
+            leaves = here.leaves
             index += 1
+        elif (only := here.single.get(tag)) and tags[index + 3] == only[0] and (leaf := only[1].get(tags[index + 1])):
+            reader.take(leaf, texts[index + 1], values, more)
+            last = index
+            index += 4
+        elif tag in here.silent:
+            index += 2
+        elif (step := here.classes.get(tag) or _step(tags, texts, index, here)).is_text:
+            last = index if reader.read(step, tag, texts[index], values, more) else last
+            index += 2
         else:
-            step, given = here.classes.get(tag) or _step(tags, texts, index, here)
-            if step.is_text:
-                last = index if reader.read(step, texts[index], given, values, more) else last
-                index += 2
-                continue
             above.append((here, begun))
             if step.level or reader.met.get(step) == begun:
                 values, more, last = reader.enter(step, index, values, more, last)
             reader.met[step] = begun
-            here, begun = step, index
+            here, begun, leaves = step, index, step.leaves
             index += 1
     if index != len(tags) - around:
         raise _UnusualError
@@ -174,7 +194,9 @@ def _from_declaration(
     """Return tags and texts, and where they go on behind the Declaration's own tag; none if not all have its prefix."""
     tags, texts = document
     name = f"{prefix}:{names[-1]}" if prefix else names[-1]
-    begin = next((index for index, tag in enumerate(tags, 1) if tag.split(None, 1)[0] == name), len(tags))
+    begin = next(
+        (index for index, tag in enumerate(tags, 1) if name in tag and tag.split(None, 1)[0] == name), len(tags)
+    )
     if not prefix:
         return tags, texts, begin
     below, opens, ends = tags[begin:], f"{prefix}:", f"/{prefix}:"
@@ -184,31 +206,37 @@ def _from_declaration(
     return plain, texts[begin:], 0
 
 
-def _step(tags: Sequence[str], texts: Sequence[str], index: int, here: XmlPlan) -> tuple[XmlPlan, Given]:
-    """Return what a tag inside a class means, and its attributes."""
-    tag, given = tags[index], NONE
-    step = here.named.get(tag)
-    if step is None:
-        tag, _, rest = tag.partition(" ")
-        step, given = here.named.get(tag), _attributes(rest)
+def _step(tags: Sequence[str], texts: Sequence[str], index: int, here: XmlPlan) -> XmlPlan:
+    """Return what a tag inside a class means that has attributes, or whose class has variants."""
+    tag = tags[index]
+    name = tag.partition(" ")[0]
+    step = here.named.get(name)
     if step and step.variants:
-        if step.ahead is None:
-            raise _UnusualError
-        try:
-            end = tags.index(f"/{tag}", index)
-            step = step.variants.get(texts[tags.index(step.ahead, index, end)].strip())
-        except ValueError:
-            step = None
-    if step is None or (given and not step.allows(given)):
+        step = _variant(tags, texts, index, step)
+    if step is None:
         raise _UnusualError
-    return step, given
+    if name != tag and not step.is_text:
+        _attributes(step, tag)
+    return step
 
 
-def _attributes(text: str) -> Given:
-    """Return the attributes in a tag; what ends at once is left to the walk."""
-    name, _, value = text.partition('="')
-    if value and value.find('"') == len(value) - 1:  # as nearly all are: one attribute, which ends with the tag
-        return {name: value[:-1]}
+def _variant(tags: Sequence[str], texts: Sequence[str], index: int, step: XmlPlan) -> XmlPlan | None:
+    """Return what a class means by the text of the element in it that chooses, None if it is nothing known."""
+    if step.ahead is None:
+        raise _UnusualError
+    try:
+        chooser = tags.index(step.ahead, index, tags.index(step.end, index))
+    except ValueError:
+        return None
+    return step.variants.get(texts[chooser].strip())
+
+
+def _attributes(plan: XmlPlan, tag: str) -> Given:
+    """Return the attributes in a tag, which may all stand there; what ends at once is left to the walk."""
+    text = tag.partition(" ")[2]
     if text.endswith("/"):
         raise _UnusualError
-    return {at: double or single for at, double, single in ATTRIBUTE.findall(text)}
+    given = {at: double or single for at, double, single in ATTRIBUTE.findall(text)}
+    if not plan.allows(given):
+        raise _UnusualError
+    return given

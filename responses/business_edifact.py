@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache, partial
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
 from core.answers import EdifactCodes, Kind
 from core.envelope import Interchange
 from core.findings import Bilingual
-from edifact.syntax import ENCODINGS, charset_known, serialised
+from edifact.syntax import ENCODINGS, charset_known, serialised, serialised_element
 from responses.business import AnswerItem, Business, Duty, PointerStep, day, duties, moment
+from responses.forms import Forms, filled
 
 CONTENT_TYPE = "application/edifact"
 
@@ -22,6 +24,7 @@ Elements = Sequence[str | Sequence[str]]
 
 TEXT = 512  # characters in one component of FTX (4440), of which there are at most five
 COMPONENTS = 5
+REFERENCE = 70  # characters of a reference (1154)
 
 # Typographic characters that French texts use, for the sets that lack them.
 PLAIN = str.maketrans(
@@ -44,41 +47,75 @@ def write(
         if interchange.syntax_id > "UNOC" and charset_known(interchange.syntax_id, interchange.syntax_version):
             charset = interchange.syntax_id
     version = "4" if charset > "UNOF" else version
-    encoding = ENCODINGS[charset]
-    reference = answer.id[:14].upper()
-    message = [*_message(answer if encoding == "utf-8" else _fitted(answer, encoding), reference)]
+    issued, pack, encoding = moment(answer.issued), answer.pack, ENCODINGS[charset]
+    fit = partial(_fit, encoding=encoding) if encoding != "utf-8" else str
+    header = _Header(
+        reference=answer.id[:14].upper(),
+        prepared=issued[0 if version == "4" else 2 : 8],
+        time=issued[8:12],
+        issued=issued,
+        ours=ours,
+        theirs=theirs,
+    )
+    if answer.items or answer.result:
+        text = _written(_fitted(answer, encoding), header, charset, version)
+    else:
+        references = (fit(each)[:REFERENCE] for each in (answer.reference, answer.message, answer.transmission))
+        texts = (*header, answer.transaction_number, answer.version, *references)
+        key = answer.kind, answer.language, pack.edifact_answer, pack.version, pack.answers.edifact, answer.test
+        as_written = [serialised_element(each, version) for each in texts]
+        text = filled(_FORMS, (key, charset, version), as_written, partial(_of_marks, answer, charset, version))
+    return text.encode(encoding, "backslashreplace")
+
+
+class _Header(NamedTuple):
+    """What the envelope says of an answer: its reference, day and time, the moment in full, and both addresses."""
+
+    reference: str
+    prepared: str
+    time: str
+    issued: str
+    ours: str | Sequence[str]
+    theirs: str | Sequence[str]
+
+
+_FORMS: Forms = {}
+
+
+def _of_marks(answer: Business, charset: str, version: str, marks: Sequence[str]) -> str:
+    """Return the interchange with marks in place of what differs between messages."""
+    number, of_declaration, reference, message, transmission = marks[6:]
+    whole = answer._replace(
+        transaction_number=number,
+        version=of_declaration,
+        reference=reference,
+        message=message,
+        transmission=transmission,
+    )
+    return _written(_fitted(whole, ENCODINGS[charset]), _Header(*marks[:6]), charset, version)
+
+
+def _written(answer: Business, header: _Header, charset: str, version: str) -> str:
+    """Return the interchange as text; every text of the answer fits the character set."""
+    message, reference = [*_message(answer, header)], header.reference
+    at = header.prepared, header.time
+    unb: list[str | Sequence[str]] = ["UNB", (charset, version), header.ours, header.theirs, at, reference]
     segments = [
-        _unb(answer, ours, theirs, (charset, version), reference),
+        [*unb, "", "", "", "", "", "1"] if answer.test else unb,
         *message,
         ("UNT", str(len(message) + 1), reference),
         ("UNZ", "1", reference),
     ]
-    return serialised(segments, version).encode(encoding, "backslashreplace")
+    return serialised(segments, version)
 
 
-def _unb(
-    answer: Business, ours: Sequence[str], theirs: Sequence[str], syntax: tuple[str, str], reference: str
-) -> Elements:
-    """Build the interchange header."""
-    issued = moment(answer.issued)
-    header: list[str | Sequence[str]] = [
-        "UNB",
-        syntax,
-        ours,
-        theirs,
-        (issued[0 if syntax[1] == "4" else 2 : 8], issued[8:12]),
-        reference,
-    ]
-    return [*header, "", "", "", "", "", "1"] if answer.test else header
-
-
-def _message(answer: Business, reference: str) -> Iterator[Elements]:
+def _message(answer: Business, header: _Header) -> Iterator[Elements]:
     """Yield the message's segments from UNH to the last before UNT, in the order of the UN structure."""
     kind, result, codes = answer.kind, answer.result, answer.pack.answers.edifact
-    yield "UNH", reference, answer.pack.edifact_answer, answer.pack.version
+    yield "UNH", header.reference, answer.pack.edifact_answer, answer.pack.version
     subject = (answer.transaction_number, answer.version)
     yield "BGM", (kind.document, codes.our_list), subject, codes.message_function, kind.response
-    yield "DTM", (codes.issued, moment(answer.issued), "304")
+    yield "DTM", (codes.issued, header.issued, "304")
     if result and result.payment_due and codes.payment_due:
         yield "DTM", (codes.payment_due, day(result.payment_due), "102")
     if result and result.lines and codes.value_for_duty:
@@ -89,7 +126,7 @@ def _message(answer: Business, reference: str) -> Iterator[Elements]:
         (codes.transmission_reference, answer.transmission),
     ):
         if text and qualifier:
-            yield "RFF", (qualifier, text[:70])
+            yield "RFF", (qualifier, text[:REFERENCE])
     yield "STS", codes.status_function, (kind.status, "", "", kind.text.speak(answer.language))
     yield from _problems(answer, codes)
     if result and result.lines:
@@ -174,8 +211,10 @@ def _duty(duty: Duty, function: str, codes: EdifactCodes) -> Iterator[Elements]:
 
 
 def _fitted(answer: Business, encoding: str) -> Business:
-    """Return the answer with every free text fit for an 8-bit character set, before texts are cut to length."""
-    fit = functools.partial(_fit, encoding=encoding)
+    """Return the answer with every free text fit for a character set, before texts are cut to length."""
+    if encoding == "utf-8":
+        return answer
+    fit = partial(_fit, encoding=encoding)
     return answer._replace(
         kind=_fitted_kind(answer.kind, encoding),
         reference=fit(answer.reference),
@@ -186,7 +225,7 @@ def _fitted(answer: Business, encoding: str) -> Business:
     )
 
 
-@functools.lru_cache(maxsize=64)
+@lru_cache(maxsize=64)
 def _fitted_kind(kind: Kind, encoding: str) -> Kind:
     return kind._replace(text=Bilingual(*(_fit(text, encoding) for text in kind.text)))
 

@@ -6,6 +6,7 @@ They are joined texts, not a tree of objects (DECISIONS D26).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -13,10 +14,11 @@ from core.answers import DutyCodes, XmlCodes
 from core.assessment import AssessedLine, AssessmentResult
 from core.findings import Address
 from responses.business import Business, Duty, PointerStep, day, duties, moment, pointer_steps
+from responses.forms import Forms, filled
 
 CONTENT_TYPE = "application/xml"
 
-TEXT = 512  # characters of a statement or description
+TEXT, REFERENCE = 512, 35  # characters of a statement or description, and of a reference
 
 
 def write(answer: Business, ours: Sequence[str], theirs: Sequence[str]) -> bytes:
@@ -24,11 +26,42 @@ def write(answer: Business, ours: Sequence[str], theirs: Sequence[str]) -> bytes
 
     `ours` and `theirs` are the addresses of the gateway and of the partner, for a wrapper that names them.
     """
+    issued, pack = moment(answer.issued), answer.pack
+    if len(pack.response.names) > 1:
+        return _document(_wrapped(answer, _written(answer, issued), ours[0], theirs[0])).encode()
+    if answer.items or answer.result:
+        return _document(_written(answer, issued)).encode()
+    reference = (answer.reference or answer.message)[:REFERENCE]
+    texts = (answer.id, answer.transmission[:TEXT], reference, answer.transaction_number, answer.version)
+    key = answer.kind, answer.language, pack.response.names, pack.response.namespace, pack.answers.xml, answer.test
+    return filled(_FORMS, key, (issued, *map(_escaped, texts)), partial(_of_marks, answer)).encode()
+
+
+_FORMS: Forms = {}
+
+
+def _of_marks(answer: Business, marks: Sequence[str]) -> str:
+    """Return the answer with marks in place of what differs between messages."""
+    issued, own, transmission, reference, transaction, version = marks
+    whole = answer._replace(
+        id=own,
+        transmission=transmission,
+        reference=reference,
+        message="",
+        transaction_number=transaction,
+        version=version,
+    )
+    return _document(_written(whole, issued))
+
+
+def _written(answer: Business, issued: str) -> str:
+    """Return the Response."""
     form = answer.pack.response
-    response = _class(form.names[-1], _response(answer), f' xmlns="{form.namespace}"')
-    if len(form.names) > 1:
-        response = _wrapped(answer, response, ours[0], theirs[0])
-    return f"<?xml version='1.0' encoding='UTF-8'?>\n{response}\n".encode()
+    return _class(form.names[-1], _response(answer, issued), f' xmlns="{form.namespace}"')
+
+
+def _document(root: str) -> str:
+    return f"<?xml version='1.0' encoding='UTF-8'?>\n{root}\n"
 
 
 def _wrapped(answer: Business, response: str, ours: str, theirs: str) -> str:
@@ -62,15 +95,20 @@ def _class(name: str, inner: Iterable[str], attributes: str = "") -> str:
 
 def _element(name: str, text: str, attributes: str = "") -> str:
     """Return an element; its attributes are codes, nothing of the sender's."""
-    if "&" in text or "<" in text or ">" in text:
-        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = _escaped(text)
     return f"<{name}{attributes}>{text}</{name}>" if text else f"<{name}{attributes}/>"
 
 
-def _response(answer: Business) -> Iterator[str]:
+def _escaped(text: str) -> str:
+    if "&" in text or "<" in text or ">" in text:
+        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text
+
+
+def _response(answer: Business, when: str) -> Iterator[str]:
     """Yield what stands in the Response."""
     words, codes = f' languageID="{answer.language}"', answer.pack.answers.xml
-    issued = _moment(moment(answer.issued), "304")
+    issued = _moment(when, "304")
     yield _element("FunctionCode", codes.message_function)
     yield _element("FunctionalReferenceID", answer.id)
     yield _class("IssueDateTime", issued)
@@ -119,7 +157,7 @@ def _declaration(answer: Business) -> Iterator[str]:
     """Yield what identifies the declaration and, once assessed, its duties and taxes."""
     reference = answer.reference or answer.message
     if reference:
-        yield _element("FunctionalReferenceID", reference[:35])
+        yield _element("FunctionalReferenceID", reference[:REFERENCE])
     if answer.transaction_number:
         yield _element("ID", answer.transaction_number)
     if answer.version:

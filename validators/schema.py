@@ -46,6 +46,7 @@ ATTRIBUTE = re.compile(
 # What the schema refuses: the node, and the fault. Its address has the dictionary's element alone if that is missing or
 # not in its format; a fault without one is of the structure, and is told by its node's place.
 AtNode = tuple[Any, Fault]
+Originals = dict[Any, Any]  # of a copy its node
 
 
 class Explainer:
@@ -53,6 +54,7 @@ class Explainer:
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
+        self._elements: dict[str, Any] = {}
 
     @cached_property
     def schema(self) -> xmlschema.XMLSchema10:
@@ -60,6 +62,16 @@ class Explainer:
         import xmlschema  # only when there is something to explain: an eighth of every program's start
 
         return xmlschema.XMLSchema10(str(self.pack.schema), allow="local", defuse="always")
+
+    def element_of(self, node: Any) -> Any:
+        """Return the schema's element for a node, by the names down to it; None if it has no such.
+
+        Those found are kept: they are the schema's own, and few.
+        """
+        way = "/".join(["", *reversed([each.tag for each in (node, *node.iterancestors())])])
+        if way not in self._elements and (found := self.schema.find(way)) is not None:
+            self._elements[way] = found
+        return self._elements.get(way)
 
 
 def explain(
@@ -70,18 +82,24 @@ def explain(
     Empty if the dictionary check is sure to report every one of them, as missing or not in its format: then that goes
     on. With any other error among them all are returned, the dictionary's own under its codes. `misfits` are the nodes
     that libxml2 found at fault: of a large document only those and their surroundings are looked at, since xmlschema
-    goes through all that it is given, and takes a hundred times as long as libxml2. Of a small one all is looked at but
-    what is in classes that libxml2 went through without a fault: beside a node at fault it goes through none.
+    goes through all that it is given, and takes a hundred times as long as libxml2. Of a small one that is a node at
+    fault and what stands around it: of what libxml2 went through before no more than the tags, of what stands behind,
+    which it skips, all.
     """
-    pack, originals, emptied = explainer.pack, dict[Any, Any](), set[Any]()
+    pack, originals, emptied = explainer.pack, Originals(), set[Any]()
     keep = {above for node in misfits for above in (node, *node.iterancestors())}
-    looked_at = root
+    parts = [(root, explainer.schema)]
     if misfits and sum(1 for _ in islice(root.iter(), EXPLAINED_NODES + 1)) > EXPLAINED_NODES:
-        looked_at = apart(lambda: _excerpt(root, keep, originals))
+        parts = [(apart(lambda: _excerpt(root, keep, originals)), explainer.schema)]
     elif 0 < len(misfits) < FINDINGS_LISTED:
-        around = {*misfits, *(node.getparent() for node in misfits)}
-        looked_at = apart(lambda: _outline(root, keep, around, originals, emptied))
-    found = [(originals.get(node, node), fault) for node, fault in _refused(looked_at, explainer, emptied)]
+        around = dict.fromkeys(each for node in misfits for each in (node.getparent(), node) if each is not None)
+        tops = [node for node in around if not any(above in around for above in node.iterancestors())]
+        if not all(explainer.element_of(node) is not None for node in tops):
+            tops = [root]
+        wrong = {*misfits}
+        outlines = apart(lambda: [_outline(node, keep, {*around}, wrong, originals, emptied) for node in tops])
+        parts = [(part, explainer.element_of(node)) for part, node in zip(outlines, tops, strict=True)]
+    found = [each for part, known in parts for each in _refused(part, known, pack, originals, emptied)]
     told = {node for node, _ in found}
     blanks = [_blank(node, pack) for node in misfits if node not in told and _odd_blank(node)]
     if found and not blanks and all(fault.address for _, fault in found):
@@ -96,7 +114,7 @@ def unexplained(node: Any, place_of: Callable[[Any], Place]) -> Fault:
     return Fault(STRUCTURE, place=place_of(node), value=node.text or name, details=_words(*_unlike(name)))
 
 
-def _excerpt(node: Any, keep: Collection[Any], originals: dict[Any, Any]) -> Any:
+def _excerpt(node: Any, keep: Collection[Any], originals: Originals) -> Any:
     """Return a copy of a node with the children to keep and the first few others of each name."""
     copy = node.makeelement(node.tag, dict(node.attrib), node.nsmap)
     copy.text = node.text
@@ -112,17 +130,28 @@ def _excerpt(node: Any, keep: Collection[Any], originals: dict[Any, Any]) -> Any
 
 
 def _outline(
-    node: Any, keep: Collection[Any], around: Collection[Any], originals: dict[Any, Any], emptied: set[Any]
+    node: Any,
+    keep: Collection[Any],
+    above: Collection[Any],
+    wrong: Collection[Any],
+    originals: Originals,
+    emptied: set[Any],
 ) -> Any:
-    """Return a copy of a node to keep; of its children that are none the classes are empty, unless it is `around`."""
+    """Return a copy of a node to keep; its other classes are empty but for those behind a child of `wrong` in `above`.
+
+    Of what is wrong itself all is kept.
+    """
     copy = node.makeelement(node.tag, dict(node.attrib), node.nsmap)
     copy.text = node.text
     originals[copy] = node
+    whole = node in wrong
     for child in node:
+        whole = whole or (child in wrong and node in above)
         if child in keep:
-            part = _outline(child, keep, around, originals, emptied)
-        elif len(child) and node not in around:
+            part = _outline(child, keep, above, wrong, originals, emptied)
+        elif len(child) and not whole:
             part = child.makeelement(child.tag, dict(child.attrib), child.nsmap)
+            originals[part] = child
             emptied.add(part)
         else:
             part = _excerpt(child, {*child.iter()}, originals)
@@ -131,25 +160,26 @@ def _outline(
     return copy
 
 
-def _errors(root: Any, explainer: Explainer, emptied: Collection[Any]) -> Iterator[Any]:
+def _errors(part: Any, known: Any, emptied: Collection[Any]) -> Iterator[Any]:
     """Yield xmlschema's errors, up to where it gives up itself (it raises at an unknown xsi:type)."""
     import xmlschema
 
     with suppress(xmlschema.XMLSchemaException, LookupError):
-        yield from (error for error in explainer.schema.iter_errors(root) if error.elem not in emptied)
+        yield from (error for error in known.iter_errors(part) if error.elem not in emptied)
 
 
-def _refused(root: Any, explainer: Explainer, emptied: Collection[Any]) -> list[AtNode]:
-    """Return what the schema refuses, each place once; nothing of what was emptied."""
+def _refused(part: Any, known: Any, pack: Pack, originals: Originals, emptied: Collection[Any]) -> list[AtNode]:
+    """Return what the schema, or its element, refuses in a part, each place once; nothing of what was emptied."""
     import xmlschema
 
-    pack, found = explainer.pack, dict[tuple[str, str], AtNode]()
-    for error in islice(_errors(root, explainer, emptied), ERRORS_EXPLAINED):
-        node, reason = error.elem if error.elem is not None else root, error.reason or str(error.message)
+    found = dict[tuple[str, str], AtNode]()
+    for error in islice(_errors(part, known, emptied), ERRORS_EXPLAINED):
+        node, reason = error.elem if error.elem is not None else part, error.reason or str(error.message)
+        node = originals.get(node, node)
         attribute = ATTRIBUTE.match(reason)
         key = next(filter(None, attribute.groups())) if attribute else ""
         if isinstance(error, xmlschema.XMLSchemaChildrenValidationError):
-            refused, key = _children(error, node, pack), "children"
+            refused, key = _children(error, node, originals, pack), "children"
         else:
             refused = _content(node, key, attribute.lastgroup if attribute else None, error, pack)
         found.setdefault((error.path or "", key), refused)
@@ -203,10 +233,10 @@ def _between(node: Any) -> Bilingual:
     return Bilingual(f"text stands between the elements of {name}", f"du texte sépare les éléments que contient {name}")
 
 
-def _children(error: xmlschema.XMLSchemaChildrenValidationError, node: Any, pack: Pack) -> AtNode:
+def _children(error: xmlschema.XMLSchemaChildrenValidationError, node: Any, originals: Originals, pack: Pack) -> AtNode:
     """Return what is wrong with a node's children: one too many, out of order, unknown, or one missing."""
     expected = [_local(tag) for tag in error.expected_tags]
-    child, above = error.invalid_child, _local(node.tag)
+    child, above = originals.get(error.invalid_child, error.invalid_child), _local(node.tag)
     at = node if child is None else child
     known = child is None or _leads_to_any(child, pack)
     if known and len(expected) == 1 and (element := _missing(expected[0], node, pack)):
@@ -331,5 +361,7 @@ def _is_at(node: Any, attribute: str, element: Element, pack: Pack) -> bool:
 def _leads_to_any(node: Any, pack: Pack) -> bool:
     """Tell whether the path of any dictionary element goes through the node."""
     path = _path(node, pack)
-    ways = ((element.xml_path or "").split("/")[: len(path)] for element in pack.elements.values())
+    begin = path[0] if path else ""
+    paths = (each.xml_path or "" for each in pack.elements.values())
+    ways = (way.split("/")[: len(path)] for way in paths if way.startswith(begin))
     return any(tuple(step.partition("[")[0] for step in way) == path for way in ways)

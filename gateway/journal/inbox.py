@@ -14,7 +14,7 @@ from core.transmission import Outgoing, digest_of, stable_id
 from gateway.journal.codec import dump
 from gateway.journal.database import RECEIVING, among, insert_rows, lock
 from gateway.journal.evidence import chain
-from gateway.journal.outbox import mark_sent, send
+from gateway.journal.outbox import HOLD, mark_sent, send
 from gateway.journal.rows import AnyRow, claimed_of, key_of, outgoing_row, sent_detail, storable
 from gateway.journal.tables import inbox
 from gateway.journal.values import Arrival, Claimed, Claims, Unproven
@@ -121,16 +121,12 @@ def unproven_text(told: Unproven | None) -> str | None:
 
 
 def receive(
-    connection: Connection,
-    arrivals: Sequence[Arrival],
-    directly: Collection[str] = (),
-    hold: timedelta = timedelta(0),
-    sent: Sequence[str] = (),
+    connection: Connection, arrivals: Sequence[Arrival], directly: Collection[str] = (), sent: Sequence[str] = ()
 ) -> list[bool]:
     """Write transmissions as they came in, with their receipts; tell which were new (the others: redelivered).
 
-    The receipts with an id in `directly` are left to whoever calls this for the time of `hold`; `sent` are ids of
-    former ones that went out meanwhile.
+    The receipts with an id in `directly` are left to whoever calls this until HOLD is over; `sent` are ids of former
+    ones that went out meanwhile.
     """
     if not arrivals:
         return []
@@ -168,7 +164,7 @@ def receive(
             }
         )
         if arrival.receipt:
-            until = arrival.received_at + hold if arrival.receipt.id in directly else None
+            until = arrival.received_at + HOLD if arrival.receipt.id in directly else None
             receipts.append(outgoing_row(arrival.receipt, last, arrival.received_at, None) | {"not_before": until})
         detail = {
             "id": stable_id(key),

@@ -21,8 +21,8 @@ from gateway.journal.values import MESSAGE_ID, Due
 # A failing destination rests 1, 2, 4 ... seconds, at most five minutes, and is parked after some four hours.
 FIRST_PAUSE, LONGEST_PAUSE, FAILURES = timedelta(seconds=1), timedelta(minutes=5), 55
 
-# Above any time for which a receiver keeps its receipts.
-LONGEST_HOLD = timedelta(minutes=1)
+# How long receipts are left to their receiver: longer than it takes to publish them and to record the next.
+HOLD = timedelta(seconds=3)
 
 # Both databases know inserts that give way to what is there, each in SQLAlchemy's dialect.
 INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
@@ -140,7 +140,7 @@ def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
         share = -(-(limit - len(chosen)) // (len(waiting) - done))  # rounded up
         if not share:
             break
-        rows = connection.execute(NEXT, {"name": name, "share": share, "now": now, "latest": now + LONGEST_HOLD}).all()
+        rows = connection.execute(NEXT, {"name": name, "share": share, "now": now, "latest": now + HOLD}).all()
         together = limits.in_one_go((row[1] for row in rows), limits.BATCH_BYTES // len(waiting))
         chosen += [row[0] for row in rows[:together]]
     if not chosen:

@@ -7,7 +7,7 @@ The test of the test: gateways that are wrong on purpose must each be caught.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 from typing import Any
 
@@ -125,8 +125,8 @@ class ReceiptsMarkedFirst(World):
 
 
 class _Forgetful(FakeJournal):
-    def _receive(self, one: Arrival, directly: Collection[str], hold: timedelta) -> bool:
-        is_new = super()._receive(one, directly, hold)
+    def _receive(self, one: Arrival, directly: Collection[str]) -> bool:
+        is_new = super()._receive(one, directly)
         self._mark([id_ for id_ in directly if id_ in self.t.outbox])
         return is_new
 

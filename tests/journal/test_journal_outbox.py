@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from core import limits
 from gateway.journal import Journal, Settlement, inbox_id
-from gateway.journal.outbox import FAILURES
+from gateway.journal.outbox import FAILURES, HOLD
 from tests.support.journals import (
     LATER,
     NOW,
@@ -167,28 +167,26 @@ def test_a_destination_that_stays_dead_is_parked_and_unparked_in_order(journal: 
 
 # ------------------------------------------------------------------------------------------------ receipts at once
 
-HELD = timedelta(seconds=3)
-
 
 def receipted(journal: Journal, uid: str, *, at_once: bool = True, told: tuple[str, ...] = ()) -> str:
     """Receive a transmission with a receipt that its receiver sends, and note what it has sent; return the id."""
     told_id = outgoing("receipt", uid).id
     one = delivery(uid, lane=uid, receipt=outgoing("receipt", uid, ordinal=None))
-    assert journal.receive([one], {told_id} if at_once else (), HELD, told) == [True]
+    assert journal.receive([one], {told_id} if at_once else (), told) == [True]
     return told_id
 
 
 def test_a_receipt_is_its_receivers_for_a_moment_and_then_the_dispatchers(journal: Journal) -> None:
     first, second = receipted(journal, "a"), receipted(journal, "b", at_once=False)
     assert [item.id for item in journal.due(10, NOW)] == [second]
-    assert [item.id for item in journal.due(10, NOW + HELD)] == [first, second]
+    assert [item.id for item in journal.due(10, NOW + HOLD)] == [first, second]
     assert [item.id for item in journal.due(10, NOW - timedelta(days=1))] == [first, second], "the clock was set back"
 
 
 def test_what_the_receiver_has_sent_is_noted_with_what_it_takes_next(journal: Journal) -> None:
     first = receipted(journal, "a")
     second = receipted(journal, "b", told=(first,))
-    assert [item.id for item in journal.due(10, NOW + HELD)] == [second]
+    assert [item.id for item in journal.due(10, NOW + HOLD)] == [second]
     assert [entry["event"] for entry in journal.show(inbox_id("a"))["audit"]] == ["received", "sent"]
     assert journal.mark_sent([second], LATER) == 1
     assert journal.verify().bad is None

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from gateway import service
 from gateway.engine import loop as engine_loop
-from gateway.journal import Journal
+from gateway.journal import Journal, inbox
 from gateway.logs import configure
 from gateway.loops import queue_names
 from gateway.queues import Broker, Intake, Letter, open_broker
@@ -103,7 +103,7 @@ def serve(folder: Path) -> None:
     """Run the loops turn by turn until nothing waits anywhere."""
     settings = settings_in(folder)
     service.LEASE_SECONDS = LEASE  # type: ignore[assignment]
-    service.HOLD = timedelta(seconds=LEASE)  # type: ignore[misc]
+    inbox.HOLD = timedelta(seconds=LEASE)  # type: ignore[misc]
     end = time.monotonic() + PATIENCE
     journal = Journal.open(settings.database_url)
     inbound = [*(inbound_queue(name) for name in PARTNERS), RESULTS]

@@ -20,6 +20,7 @@ from core.transmission import (
 )
 from gateway.journal import Arrival, Asked, Claimed, Claims, Conflict, Due, Settlement, inbox_id
 from gateway.journal.inbox import ready
+from gateway.journal.outbox import HOLD
 from tests.support.fake_broker import Fuse
 
 T = TypeVar("T")
@@ -57,22 +58,18 @@ class FakeJournal:
         return 0, "0" * 64
 
     def receive(
-        self,
-        arrivals: Sequence[Arrival],
-        directly: Collection[str] = (),
-        hold: timedelta = timedelta(0),
-        sent: Sequence[str] = (),
+        self, arrivals: Sequence[Arrival], directly: Collection[str] = (), sent: Sequence[str] = ()
     ) -> list[bool]:
         def write() -> list[bool]:
             self._mark(sent)
-            return [self._receive(one, directly, hold) for one in arrivals]
+            return [self._receive(one, directly) for one in arrivals]
 
         return self.commit(write)
 
     def failing(self) -> set[str]:
         return set(self.t.resting)
 
-    def _receive(self, one: Arrival, directly: Collection[str], hold: timedelta) -> bool:
+    def _receive(self, one: Arrival, directly: Collection[str]) -> bool:
         if self.unique and any(row.uid == one.uid for row in self.t.inbox):
             return False
         row = SimpleNamespace(
@@ -93,7 +90,7 @@ class FakeJournal:
         if one.receipt:
             self._send(one.receipt, row.sequence)
             if one.receipt.id in directly:
-                self.t.outbox[one.receipt.id].not_before = one.received_at + hold
+                self.t.outbox[one.receipt.id].not_before = one.received_at + HOLD
         return True
 
     def kept_digest(self, id_: str) -> str | None:
