@@ -51,7 +51,7 @@ def at_once_of(arrivals: Sequence[Arrival], failing: Collection[str]) -> dict[st
 class Receipts:
     """Publishes receipts from a thread of its own, so that a broker that hesitates holds up no intake.
 
-    What it could not publish, or what nobody recorded as sent in time (`gateway.journal.outbox.HOLD`), the dispatcher sends: under the
+    What it could not publish, or what nobody recorded as sent in time (`outbox.HOLD`), the dispatcher sends: under the
     same id, as after a crash.
     """
 
