@@ -17,6 +17,9 @@ from core.findings import Address, Fault, Finding, Place
 
 XML_SPACE = BLANK
 
+# How it is noted that a transmission is another's resend: behind it stands the id of the first.
+RESEND_OF = "resend of "
+
 
 class Syntax(StrEnum):
     """How a transmission is written."""

@@ -115,7 +115,7 @@ def run(
     """
     vital = (vitals or {}).get(name) or Vital()
     forked()
-    configure(settings.log, waiting=False, lost=partial(_lost, vital))
+    configure(settings.log, waiting=False, lost=vital.lose)
     if partners:
         _known[settings.partners] = partners
     kind = name.partition("-")[0]
@@ -148,11 +148,6 @@ def _turn(name: str, loop: Callable[..., None], settings: Settings, stopping: Ca
     except Exception as error:  # without the library's traceback, which could repeat what was sent to us
         logger().critical("loop fails", loop=name, error=reason(error))
         raise SystemExit(1) from None
-
-
-def _lost(vital: Vital, count: int) -> None:
-    """Count log lines that nobody took."""
-    vital.lost += count
 
 
 def _waits(name: str, error: GatewayError) -> None:

@@ -116,12 +116,11 @@ def record(
 ) -> list[Letter]:
     """Journal deliveries in one transaction, and the receipts that have gone out; return those that are to go now.
 
-    `engines` are the users that may send results, where the broker vouches. A destination that fails, or that has not
-    recovered, has no receipts from here: what waits for it goes out in its order.
+    `engines` are the users that may send results, where the broker vouches. What waits for a destination that fails
+    goes out in its order: it has no receipts from here.
 
-    It is idempotent: a delivery that the journal knows already adds nothing, but its answers are sent again: it may be
-    the sender's own resend, and a redelivery does not tell whether it was one before a crash. An answer that comes
-    twice has the same id.
+    It is idempotent: a delivery that the journal knows already adds nothing, but its answers are sent again, under the
+    same ids: it may be the sender's own resend, and a redelivery does not tell whether it was one before a crash.
     """
     owners, head = _owners(partners), journal.head()
     arrivals = [arrival(one, owners.get(one.queue), head, engines, now()) for one in deliveries]

@@ -29,6 +29,10 @@ class Vital(ctypes.Structure):
         """Give a sign of life."""
         self.beat = time.monotonic()
 
+    def lose(self, count: int) -> None:
+        """Count log lines that nobody took."""
+        self.lost += count
+
 
 # The name under which the supervisor itself stands among its loops.
 SUPERVISOR = "supervisor"

@@ -18,7 +18,7 @@ from core.errors import GatewayError
 from core.findings import Bilingual, Severity
 from core.partner import Partner
 from core.specs import Rule
-from core.transmission import Judged, Syntax, Verdict
+from core.transmission import RESEND_OF, Judged, Syntax, Verdict
 from gateway import pages, pipeline
 from gateway.catalogue import Listed, by_code, in_words
 from gateway.cli.shared import CONFIDENCES, HTML, LANGUAGE, files_with_facts, open_journal, out
@@ -28,7 +28,7 @@ from gateway.desk.explain import Explained, NumberedFinding, explain, where
 from gateway.desk.explain_page import explained_page, verdict_of
 from gateway.desk.linting import TO_DO
 from gateway.engine.assess import load_rates
-from gateway.journal import RESEND_OF, Journal, Recorded
+from gateway.journal import Journal, Recorded
 from gateway.plans import Plans, prepare
 from gateway.settings import PARTNERS, Settings, from_environment
 from gateway.trade.pieces import Pieces, pieces

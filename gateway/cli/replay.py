@@ -12,7 +12,7 @@ import click
 from rich.text import Text
 
 from core.findings import Bilingual
-from core.transmission import Outcome, Verdict
+from core.transmission import RESEND_OF, Outcome, Verdict
 from gateway import pipeline
 from gateway.cli import expectations, what_if
 from gateway.cli.french import phrase, table_in
@@ -31,7 +31,7 @@ from gateway.cli.terminal import echo, echo_json
 from gateway.desk import replay
 from gateway.desk.what_if import processors
 from gateway.desk.words import VERDICTS
-from gateway.journal import RESEND_OF, Execution, Recorded, Selection
+from gateway.journal import Execution, Recorded, Selection
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings, from_environment
 from routing.partners import load_partners

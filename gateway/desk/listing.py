@@ -10,8 +10,8 @@ from typing import Any
 from core.calendar import eastern
 from core.findings import Bilingual
 from core.text import unformula
+from core.transmission import RESEND_OF
 from gateway.desk.words import STATES, TYPES, VERDICTS, french, noted
-from gateway.journal import RESEND_OF
 from validators.words import shown
 
 # How many characters of an id are listed, and of any other cell.

@@ -11,9 +11,9 @@ from core.errors import GatewayError, JournalUnavailable
 from core.findings import Bilingual
 from core.partner import Partner
 from core.register import Facts
-from core.transmission import Outcome, Received
+from core.transmission import RESEND_OF, Outcome, Received
 from gateway import pipeline
-from gateway.journal import RESEND_OF, Journal, Recorded, Selection, Told
+from gateway.journal import Journal, Recorded, Selection, Told
 from gateway.plans import Plans
 from gateway.senders import sender_of
 from routing.partners import inbound_queue

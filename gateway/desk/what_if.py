@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import GatewayError
-from core.transmission import Outcome, Verdict
+from core.transmission import RESEND_OF, Outcome, Verdict
 from gateway.desk.replay import Change, Partners, change_as_json, compare, judge_again, pages, reason_of
-from gateway.journal import RESEND_OF, Journal, Recorded, Selection
+from gateway.journal import Journal, Recorded, Selection
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings
 from routing.partners import load_partners

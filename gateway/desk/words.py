@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.findings import Bilingual
+from core.transmission import RESEND_OF
 from gateway.catalogue import TYPE_WORDS
-from gateway.journal import RESEND_OF
 
 # Verdicts in words; "" is a message that is not there.
 VERDICTS: Mapping[str, Bilingual] = {

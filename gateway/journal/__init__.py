@@ -61,12 +61,10 @@ from gateway.journal.values import (
     Told,
     Unproven,
 )
-from gateway.journal.verdicts import RESEND_OF
 
 __all__ = [
     "CHORES",
     "MESSAGE_ID",
-    "RESEND_OF",
     "Arrival",
     "Asked",
     "Chosen",

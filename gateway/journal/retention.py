@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, and_, bindparam, case, delete, func, select, union
 
-from core.transmission import Verdict
+from core.transmission import RESEND_OF, Verdict
 from gateway.journal.database import Transaction, among
 from gateway.journal.evidence import chain
 from gateway.journal.rows import AnyRow
@@ -23,7 +23,6 @@ from gateway.journal.tables import (
     message_term,
     outbox,
 )
-from gateway.journal.verdicts import RESEND_OF
 
 # How many transmissions one transaction of a purge looks at: short enough that nobody waits for it. Who only counts
 # keeps nobody waiting.

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.declaration import Declaration, Nature, VersionFact
 from core.register import UNDECIDED, Reference, Register
-from core.transmission import Acknowledgement, Outcome, Verdict
+from core.transmission import RESEND_OF, Acknowledgement, Outcome, Verdict
 from gateway.journal.codec import decode_declaration
 from gateway.journal.database import among, among_pairs, insert_rows
 from gateway.journal.evidence import chain
@@ -48,9 +48,6 @@ ACTIONS = ("4", "7", "8")
 
 # What we give an answer's interchange as its control reference: so many characters of the answer's id.
 CONTROL_REFERENCE = re.compile("[0-9a-f]{14}")
-
-# How the note of a resend begins.
-RESEND_OF = "resend of "
 
 # Whether a request to withdraw a version waits for the engine.
 WITHDRAWAL_ASKED = (
