@@ -8,6 +8,7 @@ the median of the rounds and the best; function calls are counted apart from it 
 
 from __future__ import annotations
 
+import gc
 import json
 import pickle
 import statistics
@@ -93,6 +94,10 @@ def work(checkout: Path, file: Path) -> None:
     kinds: Traffic = pickle.loads(file.read_bytes())  # noqa: S301  what this program wrote
     plans, now = prepare(checkout / "eccrd_specs"), datetime(2026, 1, 16, 15, 0, tzinfo=UTC)
     partner = replace(load_partners(checkout / "samples" / "partners.toml")["maple"], contrl=False)
+    # As in production (`loops.rest_of_garbage`): else the plans are looked through again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
     def handle(bodies: Iterable[bytes]) -> Iterator[Any]:
         for body in bodies:
