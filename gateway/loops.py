@@ -178,6 +178,7 @@ def _receive(settings: Settings, stopping: Callable[[], bool], *, bells: Bells =
                     return  # to be begun again, with that queue
                 looked = time.monotonic()
             try:
+                receipts.keep(journal, service.now())
                 service.receive(intake, journal, partners, wait=0.5, engines=engine_users(settings), receipts=receipts)
             except JournalUnavailable as error:
                 _waits("receive", error)

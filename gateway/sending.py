@@ -10,13 +10,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from queue import SimpleQueue
 
-from core.errors import GatewayError
+from core.errors import BrokerBlocked, GatewayError
 from gateway.journal import MESSAGE_ID, Arrival, Due, Journal, inbox_id
 from gateway.logs import logger
 from gateway.queues import Broker, Letter
 
 # How long the receipts in hand have at the end.
 CLOSING_SECONDS = 3.0
+
+# How often the broker is asked whether its alarm is over; often enough to keep what it has within `outbox.HOLD`.
+ALARM_SECONDS = 0.5
 
 # Batches that may wait for their turn; what is more is left to the dispatcher.
 WAITING = 4
@@ -55,16 +58,20 @@ class Receipts:
     same id, as after a crash.
     """
 
+    # What the broker does not read, since its alarm is on: it takes it later, so that nobody else is to send it.
+    _held: Sequence[str] = ()
+
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._waiting: SimpleQueue[Sequence[Letter] | None] = SimpleQueue()
         self._sent: deque[str] = deque()
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def send(self, letters: Sequence[Letter]) -> None:
         """Publish receipts soon; never waits."""
-        if letters and self._waiting.qsize() < WAITING:
+        if letters and not self._held and self._waiting.qsize() < WAITING:
             self._waiting.put(letters)
 
     @contextmanager
@@ -75,6 +82,11 @@ class Receipts:
         for _ in ids:
             self._sent.popleft()
 
+    def keep(self, journal: Journal, now: datetime) -> None:
+        """Keep from the dispatcher for another while what the broker will take when its alarm ends."""
+        if held := self._held:
+            journal.hold(held, now)
+
     def record(self, journal: Journal, now: datetime) -> None:
         """Record as sent what the broker has."""
         with self.sent() as ids:
@@ -82,12 +94,30 @@ class Receipts:
 
     def close(self) -> None:
         """Publish what waits, and end the thread."""
+        self._closing.set()
         self._waiting.put(None)
         self._thread.join(CLOSING_SECONDS)
 
     def _run(self) -> None:
         while letters := self._waiting.get():
-            self._sent.extend(published(self._broker, letters))
+            try:
+                self._sent.extend(published(self._broker, letters))
+            except BrokerBlocked:
+                self._sent.extend(self._after_alarm(letters))
+
+    def _after_alarm(self, letters: Sequence[Letter]) -> Sequence[str]:
+        """Return what the broker has of letters that it takes when its alarm ends; what waits is left to others."""
+        self._held = [letter.id for letter in letters]
+        logger().warning("receipts wait for the broker's alarm to end", count=len(letters))
+        try:
+            while not self._closing.wait(ALARM_SECONDS):
+                while not self._waiting.empty():
+                    self._waiting.get()
+                with suppress(BrokerBlocked):
+                    return published(self._broker, letters)
+            return []
+        finally:
+            self._held = ()
 
 
 @contextmanager
@@ -103,9 +133,14 @@ def receipts_of(broker: Broker, journal: Journal) -> Iterator[Receipts]:
 
 
 def published(broker: Broker, letters: Sequence[Letter]) -> list[str]:
-    """Return the ids of the receipts that the broker has confirmed; the others are the dispatcher's."""
+    """Return the ids of the receipts that the broker has confirmed; the others are the dispatcher's.
+
+    Raises BrokerBlocked while the broker's alarm is on: what it takes of them is told when it has ended.
+    """
     try:
         return sorted(broker.publish(letters).confirmed)
+    except BrokerBlocked:
+        raise
     except GatewayError as error:
         logger().warning("receipts left to the dispatcher", count=len(letters), error=str(error))
         return []

@@ -248,6 +248,7 @@ class Journal:
     due = _reads(outbox.due)
     mark_sent = _writes(outbox.mark_sent)
     failing = _reads(outbox.failing)
+    hold = _writes(outbox.hold)
     postpone = _writes(outbox.postpone)
     park_refused = _writes(outbox.park_refused)
     unpark = _writes(outbox.unpark)

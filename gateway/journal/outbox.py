@@ -162,6 +162,12 @@ def mark_sent(connection: Connection, ids: Sequence[str], now: datetime) -> int:
     return len(rows)
 
 
+def hold(connection: Connection, ids: Sequence[str], now: datetime) -> None:
+    """Leave what has not been sent of some ids to their receiver for another while."""
+    kept = update(outbox).where(among(outbox.c.id, "ids"), UNSENT).values(not_before=now + HOLD)
+    connection.execute(kept, {"ids": ids})
+
+
 def failing(connection: Connection) -> set[str]:
     """Return the destinations whose last try failed, at rest or not."""
     return set(connection.scalars(select(destination.c.name)))

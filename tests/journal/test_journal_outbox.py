@@ -199,6 +199,14 @@ def test_a_receipt_that_is_sent_again_waits_for_no_receiver(journal: Journal) ->
     assert [item.id for item in journal.due(10, NOW)] == [first]
 
 
+def test_a_receiver_keeps_what_it_has_in_hand(journal: Journal) -> None:
+    first, second = receipted(journal, "a"), receipted(journal, "b")
+    journal.mark_sent([second], NOW)
+    journal.hold([first, second], NOW + HOLD)
+    assert journal.due(10, NOW + HOLD) == []
+    assert [item.id for item in journal.due(10, NOW + 2 * HOLD)] == [first]
+
+
 def test_which_destinations_fail(journal: Journal) -> None:
     dead = load(journal, "out.dead", "out.live")
     assert journal.failing() == set()

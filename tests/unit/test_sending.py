@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from core.errors import BrokerUnavailable, JournalUnavailable
+from core.errors import BrokerBlocked, BrokerUnavailable, JournalUnavailable
 from core.transmission import Outgoing
 from gateway.journal import MESSAGE_ID, Arrival
 from gateway.queues import Letter, Published
@@ -26,13 +26,15 @@ class Broker:
     def __init__(self, *confirmed: str) -> None:
         self.may, self.confirmed, self.asked = threading.Event(), set(confirmed), list[list[str]]()
         self.may.set()
-        self.away = False
+        self.away = self.alarm = False
 
     def publish(self, batch: list[Letter]) -> Published:
         self.may.wait(10)
         self.asked.append([letter.id for letter in batch])
         if self.away:
             raise BrokerUnavailable("gone")
+        if self.alarm:
+            raise BrokerBlocked("low on memory")
         return Published(frozenset(letter.id for letter in batch if letter.id in self.confirmed), frozenset())
 
 
@@ -40,7 +42,10 @@ class Journal:
     """Notes what it is told; fails where it is away."""
 
     def __init__(self) -> None:
-        self.sent, self.away = list[str](), False
+        self.sent, self.held, self.away = list[str](), list[str](), False
+
+    def hold(self, ids: list[str], _now: datetime) -> None:
+        self.held = ids
 
     def mark_sent(self, ids: list[str], _now: datetime) -> int:
         if self.away:
@@ -91,6 +96,35 @@ def test_a_broker_that_is_away_or_hangs_holds_up_nobody() -> None:
     receipts.close()
     assert broker.asked[0] == ["a"]
     assert len(broker.asked) <= WAITING + 2, "the rest is the dispatcher's"
+
+
+def test_what_a_broker_in_alarm_will_take_is_kept_and_the_rest_is_left() -> None:
+    broker: Any = Broker("a", "b")
+    journal: Any = Journal()
+    receipts = Receipts(broker)
+    broker.alarm = True
+    receipts.send(letters("a"))
+    while not journal.held:
+        receipts.keep(journal, NOW)
+    receipts.send(letters("b"))
+    broker.alarm, journal.held = False, []
+    while not receipts._sent:
+        time.sleep(0.001)
+    receipts.keep(journal, NOW)
+    receipts.close()
+    receipts.record(journal, NOW)
+    assert journal.sent == ["a"], "what came during the alarm is the dispatcher's"
+    assert set(map(tuple, broker.asked)) == {("a",)}
+
+
+def test_a_receiver_that_ends_in_an_alarm_does_not_wait_for_its_end() -> None:
+    broker: Any = Broker("a")
+    broker.alarm = True
+    receipts = Receipts(broker)
+    receipts.send(letters("a"))
+    begin = time.monotonic()
+    receipts.close()
+    assert time.monotonic() - begin < 2
 
 
 def test_a_receipt_goes_out_as_the_dispatcher_sends_it_but_not_to_a_destination_that_fails() -> None:
