@@ -28,7 +28,6 @@ from gateway.logs import configure, drain, logger, reason
 from gateway.plans import Plans
 from gateway.queues import Broker, open_broker
 from gateway.senders import Partners
-from gateway.sending import receipts_of
 from gateway.settings import EXAMPLE, PARTNERS, Settings
 from gateway.vitals import Vital, Vitals
 from routing.partners import inbound_queue, load_partners, not_ours
@@ -169,7 +168,6 @@ def _receive(settings: Settings, stopping: Callable[[], bool], *, bells: Bells =
         intake = open_things.enter_context(broker.consume(there or names, prefetch=service.BATCH))
         if intake.silent:
             logger().error("queues do not answer, they may have no leader", queue=", ".join(intake.silent))
-        receipts = open_things.enter_context(receipts_of(broker, journal))
         rest_of_garbage()
         looked = time.monotonic()
         while not stopping():
@@ -178,8 +176,7 @@ def _receive(settings: Settings, stopping: Callable[[], bool], *, bells: Bells =
                     return  # to be begun again, with that queue
                 looked = time.monotonic()
             try:
-                receipts.keep(journal, service.now())
-                service.receive(intake, journal, partners, wait=0.5, engines=engine_users(settings), receipts=receipts)
+                service.receive(intake, journal, partners, wait=0.5, engines=engine_users(settings))
             except JournalUnavailable as error:
                 _waits("receive", error)
                 intake.idle(PAUSE_SECONDS)

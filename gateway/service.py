@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
@@ -17,12 +17,11 @@ from core.register import Facts, Register, status_after
 from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax, digest_of
 from gateway import pipeline
 from gateway.arrivals import arrival
-from gateway.journal import Claimed, Journal, Role, Settlement, Unproven, inbox_id
+from gateway.journal import Claimed, Due, Journal, Role, Settlement, Unproven, inbox_id
 from gateway.logs import bound, logger, reason
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter, is_keyed
 from gateway.senders import Partners, sender_of
-from gateway.sending import Receipts, at_once_of, letter_of
 from responses.respond import respond_assessed
 from routing.assessment import compare, read_result
 from routing.partners import inbound_queue
@@ -51,27 +50,20 @@ def now() -> datetime:
 
 
 def receive(
-    intake: Intake,
-    journal: Journal,
-    partners: Partners,
-    wait: float,
-    engines: Collection[str] = frozenset(),
-    receipts: Receipts | None = None,
+    intake: Intake, journal: Journal, partners: Partners, wait: float, engines: Collection[str] = frozenset()
 ) -> int:
     """Journal the next deliveries in one transaction, then acknowledge them; returns how many there were.
 
     Nothing is parsed here: what arrived is a fact before it is understood. When the journal does not answer, they stay
     in hand and come first at the next call: to give them back would count as a failed delivery of each. One that
     cannot be recorded for another reason goes back alone, counted; the broker makes it a dead letter in the end.
-    `engines`: see `record`. With `receipts` these go out at once; without, the dispatcher sends them.
+    `engines`: see `record`.
     """
     deliveries = intake.receive(wait)
     if not deliveries:
-        if receipts:
-            receipts.record(journal, now())
         return 0
     try:
-        told = record(deliveries, journal, partners, engines, receipts)
+        record(deliveries, journal, partners, engines)
     except JournalUnavailable:
         intake.keep(deliveries)
         raise
@@ -79,8 +71,6 @@ def receive(
         logger().warning("recording one by one", count=len(deliveries), error=reason(error))
         return _record_each(intake, deliveries, journal, partners, engines)
     intake.ack(deliveries)
-    if receipts:
-        receipts.send(told)
     logger().info("received", count=len(deliveries))
     return len(deliveries)
 
@@ -108,34 +98,23 @@ def _record_each(
 
 
 def record(
-    deliveries: Sequence[Delivery],
-    journal: Journal,
-    partners: Partners,
-    engines: Collection[str] = frozenset(),
-    receipts: Receipts | None = None,
-) -> list[Letter]:
-    """Journal deliveries in one transaction, and the receipts that have gone out; return those that are to go now.
+    deliveries: Sequence[Delivery], journal: Journal, partners: Partners, engines: Collection[str] = frozenset()
+) -> None:
+    """Journal deliveries in one transaction; `engines` are the users that may send results, where the broker vouches.
 
-    `engines` are the users that may send results, where the broker vouches. What waits for a destination that fails
-    goes out in its order: it has no receipts from here.
-
-    It is idempotent: a delivery that the journal knows already adds nothing, but its answers are sent again, under the
-    same ids: it may be the sender's own resend, and a redelivery does not tell whether it was one before a crash.
+    It is idempotent: a delivery that the journal knows already adds nothing, but its answers are sent again: it may be
+    the sender's own resend, and a redelivery does not tell whether it was one before a crash. An answer that comes
+    twice has the same id.
     """
     owners, head = _owners(partners), journal.head()
     arrivals = [arrival(one, owners.get(one.queue), head, engines, now()) for one in deliveries]
     for told in filter(None, (one.unproven for one in arrivals)):
         logger().error("sender not proven", findings=[told.code], queue=told.queue, user=told.user)
-    at_once = at_once_of(arrivals, journal.failing()) if receipts else {}
-    with receipts.sent() if receipts else nullcontext(()) as sent:
-        new = journal.receive(arrivals, at_once, sent)
-    for delivery in (one for one, is_new in zip(deliveries, new, strict=True) if not is_new):
+    for delivery in (one for one, is_new in zip(deliveries, journal.receive(arrivals), strict=True) if not is_new):
         id_ = inbox_id(delivery.uid)
         if is_keyed(delivery.message_id) and journal.kept_digest(id_) != digest_of(delivery.body):
             logger().error("other bytes under a key that was used, not taken", message_id=id_, queue=delivery.queue)
         journal.resend(id_, now())
-    ids = [one.receipt.id for one, is_new in zip(arrivals, new, strict=True) if is_new and one.receipt]
-    return [at_once[id_] for id_ in ids if id_ in at_once]
 
 
 def _owners(partners: Partners) -> dict[str, Partner]:
@@ -383,7 +362,7 @@ def dispatch(broker: Broker, journal: Journal) -> int:
     due = journal.due(4 * BATCH, now())
     if not due:
         return 0
-    letters = [letter_of(item) for item in due]
+    letters = [_letter(item) for item in due]
     published = broker.publish(letters)
     sent = journal.mark_sent(sorted(published.confirmed), now())
     if published.refused:
@@ -397,3 +376,14 @@ def dispatch(broker: Broker, journal: Journal) -> int:
         journal.postpone(name, ids, why, now())
         logger().warning("destination paused", destination=name, error=why)
     return sent
+
+
+def _letter(item: Due) -> Letter:
+    """Return what is published: a request answers nothing, an answer names what it belongs to.
+
+    That is `received` of the receipt in a header, and as the correlation the message id that the sender gave.
+    """
+    if item.kind == "request":
+        return Letter(item.id, item.destination, item.content_type, item.body, {"kind": item.kind})
+    headers = {"kind": item.kind, "in-reply-to": item.answers}
+    return Letter(item.id, item.destination, item.content_type, item.body, headers, item.correlation)

@@ -208,7 +208,7 @@ class Journal:
     unfit = _reads(schemas.unfit)
 
     # What comes in, and the work on it.
-    receive = _writes(inbox.receive, WORK)
+    receive = _writes(inbox.receive, WORK, DISPATCH)
     kept_digest = _reads(inbox.kept_digest)
 
     def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, role: Role = "all") -> Claims:
@@ -247,8 +247,6 @@ class Journal:
     # What goes out.
     due = _reads(outbox.due)
     mark_sent = _writes(outbox.mark_sent)
-    failing = _reads(outbox.failing)
-    hold = _writes(outbox.hold)
     postpone = _writes(outbox.postpone)
     park_refused = _writes(outbox.park_refused)
     unpark = _writes(outbox.unpark)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -14,7 +14,7 @@ from core.transmission import Outgoing, digest_of, stable_id
 from gateway.journal.codec import dump
 from gateway.journal.database import RECEIVING, among, insert_rows, lock
 from gateway.journal.evidence import chain
-from gateway.journal.outbox import HOLD, mark_sent, send
+from gateway.journal.outbox import send
 from gateway.journal.rows import AnyRow, claimed_of, key_of, outgoing_row, sent_detail, storable
 from gateway.journal.tables import inbox
 from gateway.journal.values import Arrival, Claimed, Claims, Unproven
@@ -120,17 +120,10 @@ def unproven_text(told: Unproven | None) -> str | None:
     return dump(told._asdict()) if told else None
 
 
-def receive(
-    connection: Connection, arrivals: Sequence[Arrival], directly: Collection[str] = (), sent: Sequence[str] = ()
-) -> list[bool]:
-    """Write transmissions as they came in, with their receipts; tell which were new (the others: redelivered).
-
-    The receipts with an id in `directly` are left to whoever calls this until HOLD is over; `sent` are ids of former
-    ones that went out meanwhile.
-    """
+def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
+    """Write transmissions as they came in, with their receipts; tell which were new (the others: redelivered)."""
     if not arrivals:
         return []
-    mark_sent(connection, sent, arrivals[-1].received_at)
     keys = [key_of(arrival.uid) for arrival in arrivals]
     new: list[bool] = []
     # Numbered in the order of commits: no worker can see a number while a lower one is still to come.
@@ -164,8 +157,7 @@ def receive(
             }
         )
         if arrival.receipt:
-            until = arrival.received_at + HOLD if arrival.receipt.id in directly else None
-            receipts.append(outgoing_row(arrival.receipt, last, arrival.received_at, None) | {"not_before": until})
+            receipts.append(outgoing_row(arrival.receipt, last, arrival.received_at, None))
         detail = {
             "id": stable_id(key),
             "uid": key,

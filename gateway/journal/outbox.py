@@ -21,9 +21,6 @@ from gateway.journal.values import MESSAGE_ID, Due
 # A failing destination rests 1, 2, 4 ... seconds, at most five minutes, and is parked after some four hours.
 FIRST_PAUSE, LONGEST_PAUSE, FAILURES = timedelta(seconds=1), timedelta(minutes=5), 55
 
-# How long receipts are left to their receiver: longer than it takes to publish them and to record the next.
-HOLD = timedelta(seconds=3)
-
 # Both databases know inserts that give way to what is there, each in SQLAlchemy's dialect.
 INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
@@ -37,16 +34,9 @@ RESTING = select(destination.c.name).where(
     )
 )
 
-# A time that lies further ahead than one that was set now was set by a clock that has been set back since.
-RIPE = or_(
-    outbox.c.not_before.is_(None),
-    outbox.c.not_before <= bindparam("now"),
-    outbox.c.not_before > bindparam("latest"),
-)
-
 NEXT = (
     select(outbox.c.position, func.length(outbox.c.body))
-    .where(outbox.c.destination == bindparam("name"), UNSENT, RIPE)
+    .where(outbox.c.destination == bindparam("name"), UNSENT)
     .order_by(outbox.c.position)
     .limit(bindparam("share"))
 )
@@ -78,14 +68,7 @@ ANSWERED_AT = (
 )
 
 # What makes something due again, whatever became of it.
-AGAIN: dict[str, Any] = {
-    "sent_at": None,
-    "parked_at": None,
-    "closed_at": None,
-    "attempts": 0,
-    "error": None,
-    "not_before": None,
-}
+AGAIN: dict[str, Any] = {"sent_at": None, "parked_at": None, "closed_at": None, "attempts": 0, "error": None}
 
 WELL = delete(destination).where(among(destination.c.name, "names"))
 
@@ -140,7 +123,7 @@ def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
         share = -(-(limit - len(chosen)) // (len(waiting) - done))  # rounded up
         if not share:
             break
-        rows = connection.execute(NEXT, {"name": name, "share": share, "now": now, "latest": now + HOLD}).all()
+        rows = connection.execute(NEXT, {"name": name, "share": share}).all()
         together = limits.in_one_go((row[1] for row in rows), limits.BATCH_BYTES // len(waiting))
         chosen += [row[0] for row in rows[:together]]
     if not chosen:
@@ -160,17 +143,6 @@ def mark_sent(connection: Connection, ids: Sequence[str], now: datetime) -> int:
     connection.execute(WELL, {"names": sorted({row.destination for row in rows})})
     chain(connection, [(now, "sent", row.inbox, {"id": row.id, "destination": row.destination}) for row in rows])
     return len(rows)
-
-
-def hold(connection: Connection, ids: Sequence[str], now: datetime) -> None:
-    """Leave what has not been sent of some ids to their receiver for another while."""
-    kept = update(outbox).where(among(outbox.c.id, "ids"), UNSENT).values(not_before=now + HOLD)
-    connection.execute(kept, {"ids": ids})
-
-
-def failing(connection: Connection) -> set[str]:
-    """Return the destinations whose last try failed, at rest or not."""
-    return set(connection.scalars(select(destination.c.name)))
 
 
 def postpone(connection: Connection, name: str, ids: Sequence[str], error: str, now: datetime) -> datetime | None:

@@ -216,7 +216,6 @@ outbox = Table(
     Column("acknowledgement", Text),
     Column("acknowledged_at", Instant),
     Column("parked_at", Instant),  # when the broker refused to take it, as too large; it waits for an operator
-    Column("not_before", Instant),  # until then the receiver sends it itself: a receipt, as soon as it is recorded
     Column("closed_at", Instant),  # when an operator decided that it is not to be sent; parked as well
     Column("body", LargeBinary, nullable=False),
     Index("outbox_inbox", "inbox"),

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from core import limits
 from gateway.journal import Journal, Settlement, inbox_id
-from gateway.journal.outbox import FAILURES, HOLD
+from gateway.journal.outbox import FAILURES
 from tests.support.journals import (
     LATER,
     NOW,
@@ -163,54 +163,3 @@ def test_a_destination_that_stays_dead_is_parked_and_unparked_in_order(journal: 
     assert journal.unpark("out.dead", NOW) == 3
     assert [item.id for item in journal.due(10, NOW) if item.destination == "out.dead"] == [*ids[:2], *more]
     assert journal.unpark("out.unheard", NOW) == 0
-
-
-# ------------------------------------------------------------------------------------------------ receipts at once
-
-
-def receipted(journal: Journal, uid: str, *, at_once: bool = True, told: tuple[str, ...] = ()) -> str:
-    """Receive a transmission with a receipt that its receiver sends, and note what it has sent; return the id."""
-    told_id = outgoing("receipt", uid).id
-    one = delivery(uid, lane=uid, receipt=outgoing("receipt", uid, ordinal=None))
-    assert journal.receive([one], {told_id} if at_once else (), told) == [True]
-    return told_id
-
-
-def test_a_receipt_is_its_receivers_for_a_moment_and_then_the_dispatchers(journal: Journal) -> None:
-    first, second = receipted(journal, "a"), receipted(journal, "b", at_once=False)
-    assert [item.id for item in journal.due(10, NOW)] == [second]
-    assert [item.id for item in journal.due(10, NOW + HOLD)] == [first, second]
-    assert [item.id for item in journal.due(10, NOW - timedelta(days=1))] == [first, second], "the clock was set back"
-
-
-def test_what_the_receiver_has_sent_is_noted_with_what_it_takes_next(journal: Journal) -> None:
-    first = receipted(journal, "a")
-    second = receipted(journal, "b", told=(first,))
-    assert [item.id for item in journal.due(10, NOW + HOLD)] == [second]
-    assert [entry["event"] for entry in journal.show(inbox_id("a"))["audit"]] == ["received", "sent"]
-    assert journal.mark_sent([second], LATER) == 1
-    assert journal.verify().bad is None
-
-
-def test_a_receipt_that_is_sent_again_waits_for_no_receiver(journal: Journal) -> None:
-    first = receipted(journal, "a")
-    journal.mark_sent([first], NOW)
-    journal.resend(inbox_id("a"), NOW)
-    assert [item.id for item in journal.due(10, NOW)] == [first]
-
-
-def test_a_receiver_keeps_what_it_has_in_hand(journal: Journal) -> None:
-    first, second = receipted(journal, "a"), receipted(journal, "b")
-    journal.mark_sent([second], NOW)
-    journal.hold([first, second], NOW + HOLD)
-    assert journal.due(10, NOW + HOLD) == []
-    assert [item.id for item in journal.due(10, NOW + 2 * HOLD)] == [first]
-
-
-def test_which_destinations_fail(journal: Journal) -> None:
-    dead = load(journal, "out.dead", "out.live")
-    assert journal.failing() == set()
-    journal.postpone("out.dead", dead[:1], "no route", NOW)
-    assert journal.failing() == {"out.dead"}
-    journal.mark_sent(dead[:1], LATER)
-    assert journal.failing() == set()

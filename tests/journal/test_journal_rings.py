@@ -31,9 +31,9 @@ def arrivals(count: int) -> list[Arrival]:
     return [Arrival(f"u{n}", "partner", "maple", b"x", {}, NOW, lane=str(n)) for n in range(count)]
 
 
-def test_what_is_received_wakes_who_works(ringing: Journal, rung: list[str]) -> None:
+def test_what_is_received_wakes_who_works_and_who_sends(ringing: Journal, rung: list[str]) -> None:
     ringing.receive(arrivals(1))
-    assert rung == [WORK]  # receipts go out from the receiver
+    assert rung == [WORK, DISPATCH]
 
 
 def test_who_takes_part_of_what_waits_wakes_another_and_who_takes_all_does_not(

@@ -17,19 +17,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway import service
 from gateway.engine import loop as engine_loop
-from gateway.journal import Journal, inbox
+from gateway.journal import Journal
 from gateway.logs import configure
 from gateway.loops import queue_names
 from gateway.queues import Broker, Intake, Letter, open_broker
 from routing.partners import inbound_queue
 from routing.routes import RESULTS, load_routes
-from tests.support.at_once import AtOnce
 from tests.support.house import settings_in
 from tests.support.way import PARTNERS, PLANS, SAMPLES, play
 
@@ -103,14 +101,12 @@ def serve(folder: Path) -> None:
     """Run the loops turn by turn until nothing waits anywhere."""
     settings = settings_in(folder)
     service.LEASE_SECONDS = LEASE  # type: ignore[assignment]
-    inbox.HOLD = timedelta(seconds=LEASE)  # type: ignore[misc]
     end = time.monotonic() + PATIENCE
     journal = Journal.open(settings.database_url)
     inbound = [*(inbound_queue(name) for name in PARTNERS), RESULTS]
     with open_broker(settings.broker_url) as broker, broker.consume(inbound) as intake:
-        receipts = AtOnce(broker)
         while time.monotonic() < end:
-            busy = service.receive(intake, journal, PARTNERS, 0.0, {"guest"}, receipts)
+            busy = service.receive(intake, journal, PARTNERS, 0.0, {"guest"})
             busy += service.work(journal, PLANS, PARTNERS, f"worker-{os.getpid()}")
             busy += service.dispatch(broker, journal)
             if any(broker.depth(queue) for queue in set(load_routes().values())):

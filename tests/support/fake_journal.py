@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -20,7 +20,6 @@ from core.transmission import (
 )
 from gateway.journal import Arrival, Asked, Claimed, Claims, Conflict, Due, Settlement, inbox_id
 from gateway.journal.inbox import ready
-from gateway.journal.outbox import HOLD
 from tests.support.fake_broker import Fuse
 
 T = TypeVar("T")
@@ -57,19 +56,10 @@ class FakeJournal:
     def head(self) -> tuple[int, str]:
         return 0, "0" * 64
 
-    def receive(
-        self, arrivals: Sequence[Arrival], directly: Collection[str] = (), sent: Sequence[str] = ()
-    ) -> list[bool]:
-        def write() -> list[bool]:
-            self._mark(sent)
-            return [self._receive(one, directly) for one in arrivals]
+    def receive(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        return self.commit(lambda: [self._receive(one) for one in arrivals])
 
-        return self.commit(write)
-
-    def failing(self) -> set[str]:
-        return set(self.t.resting)
-
-    def _receive(self, one: Arrival, directly: Collection[str]) -> bool:
+    def _receive(self, one: Arrival) -> bool:
         if self.unique and any(row.uid == one.uid for row in self.t.inbox):
             return False
         row = SimpleNamespace(
@@ -89,8 +79,6 @@ class FakeJournal:
         self.t.inbox.append(row)
         if one.receipt:
             self._send(one.receipt, row.sequence)
-            if one.receipt.id in directly:
-                self.t.outbox[one.receipt.id].not_before = one.received_at + HOLD
         return True
 
     def kept_digest(self, id_: str) -> str | None:
@@ -99,7 +87,7 @@ class FakeJournal:
     def _send(self, item: Outgoing, sequence: int) -> None:
         if item.id in self.t.outbox and self.unique:
             return
-        self.t.outbox[item.id] = SimpleNamespace(item=item, inbox=sequence, sent=False, attempts=0, not_before=START)
+        self.t.outbox[item.id] = SimpleNamespace(item=item, inbox=sequence, sent=False, attempts=0)
 
     def resend(self, first: str, now: datetime) -> int:
         return self.commit(lambda: self._due_again(first))
@@ -108,7 +96,7 @@ class FakeJournal:
         rows = {row.sequence for row in self.t.inbox if row.id == first}
         again = [out for out in self.t.outbox.values() if out.inbox in rows and out.item.kind != "request"]
         for out in again:
-            out.sent, out.not_before = False, START
+            out.sent = False
         return len(again)
 
     def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, _role: str = "all") -> Claims:
@@ -260,8 +248,7 @@ class FakeJournal:
     def due(self, limit: int, now: datetime) -> list[Due]:
         if not self.up:
             raise JournalUnavailable("the journal is down")
-        unsent = [out for out in self.t.outbox.values() if not out.sent and out.not_before <= now]
-        waiting = [out for out in unsent if not self._rests(out, now)]
+        waiting = [out for out in self.t.outbox.values() if not out.sent and not self._rests(out, now)]
         waiting.sort(key=lambda out: out.item.destination)
         return [self._due(out) for out in waiting[:limit]]
 
@@ -285,14 +272,17 @@ class FakeJournal:
         return resting is not None and (resting.parked or resting.until > now)
 
     def mark_sent(self, ids: Sequence[str], now: datetime) -> int:
-        return self.commit(lambda: self._mark(ids)) if ids else 0
+        if not ids:
+            return 0
 
-    def _mark(self, ids: Sequence[str]) -> int:
-        marked = [self.t.outbox[one] for one in ids if not self.t.outbox[one].sent]
-        for out in marked:
-            out.sent = True
-            self.t.resting.pop(out.item.destination, None)
-        return len(marked)
+        def mark() -> int:
+            marked = [self.t.outbox[one] for one in ids if not self.t.outbox[one].sent]
+            for out in marked:
+                out.sent = True
+                self.t.resting.pop(out.item.destination, None)
+            return len(marked)
+
+        return self.commit(mark)
 
     def postpone(self, name: str, ids: Sequence[str], error: str, now: datetime) -> datetime | None:
         def rest() -> datetime | None:

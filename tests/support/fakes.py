@@ -34,7 +34,6 @@ from core.transmission import (
 from gateway import service
 from gateway.queues import Letter
 from routing.routes import RESULTS
-from tests.support.at_once import AtOnce
 from tests.support.fake_broker import Crash, FakeBroker, FakeIntake, Fuse
 from tests.support.fake_journal import START, FakeJournal
 
@@ -130,7 +129,6 @@ class World:
         self.sent: list[Letter] = []
         self.deaths = 0
         self._readers: dict[str, FakeIntake] = {}
-        self.receipts = AtOnce(self.broker)
 
     def send(self, body: bytes, message_id: str, partner: str = "maple") -> None:
         """Put a sender's message into its queue; its confirmation is not our subject."""
@@ -166,8 +164,7 @@ class World:
         journal: Any = self.journal
         broker: Any = self.broker
         if loop == "receive":
-            reader: Any = self.reader(loop)
-            return service.receive(reader, journal, PARTNERS, 0, receipts=self.receipts)
+            return service.receive(self.reader(loop), journal, PARTNERS, 0)  # type: ignore[arg-type]
         if loop == "work":
             return service.work(journal, PLANS, PARTNERS, worker)
         if loop == "dispatch":
@@ -192,8 +189,6 @@ class World:
             return self.step(loop, worker)
         except (Crash, GatewayError) as why:
             self.deaths += isinstance(why, Crash)
-            if loop == "receive" and isinstance(why, Crash):
-                self.receipts = AtOnce(self.broker)
             if loop in self._readers and not isinstance(why, JournalUnavailable):
                 self._readers.pop(loop).die()
             return 1 if isinstance(why, Crash) else 0

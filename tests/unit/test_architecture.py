@@ -36,10 +36,8 @@ ROOMS: dict[str, set[str]] = {
 ROOMS["gateway.files"] = {*GROUND, "gateway.journal", "gateway.queues", "gateway.settings"}
 ROOMS["gateway.arrivals"] = {*WAY, "gateway.journal", "gateway.queues"}
 ROOMS["gateway.senders"] = {"core", "gateway.journal"}
-ROOMS["gateway.sending"] = {"core", "gateway.journal", "gateway.logs", "gateway.queues"}
 ROOMS["gateway.service"] = {
     "gateway.senders",
-    "gateway.sending",
     *ROOMS["gateway.pipeline"],
     "gateway.pipeline",
     "gateway.arrivals",

@@ -171,10 +171,10 @@ def test_one_message_that_cannot_be_recorded_takes_no_other_with_it(
 ) -> None:
     real = Journal.receive
 
-    def some(journal: Journal, arrivals: Any, *more: Any) -> Any:
+    def some(journal: Journal, arrivals: Any) -> Any:
         if any(b"REF2" in arrival.body for arrival in arrivals):
             raise ValueError("cannot be encoded")
-        return real(journal, arrivals, *more)
+        return real(journal, arrivals)
 
     monkeypatch.setattr(Journal, "receive", some)
     monkeypatch.setattr(service, "AGAIN_SECONDS", 0.001)
