@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from edifact.around import ANY_BLANK, ENVELOPE_AHEAD, another, skip
 from edifact.flaw import Flaw
+from edifact.lost_ends import line_end, no_terminator
 from edifact.syntax import Service
 from edifact.text import InterchangeText
 
@@ -35,9 +36,6 @@ def _released_at(body: bytes, at: int, release: bytes, floor: int) -> bool:
         else:
             first -= 1
     return (at - first) % 2 == 1
-
-
-LOST = "EDI-0412"
 
 
 # By value: the five characters are all that the patterns depend on. Senders choose them, so the number is bounded.
@@ -78,12 +76,9 @@ def _boundaries(service: Service) -> tuple[re.Pattern[bytes], re.Pattern[bytes],
 
 @lru_cache(maxsize=16)
 def _line_end(service: Service) -> re.Pattern[bytes]:
-    """Return what finds a line's end without terminator ahead of a service segment: what stands for it is group 0."""
-    signs = re.escape((service.element + service.component + service.release).encode("latin-1"))
-    separators = re.escape((service.element + service.component).encode("latin-1"))
-    release = re.escape(service.release.encode("latin-1"))
-    sign = rb"(?:" + (rb"(?<!" + release + rb")" if release else b"") + rb"[" + signs + rb"])?"
-    return re.compile(sign + rb"[ \t]*[\r\n]+(?=UN[HTZEGB][" + separators + rb"])")
+    """Return what finds a line's end without terminator ahead of a service segment."""
+    separators = re.escape(service.element + service.component)
+    return re.compile(f"{line_end(service)}(?=UN[HTZEGB][{separators}])".encode("latin-1"))
 
 
 class Scan:
@@ -120,16 +115,14 @@ class Scan:
 
     def ended(self, position: int, lost: int) -> bytes:
         """Return the message at a position as if the terminator stood where its last segment ends with its line."""
-        found = next(self.line_end.finditer(self.body, self.body.rfind(b"UNT", position, lost)))
-        return self.body[position : found.start()] + self.service.terminator.encode("latin-1")
+        found = self.line_end.search(self.body, self.body.rfind(b"UNT", position, lost))
+        end = found.start()  # type: ignore[union-attr]  # it was found there before
+        return self.body[position:end] + self.service.terminator.encode("latin-1")
 
     def without_end(self, tag: str, at: int, lost: re.Match[bytes]) -> Flaw:
         """Return the flaw of a service segment that ends with its line."""
         behind = self.body[lost.end() : lost.end() + 3].decode("ascii")
-        details = {"segment": tag}
-        return Flaw(
-            LOST, "21", at, value=behind, expected=self.service.terminator, service_segment=tag, details=details
-        )
+        return no_terminator(tag, at, behind, self.service)._replace(service_segment=tag)
 
     def stands_twice(self, start: int, after: int) -> bool:
         """Tell whether a message without end is a UNH alone that stands there a second time: then it begins once."""

@@ -1,4 +1,4 @@
-"""Finds where a segment ends with its line but lacks the terminator, and reads the message as if it stood there."""
+"""Knows the segment that ends with its line but lacks the terminator, and reads a message as if it stood there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from functools import lru_cache
 from edifact.flaw import Flaw
 from edifact.syntax import Service
 from edifact.text import MessageText
+
+NO_TERMINATOR = "EDI-0412"
 
 
 def with_ends(message: MessageText, tags: Container[str]) -> tuple[MessageText, list[Flaw]]:
@@ -35,15 +37,24 @@ def with_ends(message: MessageText, tags: Container[str]) -> tuple[MessageText, 
     for end, tag in ends:
         while whole.start_of(number + 1) <= end:
             number += 1
-        details = {"segment": written[number - 1]}
-        flaws.append(Flaw("EDI-0412", "21", number - 1, value=tag, expected=of.service.terminator, details=details))
+        flaws.append(no_terminator(written[number - 1], number - 1, tag, of.service))
     return whole, flaws
+
+
+def no_terminator(tag: str, at: int, behind: str, service: Service) -> Flaw:
+    """Return the flaw of a segment that ends with its line: its tag, where it is, and the next line's tag."""
+    return Flaw(NO_TERMINATOR, "21", at, value=behind, expected=service.terminator, details={"segment": tag})
+
+
+def line_end(service: Service) -> str:
+    """Return the pattern of a line's end without terminator; group 1 is what may stand there by mistake for it."""
+    signs = re.escape(service.element + service.component + service.release)
+    unreleased = f"(?<!{re.escape(service.release)})" if service.release else ""
+    return f"((?:{unreleased}[{signs}])?)[ \\t]*[\\r\\n]+"
 
 
 @lru_cache(maxsize=32)
 def _lost_end(service: Service) -> re.Pattern[str]:
     """Return what finds a line's end without terminator: what stands for it, and the next line's tag."""
     terminator, signs = re.escape(service.terminator), re.escape(service.element + service.component + service.release)
-    unreleased = f"(?<!{re.escape(service.release)})" if service.release else ""
-    sign = f"((?:{unreleased}[{signs}])?)"
-    return re.compile(f"(?<=[^{terminator}\\s]){sign}[ \\t]*[\\r\\n]+(?=([A-Z]{{3}})[{signs}{terminator}])")
+    return re.compile(f"(?<=[^{terminator}\\s]){line_end(service)}(?=([A-Z]{{3}})[{signs}{terminator}])")

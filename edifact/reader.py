@@ -11,10 +11,11 @@ from core.envelope import MessageHeader
 from core.errors import Malformed
 from core.findings import Place
 from edifact.around import ANY_BLANK, begins_interchange, lead, resumes, skip, skip_filler
-from edifact.boundaries import LOST, NO_UNT, Scan, terminator_at
+from edifact.boundaries import NO_UNT, Scan, terminator_at
 from edifact.directory import Directories
 from edifact.encoding import contradictions
 from edifact.flaw import Flaw
+from edifact.lost_ends import NO_TERMINATOR
 from edifact.syntax import Service, advance, canonical, plain_letters, resolve, segment_end, told
 from edifact.text import GroupText, InterchangeText, MessageText, ServiceSegment
 
@@ -262,7 +263,8 @@ def _message(of: InterchangeText, scan: Scan, open_: _Open, position: int, ordin
     while flaws == (NO_UNT,) and scan.stands_twice(begin, after):
         begin = skip(scan.body, after)
         after, flaws = scan.message(begin)
-    text = of.decode(scan.ended(position, after) if LOST in {flaw.code for flaw in flaws} else of.body[position:after])
+    lost = NO_TERMINATOR in {flaw.code for flaw in flaws}
+    text = of.decode(scan.ended(position, after) if lost else of.body[position:after])
     reference, identifier = _header_of(text, of.service)
     if reference in open_.references:
         flaws = (*flaws, Flaw("EDI-0304", "26", 0, 2, value=reference, service_segment="UNH"))
