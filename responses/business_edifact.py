@@ -48,7 +48,7 @@ def write(
             charset = interchange.syntax_id
     version = "4" if charset > "UNOF" else version
     issued, pack, encoding = moment(answer.issued), answer.pack, ENCODINGS[charset]
-    fit = partial(_fit, encoding=encoding) if encoding != "utf-8" else str
+    answer = _with_references(answer, encoding)
     header = _Header(
         reference=answer.id[:14].upper(),
         prepared=issued[0 if version == "4" else 2 : 8],
@@ -60,8 +60,8 @@ def write(
     if answer.items or answer.result:
         text = _written(_fitted(answer, encoding), header, charset, version)
     else:
-        references = (fit(each)[:REFERENCE] for each in (answer.reference, answer.message, answer.transmission))
-        texts = (*header, answer.transaction_number, answer.version, *references)
+        named = answer.transaction_number, answer.version, answer.reference, answer.message, answer.transmission
+        texts = (*header, *named)
         key = answer.kind, answer.language, pack.edifact_answer, pack.version, pack.answers.edifact, answer.test
         as_written = [serialised_element(each, version) for each in texts]
         text = filled(_FORMS, (key, charset, version), as_written, partial(_of_marks, answer, charset, version))
@@ -126,7 +126,7 @@ def _message(answer: Business, header: _Header) -> Iterator[Elements]:
         (codes.transmission_reference, answer.transmission),
     ):
         if text and qualifier:
-            yield "RFF", (qualifier, text[:REFERENCE])
+            yield "RFF", (qualifier, text)
     yield "STS", codes.status_function, (kind.status, "", "", kind.text.speak(answer.language))
     yield from _problems(answer, codes)
     if result and result.lines:
@@ -157,13 +157,13 @@ def _texts(ordinal: int, item: AnswerItem, language: str, codes: EdifactCodes) -
     yield "RCS", codes.finding_function, (item.code, codes.our_list, "", str(ordinal))
     yield "FTX", codes.finding_text, "", item.severity, _pieces(item.text), language
     if item.details and codes.finding_details:
-        details = tuple(detail[:TEXT].rstrip(" ") for detail in item.details)
+        details = tuple(detail[:TEXT].strip(" ") for detail in item.details)
         yield "FTX", codes.finding_details, "", "", details, language
 
 
 def _pieces(text: str) -> tuple[str, ...]:
-    """Cut a text into the components of FTX, which end without a blank."""
-    return tuple(text[start : start + TEXT].rstrip(" ") for start in range(0, min(len(text), TEXT * COMPONENTS), TEXT))
+    """Cut a text into the components of FTX, which neither begin nor end with a blank."""
+    return tuple(text[start : start + TEXT].strip(" ") for start in range(0, min(len(text), TEXT * COMPONENTS), TEXT))
 
 
 def _pointer(step: PointerStep) -> Iterator[Elements]:
@@ -210,6 +210,21 @@ def _duty(duty: Duty, function: str, codes: EdifactCodes) -> Iterator[Elements]:
     yield "MOA", (codes.charge_amount, str(duty.amount), "CAD")
 
 
+def _with_references(answer: Business, encoding: str) -> Business:
+    """Return the answer with what it names its subject by fit for a character set, cut to length, without padding.
+
+    A blank of another width may be one that the set has: the padding goes last.
+    """
+    fit = partial(_fit, encoding=encoding) if encoding != "utf-8" else str
+    return answer._replace(
+        transaction_number=answer.transaction_number.strip(" "),
+        version=answer.version.strip(" "),
+        reference=fit(answer.reference)[:REFERENCE].strip(" "),
+        message=fit(answer.message)[:REFERENCE].strip(" "),
+        transmission=fit(answer.transmission)[:REFERENCE].strip(" "),
+    )
+
+
 def _fitted(answer: Business, encoding: str) -> Business:
     """Return the answer with every free text fit for a character set, before texts are cut to length."""
     if encoding == "utf-8":
@@ -217,9 +232,6 @@ def _fitted(answer: Business, encoding: str) -> Business:
     fit = partial(_fit, encoding=encoding)
     return answer._replace(
         kind=_fitted_kind(answer.kind, encoding),
-        reference=fit(answer.reference),
-        message=fit(answer.message),
-        transmission=fit(answer.transmission),
         items=tuple(item._replace(text=fit(item.text), details=tuple(map(fit, item.details))) for item in answer.items),
         remarks=tuple(remark._replace(text=fit(remark.text)) for remark in answer.remarks),
     )

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.declaration import Declaration
@@ -294,6 +294,10 @@ ANYTHING = st.text(max_size=600)
 
 
 @settings(max_examples=times(0.6))
+@example("x", "y", "a ", None)
+@example("x", "y", "\u2003a", subject("UNOC", "4"))
+@example("x", "y", "a" * 69 + " b", subject("UNOW", "4"))
+@example("a" * 511 + "  " + "b", " " * 9 + "y", "a", None)
 @given(ANYTHING, ANYTHING, ANYTHING, st.sampled_from([None, subject(), subject("UNOC", "4"), subject("UNOW", "4")]))
 def test_no_text_breaks_an_answer(text, value, reference, interchange):
     finding = replace(FINDING, text=Bilingual(text.strip() or "x", text.strip() or "x"), value=value)
