@@ -14,7 +14,7 @@ from core.errors import GatewayError
 from core.partner import Partner
 from core.transmission import digest_of
 from core.urls import users_of
-from gateway.cli.shared import DECLARE, LANGUAGE, check_login, known_partner, read_file
+from gateway.cli.shared import DECLARE, LANGUAGE, Seconds, check_login, known_partner, read_file
 from gateway.cli.terminal import echo
 from gateway.journal import inbox_id
 from gateway.plans import prepare
@@ -31,7 +31,7 @@ CODES = 12
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--as", "partner_id", metavar="PARTNER", required=True, help="The partner whose queue it goes to.")
 @click.option("--wait", is_flag=True, help="Wait for the answers and print them.")
-@click.option("--seconds", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="How long to wait.")
+@click.option("--seconds", type=Seconds(0.1, 3600), default=30.0, show_default=True, help="How long to wait.")
 @LANGUAGE
 def send(file: Path, partner_id: str, wait: bool, seconds: float, lang: str) -> None:
     """Send a file as a partner.

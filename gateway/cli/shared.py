@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,6 +43,17 @@ HTML = click.option(
 OPERATOR = click.option(
     "--operator", metavar="NAME", default=lambda: _user(), help="Who does this, for the audit; without it the user."
 )
+
+
+class Seconds(click.FloatRange):
+    """A time in seconds within bounds; nan, which compares with no bound, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds; fails with a usage error."""
+        seconds: float = super().convert(value, param, ctx)
+        if isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return seconds
 
 
 # How sure a row of the specification is, in words.

@@ -20,7 +20,7 @@ from core.urls import mask
 from gateway import logs
 from gateway.bells import stop_signals
 from gateway.cli.reports import program, verified
-from gateway.cli.shared import LANGUAGE, check_login, known_partner
+from gateway.cli.shared import LANGUAGE, Seconds, check_login, known_partner
 from gateway.cli.terminal import Console
 from gateway.plans import Plans, prepare
 from gateway.queues import open_broker
@@ -56,7 +56,7 @@ WAIT = "As customs: end after so many seconds in which nothing comes and nothing
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML.")
 @click.option("--many", type=click.IntRange(1, 100_000), help="How many messages the volume is; else as the scenario.")
 @click.option("--account", help="Transaction numbers begin with it: five digits; without it a number of the partner's.")
-@click.option("--wait", type=click.FloatRange(0.5, 604_800), default=600.0, show_default=True, help=WAIT)
+@click.option("--wait", type=Seconds(0.5, 604_800), default=600.0, show_default=True, help=WAIT)
 @click.option("--organization", default="", metavar="NAME", help="Who carries this out, as the report names it.")
 @click.option(
     "--not-applicable", "without", multiple=True, metavar="TYPE", help="A CAD type that the partner does not file."

@@ -333,8 +333,12 @@ class Maker:
         draw = self.rng.random
         country = self.specs.trade.country_of(line["origin"])
         known = self.codes("sima_measure").items()
-        measures = [code for code, entry in known if country in (entry.row.get("origins") or country).split()]
         watched = {number for _, entry in known for number in entry.row.get("numbers", "").split()}
+        measures = [  # those that name numbers cover no other goods, and the goods are not among them
+            code
+            for code, entry in known
+            if country in (entry.row.get("origins") or country).split() and not entry.row.get("numbers")
+        ]
         while line["classification"] in watched:
             line["classification"] = f"{line['classification'][:8]}{self.rng.randrange(100):02}"
         if draw() < share:

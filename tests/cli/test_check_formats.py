@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,6 +28,7 @@ def check(*arguments: object, given: bytes = b"") -> tuple[int, str]:
     return done.exit_code, done.stdout
 
 
+@cache
 def faults_of(*paths: Path) -> list[dict[str, object]]:
     """Return all findings of the files, from the JSON."""
     return [each for one in json.loads(check("--format", "json", *paths)[1]) for each in one["findings"]]

@@ -187,8 +187,7 @@ def test_a_console_prints_texts_as_they_are(capsys: pytest.CaptureFixture[str]) 
     [
         ["list", "--limit", "9" * 40], ["replay", "--since", "9999-12-31"], ["replay", "--until", "9999-12-31"],
         ["replay", "--since", "0001-01-01"], ["replay", "--until", "0001-01-01T00:00+14:00"],
-        ["list", "--transaction", "\0"], ["show", "\udcff"], ["smoke", "--wait", "nan"],
-        ["send", ORIGINAL, "--as", "maple", "--seconds", "inf"],
+        ["list", "--transaction", "\0"], ["show", "\udcff"],
         ["samples", "make", "--out", "x", "--count", "9" * 40], ["samples", "make", "--out", "x", "--on", "9999-12-31"],
         ["samples", "make", "--out", "y", "--on", "0001-01-01"], ["serve", "--health-port", "99999"],
     ],
@@ -199,3 +198,9 @@ def test_absurd_arguments_are_one_line(run: Run, arguments: list[str]) -> None:
     result = run(*arguments)
     assert isinstance(result.exception, SystemExit | None), result.exception
     assert len(result.stderr.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("arguments", [["smoke", "--wait"], ["send", ORIGINAL, "--as", "maple", "--seconds"]], ids=str)
+@pytest.mark.parametrize("seconds", ["nan", "-nan", "inf", "-1"])
+def test_a_wait_without_end_is_no_wait(run: Run, arguments: list[str], seconds: str) -> None:
+    assert run(*arguments, seconds).exit_code == 2
