@@ -7,6 +7,9 @@ NEWEST := .venv-newest/bin
 PIP := pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
+# Hundreds of processes are started here; without their compiled modules each would compile all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install run test coverage test-newest test-slow lint fuzz chaos-ci chaos soak docs bench bench-beside bench-load what-if lock clean
 
 help:  ## This list
