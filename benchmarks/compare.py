@@ -88,12 +88,13 @@ def work(checkout: Path, file: Path) -> None:
     from core.register import Facts
     from core.transmission import Received, Verdict
     from gateway import pipeline
-    from gateway.plans import prepare
+    from gateway.plans import prepare, warm
     from routing.partners import load_partners
 
     kinds: Traffic = pickle.loads(file.read_bytes())  # noqa: S301  what this program wrote
     plans, now = prepare(checkout / "eccrd_specs"), datetime(2026, 1, 16, 15, 0, tzinfo=UTC)
     partner = replace(load_partners(checkout / "samples" / "partners.toml")["maple"], contrl=False)
+    all(warm(plans))
     # As in production (`loops.rest_of_garbage`): else the plans are looked through again and again.
     gc.collect()
     gc.freeze()

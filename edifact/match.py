@@ -39,6 +39,7 @@ from edifact.pictures import pattern_of
 PLUS = r"\+"
 WHOLE = 400_000  # characters of a pattern: this much compiles in about a second
 COMPILED = 64  # matchers, and patterns of single segments, that are kept
+WALKED = 300_000  # characters of messages that are walked in the time in which a large pattern compiles
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -143,11 +144,14 @@ class Matchers:
 
     A pattern is compiled when first asked for (half a second for a large message), then kept; the number is bounded,
     since senders choose syntax and decimal mark: beyond it the oldest goes. They choose structures, too: with `only`
-    no others are compiled, a message of any other is walked. Nothing is shared between two of these.
+    no others are compiled, a message of any other is walked. Of those `spared` characters are walked first by `paid`:
+    for a few messages it costs less. Nothing is shared between two of these.
     """
 
-    def __init__(self, only: Iterable[Structure] | None = None) -> None:
+    def __init__(self, only: Iterable[Structure] | None = None, *, spared: int = 0) -> None:
         self._only = None if only is None else frozenset(only)
+        self._spared = spared
+        self._walked: dict[tuple[Structure, str, str, str], int] = {}  # characters, until there is a pattern
         self._messages: dict[tuple[object, ...], Matcher] = {}
         self._asked: dict[tuple[Structure, str, str, str], Matcher] = {}  # by the structure itself, as it was asked for
         self._segments: dict[tuple[Segment, str, str, str], re.Pattern[str]] = {}
@@ -169,6 +173,14 @@ class Matchers:
         key = structure.rows, structure.totals, id(structure.segments), syntax, letters, decimal
         found = self._messages.get(key) or _kept(self._messages, key, Matcher(*asked))
         return _kept(self._asked, asked, found)
+
+    def paid(self, structure: Structure, syntax: str, letters: str, decimal: str, characters: int) -> Matcher | None:
+        """Return the matcher for a message of so many characters, None while it is cheaper to walk. See `of`."""
+        asked = structure, syntax, letters, decimal
+        if asked not in self._asked and (walked := self._walked.get(asked, 0)) < self._spared:
+            _kept(self._walked, asked, walked + characters)
+            return None
+        return self.of(*asked)
 
     def segment(self, segment: Segment, syntax: str, letters: str, decimal: str) -> re.Pattern[str]:
         """Return the pattern of a single segment with its terminator, for those that stand in no message. See `of`."""

@@ -75,7 +75,7 @@ def decide(message: MessageText, structure: Structure, matchers: Matchers) -> bo
     plain = message.text if bare else message.plain
     if padded(plain):
         return False  # the patterns let most of it pass
-    matcher = matchers.of(structure, syntax, repertoire(plain), of.service.decimal)
+    matcher = matchers.paid(structure, syntax, repertoire(plain), of.service.decimal, len(plain))
     if matcher is None or not in_level(of.syntax_id, plain):
         return False
     return matcher.accepts(plain, message.reference) and (bare or _segments_fit(message))
@@ -291,7 +291,7 @@ def _matcher(report: _Report, structure: Structure | None, matchers: Matchers | 
     if not structure or not matchers:
         return None
     plain, decimal = report.message.plain, report.message.service.decimal
-    return matchers.of(structure, report.syntax, repertoire(plain), decimal)
+    return matchers.paid(structure, report.syntax, repertoire(plain), decimal, 0)
 
 
 def _sound(matcher: Matcher, syntax_id: str, tag: str, text: str, blanks: bool) -> bool:

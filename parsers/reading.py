@@ -20,7 +20,7 @@ from core.transmission import Document, Message, Parsed, Received, Syntax, Unrea
 from edifact import reader
 from edifact.directory import Directories
 from edifact.envelope import check_interchange
-from edifact.match import Matchers
+from edifact.match import WALKED, Matchers
 from edifact.message import decide, is_clean
 from edifact.text import MessageText, too_large
 from parsers import lookalikes, sniff, xml, xml_finding, xml_schema
@@ -58,7 +58,7 @@ class Reading:
 def prepare_reading(packs: tuple[Pack, ...], directories: Directories) -> Reading:
     """Compile what the packs' dictionaries say of both syntaxes; raises SpecError for a place that is not there.
 
-    Patterns are compiled of the packs' own profiles only.
+    Patterns are compiled of the packs' own profiles only, and not before it pays.
     """
     by_xml, by_edifact = {}, {}
     for pack in packs:
@@ -69,7 +69,7 @@ def prepare_reading(packs: tuple[Pack, ...], directories: Directories) -> Readin
         by_edifact[pack.key] = EdifactReading(pack, {version: table for version, table in found if table})
     profiles = [profile for each in by_edifact.values() for profile in each.profiles.values()]
     ways = {way: tuple(pack for pack in packs if pack.document.way == way) for way in [p.document.way for p in packs]}
-    return Reading(packs, by_xml, ways, by_edifact, directories, Matchers(profiles))
+    return Reading(packs, by_xml, ways, by_edifact, directories, Matchers(profiles, spared=WALKED))
 
 
 def parse(syntax: Syntax, received: Received, reading: Reading) -> Parsed:

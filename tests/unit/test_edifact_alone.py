@@ -135,3 +135,15 @@ def test_the_wing_checks_a_message_by_whichever_tables_it_is_given() -> None:
     matchers = Matchers()
     assert check(text, ours, matchers) == ()
     assert [fault.code for fault in check(text, theirs, matchers)] == ["EDI-0503"]
+
+
+def test_nothing_is_compiled_before_it_pays() -> None:
+    table = DIRECTORIES.messages["CONTRL", "3"]
+    asked = table, "3", "ASCII", ".,"
+    matchers = Matchers(spared=1_000)
+    assert [matchers.paid(*asked, 400) for _ in range(3)] == [None, None, None]
+    assert matchers.paid(*asked, 0) is matchers.of(*asked)  # 1,200 have been walked
+    assert Matchers(spared=1_000).paid(*asked, 0) is None
+    ready = Matchers(spared=1_000)
+    assert ready.of(*asked) is ready.paid(*asked, 400)  # made beforehand
+    assert Matchers([table]).paid(*asked, 0) is not None

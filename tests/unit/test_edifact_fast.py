@@ -58,6 +58,7 @@ def test_what_is_compiled_beforehand_is_what_messages_ask_for(monkeypatch: pytes
     asked: list[tuple[object, ...]] = []
     fits = SimpleNamespace(accepts=lambda *_: True)
     monkeypatch.setattr(Matchers, "of", lambda _, *tables: asked.append(tables) or fits)
+    monkeypatch.setattr(Matchers, "paid", lambda matchers, *tables: matchers.of(*tables[:4]))
     assert all(plans.warm(PLANS))
     warmed, asked = set(asked), asked[:0]
     for name in ("originals/v-voluntary.edi", "changes/v-correction.edi"):
@@ -75,6 +76,7 @@ def test_the_benchmark_measures_the_structure_of_production(monkeypatch: pytest.
     asked: list[tuple[Structure, str, str, str]] = []
     fits = SimpleNamespace(accepts=lambda *_: True)
     monkeypatch.setattr(Matchers, "of", lambda _, *tables: asked.append(tables) or fits)
+    monkeypatch.setattr(Matchers, "paid", lambda matchers, *tables: matchers.of(*tables[:4]))
     body = workload.interchange("GOVCBR", 1, 9)
     assert bench_edifact.ours(body, bench_edifact.table("CAD")) == (1, 0)
     pipeline.parse(Received("", None, body, NOW), PLANS)
@@ -244,8 +246,9 @@ def test_the_calendar_of_the_patterns_is_the_real_one(year: int, month: int) -> 
     assert [(quick, faults > 0) for quick, faults in found] == [(day <= days, day > days) for day in range(1, 32)]
 
 
-def test_a_released_terminator_is_no_reason_to_explain_a_long_message() -> None:
+def test_a_released_terminator_is_no_reason_to_explain_a_long_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """As nearly every long French one has one: all of them were explained, to be accepted in the end."""
+    monkeypatch.setattr(Matchers, "paid", lambda matchers, *tables: matchers.of(*tables[:4]))
     declaration = valid_declaration(vendor_name="12, rue de l'Église", lines=80)
     body = write_edifact([declaration], DECLARATION, Envelope("MAPLEBROKER", "CARMGATEWAY", "1"), prepared=NOW)
     (read,) = pipeline.parse(Received("r", "maple", body, NOW), PLANS).messages
