@@ -34,7 +34,7 @@ from core.declaration import Commodity, Declaration, Invoice  # noqa: E402
 from core.envelope import Envelope  # noqa: E402
 from core.transmission import Received, Syntax, Verdict  # noqa: E402
 from gateway import pipeline  # noqa: E402
-from gateway.plans import prepare  # noqa: E402
+from gateway.plans import prepare, warm  # noqa: E402
 from gateway.trade.writer import write_edifact, write_xml  # noqa: E402
 from parsers import xml_schema  # noqa: E402
 from validators.rules import check_digit_of  # noqa: E402
@@ -45,6 +45,7 @@ VARIED, MANY, FEW = 200, 100, 2  # different messages of a kind: varied ones, sm
 TARGET, TIMES_LXML = 3_000, 4
 
 PLANS = prepare(ROOT / "eccrd_specs")
+all(warm(PLANS))  # as in production, where it is done when there is nothing else to do
 SPECS = PLANS.specs
 
 
