@@ -160,7 +160,7 @@ class Journal:
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         """Open a transaction that only reads."""
-        with database.transaction(self._reading) as connection:
+        with database.stored(self._engine.url), database.transaction(self._reading) as connection:
             yield connection
 
     @contextmanager

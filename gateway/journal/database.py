@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from decimal import InvalidOperation
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
@@ -207,6 +208,18 @@ def plainly(url: URL) -> Iterator[None]:
         raise JournalUnavailable(reason(url, error)) from error
     except StatementError as error:  # a value that the driver cannot take
         raise (error.orig or error) from error
+
+
+@contextmanager
+def stored(url: URL) -> Iterator[None]:
+    """Turn what cannot be made of a stored value into one line: SQLite keeps any value in any column."""
+    try:
+        yield
+    except UnicodeEncodeError:
+        raise  # of an argument
+    except (ValueError, TypeError, LookupError, AttributeError, InvalidOperation) as error:
+        why = printable(f"{type(error).__name__}: {error}")[:200]
+        raise GatewayError(f"journal {masked(url)}: a row is damaged, or this program cannot read it: {why}") from error
 
 
 def lock(connection: Connection, key: int) -> None:

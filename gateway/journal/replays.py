@@ -158,7 +158,8 @@ def recorded(connection: Connection, sequences: Sequence[int]) -> list[Recorded]
     for row in connection.execute(TOLD, {"wanted": list(sequences)}):
         codes = tuple(finding["code"] for finding in json.loads(row.findings))
         judged[row.inbox] = row.created_at, row.specs
-        told[row.inbox].append(Told(row.ordinal, row.type, row.verdict, codes, row.transaction_number, row.reference))
+        verdict = Verdict(row.verdict).value
+        told[row.inbox].append(Told(row.ordinal, row.type, verdict, codes, row.transaction_number, row.reference))
     return [
         Recorded(
             sequence=row.sequence,
