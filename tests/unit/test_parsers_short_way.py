@@ -1,4 +1,4 @@
-"""What is read the short way, XML by its tags and EDIFACT by its levels, is what a walk reads."""
+"""What is read the short way, by levels, is what a walk reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.transmission import Message, Received
 from edifact.directory import Row, Structure
 from gateway import pipeline
 from gateway.trade.writer import write_edifact, write_xml
-from parsers import cad_edifact, cad_xml, notes, xml_finding
+from parsers import cad_edifact, cad_xml, notes, reading, xml_finding
 from parsers.edifact_levels import misplaced
 from tests.support.accounting import edifact_mutants, xml_mutants
 from tests.support.builders import DECLARATION, NOW, valid_declaration
@@ -27,6 +27,12 @@ from tests.way.test_way_both_syntaxes import SAID, declarations, written
 GOOD = sorted(path for path in SAMPLES.rglob("*") if path.suffix in {".edi", ".xml"} and path.stat().st_size < 100_000)
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the first message by patterns, too."""
+    monkeypatch.setattr(cad_xml, "WALKED", 0)
+
+
 def read(body: bytes) -> list[Message]:
     return list(pipeline.parse(Received("r", "broker-a", body, NOW), PLANS).messages)
 
@@ -34,7 +40,7 @@ def read(body: bytes) -> list[Message]:
 def walk(body: bytes) -> list[Message]:
     """Read a transmission by walking."""
     with (
-        patch.object(cad_xml, "read_tags", lambda *_: None),
+        patch.object(reading, "read_levels", lambda *_: None),
         patch.object(cad_edifact.EdifactReading, "levels", lambda *_: None),
     ):
         return read(body)
