@@ -65,8 +65,8 @@ def warm(plans: Plans) -> Iterator[bool]:
 
     These are all that senders can ask for. A program that judges a few messages compiles what these need.
     """
-    for own in plans.reading.xml.values():
-        own.compiled()
+    for of_xml in plans.reading.xml.values():
+        of_xml.warm()
         yield True
     for each in plans.reading.edifact.values():
         for syntax, decimal in (("3", "."), ("3", ".,"), ("4", ".,"), ("3", ",")):

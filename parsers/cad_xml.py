@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import NamedTuple, cast
@@ -20,8 +21,9 @@ from parsers.xml_levels import XmlText, declaration_text, decoded, level_reader
 from parsers.xml_paths import put_in_order
 from parsers.xml_plan import XmlPlan, xml_plan
 
-# So many messages of a process are walked, before the patterns are compiled that read them in half the time.
-WALKED = 10
+# So many messages are walked in a process that has not compiled the patterns at its start: one message, or a few, cost
+# less than to compile them.
+WALKED = 20
 
 
 class XmlWalk:
@@ -102,17 +104,6 @@ class XmlReading:
     by their paths) and what the Declaration is (message, function_code); packs with the same places share it.
     """
 
-    __slots__ = (
-        "_asked",
-        "_levels",
-        "constants",
-        "pack",
-        "plan",
-        "said",
-        "schema",
-        "settle",
-    )
-
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
         self.schema = xml_schema.schema(pack.schema)
@@ -120,8 +111,7 @@ class XmlReading:
         self.plan = xml_plan(pack)
         put_in_order(self.plan, pack)
         self.settle = settling(pack)
-        self._levels: LevelReader | None = None
-        self._asked = 0
+        self._walked = 0
         own = {"message": "functional_reference", "function_code": "function_code"}
         places = [(part, pack.document.tags(path)) for part, path in pack.document.envelope.items()]
         places += [(path, pack.document.tags(path[1:])) for path in self.constants]
@@ -133,15 +123,20 @@ class XmlReading:
         return all(said[path] == text for path, text in self.constants.items())
 
     def levels(self) -> LevelReader | None:
-        """Return the patterns of the levels; None for the first few messages, which cost less than to compile them."""
-        self._asked += 1
-        return self.compiled() if self._asked > WALKED else None
+        """Return the patterns of the levels; None for the first few messages."""
+        if self._walked < WALKED:
+            self._walked += 1
+            return None
+        return self._compiled
 
-    def compiled(self) -> LevelReader | None:
-        """Return the patterns of the levels, compiled."""
-        if self._levels is None:
-            self._levels = level_reader(self.plan, self.pack.document.names[-1], self.pack.types)
-        return self._levels
+    def warm(self) -> None:
+        """Compile the patterns of the levels, before any message has been walked."""
+        self._walked = WALKED
+        self.levels()
+
+    @functools.cached_property
+    def _compiled(self) -> LevelReader | None:
+        return level_reader(self.plan, self.pack.document.names[-1], self.pack.types)
 
 
 class Known(NamedTuple):

@@ -55,16 +55,17 @@ class LevelReader(NamedTuple):
 
     def read(self, plain: str) -> Declaration | None:
         """Return the declaration of a text from its beginning to its end; None if it is to be walked."""
-        begun = self.begins[0].take(plain, 0, 0, 0)
+        top, of_invoice, of_line = self.begins
+        begun = top.take(plain, 0, 0, 0)
         if begun is None:
             return None
         values, at = begun
         invoices: list[Invoice] = []
         count = 0  # of lines, in all invoices
-        while invoice := self.begins[1].take(plain, at, len(invoices) + 1, count):
+        while invoice := of_invoice.take(plain, at, len(invoices) + 1, count):
             own, at = invoice
             lines: list[Commodity] = []
-            while line := self.begins[2].take(plain, at, len(invoices) + 1, count + len(lines) + 1):
+            while line := of_line.take(plain, at, len(invoices) + 1, count + len(lines) + 1):
                 lines.append(Commodity(line[0], {}))
                 at = line[1]
             count += len(lines)

@@ -164,7 +164,7 @@ class _Writer:
                 first, tag = len(self.slots), self._tag(name, variant)
                 pattern = self._inside(variant, plan.choice, value)
                 ways.append(f"{tag}{untaken(self.slots, first)}{pattern}</{name}>{BLANKS}")
-        return f"(?>(?:{'|'.join(ways) or NEVER}){{{int(needed)},{len(ways)}}})"
+        return f"(?>(?:{'|'.join(ways) or NEVER}){{{int(needed)},{len(ways) or 1}}})"
 
     def _tag(self, name: str, plan: XmlPlan) -> str:
         """Return the pattern of a start tag, with the attributes that it may have."""
@@ -180,7 +180,7 @@ class _Writer:
     @staticmethod
     def _attribute(name: str, value: str) -> str:
         """Return the pattern of an attribute, which may be left out."""
-        return rf'(?:\s{name}="(?:{value})")?+'
+        return rf'(?:\s{re.escape(name)}="(?:{value})")?+'
 
     def _read(self, text: str, leaf: Leaf) -> str:
         """Return the group of a text that is read."""

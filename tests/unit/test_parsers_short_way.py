@@ -27,10 +27,11 @@ from tests.way.test_way_both_syntaxes import SAID, declarations, written
 GOOD = sorted(path for path in SAMPLES.rglob("*") if path.suffix in {".edi", ".xml"} and path.stat().st_size < 100_000)
 
 
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _warm() -> None:
     """Read the first message by patterns, too."""
-    monkeypatch.setattr(cad_xml, "WALKED", 0)
+    for each in PLANS.reading.xml.values():
+        each.warm()
 
 
 def read(body: bytes) -> list[Message]:
