@@ -180,7 +180,7 @@ class _Writer:
     @staticmethod
     def _attribute(name: str, value: str) -> str:
         """Return the pattern of an attribute, which may be left out."""
-        return rf'(?:\s{re.escape(name)}="(?:{value})")?+'
+        return rf'(?:\s++{re.escape(name)}="(?:{value})")?+'
 
     def _read(self, text: str, leaf: Leaf) -> str:
         """Return the group of a text that is read."""

@@ -119,13 +119,88 @@ def test_another_way_of_writing_the_same(change: tuple[bytes, bytes]) -> None:
     assert alike(XML.replace(*change)) == alike(XML)
 
 
+def prefixed(body: bytes) -> bytes:
+    """Return a document whose Declaration has a prefix in all its tags."""
+    head, _, rest = body.decode().partition("<Declaration")
+    inside, _, tail = rest.partition("</Declaration>")
+    inside = inside.replace("</", "</d:").replace("<", "<d:").replace("<d:/d:", "</d:").replace(" xmlns=", " xmlns:d=")
+    return f"{head}<d:Declaration{inside}</d:Declaration>{tail}".encode()
+
+
 def test_with_prefixes() -> None:
-    text = XML.decode()
-    head, _, rest = text.partition("<Declaration")
-    body, _, tail = rest.partition("</Declaration>")
-    prefixed = body.replace("</", "</d:").replace("<", "<d:").replace("<d:/d:", "</d:").replace(" xmlns=", " xmlns:d=")
-    whole = f"{head}<d:Declaration{prefixed}</d:Declaration>{tail}"
-    assert alike(whole.encode()) == alike(XML)
+    assert alike(prefixed(XML)) == alike(XML)
+    for old in (b"<d:ID>", b"</d:Declaration>", b"</d:GoodsShipment>"):
+        alike(prefixed(XML).replace(old, old.replace(b"d:", b"")))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"Smith", b"&#201;rable &#x26;"),
+        (b"<?xml", b"\xef\xbb\xbf<?xml"),
+        (b">\n", b">\r\n\t"),
+        (b' unitCode="KGM"', b'\n  unitCode="KGM"'),
+        (b"</MetaData>", b"\n</MetaData>\n"),
+    ],
+)
+def test_what_is_written_otherwise_and_common_is_not_walked(
+    change: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert change[0] in XML
+    changed = XML.replace(*change)
+    for body in (changed, prefixed(changed)):
+        (walked,) = walk(body)
+        with monkeypatch.context() as patch:
+            patch.setattr(cad_xml.XmlWalk, "through", None)
+            assert read(body)[0].declaration == walked.declaration
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"Smith", b"&#32;"),
+        (b"Smith &amp; Sons &lt;West&gt;", b"&#xA0;"),
+        (b"Smith", b"&#9999999;"),
+        (b"Smith", b"&#99999999999999999999;"),
+        (b"Smith", b"&none;"),
+        (b"Smith", b"-->"),
+        (b"<Declaration ", b"<!-- <Declaration> --><Declaration "),
+        (b"<CommunicationMetaData>", b"<!-- <CommunicationMetaData>"),
+        (b"<FunctionCode>9<", b"<FunctionCode> 9<"),
+        (b"</MetaData>", b"</MetaData><!-- the end -->"),
+        (b"</Declaration>", b"</Declaration><Footer/>"),
+        (b' formatCode="102"', b' formatCode="103"'),
+    ],
+)
+def test_what_only_seems_to_be_written_plainly_is_read_alike(old: bytes, new: bytes) -> None:
+    assert old in XML
+    alike(XML.replace(old, new, 1))
+
+
+def test_patterns_of_another_pack_of_the_same_form_read_the_same_text() -> None:
+    one, another = (cad_xml.XmlReading(DECLARATION) for _ in range(2))
+    one.warm()
+    known = cad_xml.read_levels(XML, [another, one])
+    assert known is not None
+    assert known.of(another) is None
+    another.warm()
+    assert known.of(another) == known.of(one) == walk(XML)[0].declaration
+
+
+def test_patterns_are_compiled_once_they_pay() -> None:
+    plan = cad_xml.XmlReading(DECLARATION)
+    assert not any(plan.levels() for _ in range(cad_xml.WALKED))
+    assert plan.levels()
+
+
+def test_names_are_looked_for_around_what_the_patterns_know() -> None:
+    known = cad_xml.read_levels(XML, PLANS.reading.xml.values())
+    assert known is not None
+    assert b"<Sender>" in known.text.named
+    assert b"<GoodsShipment>" not in known.text.named
+    known = cad_xml.read_levels(prefixed(XML), PLANS.reading.xml.values())
+    assert known is not None
+    assert known.text.named == prefixed(XML)
 
 
 def test_a_value_that_chooses_is_looked_at_each_time() -> None:
