@@ -21,9 +21,7 @@ from parsers.xml_levels import XmlText, declaration_text, decoded, level_reader
 from parsers.xml_paths import put_in_order
 from parsers.xml_plan import XmlPlan, xml_plan
 
-# So many messages are walked in a process that has not compiled the patterns at its start: one message, or a few, cost
-# less than to compile them.
-WALKED = 20
+WALKED = 200_000  # characters of documents that are walked in the time in which the patterns compile
 
 
 class XmlWalk:
@@ -122,15 +120,15 @@ class XmlReading:
         """Tell whether the wrapper says what stands in every document."""
         return all(said[path] == text for path, text in self.constants.items())
 
-    def levels(self) -> LevelReader | None:
-        """Return the patterns of the levels; None for the first few messages."""
+    def levels(self, characters: int = 0) -> LevelReader | None:
+        """Return the patterns of the levels for a document of so many characters; None while it is cheaper to walk."""
         if self._walked < WALKED:
-            self._walked += 1
+            self._walked += characters
             return None
         return self._compiled
 
     def warm(self) -> None:
-        """Compile the patterns of the levels, before any message has been walked."""
+        """Compile the patterns of the levels, before any document has been walked."""
         self._walked = WALKED
         self.levels()
 
@@ -159,7 +157,7 @@ def read_levels(body: bytes, plans: Iterable[XmlReading]) -> Known | None:
     texts: dict[tuple[str, ...], XmlText | None] = {}
     whole = decoded(body)
     for plan in plans if whole else ():
-        levels, names = plan.levels(), plan.pack.document.names
+        levels, names = plan.levels(len(body)), plan.pack.document.names
         if levels and names not in texts:
             texts[names] = declaration_text(whole or "", names[-1], len(names) - 1)
         if levels and (text := texts[names]) and (declaration := levels.read(text.inside)):

@@ -1,6 +1,6 @@
 """Parses a transmission: its messages as declarations with their places; what cannot be read becomes a fault.
 
-Nothing is validated here. Whether a message fits its tables is decided, since reading by shape needs to know it; what
+Nothing is validated here. Whether a message fits its tables is decided, since reading by levels needs to know it; what
 is wrong where it does not is for the validators to say.
 """
 

@@ -2,7 +2,8 @@
 
 libxml2 keeps every name it has met in a dictionary of the thread, which it never empties; full, at ten million bytes or
 so, it refuses whatever comes next, whoever sent it. So a process remembers the tags of what is usual, which are few; a
-document with any others is parsed in a thread of its own, and the dictionary of that thread goes with the document.
+document with any others is parsed in a thread of its own, and the dictionary of that thread goes with the document. A
+Declaration that patterns have read (`parsers.xml_levels`) has no names but the pack's: it is not searched.
 """
 
 from __future__ import annotations
