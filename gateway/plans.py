@@ -61,10 +61,13 @@ def check_routes(specs: Specs, routes: Routes) -> None:
 
 
 def warm(plans: Plans) -> Iterator[bool]:
-    """Compile, one a step, the patterns that the packs' first EDIFACT messages would wait for, half a second each.
+    """Compile, one a step, the patterns that the packs' first messages would wait for, up to half a second each.
 
     These are all that senders can ask for. A program that judges a few messages compiles what these need.
     """
+    for of_xml in plans.reading.xml.values():
+        of_xml.warm()
+        yield True
     for each in plans.reading.edifact.values():
         for syntax, decimal in (("3", "."), ("3", ".,"), ("4", ".,"), ("3", ",")):
             each.levels(decimal)

@@ -12,10 +12,11 @@ from core.findings import Address, Fault, Place
 from core.specs import Pack
 from edifact.directory import Occurrence, Structure
 from edifact.text import MessageText
-from parsers.edifact_levels import LevelReader, level_reader, misplaced
+from parsers.edifact_levels import level_reader, misplaced
 from parsers.edifact_plan import Binding, edifact_plan, function_code_place, marks_of, way_to
 from parsers.edifact_walk import EdifactWalk, SegmentText, UnreadComponent, Where, key_of
 from parsers.former import settling
+from parsers.levels import LevelReader
 from parsers.notes import LEVELS, echo_of, of_notes
 from parsers.places import Condition, Position, edifact_place, group_parents, group_triggers
 

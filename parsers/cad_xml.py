@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
-from typing import cast
+from typing import NamedTuple, cast
 
 from lxml import etree
 
@@ -13,11 +14,14 @@ from core.envelope import Envelope
 from core.specs import Pack
 from parsers import xml_finding, xml_schema
 from parsers.former import settling
+from parsers.levels import LevelReader
 from parsers.notes import AGAIN, EMPTY, OTHER_METADATA, UNKNOWN, Note, of_notes
 from parsers.xml import UnreadNode
-from parsers.xml_paths import is_closed
+from parsers.xml_levels import XmlText, declaration_text, decoded, level_reader
+from parsers.xml_paths import put_in_order
 from parsers.xml_plan import XmlPlan, xml_plan
-from parsers.xml_tags import CutDocument, read_tags
+
+WALKED = 200_000  # characters of documents that are walked in the time in which the patterns compile
 
 
 class XmlWalk:
@@ -94,49 +98,86 @@ class XmlWalk:
 class XmlReading:
     """What a pack's dictionary is compiled to for reading XML.
 
-    `closed` tells that its schema has text nowhere but in elements of text: else tags do not tell what stands in a
-    document. `said` finds in one look-up what the wrapper says (sender, recipient, reference, test, version) and what
-    the Declaration is (message, function_code); packs with the same places share it.
+    `said` finds in one look-up what the wrapper says (sender, recipient, reference, test, version, and the `constants`
+    by their paths) and what the Declaration is (message, function_code); packs with the same places share it.
     """
-
-    __slots__ = (
-        "closed",
-        "constants",
-        "pack",
-        "plan",
-        "said",
-        "schema",
-        "settle",
-    )
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
         self.schema = xml_schema.schema(pack.schema)
-        self.closed = is_closed(pack)
-        self.constants = {pack.document.tags(path): text for path, text in pack.document.constants.items()}
+        self.constants = {f"/{path}": text for path, text in pack.document.constants.items()}
         self.plan = xml_plan(pack)
+        put_in_order(self.plan, pack)
         self.settle = settling(pack)
+        self._walked = 0
         own = {"message": "functional_reference", "function_code": "function_code"}
         places = [(part, pack.document.tags(path)) for part, path in pack.document.envelope.items()]
+        places += [(path, pack.document.tags(path[1:])) for path in self.constants]
         places += [(part, xml_finding.tags_of(pack, name)) for part, name in own.items()]
         self.said = xml_finding.finders(tuple(places))
 
+    def is_usual(self, said: Mapping[str, str | None]) -> bool:
+        """Tell whether the wrapper says what stands in every document."""
+        return all(said[path] == text for path, text in self.constants.items())
+
+    def levels(self, characters: int = 0) -> LevelReader | None:
+        """Return the patterns of the levels for a document of so many characters; None while it is cheaper to walk."""
+        if self._walked < WALKED:
+            self._walked += characters
+            return None
+        return self._compiled
+
+    def warm(self) -> None:
+        """Compile the patterns of the levels, before any document has been walked."""
+        self._walked = WALKED
+        self.levels()
+
+    @functools.cached_property
+    def _compiled(self) -> LevelReader | None:
+        return level_reader(self.plan, self.pack.document.names[-1], self.pack.types)
+
+
+class Known(NamedTuple):
+    """What the patterns of a pack's levels say of a document before it is parsed."""
+
+    plan: XmlReading
+    text: XmlText
+    declaration: Declaration
+
+    def of(self, plan: XmlReading) -> Declaration | None:
+        """Return what the patterns of a pack, perhaps another one, say of the document."""
+        if plan is self.plan:
+            return self.declaration
+        levels = plan.levels()
+        return levels.read(self.text.inside) if levels else None
+
+
+def read_levels(body: bytes, plans: Iterable[XmlReading]) -> Known | None:
+    """Return what the first patterns that fit say of a document; None if it is to be walked."""
+    texts: dict[tuple[str, ...], XmlText | None] = {}
+    whole = decoded(body)
+    for plan in plans if whole else ():
+        levels, names = plan.levels(len(body)), plan.pack.document.names
+        if levels and names not in texts:
+            texts[names] = declaration_text(whole or "", names[-1], len(names) - 1)
+        if levels and (text := texts[names]) and (declaration := levels.read(text.inside)):
+            return Known(plan, text, declaration)
+    return None
+
 
 def read_xml(
-    node: etree._Element | None, reading: XmlReading, tags: CutDocument | None = None
+    node: etree._Element | None, reading: XmlReading, said: Mapping[str, str | None], known: Known | None = None
 ) -> tuple[Declaration, list[UnreadNode]]:
     """Return the declaration that a Declaration node holds, and all content of it that no declaration has.
 
-    What stands below an unknown node is not looked at: the node itself is told. `tags` are those of a document that
-    fits the schema: then they suffice, but for what is out of the ordinary.
+    What stands below an unknown node is not looked at: the node itself is told. `said` is what was found in one
+    look-up, `known` what the levels say inside the node: it suffices, but for the node's own attributes.
     """
     if node is None:
         return Declaration({}), []
-    other = [*_other_metadata(node, reading)]
-    if tags and reading.closed and reading.plan.allows(_attributes(node)):
-        known = read_tags(tags, node.prefix, reading.pack.document.names, reading.plan)
-        if known is not None:
-            return known, other
+    other = [] if reading.is_usual(said) else [*_other_metadata(node, reading)]
+    if known and reading.plan.allows(_attributes(node)) and (declaration := known.of(reading)):
+        return declaration, other
     walk = XmlWalk().through(node, reading.plan, 0)
     return of_notes(walk.notes, [_written(note) for note in walk.notes]), [*other, *walk.unread]
 
@@ -144,8 +185,8 @@ def read_xml(
 def _other_metadata(node: etree._Element, reading: XmlReading) -> Iterator[UnreadNode]:
     """Yield what the wrapper around a Declaration says otherwise than the pack."""
     root = node.getroottree().getroot()
-    for tags, wanted in reading.constants.items():
-        child = root.find("/".join(tags))
+    for path, wanted in reading.pack.document.constants.items():
+        child = root.find("/".join(reading.pack.document.tags(path)))
         if child is not None and child.text != wanted and (text := (child.text or "").strip()) != wanted:
             yield UnreadNode(OTHER_METADATA, child, text=text, expected=wanted)
 

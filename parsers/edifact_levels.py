@@ -19,92 +19,19 @@ tell it; whatever is read here, the walk would read alike, and tell nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import compress
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from core.declaration import Commodity, Declaration, Invoice, Value
 from edifact.directory import Row, Structure
 from edifact.match import PLUS, chain, repeated
 from edifact.syntax import NEEDLESS
 from parsers.edifact_plan import Binding, ElementSlot, SegmentPlan
+from parsers.levels import NEVER, LevelPattern, LevelReader, Slot, says, untaken
 from parsers.places import Position
 
 # What may stand in a component, and in one that is a value: it begins with what is no blank, so it says something.
 DATA, VALUE = "[^+:']+", rf"[^+:'\s\u{NEEDLESS:x}-\u{NEEDLESS + 0xFF:x}][^+:']*+"
-NEVER = "(?!)"
-Values = dict[str, Value]
-# An element, what has the values of texts that were read, and what reads one.
-Slot = tuple[str, Callable[[str], Value | None], Callable[[str], Value | None]]
 UNNAMED: Slot = ("", lambda _: None, str)  # a group that is no element's
 Literals = Mapping[Position, str]
-
-
-class LevelPattern(NamedTuple):
-    """The pattern of a level, or of what stands behind the levels inside it.
-
-    `slots` are the elements of its groups; one that counts invoices or lines stands in `counted`, by its index, with
-    the constants that it may be.
-    """
-
-    pattern: re.Pattern[str]
-    slots: tuple[Slot, ...]
-    counted: tuple[tuple[int, tuple[str, ...]], ...]
-
-    def take(self, plain: str, at: int, invoice: int, line: int) -> tuple[Values, int] | None:
-        """Return the values that stand at an index, and the index behind; None for another level or what is unusual."""
-        found = self.pattern.match(plain, at)
-        if found is None:
-            return None
-        texts: Sequence[str | None] = found.groups()
-        if self.counted:
-            texts = [*texts]
-            for index, constants in self.counted:
-                if texts[index] not in [constant.format(invoice=invoice, line=line) for constant in constants]:
-                    return None
-                texts[index] = None
-        given = zip(compress(self.slots, texts), filter(None, texts), strict=True)
-        values = {name: known(text) or read(text) for (name, known, read), text in given}
-        return values, found.end()  # type: ignore[return-value]  # no value is None: none is blank
-
-
-class LevelReader:
-    """The patterns of a message, by level from outside in: what begins a level, and what ends it."""
-
-    __slots__ = ("begins", "ends")
-
-    def __init__(self, profile: Structure, levels: Sequence[tuple[int, Binding, Literals]]) -> None:
-        writer = _Writer(profile)
-        self.begins, self.ends = [], []
-        for (number, binding, key), inner in zip(levels, [*levels[1:], None], strict=True):
-            at, end = profile.triggers[number], profile.ends[number]
-            cut, behind = (profile.triggers[inner[0]], profile.ends[inner[0]]) if inner else (end, end)
-            opening = writer.segment(binding, profile.rows[at], key)
-            self.begins.append(writer.finished(opening + writer.rows(binding, at + 1, cut)))
-            self.ends.append(writer.finished(writer.rows(binding, behind, end)))
-
-    def read(self, plain: str) -> Declaration | None:
-        """Return the declaration of a clean message in canonical form; None if it is to be walked."""
-        begun = self.begins[0].take(plain, 0, 0, 0)
-        if begun is None:
-            return None
-        values, at = begun
-        invoices: list[Invoice] = []
-        count = 0  # of lines, in all invoices
-        while invoice := self.begins[1].take(plain, at, len(invoices) + 1, count):
-            own, at = invoice
-            lines: list[Commodity] = []
-            while line := self.begins[2].take(plain, at, len(invoices) + 1, count + len(lines) + 1):
-                lines.append(Commodity(line[0], {}))
-                at = line[1]
-            count += len(lines)
-            if self.ends[1].pattern.pattern and (ended := self.ends[1].take(plain, at, len(invoices) + 1, count)):
-                own, at = own | ended[0], ended[1]
-            invoices.append(Invoice(own, {}, tuple(lines)))
-        ended = self.ends[0].take(plain, at, len(invoices), count)
-        if ended is None or ended[1] != len(plain):
-            return None
-        return Declaration(values | ended[0], {}, tuple(invoices))
 
 
 def level_reader(profile: Structure, plan: Binding, groups: Iterable[int]) -> LevelReader | None:
@@ -116,7 +43,15 @@ def level_reader(profile: Structure, plan: Binding, groups: Iterable[int]) -> Le
             return None
         ((key, binding),) = group.bindings.items()
         levels.append((number, binding, dict(zip(group.positions, key, strict=True))))
-    return LevelReader(profile, levels)
+    writer = _Writer(profile)
+    begins, ends = [], []
+    for (number, binding, qualifiers), inner in zip(levels, [*levels[1:], None], strict=True):
+        at, end = profile.triggers[number], profile.ends[number]
+        cut, behind = (profile.triggers[inner[0]], profile.ends[inner[0]]) if inner else (end, end)
+        opening = writer.segment(binding, profile.rows[at], qualifiers)
+        begins.append(writer.finished(opening + writer.rows(binding, at + 1, cut)))
+        ends.append(writer.finished(writer.rows(binding, behind, end)))
+    return LevelReader(begins, ends)
 
 
 def misplaced(profile: Structure, table: Structure) -> Iterator[int]:
@@ -198,15 +133,7 @@ class _Writer:
         if first == len(self.slots):
             self.slots.append(UNNAMED)
             pattern += "()"
-        return "".join(f"(?({number + 1}){NEVER})" for number in range(first, len(self.slots))) + pattern
-
-    def _says(self, first: int) -> str:
-        """Return the pattern of no text that matches if one of the groups from the index on has."""
-        pattern = NEVER
-        for number in range(len(self.slots), first, -1):
-            if self.slots[number - 1][0]:
-                pattern = f"(?({number})|{pattern})"
-        return pattern
+        return untaken(self.slots, first) + pattern
 
     def _group(self, binding: Binding, row: Row, index: int, behind: int) -> Iterator[str]:
         """Yield the ways in which a group may be, its first tag left out."""
@@ -218,7 +145,7 @@ class _Writer:
             trigger = self._segment(below, row._replace(max=1), dict(zip(group.positions, key, strict=True)))
             pattern = f"(?:{'|'.join(trigger) or NEVER}){self.rows(below, index + 1, behind)}"
             if not below.segments[row.tag].constants:
-                pattern += self._says(first)
+                pattern += says(self.slots, first)
             yield self._once(row, pattern, first)
 
     def _segment(self, binding: Binding, row: Row, key: Literals) -> Iterator[str]:
@@ -230,7 +157,7 @@ class _Writer:
             first = len(self.slots)
             pattern = self._use(plan, chosen, qualifiers)
             if not plan.belongs:
-                pattern += self._says(first)
+                pattern += says(self.slots, first)
             yield self._once(row, pattern, first)
             if first < len(self.slots):
                 self._read.add(plan)

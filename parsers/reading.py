@@ -1,6 +1,6 @@
 """Parses a transmission: its messages as declarations with their places; what cannot be read becomes a fault.
 
-Nothing is validated here. Whether a message fits its tables is decided, since reading by shape needs to know it; what
+Nothing is validated here. Whether a message fits its tables is decided, since reading by levels needs to know it; what
 is wrong where it does not is for the validators to say.
 """
 
@@ -25,11 +25,10 @@ from edifact.message import decide, is_clean
 from edifact.text import MessageText, too_large
 from parsers import lookalikes, sniff, xml, xml_finding, xml_schema
 from parsers.cad_edifact import EdifactDocument, EdifactReading, read_edifact
-from parsers.cad_xml import XmlReading, envelope_of, read_xml
+from parsers.cad_xml import XmlReading, envelope_of, read_levels, read_xml
 from parsers.edifact_plan import function_code_place
 from parsers.places import check_edifact_places
 from parsers.xml_paths import check_xml_paths
-from parsers.xml_tags import cut
 
 # The faults of a transmission that is perhaps not what its first characters claim: then it is said what it looks like.
 UNKNOWN_BEGINNING = {
@@ -133,35 +132,33 @@ def _no_such_version(version: str, packs: Iterable[Pack], code: str | None, plac
 
 def _parse_xml(received: Received, reading: Reading) -> Message:
     """Read an XML transmission; raises Malformed."""
-    tags = cut(received.body)
-    root = xml.parse(received.body, tags)
+    known = read_levels(received.body, reading.xml.values())
+    root = xml.parse(received.body, known.text.named if known else received.body)
     found = ((xml_finding.inside(root, way), packs) for way, packs in reading.xml_ways.items())
-    node, known = next((each for each in found if each[0] is not None), (None, ()))
+    node, packs = next((each for each in found if each[0] is not None), (None, ()))
     if node is None:
         raise xml.not_ours(root, received.body, reading.packs)
-    plans = [reading.xml[pack.key] for pack in known]
+    plans = [reading.xml[pack.key] for pack in packs]
     said = {find: find(root) for find in dict.fromkeys(plan.said for plan in plans)}
     code = next(filter(None, (each["function_code"] for each in said.values())), None)
     version = next(filter(None, (each.get("version") for each in said.values())), None)
-    pack = choose_pack(known, code, version, received.day)
-    plan = reading.xml[(pack or known[0]).key]
+    pack = choose_pack(packs, code, version, received.day)
+    plan = reading.xml[(pack or packs[0]).key]
     envelope = envelope_of(said[plan.said])
     if "reference" not in plan.pack.document.envelope:
         envelope = replace(envelope, reference=received.digest)  # as the receipt has it: sent again, it is known again
     if pack is None:
-        fault = Fault("GTW-0002", address=Address("function_code"), value=code, expected=_function_codes(known))
+        fault = Fault("GTW-0002", address=Address("function_code"), value=code, expected=_function_codes(packs))
         whole = xml.XmlDocument(received.body, root, plan.pack, envelope)
         return Message(1, Syntax.XML, MessageType.UNKNOWN, envelope, None, None, (fault,), whole)
     other_version = version not in (None, pack.version)
-    fits = not other_version and xml_schema.fits(
-        root, plan.schema, len(tags.tags) if tags else received.body.count(b"<")
-    )
+    fits = not other_version and xml_schema.fits(root, plan.schema, received.body)
     document = xml.XmlDocument(received.body, root, pack, envelope, fits=fits)
-    declaration, unread = read_xml(node, plan, tags if fits else None)
+    declaration, unread = read_xml(node, plan, said[plan.said], known)
     faults: tuple[Fault, ...] = ()
     if other_version:
         place = xml.place_in_envelope(root, pack.document.envelope["version"], document)
-        faults = (_no_such_version(version or "", known, code, place),)
+        faults = (_no_such_version(version or "", packs, code, place),)
     return Message(
         ordinal=1,
         syntax=Syntax.XML,

@@ -22,7 +22,6 @@ from parsers import xml_names
 from parsers.notes import echo_of
 from parsers.places import XmlStep, xml_path
 from parsers.xml_finding import inside, text_at
-from parsers.xml_tags import CutDocument
 
 # UTF-16 is declared with or without its byte order; libxml2 reports what it used.
 ENCODINGS = {"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII"}
@@ -84,8 +83,8 @@ def _not_well_formed(code: int, body: bytes) -> tuple[str, str]:
     return NOT_WELL_FORMED.get(code, NOT_WELL_FORMED[0])
 
 
-def parse(body: bytes, tags: CutDocument | None = None) -> etree._Element:
-    """Return the root of an XML document, whose tags may be known.
+def parse(body: bytes, named: bytes | None = None) -> etree._Element:
+    """Return the root of an XML document; `named` is what is to be searched for names, if not the whole.
 
     Raises Malformed: not well-formed (XML-0001), a DTD or entity (XML-0002), too many nodes (XML-0003), an encoding
     other than UTF-8 and UTF-16 (XML-0005), or one that contradicts the byte order mark (XML-0006). libxml2 bounds
@@ -93,12 +92,12 @@ def parse(body: bytes, tags: CutDocument | None = None) -> etree._Element:
     value bound those before anything is built.
     """
     most = limits.XML_NODES
-    if len(body) > most and ((not tags and body.count(b"<") > most) or body.count(b"=") > most):
+    if len(body) > most and max(body.count(b"<"), body.count(b"=")) > most:
         raise Malformed("XML-0003", f"more than {most} nodes", reason_fr=f"plus de {most} nœuds")
     if body[:2] in MARKS or body[:3] in MARKS:
         _compare_with_mark(body)
     try:
-        root = xml_names.parsed(body, lambda given: etree.fromstring(given, xml_names.hardened()), tags)
+        root = xml_names.parsed(body, lambda given: etree.fromstring(given, xml_names.hardened()), named)
     except etree.XMLSyntaxError as error:
         xml_names.check_own(getattr(error, "code", 0))
         line, column = error.position

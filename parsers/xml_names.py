@@ -2,7 +2,8 @@
 
 libxml2 keeps every name it has met in a dictionary of the thread, which it never empties; full, at ten million bytes or
 so, it refuses whatever comes next, whoever sent it. So a process remembers the tags of what is usual, which are few; a
-document with any others is parsed in a thread of its own, and the dictionary of that thread goes with the document.
+document with any others is parsed in a thread of its own, and the dictionary of that thread goes with the document. A
+Declaration that patterns have read (`parsers.xml_levels`) has no names but the pack's: it is not searched.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from lxml import etree
 
 from core import limits
 from core.errors import Malformed
-from parsers.xml_tags import CutDocument
 
 Result = TypeVar("Result")
 
@@ -37,30 +37,31 @@ LONG = re.compile(rb"(?<!%s)%s{%d}" % (_IN_NAME, _IN_NAME, limits.XML_NAME + 1))
 OTHER = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["'](?!utf-8["']|us-ascii["']|ascii["'])""", re.IGNORECASE)
 
 # The tags that this process has met in its own threads: what its dictionaries hold, and how many bytes that are.
-_kept: set[str] = set()
+_kept: set[bytes] = set()
 _bytes = 0
 
 
-def parsed(body: bytes, parse: Callable[[bytes], Result], tags: CutDocument | None = None) -> Result:
+def parsed(body: bytes, parse: Callable[[bytes], Result], named: bytes | None = None) -> Result:
     """Return what `parse` makes of a document, in a thread of its own where its names are not to be kept.
 
-    `tags` are the document's, if it is cut: nothing else need be known of one that has only what is kept. Raises
-    Malformed for names that are too long, or too many attributes (XML-0003), and what `parse` raises.
+    `named` is the document without what is known to have none but the packs' names. Raises Malformed for names that are
+    too long, or too many attributes (XML-0003), and what `parse` raises.
     """
-    if tags and _kept.issuperset(tags.tags):
+    given = body if named is None else named
+    if b"&" not in given and _kept.issuperset(TAG.findall(given)):
         return parse(body)
-    text = _narrow(body)
+    text = _narrow(given)
     met = {tag for tag in TAG.findall(text) if not tag.startswith((b"<!--", b"<![CDATA["))}
     if b"&" in text:
         met.update(REFERENCE.findall(text))
-    plainly = text is body and not (b"<!DOCTYPE" in body or OTHER.search(body, 0, 1_000))
+    plainly = text is given and not (b"<!DOCTYPE" in text or OTHER.search(text, 0, 1_000))
     # What is not well-formed is told as that; only too many attributes are not even tried.
     large = [VALUE.sub(b"=", tag) for tag in met if len(tag) > limits.XML_NAME]
     if any(tag.count(b"=") > limits.XML_ATTRIBUTES for tag in large):
         most = limits.XML_ATTRIBUTES
         raise Malformed("XML-0003", f"more than {most} attributes", reason_fr=f"plus de {most} attributs")
     usual = not any(LONG.search(tag) for tag in large)
-    if usual and plainly and _keep({tag.removeprefix(b"<").decode("utf-8", "replace") for tag in met}):
+    if usual and plainly and _keep(met):
         return parse(body)
     found = apart(lambda: parse(body))
     if not usual:
@@ -78,7 +79,7 @@ def _narrow(body: bytes) -> bytes:
     return body.decode(codec, "replace").encode("utf-8", "replace")
 
 
-def _keep(tags: set[str]) -> bool:
+def _keep(tags: set[bytes]) -> bool:
     """Remember tags, if there is room for them; tell whether there is."""
     global _bytes
     if tags <= _kept:

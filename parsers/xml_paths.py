@@ -10,6 +10,7 @@ from lxml import etree
 from core.errors import SpecError
 from core.specs import Element, Pack, XmlForm
 from parsers.places import xml_path
+from parsers.xml_plan import XmlPlan, local
 
 XS = "{http://www.w3.org/2001/XMLSchema}"
 
@@ -97,18 +98,23 @@ def check_xml_paths(pack: Pack) -> None:
             _check(element, top, schema)
 
 
-def is_closed(pack: Pack) -> bool:
-    """Tell whether the pack's schema has text in elements of text alone: no mixed content, nothing of any kind."""
-    return not any(_is_open(node) for root in _Schema(pack.schema).roots for node in root.iter(f"{XS}*"))
+def put_in_order(plan: XmlPlan, pack: Pack) -> None:
+    """Put the children in a plan, of all that stands below, into the order that the pack's schema has them in."""
+    schema = _Schema(pack.schema)
+    top = schema.find("element", pack.document.names[-1])
+    if top is not None:
+        _put_in_order(plan, top, schema)
 
 
-def _is_open(node: etree._Element) -> bool:
-    """Tell whether a part of a schema lets text stand between elements, or lets anything stand there."""
-    if _kind(node) == "element":
-        inline = any(_kind(child) in ("complexType", "simpleType") for child in node)
-        named = node.get("type") or node.get("ref")
-        return not (inline or named) or (node.get("type") or "").rpartition(":")[2] == "anyType"
-    return _kind(node) in ("any", "anyAttribute") or node.get("mixed") in ("true", "1")
+def _put_in_order(plan: XmlPlan, node: etree._Element, schema: _Schema) -> None:
+    parts = list(schema.parts(node))
+    for variant in (plan, *plan.variants.values()):
+        found = {tag: _named(parts, local(tag)) for tag in variant.children}
+        places = {tag: len(parts) if part is None else parts.index(part) for tag, part in found.items()}
+        variant.children = {tag: variant.children[tag] for tag in sorted(variant.children, key=places.__getitem__)}
+        for tag, part in found.items():
+            if part is not None:
+                _put_in_order(variant.children[tag], part, schema)
 
 
 def _check(element: Element, top: etree._Element, schema: _Schema) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Container, Iterator, Mapping
 
 from core.declaration import Value
@@ -16,7 +17,7 @@ INSTANCE = ("xsi:", "{http://www.w3.org/2001/XMLSchema-instance}")
 
 # What a document may write in place of a sign: by its name, or by its number.
 NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
-REFERENCE = re.compile(r"&(?:#x([0-9A-Fa-f]+)|#([0-9]+)|(amp|lt|gt|quot|apos));")
+REFERENCE = re.compile(r"&(?:#x([0-9A-Fa-f]{1,7})|#([0-9]{1,7})|(amp|lt|gt|quot|apos));")
 
 
 # An element's name, and what its texts read as.
@@ -27,31 +28,18 @@ class XmlPlan:
     """What to do with one class or element of the schema: read it, descend into it, or start a level.
 
     `constants` are the attributes that select it, `ignorable` those that it may carry unread (None: with any value).
-    `is_text` tells that it holds a text, and no elements; `named` are its children by their names alone. Of these
-    `leaves` are the elements of text by their whole tags, without other attributes than those that select them;
-    `silent` the texts that are no element; `classes` what nothing chooses, with no attributes; `single` of these those
-    that may hold one element only: the tag of their end, and their leaves. `valued` are its attributes that are read,
-    by what stands before their value, `end` is the tag of its end, and `ahead` the name of the child that chooses the
-    variant, if that can be looked for by its name alone: nothing else below is called like it, or like the class.
+    `is_text` tells that it holds a text, and no elements.
     """
 
     __slots__ = (
-        "ahead",
         "attributes",
         "children",
         "choice",
-        "classes",
         "constants",
         "element",
-        "end",
         "ignorable",
         "is_text",
-        "leaves",
         "level",
-        "named",
-        "silent",
-        "single",
-        "valued",
         "variants",
     )
 
@@ -65,14 +53,6 @@ class XmlPlan:
         self.variants: dict[str, XmlPlan] = {}
         self.level: int | None = None
         self.is_text = False
-        self.leaves: dict[str, Leaf] = {}
-        self.valued: dict[str, Leaf] = {}
-        self.silent: set[str] = set()
-        self.end = ""
-        self.single: dict[str, tuple[str, dict[str, Leaf]]] = {}
-        self.classes: dict[str, XmlPlan] = {}
-        self.named: dict[str, XmlPlan] = {}
-        self.ahead: str | None = None
 
     def allows(self, attributes: Mapping[str, str]) -> bool:
         """Tell whether attributes may stand here: each is read, selects what this is, or is allowed unread."""
@@ -109,44 +89,19 @@ def xml_plan(pack: Pack) -> XmlPlan:
     for ignorable in pack.ignorable:
         if ignorable.syntax == "xml":
             _plan_ignorable(top, ignorable, pack.document.namespace)
-    _name(top)
+    _tell_texts(top)
     return top
 
 
-def _name(plan: XmlPlan, own: str = "") -> None:
-    """Fill in what is known by name alone of a class, called `own`, and of all below it."""
+def _tell_texts(plan: XmlPlan) -> None:
+    """Tell of a class and all below it what holds a text."""
     plan.is_text = not plan.level and (plan.element is not None or not plan.children)
-    plan.named = {_local(tag): child for tag, child in plan.children.items()}
-    plan.valued, plan.end = {f"{own} {at}": leaf for at, leaf in plan.attributes.items()}, f"/{own}"
-    for name, child in plan.named.items():
-        _name(child, name)
-        if child.variants:
-            continue
-        if child.element and child.is_text:
-            selected = "".join(f' {at}="{value}"' for at, value in child.constants.items())
-            plan.leaves |= {name: child.element, f"{name}{selected}": child.element}
-        elif child.is_text and not child.attributes:
-            plan.silent.add(name)
-        else:
-            plan.classes[name] = child
-        (*inside,) = child.named.values()
-        if len(inside) == 1 and child.leaves and not (inside[0].attributes or child.is_text or child.level):
-            plan.single[name] = child.end, child.leaves
-    for variant in plan.variants.values():
-        _name(variant, own)
-    chooser = _local(plan.choice or "")
-    deeper = {name for variant in plan.variants.values() for child in variant.named.values() for name in _below(child)}
-    if plan.variants and own not in _below(plan) and chooser not in deeper:
-        plan.ahead = chooser
+    for below in (*plan.children.values(), *plan.variants.values()):
+        _tell_texts(below)
 
 
-def _below(plan: XmlPlan) -> set[str]:
-    """Return the names of all that stands below a class, at any depth."""
-    inside = (*plan.named.values(), *plan.variants.values())
-    return {*plan.named, *(name for each in inside for name in _below(each))}
-
-
-def _local(tag: str) -> str:
+def local(tag: str) -> str:
+    """Return a tag's name without its namespace."""
     return tag.rpartition("}")[2]
 
 
@@ -193,13 +148,13 @@ def _plan_ignorable(top: XmlPlan, ignorable: Ignorable, namespace: str) -> None:
 
 def _read(form: Format, text: str) -> Value | None:
     """Return the value of a text as it is written in a document, None for blanks."""
-    written = plain(REFERENCE.sub(_meant, text) if "&" in text else text)
+    written = plain(REFERENCE.sub(lambda found: meant(*found.groups()), text) if "&" in text else text)
     return form.read(written) if written else None
 
 
-def _meant(reference: re.Match[str]) -> str:
-    """Return the sign that a reference means."""
-    by_hex, by_number, name = reference.groups()
+def meant(by_hex: str, by_number: str, name: str) -> str:
+    """Return the sign that a reference means; a blank for a number that no sign has."""
     if name:
         return NAMED[name]
-    return chr(int(by_hex, 16) if by_hex else int(by_number))
+    number = int(by_hex, 16) if by_hex else int(by_number)
+    return chr(number) if number <= sys.maxunicode else " "

@@ -27,13 +27,13 @@ def schema(path: Path) -> Schema:
         raise SpecError(path.name, None, f"is not a usable schema: {error}") from error
 
 
-def fits(root: etree._Element, compiled: Schema, tags: int = 0) -> bool:
-    """Decide whether the document fits a schema; `tags` is about how many there are in it.
+def fits(root: etree._Element, compiled: Schema, body: bytes = b"") -> bool:
+    """Decide whether the document of these bytes fits a schema.
 
     For each error in a tree libxml2 writes the node's path, which it counts out among its siblings: so a document with
     room for many errors is compared while a copy of it is parsed.
     """
-    if tags > SMALL:
+    if len(body) > 3 * SMALL and body.count(b"<") > SMALL:  # no tag has fewer than three bytes
         whole = etree.tostring(root, encoding="unicode")
         return apart(lambda: [*_counts([whole], compiled)]) == [0]
     if compiled.validate(root):

@@ -1,4 +1,4 @@
-"""What is read the short way, XML by its tags and EDIFACT by its levels, is what a walk reads."""
+"""What is read the short way, by levels, is what a walk reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.transmission import Message, Received
 from edifact.directory import Row, Structure
 from gateway import pipeline
 from gateway.trade.writer import write_edifact, write_xml
-from parsers import cad_edifact, cad_xml, notes, xml_finding
+from parsers import cad_edifact, cad_xml, notes, reading, xml_finding
 from parsers.edifact_levels import misplaced
 from tests.support.accounting import edifact_mutants, xml_mutants
 from tests.support.builders import DECLARATION, NOW, valid_declaration
@@ -27,6 +27,13 @@ from tests.way.test_way_both_syntaxes import SAID, declarations, written
 GOOD = sorted(path for path in SAMPLES.rglob("*") if path.suffix in {".edi", ".xml"} and path.stat().st_size < 100_000)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _warm() -> None:
+    """Read the first message by patterns, too."""
+    for each in PLANS.reading.xml.values():
+        each.warm()
+
+
 def read(body: bytes) -> list[Message]:
     return list(pipeline.parse(Received("r", "broker-a", body, NOW), PLANS).messages)
 
@@ -34,7 +41,7 @@ def read(body: bytes) -> list[Message]:
 def walk(body: bytes) -> list[Message]:
     """Read a transmission by walking."""
     with (
-        patch.object(cad_xml, "read_tags", lambda *_: None),
+        patch.object(reading, "read_levels", lambda *_: None),
         patch.object(cad_edifact.EdifactReading, "levels", lambda *_: None),
     ):
         return read(body)
@@ -112,13 +119,66 @@ def test_another_way_of_writing_the_same(change: tuple[bytes, bytes]) -> None:
     assert alike(XML.replace(*change)) == alike(XML)
 
 
+def prefixed(body: bytes) -> bytes:
+    """Return a document whose Declaration has a prefix in all its tags."""
+    head, _, rest = body.decode().partition("<Declaration")
+    inside, _, tail = rest.partition("</Declaration>")
+    inside = inside.replace("</", "</d:").replace("<", "<d:").replace("<d:/d:", "</d:").replace(" xmlns=", " xmlns:d=")
+    return f"{head}<d:Declaration{inside}</d:Declaration>{tail}".encode()
+
+
 def test_with_prefixes() -> None:
-    text = XML.decode()
-    head, _, rest = text.partition("<Declaration")
-    body, _, tail = rest.partition("</Declaration>")
-    prefixed = body.replace("</", "</d:").replace("<", "<d:").replace("<d:/d:", "</d:").replace(" xmlns=", " xmlns:d=")
-    whole = f"{head}<d:Declaration{prefixed}</d:Declaration>{tail}"
-    assert alike(whole.encode()) == alike(XML)
+    assert alike(prefixed(XML)) == alike(XML)
+    for old in (b"<d:ID>", b"</d:Declaration>", b"</d:GoodsShipment>"):
+        alike(prefixed(XML).replace(old, old.replace(b"d:", b"")))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"Smith", b"&#201;rable &#x26;"),
+        (b"<?xml", b"\xef\xbb\xbf<?xml"),
+        (b">\n", b">\r\n\t"),
+        (b' unitCode="KGM"', b'\n  unitCode="KGM"'),
+        (b"</MetaData>", b"\n</MetaData>\n"),
+    ],
+)
+def test_what_is_written_otherwise_and_common_is_not_walked(
+    change: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert change[0] in XML
+    changed = XML.replace(*change)
+    for body in (changed, prefixed(changed)):
+        (walked,) = walk(body)
+        with monkeypatch.context() as patch:
+            patch.setattr(cad_xml.XmlWalk, "through", None)
+            assert read(body)[0].declaration == walked.declaration
+
+
+def test_patterns_of_another_pack_of_the_same_form_read_the_same_text() -> None:
+    one, another = (cad_xml.XmlReading(DECLARATION) for _ in range(2))
+    one.warm()
+    known = cad_xml.read_levels(XML, [another, one])
+    assert known is not None
+    assert known.of(another) is None
+    another.warm()
+    assert known.of(another) == known.of(one) == walk(XML)[0].declaration
+
+
+def test_patterns_are_compiled_once_they_pay() -> None:
+    plan = cad_xml.XmlReading(DECLARATION)
+    assert not any(plan.levels(1_000) for _ in range(cad_xml.WALKED // 1_000))
+    assert plan.levels(1_000)
+
+
+def test_names_are_looked_for_around_what_the_patterns_know() -> None:
+    known = cad_xml.read_levels(XML, PLANS.reading.xml.values())
+    assert known is not None
+    assert b"<Sender>" in known.text.named
+    assert b"<GoodsShipment>" not in known.text.named
+    known = cad_xml.read_levels(prefixed(XML), PLANS.reading.xml.values())
+    assert known is not None
+    assert known.text.named == prefixed(XML)
 
 
 def test_a_value_that_chooses_is_looked_at_each_time() -> None:
@@ -145,6 +205,18 @@ def test_a_value_that_chooses_is_looked_at_each_time() -> None:
         (b' unitCode="KGM"', b' unitCode="KGM" xmlns:d="urn:another"'),
         (b' unitCode="KGM"', b' unitCode=""'),
         (b"</Declaration>", b"</Declaration><Declaration/>"),
+        (b"Smith", b"&#32;"),
+        (b"Smith &amp; Sons &lt;West&gt;", b"&#xA0;"),
+        (b"Smith", b"&#9999999;"),
+        (b"Smith", b"&#99999999999999999999;"),
+        (b"Smith", b"&none;"),
+        (b"Smith", b"-->"),
+        (b"<Declaration ", b"<!-- <Declaration> --><Declaration "),
+        (b"<CommunicationMetaData>", b"<!-- <CommunicationMetaData>"),
+        (b"<FunctionCode>9<", b"<FunctionCode> 9<"),
+        (b"</MetaData>", b"</MetaData><!-- the end -->"),
+        (b"</Declaration>", b"</Declaration><Footer/>"),
+        (b' formatCode="102"', b' formatCode="103"'),
     ],
 )
 def test_what_is_not_written_plainly_is_walked(old: bytes, new: bytes) -> None:

@@ -22,7 +22,7 @@ from gateway.plans import Plans, prepare
 from gateway.trade.replies import read_reply
 from gateway.trade.samples import play, write
 from gateway.trade.writer import write_xml
-from parsers import cad_xml
+from parsers import reading
 from tests.support.packs import BOTH, DAY, PARTNER, ROOT, copy, edit, judged, original, sent, set_field
 from tests.way.test_pack_swap import Maker, random
 
@@ -129,11 +129,13 @@ def test_what_is_written_is_read_and_accepted(theirs: Plans) -> None:
 
 def test_both_ways_of_reading_agree(theirs: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
     bodies, _ = story(theirs, 1)
+    for each in theirs.reading.xml.values():
+        each.warm()
     for body in (*bodies, bodies[0].replace(b"</Body>", b"</Body><Footer>x</Footer>")):
         received = Received("id", PARTNER.id, body, NOW)
         (fast,) = pipeline.parse(received, theirs).messages
         with monkeypatch.context() as patch:
-            patch.setattr(cad_xml, "read_tags", lambda *_: None)
+            patch.setattr(reading, "read_levels", lambda *_: None)
             (slow,) = pipeline.parse(received, theirs).messages
         assert fast.declaration == slow.declaration
         assert fast.envelope == slow.envelope
