@@ -65,10 +65,10 @@ CASES: dict[str, tuple[Spoil, str, str]] = {
     "a pack without a manifest": (unread, "chapter24-2", "nothing of it is read"),
     "no usage": (without_usage, r"chapter24/elements.csv, row \d+", "carrier_code has no usage in chapter24 1.00"),
     "a code unknown to the UN": (
-        lambda root: edit(root / ELEMENTS, "116[ARD/1.2=VFD]", "116"), "vfd_code.csv, row 2", "no code of UN 5007",
+        lambda root: edit(root / ELEMENTS, "116[ARD/2.2=VFD]", "116"), "vfd_code.csv, row 2", "no code of UN 5007",
     ),
     "a qualifier unknown to the UN": (
-        lambda root: edit(root / ELEMENTS, "LOC/1=22", "LOC/1=QQQ"), "elements.csv, row", "QQQ is no code",
+        lambda root: edit(root / ELEMENTS, "LOC/2=22", "LOC/2=QQQ"), "elements.csv, row", "QQQ is no code",
     ),
     "a code of answers unknown to the UN": (
         lambda root: edit(root / "chapter24/answer_codes.csv", "both,gst,GST", "both,gst,QQQ"),
