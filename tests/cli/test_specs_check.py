@@ -46,6 +46,11 @@ def without_usage(root: Path) -> None:
     rewrite(root / "chapter24/usage.csv", lambda rows: [row for row in rows if row["element"] != "carrier_code"])
 
 
+def answered_by(root: Path, message: str) -> None:
+    for chapter in ("24", "26"):
+        edit(root / f"chapter{chapter}/manifest.toml", "[edifact.levels]", f"answer = [{message}]\n\n[edifact.levels]")
+
+
 CASES: dict[str, tuple[Spoil, str, str]] = {
     "byte order mark": (saved(MODES, lambda text: "\ufeff" + text), "transport_mode.csv, row 1", "byte order mark"),
     "semicolons": (saved(MODES, lambda text: text.replace(",", ";")), "codes/transport_mode.csv, row 1", "semicolons"),
@@ -76,6 +81,12 @@ CASES: dict[str, tuple[Spoil, str, str]] = {
     ),
     "a response type unknown to the UN": (
         field("chapter24/answers.csv", "accepted", "response", "QQ"), "chapter24/answers.csv, row 3", "UN 4343 in BGM",
+    ),
+    "answers in a message that they do not fit": (
+        lambda root: answered_by(root, '"CUSDEC", "D", "96B", "UN"'), "chapter24", "do not fit CUSDEC:D:96B:UN: EDI-04",
+    ),
+    "answers in a message that is not there": (
+        lambda root: answered_by(root, '"CUSRES", "D", "13A", "UN"'), "chapter24", "answer's message CUSRES:D:13A:UN",
     ),
     "what does not load": (
         field(ELEMENTS, "office", "format", "x4"), "chapter24/elements.csv, row 9", "unknown format",
