@@ -116,6 +116,10 @@ NOTES: Mapping[str, str] = {
     "repeats a result": "répète un résultat",
     "answers no request of ours": "ne répond à aucune demande d'ici",
     "too many attempts": "trop d'essais",
+    "refused by ": "refusé par ",
+    "assessment result: does not fit its request: ": "résultat de cotisation qui ne va pas avec sa demande : ",
+    "assessment result: sent by the user ": "résultat de cotisation qui n'est pas du moteur, mais de l'utilisateur ",
+    "assessment result: ": "résultat de cotisation : ",
 }
 
 
