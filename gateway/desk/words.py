@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from core.declaration import MessageType
 from core.findings import Bilingual
 from core.transmission import RESEND_OF
 from gateway.catalogue import TYPE_WORDS
@@ -39,7 +40,9 @@ NATURE_NAMES: Mapping[str, Bilingual] = {
     "withdrawal": Bilingual("withdrawal", "retrait"),
 }
 
-TYPES: Mapping[str, Bilingual] = {str(each): words.short for each, words in TYPE_WORDS.items()}
+TYPES: Mapping[str, Bilingual] = {
+    str(each): words.title if each is MessageType.UNKNOWN else words.short for each, words in TYPE_WORDS.items()
+}
 
 ACKNOWLEDGEMENTS: Mapping[str, Bilingual] = {
     "awaited": Bilingual("CONTRL awaited", "CONTRL attendu"),
