@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from core.findings import Place
+from core.findings import Bilingual, Place
 
 
 class GatewayError(Exception):
-    """Something the operator or caller can fix; its text is one clear line."""
+    """Something the operator or caller can fix; its text is one clear line.
+
+    `said` is the same for pages in either language; what was given in English alone is English in both.
+    """
+
+    def __init__(self, said: str | Bilingual = "") -> None:
+        self.said = said if isinstance(said, Bilingual) else Bilingual(said, said)
+        super().__init__(self.said.en)
 
 
 class SpecError(GatewayError):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from core import limits
 from core.findings import Fault, Place
 from edifact.syntax import plain_letters
+from parsers.beginnings import Beginnings, beginnings
 from parsers.sniff import LEAD
 
 HEAD, TAIL = 4_096, 64
@@ -142,18 +144,10 @@ SEGMENT = re.compile(rb"UN[HGTEZ][+:\x1d]|UI[BH][+:]|[A-Z][A-Z0-9]{2}\+[^'\r\n]{
 UNUSABLE = re.compile(rb"\w|([^ ]).*\1", re.DOTALL)  # what the reader tells of by itself: letters, or a sign twice
 AFTER_UNA = re.compile(rb"(?i)UN[BHG](?=[^\w\s])")
 LAST = re.compile(rb"(?:[\xc2-\xf4][\x80-\xbf]{1,3}|.)\Z", re.DOTALL)  # the last character, in UTF-8 or of one byte
-BEGINNING = re.compile(r"UN[ABHG][^\w\s]|<\?XM|<MET")
 FIRST_MESSAGE = re.compile(rb"UN[HG](?=[^\w\s])")
-# An interchange, or a document, that begins behind something else.
-BEHIND = re.compile(
-    rb"UNA[^\w\s]{4}.[^\w\s]\s{0,8}UNB|UNB[+\x1d]UNO[A-Z]|<\?xml\s|<(?:\w{1,20}:)?MetaData[\s>]", re.DOTALL
-)
 CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 RECORD = re.compile(rb"[^\r\n]+")
 YAML = re.compile(rb"[\w.-]{1,60}:(?:[ \t][^\r\n]*)?\r?\n(?:\s*(?:- )?[\w.-]{1,60}:(?=\s)|\s*- )")
-# Base64 of UNA, UNB, <?xml, <Me, a byte order mark, gzip, ZIP, PKCS #7: known by fewer characters than any other.
-BASE64_STARTS = (b"VU5B", b"VU5C", b"PD94", b"PE1l", b"77u/", b"H4sI", b"UEsD", b"MII", b"MIA")
-HEX_STARTS = (b"554e41", b"554e42", b"3c3f78", b"3c4d65", b"efbbbf", b"1f8b08", b"504b03")
 
 # EBCDIC: its letters and digits; with them the blanks, line ends and signs that all its code pages share.
 LETTERS = ((0x81, 0x8A), (0x91, 0x9A), (0xA2, 0xAA), (0xC1, 0xCA), (0xD1, 0xDA), (0xE2, 0xEA), (0xF0, 0xFA))
@@ -164,8 +158,12 @@ EBCDIC_STARTS = (b"\xe4\xd5\xc1", b"\xe4\xd5\xc2", b"\xe4\xd5\xc8", b"\xc9\xe2\x
 EBCDIC_TEXT = EBCDIC_WORDS + bytes(byte for first, end in SIGNS for byte in range(first, end))
 
 
-def named(body: bytes) -> Fault | None:
-    """Return the fault that says what unreadable bytes look like, with its place; None if they look like nothing."""
+def named(body: bytes, roots: frozenset[str]) -> Fault | None:
+    """Return the fault that says what unreadable bytes look like, with its place; None if they look like nothing.
+
+    `roots` are the names of the documents' roots that the packs read.
+    """
+    known = beginnings(roots)
     raw = body[:HEAD]
     start = LEAD.match(body)
     begin = start.end() if start else 0
@@ -173,9 +171,9 @@ def named(body: bytes) -> Fault | None:
     if look := _binary(raw) or _ebcdic(raw):
         return _fault(look, Place(line=1, column=1))
     if name := _wide(raw):
-        look = _in_wide(raw, name)
+        look = _in_wide(raw, name, known)
         return _fault(look, Place(line=1, column=1)) if look else None
-    look = _text(text, body[-TAIL:])
+    look = _text(text, body[-TAIL:], known)
     return _fault(look, _place(body, begin + look.at)) if look else None
 
 
@@ -226,12 +224,12 @@ def _wide(raw: bytes) -> str | None:
     return "UTF-16" if zeros in ([True, False, True, False], [False, True, False, True]) else None
 
 
-def _in_wide(raw: bytes, name: str) -> Look | None:
+def _in_wide(raw: bytes, name: str, known: Beginnings) -> Look | None:
     """Return what stands there in wide characters."""
     text = raw.replace(b"\0", b"").lstrip(b"\xff\xfe \t\r\n")
     if text[:3].upper() in (b"UNA", b"UNB", b"UNH", b"UNG"):
         return Look(WIDE, name, text[:HEAD])
-    return _text(text, b"")
+    return _text(text, b"", known)
 
 
 def _ebcdic(raw: bytes) -> Look | None:
@@ -248,17 +246,24 @@ def _ebcdic(raw: bytes) -> Look | None:
 # ------------------------------------------------------------------------------------------------ text
 
 
-def _text(text: bytes, tail: bytes) -> Look | None:
+def _text(text: bytes, tail: bytes, known: Beginnings) -> Look | None:
     """Return what text looks like that begins with no blank."""
-    if look := _alike(text):
+    if look := _alike(text, known.alike):
         return look
     if text.startswith((b"UNA", b"UNB")):
         return _other(text) or _near(text)
-    kinds: tuple[Callable[[bytes], Look | None], ...] = (_page, _mail, _near, _other, _behind, _table)
+    kinds: tuple[Callable[[bytes], Look | None], ...] = (
+        _page,
+        _mail,
+        _near,
+        _other,
+        partial(_behind, begins=known.behind),
+        _table,
+    )
     for kind in kinds:
         if look := kind(text):
             return look
-    return _digits(text, tail)
+    return _digits(text, tail, known)
 
 
 def _line(text: bytes) -> bytes:
@@ -284,8 +289,8 @@ def _other(text: bytes) -> Look | None:
     return Look(*found) if found else None
 
 
-def _behind(text: bytes) -> Look | None:
-    found = BEHIND.search(text, 1)
+def _behind(text: bytes, begins: re.Pattern[bytes]) -> Look | None:
+    found = begins.search(text, 1)
     if not found:
         return None
     return Look(IN_FRONT, "XML" if found[0].startswith(b"<") else "EDIFACT", text[: found.start()].rstrip())
@@ -306,18 +311,18 @@ def _table(text: bytes) -> Look | None:
     return None
 
 
-def _digits(text: bytes, tail: bytes) -> Look | None:
+def _digits(text: bytes, tail: bytes, known: Beginnings) -> Look | None:
     """Return whether it is all signs of Base64, or all hexadecimal digits."""
     plain = text.replace(b"\r", b"").replace(b"\n", b"").rstrip()
     end = tail.rstrip()
     if re.fullmatch(rb"(?:[0-9A-Fa-f]{2}\s*){8,}[0-9A-Fa-f]?", text) and re.fullmatch(rb"[0-9A-Fa-f\s]*", end):
         small = b"".join(text.lower().split())
-        if small.startswith(HEX_STARTS) or (len(small) >= 32 and re.search(rb"[a-f]", small)):
+        if small.startswith(known.hexadecimal) or (len(small) >= 32 and re.search(rb"[a-f]", small)):
             return Look(CODED, "hexadecimal")
     if not re.fullmatch(rb"[A-Za-z0-9+/_-]{8,}={0,2}", plain) or not re.fullmatch(rb"[A-Za-z0-9+/_=\s-]*", end):
         return None
     mixed = all(re.search(signs, plain) for signs in (rb"[A-Z]", rb"[a-z]", rb"[0-9+/=]"))
-    return Look(CODED, "Base64") if plain.startswith(BASE64_STARTS) or (len(plain) >= 24 and mixed) else None
+    return Look(CODED, "Base64") if plain.startswith(known.base64) or (len(plain) >= 24 and mixed) else None
 
 
 # ------------------------------------------------------------------------------------------------ nearly EDIFACT
@@ -335,10 +340,10 @@ def _near(text: bytes) -> Look | None:
     return Look(NO_UNB, "", found[0][:3]) if found else None
 
 
-def _alike(text: bytes) -> Look | None:
+def _alike(text: bytes, begins: re.Pattern[str]) -> Look | None:
     """Return whether it begins like EDIFACT, but in letters or signs of another script or width."""
     first = text[:48].decode("utf-8", "ignore")[:4]
-    if first.isascii() or not BEGINNING.match(plain_letters(first)):
+    if first.isascii() or not begins.match(plain_letters(first)):
         return None
     return Look(ALIKE, "EDIFACT", first.encode(), 0, plain_letters(first))
 

@@ -26,7 +26,7 @@ class XmlStep(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A data element of a segment, counted from 1 without the tag, and its component, counted from 1."""
+    """A data element of a segment and its component, both counted from 1; notations count the tag, this does not."""
 
     element: int
     component: int
@@ -85,7 +85,9 @@ def edifact_place(element: Element) -> EdifactPlace:
 def edifact_steps(notation: str, origin: Origin) -> EdifactPlace:
     """Return the EDIFACT place that a notation stands for; raises SpecError for a bad one.
 
-    `7[NAD/1=IM]/8[CTA/1=IC]/COM[1.2=TE]/1.1`: groups with their trigger's qualifiers, the segment, the position.
+    `7[NAD/2=IM]/8[CTA/2=IC]/COM[2.2=TE]/2.1`: groups with the qualifiers of the segment that they begin with (0:
+    no group), the segment with its own, the data element and its component. Elements are counted as findings and
+    CONTRL count them: the tag is 1.
     """
     problem = SpecError(*origin, f"the EDIFACT place {notation!r} is unreadable")
     *steps, last = STEPS.split(notation)
@@ -118,11 +120,15 @@ def _conditions(text: str, problem: SpecError) -> tuple[Condition, ...]:
 
 
 def _position(text: str, problem: SpecError) -> Position:
-    """Return the position that `2.1` or `2` stands for."""
+    """Return the position that `3.1` or `3` stands for: the second data element, since the tag is element 1."""
     found = POSITION.fullmatch(text)
     if not found:
         raise problem
-    return Position(int(found["element"]), int(found["component"] or 1))
+    if int(found["element"]) < 2:
+        raise SpecError(
+            problem.file, problem.row, f"{problem.reason}: the tag is element 1, so data elements begin at 2"
+        )
+    return Position(int(found["element"]) - 1, int(found["component"] or 1))
 
 
 def check_edifact_places(pack: Pack, directories: Directories) -> None:
@@ -148,7 +154,7 @@ def check_edifact_places(pack: Pack, directories: Directories) -> None:
         for tag, (number, component) in positions:
             slots = profile.segments[tag].flat
             if number > len(slots) or component > len(slots[number - 1].parts):
-                raise SpecError(*element.origin, f"{tag} has no position {number}.{component}")
+                raise SpecError(*element.origin, f"{tag} has no position {number + 1}.{component}")
         item = profile.segments[place.tag].flat[place.position.element - 1].parts[place.position.component - 1].item
         if element.format.kind == "text" and element.format.max > item.max:
             reason = f"{element.name} is longer than {place.tag} has room for at one position: {item.id} has {item.max}"

@@ -86,12 +86,17 @@ def parse(syntax: Syntax, received: Received, reading: Reading) -> Parsed:
     except Malformed as error:
         details = {"reason": error.reason, "reason_fr": error.reason_fr}
         fault = Fault(error.code, place=error.place, value=error.value, expected=error.expected, details=details)
-        if error.code in UNKNOWN_BEGINNING[syntax] and (look := lookalikes.named(received.body)):
+        if error.code in UNKNOWN_BEGINNING[syntax] and (look := lookalikes.named(received.body, _roots(reading))):
             if look.code == lookalikes.HTML:
                 syntax = Syntax.UNKNOWN
             if syntax is not Syntax.XML:
                 fault = look
         return Parsed(received, syntax, (nothing(syntax, Envelope(), (fault,), received.body),))
+
+
+def _roots(reading: Reading) -> frozenset[str]:
+    """Return the names of the documents' roots."""
+    return frozenset(pack.document.names[0] for pack in reading.packs)
 
 
 def unreadable(received: Received, faults: Iterable[Fault] = (), said: Envelope | None = None) -> Parsed:

@@ -15,8 +15,9 @@ import click
 
 from core.calendar import eastern
 from core.errors import GatewayError, JournalUnavailable, cause_of
+from core.findings import Bilingual
 from core.urls import mask
-from gateway.cli.shared import OPERATOR, open_journal
+from gateway.cli.shared import LANGUAGE, OPERATOR, open_journal, saying
 from gateway.cli.terminal import echo
 from gateway.files import hold, queue_file
 from gateway.journal import Journal, file_of
@@ -37,7 +38,8 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("folder", type=FOLDER, metavar="DIR")
-def backup(folder: Path) -> None:
+@LANGUAGE
+def backup(folder: Path, lang: str) -> None:
     """Copy journal and embedded queue into a new folder.
 
     Both as of one moment, while the gateway runs; only the owner may read them, and the partners' file goes along. The
@@ -49,16 +51,16 @@ def backup(folder: Path) -> None:
     settings = from_environment()
     with open_journal(settings) as journal:
         try:
-            _back_up(settings, journal, folder)
+            _back_up(settings, journal, folder, lang)
         except GatewayError as error:
             with suppress(JournalUnavailable):
                 journal.note_chore("backup", now(), str(error))
             raise
         journal.note_chore("backup", now())
-    echo(f"in {folder}, verified")
+    echo(saying(lang)(f"in {folder}, verified", f"dans {folder}, vérifiée"))
 
 
-def _back_up(settings: Settings, journal: Journal, folder: Path) -> None:
+def _back_up(settings: Settings, journal: Journal, folder: Path, lang: str) -> None:
     """Write a backup into a new folder."""
     _new(folder)
     taken = now()
@@ -81,13 +83,14 @@ def _back_up(settings: Settings, journal: Journal, folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
     for each in folder.iterdir():
         each.chmod(0o600)
-    _tell(manifest)
+    _tell(manifest, lang)
 
 
 @click.command()
 @click.argument("folder", type=FOLDER, metavar="DIR")
 @OPERATOR
-def restore(folder: Path, operator: str) -> None:
+@LANGUAGE
+def restore(folder: Path, operator: str, lang: str) -> None:
     """Put a backup into the place of journal and queue.
 
     With the gateway stopped. What is there as files is set aside under another name, with all that belongs to it; a
@@ -115,13 +118,15 @@ def restore(folder: Path, operator: str) -> None:
     finally:
         journal.close()
     for each in aside:
-        echo(f"set aside: {each}")
-    _tell(manifest)
-    echo(AFTER.format(n=manifest["head"]["n"], next=manifest["head"]["n"] + 1, taken=_taken(manifest)))
+        echo(saying(lang)(f"set aside: {each}", f"mis de côté : {each}"))
+    _tell(manifest, lang)
+    n = manifest["head"]["n"]
+    echo(AFTER.speak(lang).format(n=n, next=n + 1, taken=_taken(manifest, lang)))
 
 
 # What an operator must know after a restore, and do.
-AFTER = """restored and verified: row {next} of the audit chain records it. What comes now:
+AFTER = Bilingual(
+    """restored and verified: row {next} of the audit chain records it. What comes now:
 1. What was received after {taken} is gone, though it had a receipt. Tell the partners to send again whatever has
    a receipt that is younger: the same bytes; what the journal does know is answered as before.
 2. Numbers of transmissions and rows of the audit chain after {n} are given out again. `gateway verify-audit --heads`
@@ -129,7 +134,18 @@ AFTER = """restored and verified: row {next} of the audit chain records it. What
 3. Answers and requests that went out after the backup may go out again, with their ids: receivers know them by those.
 4. The engine's results about declarations that are gone are parked or have no effect.
 5. If the program is newer than the backup: `gateway migrate`. Then `gateway verify-audit`, `gateway doctor`, and
-   start."""
+   start.""",
+    """restauré et vérifié : la ligne {next} de la piste de vérification l'atteste. Ce qui vient maintenant :
+1. Ce qui a été reçu après le {taken} n'est plus là, malgré son accusé. Dites aux partenaires de renvoyer tout ce
+   dont l'accusé est plus récent : les mêmes octets; ce que le journal connaît reçoit la même réponse qu'avant.
+2. Les numéros de transmissions et les lignes de la piste après {n} servent de nouveau. `gateway verify-audit --heads`
+   tient les têtes exportées après la sauvegarde, et avant maintenant, pour expliquées par la ligne {next}.
+3. Les réponses et demandes parties après la sauvegarde peuvent repartir, avec leurs identifiants : les destinataires
+   les reconnaissent à ceux-ci.
+4. Les résultats du moteur sur des déclarations disparues sont garés ou sans effet.
+5. Si le programme est plus récent que la sauvegarde : `gateway migrate`. Puis `gateway verify-audit`, `gateway doctor`,
+   et démarrez.""",
+)
 
 
 def _restore_queue(copy: Path, path: Path, mark: str) -> list[Path]:
@@ -158,8 +174,8 @@ def _verify_copy(folder: Path, facts: dict[str, Any]) -> None:
             report = copy.walk((facts["head"]["n"], facts["head"]["hash"]))
         finally:
             copy.close()
-        if report.bad is not None:
-            raise GatewayError(f"{folder}: the audit chain does not hold at row {report.bad}: {report.reason}")
+        if report.reason:
+            raise GatewayError(f"{folder}: the audit chain does not hold at row {report.bad}: {report.reason.en}")
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -184,15 +200,22 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _taken(manifest: dict[str, Any]) -> str:
-    return eastern(datetime.fromisoformat(manifest["taken"]))
+def _taken(manifest: dict[str, Any], lang: str) -> str:
+    return eastern(datetime.fromisoformat(manifest["taken"]), lang)
 
 
-def _tell(manifest: dict[str, Any]) -> None:
+def _tell(manifest: dict[str, Any], lang: str) -> None:
     """Say what a backup holds."""
-    rows, queue = manifest["rows"], manifest["queue"]
-    waiting = "no embedded queue" if queue is None else f"{queue} messages in the queue"
+    say, taken = saying(lang), _taken(manifest, lang)
+    rows, queue, head, schema = manifest["rows"], manifest["queue"], manifest["head"]["n"], manifest["schema"]
+    waiting = say(f"{queue} messages in the queue", f"{queue} messages dans la file")
+    if queue is None:
+        waiting = say("no embedded queue", "pas de file intégrée")
     echo(
-        f"backup of {_taken(manifest)}: {rows['inbox']} transmissions, {rows['outbox']} answers and requests,"
-        f" audit head {manifest['head']['n']}, schema {manifest['schema']}; {waiting}"
+        say(
+            f"backup of {taken}: {rows['inbox']} transmissions, {rows['outbox']} answers and requests, audit head"
+            f" {head}, schema {schema}; {waiting}",
+            f"sauvegarde du {taken} : {rows['inbox']} transmissions, {rows['outbox']} réponses et demandes, tête de la"
+            f" piste {head}, schéma {schema}; {waiting}",
+        )
     )

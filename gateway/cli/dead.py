@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 
 from core.calendar import eastern
 from core.errors import GatewayError
+from core.findings import Bilingual
 from gateway.cli.shared import FORMAT, LANGUAGE, OPERATOR, open_journal, plain, print_table, saying
 from gateway.cli.tables import Titled, fit_in
 from gateway.cli.terminal import echo, echo_json
@@ -109,7 +111,7 @@ def dead_requeue(ids: tuple[str, ...], everything: bool, queue: str | None, oper
         raise click.UsageError("name dead letters by their ids, or all of them by --all")
     settings = from_environment()
     with open_journal(settings) as journal, open_broker(settings.broker_url) as broker:
-        desk = Requeuing(settings, journal, broker, queue, operator, _told)
+        desk = Requeuing(settings, journal, broker, queue, operator, partial(_told, lang=lang))
         missing = set(ids)
 
         def wanted(id_: str) -> bool:
@@ -126,5 +128,5 @@ def dead_requeue(ids: tuple[str, ...], everything: bool, queue: str | None, oper
     sys.exit(1 if desk.stayed or missing else 0)
 
 
-def _told(line: str, went: bool) -> None:
-    echo(line if went else f"gateway: {line}", err=not went)
+def _told(said: Bilingual, went: bool, lang: str) -> None:
+    echo(said.speak(lang) if went else f"gateway: {said.en}", err=not went)

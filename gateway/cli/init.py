@@ -11,6 +11,7 @@ from string import Template
 import click
 
 from core.errors import GatewayError
+from gateway.cli.shared import LANGUAGE, saying
 from gateway.cli.terminal import echo
 from gateway.pages import TEMPLATES
 from gateway.queues.store import store_of
@@ -21,7 +22,8 @@ PARTNERS_FILE, SETTINGS_FILE, SPECS_FOLDER = "partners.toml", "gateway.env", "ec
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def init(folder: Path) -> None:
+@LANGUAGE
+def init(folder: Path, lang: str) -> None:
     """Write the files that a gateway of your own needs.
 
     Into a new or empty FOLDER: a settings file (gateway.env) with every variable, a partners' file with one example,
@@ -38,7 +40,7 @@ def init(folder: Path) -> None:
         _write(home, settings)
     except OSError as error:
         raise GatewayError(f"{folder}: cannot be written: {error.strerror}") from error
-    echo(_told(home))
+    echo(_told(home, lang))
 
 
 def _settings(home: Path) -> str:
@@ -78,17 +80,20 @@ def _write(home: Path, settings: str) -> None:
         raise
 
 
-def _told(home: Path) -> str:
+def _told(home: Path, lang: str) -> str:
     """Return what was written, and the commands to run next."""
+    say = saying(lang)
     messages = shlex.quote(str(home / "messages"))
     return "\n".join(
         (
-            f"Written into {home}:",
-            f"  {SETTINGS_FILE:16}the settings, each explained",
-            f"  {PARTNERS_FILE:16}who may send for whom: one example, made up",
-            f"  {SPECS_FOLDER + '/':16}the specification packs, a copy to edit",
+            say(f"Written into {home}:", f"Écrit dans {home} :"),
+            f"  {SETTINGS_FILE:16}" + say("the settings, each explained", "les paramètres, chacun expliqué"),
+            f"  {PARTNERS_FILE:16}"
+            + say("who may send for whom: one example, made up", "qui peut envoyer pour qui : un exemple inventé"),
+            f"  {SPECS_FOLDER + '/':16}"
+            + say("the specification packs, a copy to edit", "les ensembles de spécifications, une copie à modifier"),
             "",
-            "Next:",
+            say("Next:", "Ensuite :"),
             f"  set -a; . {shlex.quote(str(home / SETTINGS_FILE))}; set +a",
             "  gateway doctor --declare",
             f"  gateway samples make --count 1 --out {messages}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,8 +20,11 @@ from gateway.settings import from_environment
 from routing.partners import load_partners
 
 # Which columns go first where the terminal is narrow; the others stay.
-RANKS = {"received": 2, "version": 3, "partner": 4, "state": 5, "type": 6, "sender": 7}
+RANKS = {"received": 2, "partner": 3, "version": 4, "state": 5, "type": 6, "sender": 7}
 FOLDS = {"findings"}
+
+# Characters of a moment as people read it, to the minute.
+MINUTE = len("2026-11-27 09:05")
 
 
 @click.command(name="list")
@@ -59,12 +63,19 @@ def list_command(form: str, lang: str, **filters: Any) -> None:
     if form == "json":
         echo_json(rows, plain)
         return
-    print_table(fit(columns(lang), [cells(row, lang) for row in rows]))
+    print_table(fit(columns(lang), [_cells(row, lang) for row in rows]))
 
 
 def columns(lang: str) -> list[Column]:
-    """Return the columns of the list in a language."""
-    return [Column(title.speak(lang), RANKS.get(name, 0), name in FOLDS) for name, title in COLUMNS.items()]
+    """Return the columns of the list in a language; the zone of all times is in their heading."""
+    titles = {**COLUMNS, "received": Bilingual("received (ET)", "reçu (HE)")}
+    return [Column(title.speak(lang), RANKS.get(name, 0), name in FOLDS) for name, title in titles.items()]
+
+
+def _cells(row: Mapping[str, Any], lang: str) -> list[str]:
+    """Return what is listed of a message, by `columns`; times to the minute: `show` has the rest."""
+    listed = dict(zip(COLUMNS, cells(row, lang), strict=True))
+    return [*(listed | {"received": listed["received"][:MINUTE]}).values()]
 
 
 def _alert(row: dict[str, Any]) -> Bilingual:

@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,13 +17,14 @@ import click
 
 from core.calendar import eastern
 from core.errors import GatewayError
+from core.findings import Bilingual
 from core.partner import Partner
 from core.urls import vhost_of
 from gateway.cli.shared import LANGUAGE, OPERATOR, known_partner, open_journal, print_table, saying
 from gateway.cli.tables import Titled, fit_in
 from gateway.cli.terminal import echo
 from gateway.desk.words import DESTINATION_STATES
-from gateway.journal import Extent, Head, Journal
+from gateway.journal import AuditReport, Extent, Head, Journal
 from gateway.journal.periods import load_retention, months_before
 from gateway.queues.rabbitmq import INTAKE_EXCHANGE
 from gateway.service import now
@@ -66,7 +67,8 @@ def _journal() -> AbstractContextManager[Journal]:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file with lines as `gateway export-audit-head` writes them: the chain must still contain each.",
 )
-def verify_audit(heads: Path | None) -> None:
+@LANGUAGE
+def verify_audit(heads: Path | None, lang: str) -> None:
     """Walk the audit chain and name what is bad first.
 
     What it witnessed is compared with what is stored. Bad is a row that is missing, changed or out of place; and a
@@ -77,24 +79,46 @@ def verify_audit(heads: Path | None) -> None:
     exported = _heads(heads) if heads else []
     with _journal() as journal:
         report = journal.verify(*exported)
-        journal.note_chore("verify-audit", now(), report.reason if report.bad is not None else None)
-    if report.bad is not None and report.bad <= report.links:
-        witnessed = f"row {report.bad} witnessed otherwise" if report.bad else "no row witnessed it"
-        echo(f"{report.reason} ({witnessed})")
-        echo(f"{report.links} rows hold, but not what they witnessed; head {report.head}")
-        sys.exit(1)
+        journal.note_chore("verify-audit", now(), report.reason.en if report.reason else None)
+    for line in _of_report(report, len(exported)):
+        echo(line.speak(lang))
     if report.bad is not None:
-        echo(f"row {report.bad}: {report.reason}")
-        echo(f"{report.links} rows before it hold; last good hash {report.head}")
         sys.exit(1)
-    against = " (only --heads tells whether newer ones are missing)"
-    if exported:
-        against = f", {report.heads} of {len(exported)} exported heads are in them"
-    echo(f"{report.links} rows hold{against}; head {report.head}")
+
+
+def _of_report(report: AuditReport, exported: int) -> Iterator[Bilingual]:
+    """Yield what is said of a walk along the chain, compared with so many exported heads."""
+    good, head, bad, reason = report.links, report.head, report.bad, report.reason
+    if reason and bad is not None and bad <= good:
+        en = f"row {bad} witnessed otherwise" if bad else "no row witnessed it"
+        fr = f"la ligne {bad} atteste autre chose" if bad else "aucune ligne ne l'atteste"
+        yield Bilingual(f"{reason.en} ({en})", f"{reason.fr} ({fr})")
+        yield Bilingual(
+            f"{good} rows hold, but not what they witnessed; head {head}",
+            f"{good} lignes tiennent, mais non ce qu'elles attestent; tête {head}",
+        )
+    elif reason:
+        yield Bilingual(f"row {bad}: {reason.en}", f"ligne {bad} : {reason.fr}")
+        yield Bilingual(
+            f"{good} rows before it hold; last good hash {head}",
+            f"{good} lignes avant elle tiennent; dernière empreinte bonne {head}",
+        )
+    else:
+        held = Bilingual(
+            " (only --heads tells whether newer ones are missing)", " (seul --heads dit si de plus récentes manquent)"
+        )
+        if exported:
+            held = Bilingual(
+                f", {report.heads} of {exported} exported heads are in them",
+                f", {report.heads} des {exported} têtes exportées s'y trouvent",
+            )
+        yield Bilingual(f"{good} rows hold{held.en}; head {head}", f"{good} lignes tiennent{held.fr}; tête {head}")
     if report.explained:
-        echo(
-            f"{report.explained} heads are of a history that ended with the restore in row {report.restore}:"
-            " compare it with what you know of restores"
+        yield Bilingual(
+            f"{report.explained} heads are of a history that ended with the restore in row {report.restore}: compare it"
+            " with what you know of restores",
+            f"{report.explained} têtes sont d'une suite qui a pris fin à la restauration de la ligne {report.restore} :"
+            " comparez avec ce que vous savez des restaurations",
         )
 
 
@@ -143,7 +167,8 @@ def export_audit_head() -> None:
 
 
 @click.command()
-def migrate() -> None:
+@LANGUAGE
+def migrate(lang: str) -> None:
     """Bring the journal's schema up to date.
 
     Stop every process of the gateway first, and back up; it may take minutes. Nothing else changes the schema of a
@@ -159,7 +184,10 @@ def migrate() -> None:
         after = journal.schema()
     finally:
         journal.close()
-    echo(f"schema {after}: " + ("nothing to do" if before == after else f"was {before or 'not there'}"))
+    said = Bilingual(f"was {before or 'not there'}", f"était {before or 'absent'}")
+    if before == after:
+        said = Bilingual("nothing to do", "rien à faire")
+    echo(saying(lang)(f"schema {after}: {said.en}", f"schéma {after} : {said.fr}"))
 
 
 # ------------------------------------------------------------------------------------------------ retention

@@ -152,6 +152,7 @@ def _cell(value: object, lang: str) -> str:
 @click.option("--account-security", "accounts", multiple=True, help="What its numbers begin with; repeatable.")
 @click.option("--importer", "importers", multiple=True, metavar="BN15", help="One that it may act for; repeatable.")
 @click.option("--from", "start", type=click.DateTime(["%Y-%m-%d"]), help="From this day.  [default: open]")
+@LANGUAGE
 def add(
     id_: str,
     name: str,
@@ -163,6 +164,7 @@ def add(
     accounts: tuple[str, ...],
     importers: tuple[str, ...],
     start: datetime | None,
+    lang: str,
 ) -> None:
     """Append a partner to the partners' file.
 
@@ -187,8 +189,21 @@ def add(
         lines += ["", "[[partner.authority]]", f"bn = {_toml(importer)}"]
         lines += [f"from = {start:%Y-%m-%d}"] if start else []
     _append(settings, lines)
-    echo(f"{id_} written into {settings.partners}; it sends to {inbound_queue(id_)}")
-    echo("Next: `gateway doctor --declare`, its user at the broker (`gateway broker-users`), SIGHUP to `gateway serve`")
+    say, queue = saying(lang), inbound_queue(id_)
+    echo(
+        say(
+            f"{id_} written into {settings.partners}; it sends to {queue}",
+            f"{id_} écrit dans {settings.partners}; il envoie à {queue}",
+        )
+    )
+    echo(
+        say(
+            "Next: `gateway doctor --declare`, its user at the broker (`gateway broker-users`), SIGHUP to `gateway"
+            " serve`",
+            "Ensuite : `gateway doctor --declare`, son utilisateur du serveur de files (`gateway broker-users`), SIGHUP"
+            " à `gateway serve`",
+        )
+    )
 
 
 # Bytes of a token: nobody guesses so many, so a plain hash of it can be in the file (DECISIONS D120).
@@ -197,7 +212,8 @@ TOKEN_BYTES = 32
 
 @partner.command()
 @click.argument("partner_id", metavar="PARTNER")
-def token(partner_id: str) -> None:
+@LANGUAGE
+def token(partner_id: str, lang: str) -> None:
     """Make a token with which a PARTNER sends over HTTP.
 
     It is printed once and kept nowhere; the line for the partners' file has its hash, beside those of the tokens that
@@ -208,8 +224,15 @@ def token(partner_id: str) -> None:
     settings = from_environment()
     partner = known_partner(partner_id, load_partners(settings.partners))
     made = secrets.token_urlsafe(TOKEN_BYTES)
-    echo(f"{partner_id}'s token, to be given to it and shown only now: {made}")
-    echo(f"In {settings.partners}, in the table of {partner_id}:")
+    say = saying(lang)
+    echo(
+        say(
+            f"{partner_id}'s token, to be given to it and shown only now: {made}",
+            f"Jeton de {partner_id}, à lui remettre et affiché cette seule fois : {made}",
+        )
+    )
+    file = settings.partners
+    echo(say(f"In {file}, in the table of {partner_id}:", f"Dans {file}, dans la table de {partner_id} :"))
     echo(f"token_hashes = {_toml([*partner.token_hashes, token_hash(made)])}")
 
 

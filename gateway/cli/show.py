@@ -58,7 +58,7 @@ def show(id_: str, form: str, lang: str) -> None:
         if life is None:
             replay = journal.execution(id_)
     if form == "json" and (life or replay):
-        echo_json(life or replay, plain)
+        echo_json(_for_programs(life) if life else replay, plain)
     elif life:
         _print_life(life, lang)
     elif replay:
@@ -66,6 +66,11 @@ def show(id_: str, form: str, lang: str) -> None:
         _print_bodies(replay["answers"])
     else:
         raise GatewayError(f"no message has an id that starts with {id_!r}")
+
+
+def _for_programs(life: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a life with what is not intact of it in English."""
+    return {**life, "altered": life["altered"] and life["altered"].en}
 
 
 def _print_life(life: Mapping[str, Any], lang: str) -> None:
@@ -79,7 +84,8 @@ def _print_life(life: Mapping[str, Any], lang: str) -> None:
             say(f" from {whose}, received {received}: {state}", f" de {whose}, reçu {received} : {state}")
         )
     )
-    same = "" if life["intact"] else say(f"; NOT INTACT: {life['altered']}", f"; ALTÉRÉ : {life['altered']}")
+    altered = life["altered"] and life["altered"].speak(lang)
+    same = say(f"; NOT INTACT: {altered}", f"; ALTÉRÉ : {altered}") if altered else ""
     size = f"  {len(life['body'])} {say('bytes', 'octets')}, SHA-256 {life['digest']}{same}"
     out.print(Text(size, "" if life["intact"] else "bold red"))
     if life["headers"]:

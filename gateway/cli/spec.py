@@ -20,7 +20,7 @@ from core.partner import Partner
 from core.specs import Specs
 from core.transmission import Syntax
 from gateway.catalogue import Listed, as_json, in_words, listed_rules, place_in_words
-from gateway.cli.shared import CONFIDENCES, LANGUAGE, SEVERITIES, known_partner
+from gateway.cli.shared import CONFIDENCES, LANGUAGE, SEVERITIES, known_partner, saying
 from gateway.cli.terminal import Console, echo, echo_json
 from gateway.desk.trial import TABLES, Trial, trial_id
 from gateway.plans import Plans, prepare
@@ -99,6 +99,7 @@ def samples() -> None:
 @click.option("--as", "partner_id", metavar="PARTNER", help="The sender; without it the first one registered.")
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="The day on which they are sent; without it today.")
 @click.option("--out", "folder", type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
+@LANGUAGE
 def make(
     seed: int,
     count: int | None,
@@ -108,6 +109,7 @@ def make(
     partner_id: str | None,
     day: datetime | None,
     folder: Path | None,
+    lang: str,
 ) -> None:
     """Write messages, and what to expect of each.
 
@@ -142,7 +144,7 @@ def make(
                 wrong += 1
                 continue
             fate = f"-{each}-{'fails' if fails else 'passes'}" if each else ""
-            rows += _write(made, Syntax(syntax), folder, len(rows), fate, _came(made, plans, partner, on))
+            rows += _write(made, Syntax(syntax), folder, len(rows), fate, _came(made, plans, partner, on), lang)
             wrong += not made.good
     with (folder / TABLES[-1]).open("w", encoding="utf-8", newline="") as beside:
         for table in (csv.writer(sys.stdout, lineterminator="\n"), csv.writer(beside, lineterminator="\n")):
@@ -197,11 +199,17 @@ def _came(made: Made, plans: Plans, partner: Partner, day: date) -> list[tuple[s
 
 
 def _write(
-    made: Made, syntax: Syntax, folder: Path, before: int, fate: str, came: Sequence[tuple[str, Sequence[str]]]
+    made: Made,
+    syntax: Syntax,
+    folder: Path,
+    before: int,
+    fate: str,
+    came: Sequence[tuple[str, Sequence[str]]],
+    lang: str,
 ) -> list[list[str]]:
     """Write a sample's messages; return their rows of the table, and say so if they are not judged as expected.
 
-    `fate` ends the last one's name; `came` is what comes of the files alone.
+    `fate` ends the last one's name; `came` is what comes of the files alone; notes are in the language.
     """
     sample, bodies = made.sample, made.bodies
     rows = []
@@ -210,7 +218,10 @@ def _write(
         last = number == len(bodies)
         file = f"{before + number:05}-{kind}{fate if last else ''}.{SUFFIXES[syntax]}"
         (folder / file).write_bytes(body)
-        note = f"earns {sample.code} if: {sample.note}" if last and sample.note else ""
+        note = ""
+        if last and sample.note:
+            said = sample.note.speak(lang)
+            note = saying(lang)(f"earns {sample.code} if: {said}", f"obtient {sample.code} si : {said}")
         kind = step.declaration.text("cad_type") or ""
         rows.append([file, sample.partner.id, kind, verdict, " ".join(sorted(findings)), note])
     if not made.good:
@@ -226,7 +237,8 @@ def _write(
 
 @click.command()
 @click.option("--out", "folder", type=click.Path(file_okay=False, path_type=Path), required=True)
-def guide(folder: Path) -> None:
+@LANGUAGE
+def guide(folder: Path, lang: str) -> None:
     """Write the implementation guide for the trade.
 
     It is a static site in English and French; open its index.html.
@@ -236,4 +248,5 @@ def guide(folder: Path) -> None:
     settings = from_environment()
     plans = prepare(settings.specs)
     count = build(plans, folder, SAMPLES, load_partners(PARTNERS))
-    echo(f"{count} pages in {folder}; open {folder / 'index.html'}")
+    start = folder / "index.html"
+    echo(saying(lang)(f"{count} pages in {folder}; open {start}", f"{count} pages dans {folder}; ouvrez {start}"))

@@ -9,6 +9,7 @@ import click
 
 from core.errors import GatewayError
 from gateway import logs
+from gateway.cli.shared import LANGUAGE, saying
 from gateway.cli.terminal import echo
 from gateway.plans import prepare
 from gateway.settings import from_environment
@@ -33,6 +34,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
               help="A folder with another specification, which the desk's what-if may judge by.")  # fmt: skip
 @click.option("--behind-proxy", "proxies", multiple=True, metavar="ADDRESS", help="A proxy whose X-Forwarded-For and"
               " X-Forwarded-Proto are believed.")  # fmt: skip
+@LANGUAGE
 def web_command(
     trial: bool,
     exchange: bool,
@@ -45,6 +47,7 @@ def web_command(
     openid: Path | None,
     proxies: tuple[str, ...],
     others: tuple[Path, ...],
+    lang: str,
 ) -> None:
     """Answer over HTTP: trial page, partners' exchange, desk.
 
@@ -65,7 +68,7 @@ def web_command(
     try:
         serving.serve(
             settings, prepare(settings.specs), parts, (host, port), names, rate, WaysIn(users, openid), proxies, others,
-            echo,
+            lambda said: echo(said.speak(lang)),
         )  # fmt: skip
     except OSError as error:
         raise GatewayError(f"cannot answer at {host}:{port}: {error.strerror}") from error
@@ -74,8 +77,9 @@ def web_command(
 @click.command(name="web-user")
 @click.argument("name")
 @click.option("--role", type=click.Choice(["look", "act"]), default="look", show_default=True)
-@click.password_option(help="Without it you are asked, which is better.")
-def web_user(name: str, role: Literal["look", "act"], password: str) -> None:
+@click.option("--password", help="Without it you are asked, which is better.")
+@LANGUAGE
+def web_user(name: str, role: Literal["look", "act"], password: str | None, lang: str) -> None:
     """Print the row of a user of the desk.
 
     Put it into the file that `gateway web --users` names; the password is in it as an argon2 hash only.
@@ -84,4 +88,8 @@ def web_user(name: str, role: Literal["look", "act"], password: str) -> None:
     """
     from gateway.web.users import row_of
 
+    if password is None:
+        say = saying(lang)
+        again = say("Repeat for confirmation", "Répétez pour confirmer")
+        password = click.prompt(say("Password", "Mot de passe"), hide_input=True, confirmation_prompt=again)
     echo(row_of(name, password, role))

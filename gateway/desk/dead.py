@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from core.findings import Bilingual
 from core.transmission import digest_of, stable_id
 from core.urls import users_of
 from gateway import service
@@ -23,6 +24,15 @@ FIRST_SECONDS, NEXT_SECONDS = 2.0, 0.5
 MOST = 65_535
 
 
+# Why a letter stays.
+NO_PARTNER = Bilingual("no partner has its queue", "aucun partenaire n'a sa file")
+NO_QUEUE = Bilingual("its queue is not known: give --queue", "sa file est inconnue : donnez --queue")
+COPY = Bilingual("it was sent to another queue, and is a copy", "elle a été envoyée à une autre file; c'est une copie")
+NOT_TAKEN = Bilingual(
+    "its queue is missing, or the broker did not take it", "sa file manque, ou le serveur de files ne l'a pas prise"
+)
+
+
 class Requeuing:
     """Gives dead letters back, and counts them; `told` hears of each in a line, and whether it went.
 
@@ -36,7 +46,7 @@ class Requeuing:
         broker: Broker,
         queue: str | None,
         operator: str,
-        told: Callable[[str, bool], object],
+        told: Callable[[Bilingual, bool], object],
     ) -> None:
         self._journal, self._broker, self._queue, self._operator = journal, broker, queue, operator
         self._told = told
@@ -66,24 +76,27 @@ class Requeuing:
             if origin in self._inbound:
                 inbound.append(each)
             elif origin is None or origin.startswith("in."):
-                self._stays(each, "no partner has its queue" if origin else "its queue is not known: give --queue")
+                self._stays(each, NO_PARTNER if origin else NO_QUEUE)
             elif not each.addressed:
-                self._stays(each, "it was sent to another queue, and is a copy")
+                self._stays(each, COPY)
             elif each.user_id not in self._ours:
-                self._stays(each, f"it was sent by {each.user_id}, not by the gateway")
+                user = each.user_id
+                en, fr = f"it was sent by {user}, not by the gateway", f"envoyée par {user}, et non par la passerelle"
+                self._stays(each, Bilingual(en, fr))
             else:
                 outbound.append(each)
         service.record([self._as_sent(each) for each in inbound], self._journal, self._partners, self._engines)
         kept = self._broker.publish([_letter(self._as_sent(each)) for each in outbound]).confirmed
         for each in outbound:
             if (each.message_id or letter_id(each)) not in kept:
-                self._stays(each, "its queue is missing, or the broker did not take it")
+                self._stays(each, NOT_TAKEN)
         gone = [*inbound, *(each for each in outbound if (each.message_id or letter_id(each)) in kept)]
         for each in gone:  # before it is gone from the dead: what is audited twice is told from what is not audited
             self._note(each, inbound=each in inbound)
         intake.ack(gone)
         for each in gone:
-            self._told(f"requeued {letter_id(each)} to {each.origin or self._queue}", True)
+            id_, queue = letter_id(each), each.origin or self._queue
+            self._told(Bilingual(f"requeued {id_} to {queue}", f"remise en file {queue} : {id_}"), True)
         self.gone += len(gone)
 
     def _note(self, letter: Delivery, *, inbound: bool) -> None:
@@ -96,8 +109,9 @@ class Requeuing:
     def _as_sent(self, letter: Delivery) -> Delivery:
         return letter.as_sent(self._queue)
 
-    def _stays(self, letter: Delivery, why: str) -> None:
-        self._told(f"{letter_id(letter)} stays: {why}", False)
+    def _stays(self, letter: Delivery, why: Bilingual) -> None:
+        id_ = letter_id(letter)
+        self._told(Bilingual(f"{id_} stays: {why.en}", f"{id_} reste : {why.fr}"), False)
         self.stayed += 1
 
 

@@ -20,6 +20,11 @@ from gateway.engine.assess import Rates, assess
 from routing.assessment import build_request, read_request, read_result, write_result
 from validators.checks import lines_by_number
 
+UNREADABLE = Bilingual(
+    "a message that cannot be read as a declaration has nothing to be compared",
+    "un message qui ne peut se lire comme une déclaration n'a rien à comparer",
+)
+
 
 class Changed(NamedTuple):
     """One element that differs; invoice and line count from 1 in the later version (0: above them), None: not there.
@@ -94,7 +99,7 @@ def compare(
     """
     early, late = before.declaration, after.declaration
     if early is None or late is None:
-        raise GatewayError("a message that cannot be read as a declaration has nothing to be compared")
+        raise GatewayError(UNREADABLE)
     changed = list(_changed(early, late, pack))
     was, now = lines_by_number(early, late)
     added = [_line(i, line, pack) for key, (i, _, line) in now.items() if key not in was]

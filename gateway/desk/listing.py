@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -36,7 +37,8 @@ COLUMNS: Mapping[str, Bilingual] = {
 
 def cells(row: Mapping[str, Any], language: str = "en", *, whole: bool = False) -> list[str]:
     """Return what is listed of a message, by COLUMNS; `whole` ids, and codes instead of words, for programs."""
-    codes = " ".join(finding["code"] for finding in row["findings"])
+    given = [finding["code"] for finding in row["findings"]]
+    codes = " ".join(given if whole else _each_once(given))
     if (note := row["note"] or "").startswith(RESEND_OF):
         codes = noted(note[: len(RESEND_OF) + SHORT], language)
     kind, verdict, test, state = row["type"] or "", row["verdict"] or "", "test", row["state"]
@@ -54,6 +56,12 @@ def cells(row: Mapping[str, Any], language: str = "en", *, whole: bool = False) 
         state,
     ]
     return [shown(str(cell), CELL) for cell in listed]
+
+
+def _each_once(codes: Iterable[str]) -> Iterator[str]:
+    """Yield each code once, in order, with how often it is given, in one word that no table breaks."""
+    for code, times in Counter(codes).items():
+        yield f"{code}\N{MULTIPLICATION SIGN}{times}" if times > 1 else code
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]], language: str) -> Iterator[str]:

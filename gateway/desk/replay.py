@@ -56,7 +56,8 @@ def sequence_of(journal: Journal, id_: str) -> int:
     """Return the sequence of a message by its id; raises GatewayError if there is none."""
     sequence = journal.sequence_of(id_)
     if sequence is None:
-        raise GatewayError(f"no message has an id that starts with {id_!r}")
+        en, fr = f"no message has an id that starts with {id_!r}", f"aucun message n'a un identifiant en {id_!r}"
+        raise GatewayError(Bilingual(en, fr))
     return sequence
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.errors import GatewayError
+from core.findings import Bilingual
 from gateway import logs
 from gateway.desk import replay, what_if
 from gateway.desk.what_if_page import meanings_of, what_if_page
@@ -74,9 +75,9 @@ def in_process(order: RunOrder, pipe: Connection) -> None:
     try:
         pipe.send(carry_out(order, pipe.send))
     except GatewayError as error:
-        pipe.send(str(error))
+        pipe.send(error.said)
     except Exception as error:  # an unexpected error's own text could repeat a message's data
-        pipe.send(type(error).__name__)
+        pipe.send(Bilingual(type(error).__name__, type(error).__name__))
 
 
 def _what_if(order: RunOrder, root: Path, told: Callable[[int], object]) -> RunResult:

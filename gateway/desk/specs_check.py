@@ -16,6 +16,7 @@ from core.findings import Bilingual
 from core.specs import Element, Pack
 from core.tables import name_of
 from edifact.directory import Item, Segment
+from gateway.desk.answers_check import misfit
 from gateway.plans import Plans, prepare
 from parsers.places import Condition, Position, edifact_place, group_triggers
 
@@ -37,6 +38,11 @@ AS_TEXT = Bilingual(
 OWN_LIST = Bilingual(
     "Correct the code, or name the list of your own beside it (1131) in the EDIFACT place",
     "Corrigez le code, ou nommez à côté votre propre liste (1131) dans la place EDIFACT",
+)
+OTHER_MESSAGE = Bilingual(
+    "Name in edifact.answer the message that answers are written for, GOVCBR; codes left out must not be asked for",
+    "Nommez dans edifact.answer le message pour lequel les réponses s'écrivent, GOVCBR; un code omis ne doit pas y être"
+    " exigé",
 )
 OF_THE_UN = Bilingual("Take a code of the UN's list", "Prenez un code de la liste de l'ONU")
 # A place of a code in answers: segment and data element; and that of the response type.
@@ -207,6 +213,8 @@ def _loaded(plans: Plans, tables: dict[str, _Table]) -> Iterator[Problem]:
         yield from _usage(pack)
         yield from _un_codes(pack, plans, tables)
         yield from _answers(pack, plans, tables)
+        if said := misfit(pack, plans.reading.directories):
+            yield Problem(pack.id, None, said, OTHER_MESSAGE)
     yield from _formats(plans, tables)
 
 
@@ -283,7 +291,9 @@ def _answers(pack: Pack, plans: Plans, tables: dict[str, _Table]) -> Iterator[Pr
     given += [(row.name, row.code, row.place) for row in pack.answers.rows if row.syntax != "xml" and row.code]
     for name, code, place in given:
         for tag, composite, id_ in PLACE.findall(place):
-            parts = [part.item for each in structure.segments[tag].flat for part in each.parts]
+            # A message of another directory may lack the segment: what does not fit it is told as a whole.
+            slots = structure.segments[tag].flat if tag in structure.segments else ()
+            parts = [part.item for each in slots for part in each.parts]
             lists = [item.codes for item in parts if item.id == id_ and item.codes is not None]
             if lists and f"{tag} {composite}/" not in own and not any(code in codes for codes in lists):
                 said = Bilingual(

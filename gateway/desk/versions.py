@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from core.declaration import Declaration, MessageType, Nature
 from core.errors import GatewayError
+from core.findings import Bilingual
 from core.partner import Partner
 from core.register import ASSESSED, Facts, Register, nature_of
 from core.register import effect_of as made_of
 from core.specs import Pack, Specs
 from core.transmission import Judged, Message, Parsed
 from gateway import pipeline
-from gateway.desk.diff import Diff, compare, due_days, effect_of
+from gateway.desk.diff import UNREADABLE, Diff, compare, due_days, effect_of
 from gateway.engine.assess import load_rates
 from gateway.journal import Journal
 from gateway.plans import Plans
@@ -46,7 +47,7 @@ def set_beside(before: Side, after: Side, plans: Plans) -> Beside:
     facts = _facts(before, after, specs)
     early, late = before.message.declaration, after.message.declaration
     if early is None or late is None:
-        raise GatewayError("a message that cannot be read as a declaration has nothing to be compared")
+        raise GatewayError(UNREADABLE)
     now = after.parsed.received.received_at
     nature = _nature(early, late, after, facts, specs)
     due = due_days(late, facts, now, specs)
@@ -76,7 +77,9 @@ def message_of(what: str, parsed: Parsed, ordinal: int) -> Message:
     for message in parsed.messages:
         if message.ordinal == ordinal or (not ordinal and message.declaration):
             return message
-    raise GatewayError(f"{what}: no declaration can be read in it")
+    raise GatewayError(
+        Bilingual(f"{what}: no declaration can be read in it", f"{what} : aucune déclaration n'y est lisible")
+    )
 
 
 def _pack(specs: Specs, *messages: Message) -> Pack:

@@ -17,12 +17,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import GatewayError
+from core.findings import Bilingual
 from core.transmission import RESEND_OF, Outcome, Verdict
 from gateway.desk.replay import Change, Partners, change_as_json, compare, judge_again, pages, reason_of
 from gateway.journal import Journal, Recorded, Selection
 from gateway.plans import Plans, prepare
 from gateway.settings import Settings
 from routing.partners import load_partners
+
+KILLED = Bilingual(
+    "a process that judged was killed: is there enough memory?",
+    "un processus qui jugeait a été tué : y a-t-il assez de mémoire ?",
+)
 
 # Examples of changed messages that a report shows for each finding.
 EXAMPLES = 3
@@ -165,7 +171,7 @@ def what_if(
             result.add(page, changes)
             told(page.transmissions)
     except BrokenProcessPool:
-        raise GatewayError("a process that judged was killed: is there enough memory?") from None
+        raise GatewayError(KILLED) from None
     finally:
         journal.close()
     result.seconds = clock() - started

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from core.declaration import MessageType
 from core.findings import Bilingual
 from core.transmission import RESEND_OF
 from gateway.catalogue import TYPE_WORDS
@@ -39,7 +40,9 @@ NATURE_NAMES: Mapping[str, Bilingual] = {
     "withdrawal": Bilingual("withdrawal", "retrait"),
 }
 
-TYPES: Mapping[str, Bilingual] = {str(each): words.short for each, words in TYPE_WORDS.items()}
+TYPES: Mapping[str, Bilingual] = {
+    str(each): words.title if each is MessageType.UNKNOWN else words.short for each, words in TYPE_WORDS.items()
+}
 
 ACKNOWLEDGEMENTS: Mapping[str, Bilingual] = {
     "awaited": Bilingual("CONTRL awaited", "CONTRL attendu"),
@@ -116,6 +119,10 @@ NOTES: Mapping[str, str] = {
     "repeats a result": "répète un résultat",
     "answers no request of ours": "ne répond à aucune demande d'ici",
     "too many attempts": "trop d'essais",
+    "refused by ": "refusé par ",
+    "assessment result: does not fit its request: ": "résultat de cotisation qui ne va pas avec sa demande : ",
+    "assessment result: sent by the user ": "résultat de cotisation qui n'est pas du moteur, mais de l'utilisateur ",
+    "assessment result: ": "résultat de cotisation : ",
 }
 
 

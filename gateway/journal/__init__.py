@@ -67,6 +67,7 @@ __all__ = [
     "MESSAGE_ID",
     "Arrival",
     "Asked",
+    "AuditReport",
     "Chosen",
     "Claimed",
     "Claims",
@@ -326,7 +327,8 @@ class Journal:
             found = backup.facts(connection)
         report = self.walk((facts["head"]["n"], facts["head"]["hash"]))
         if any(found[name] != facts[name] for name in ("schema", "head", "rows")) or report.bad is not None:
-            raise JournalUnavailable(f"journal {self.url} is not what {folder} held: {report.reason or 'rows differ'}")
+            why = report.reason.en if report.reason else "rows differ"
+            raise JournalUnavailable(f"journal {self.url} is not what {folder} held: {why}")
         with self._write() as connection:
             backup.restored(connection, facts, facts["taken"], operator, now)
         return aside

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from core.findings import Bilingual
+
 # What the first link follows.
 GENESIS = "0" * 64
 
@@ -46,7 +48,7 @@ class AuditReport:
     links: int
     head: str
     bad: int | None = None
-    reason: str | None = None
+    reason: Bilingual | None = None
     heads: int = 0
     explained: int = 0
     restore: int | None = None
@@ -70,10 +72,14 @@ def walk(links: Iterable[Link | tuple[int, str, str, int | None, str, str]], hea
     sha256 = hashlib.sha256
     for n, at, event, subject, detail, stored in links:
         if n != good + 1:
-            return AuditReport(good, previous, good + 1, f"row {good + 1} is missing")
+            return AuditReport(good, previous, good + 1, _missing(good + 1))
         # link_hash written out: this loop runs once for every event of seven years.
         if sha256(f"{previous}\x1f{n}\x1f{at}\x1f{event}\x1f{subject}\x1f{detail}".encode()).hexdigest() != stored:
-            return AuditReport(good, previous, n, f"row {n} is not what was written after row {good}")
+            en, fr = (
+                f"row {n} is not what was written after row {good}",
+                f"la ligne {n} n'est pas celle qui suivait la {good}",
+            )
+            return AuditReport(good, previous, n, Bilingual(en, fr))
         if event == "restored":
             restores.append((n, at))
         if n in wanted:
@@ -94,12 +100,18 @@ def _compare(
         elif _explained(one, restores):
             explained += 1
         elif link:
-            why = f"row {one.n} is not the one whose hash was exported"
-            return AuditReport(one.n - 1, link.detail, one.n, why)
+            en = f"row {one.n} is not the one whose hash was exported"
+            fr = f"la ligne {one.n} n'est pas celle dont l'empreinte a été exportée"
+            return AuditReport(one.n - 1, link.detail, one.n, Bilingual(en, fr))
         else:
-            why = f"row {report.links + 1} is missing: row {one.n} was exported"
+            missing = _missing(report.links + 1)
+            why = Bilingual(f"{missing.en}: row {one.n} was exported", f"{missing.fr} : la {one.n} a été exportée")
             return AuditReport(report.links, report.head, report.links + 1, why)
     return replace(report, heads=held, explained=explained, restore=restores[-1][0] if explained else None)
+
+
+def _missing(n: int) -> Bilingual:
+    return Bilingual(f"row {n} is missing", f"la ligne {n} manque")
 
 
 def _explained(head: Head, restores: Sequence[tuple[int, str]]) -> bool:

@@ -52,6 +52,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 from core.errors import GatewayError, JournalUnavailable
+from core.findings import Bilingual
 from core.text import of_sqlite, printable
 from core.urls import mask, without_secrets
 from gateway.journal.tables import audit
@@ -205,7 +206,9 @@ def plainly(url: URL) -> Iterator[None]:
     except (DBAPIError, PoolTimeout, DisconnectionError) as error:
         if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) not in UNUSABLE:
             raise
-        raise JournalUnavailable(reason(url, error)) from error
+        told = reason(url, error)
+        unavailable = Bilingual(told, f"le journal n'est pas disponible : {told}")
+        raise JournalUnavailable(unavailable) from error
     except StatementError as error:  # a value that the driver cannot take
         raise (error.orig or error) from error
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, select
 
 from core.declaration import Nature
+from core.findings import Bilingual
 from core.register import ACCEPTED, reaches
 from core.transmission import digest_of
 from gateway.journal.codec import undump
@@ -25,7 +26,7 @@ from gateway.journal.tables import assessment_request, audit, declaration_versio
 PAGE = 500
 
 # A fault found: the number of the audit row that witnessed otherwise (0: none did), and what is wrong.
-Fault = tuple[int, str]
+Fault = tuple[int, Bilingual]
 
 # Declarations by number and whether they are tests'.
 Expired = Collection[tuple[str, bool]]
@@ -40,15 +41,14 @@ def altered(reading: Transaction) -> Fault | None:
     expired = {(number, test) for text in gone for number, test in json.loads(text).get("declarations", ())}
     for first in range(1, last + 1, PAGE):
         with reading() as connection:
-            for fault in _compare(connection, range(first, first + PAGE), purged, expired):
-                return fault
+            for n, id_, what in _compare(connection, range(first, first + PAGE), purged, expired):
+                return n, Bilingual(f"transmission {id_}: {what.en}", f"transmission {id_} : {what.fr}")
     return None
 
 
-def altered_of(connection: Connection, sequence: int) -> str | None:
+def altered_of(connection: Connection, sequence: int) -> Bilingual | None:
     """Return what of a transmission is not stored as it was witnessed, None if all is."""
-    found = next((what for _, what in _compare(connection, [sequence], (), ())), None)
-    return found and found.partition(": ")[2]
+    return next((what for *_, what in _compare(connection, [sequence], (), ())), None)
 
 
 # What is compared of each table: a time that is not is not read, either.
@@ -76,8 +76,8 @@ TRANSMISSIONS = _of(inbox, "sequence")
 
 def _compare(
     connection: Connection, sequences: Collection[int], purged: Collection[int], expired: Expired
-) -> Iterator[Fault]:
-    """Yield what is wrong with these transmissions, in order; `expired` declarations went with a purge."""
+) -> Iterator[tuple[int, str, Bilingual]]:
+    """Yield what is wrong with these transmissions, in order, each with its id; `expired` ones went with a purge."""
     mine = {"mine": list(sequences)}
     rows = {row.sequence: row for row in connection.execute(TRANSMISSIONS, mine).all()}
     parts = {table.name: _by_inbox(connection, table, mine) for table in (message, outbox, declaration_version)}
@@ -97,9 +97,9 @@ def _compare(
         row = rows.get(sequence)
         if row is None:
             if events and sequence not in purged:
-                yield events[0][0], f"transmission {events[0][2].get('id', sequence)} is not stored any more"
+                gone = Bilingual("it is not stored any more", "elle n'est plus conservée")
+                yield events[0][0], events[0][2].get("id", str(sequence)), gone
             continue
-        name = f"transmission {row.id}: "
         tests = {each.ordinal: each.test for each in parts["message"][sequence]}
         found = (
             *_received(row, events),
@@ -109,7 +109,7 @@ def _compare(
             *_requests(asked[sequence], settled, tests),
             *_statuses(parts["declaration_version"][sequence], about, settled, events),
         )
-        yield from ((n, name + what) for n, what in found)
+        yield from ((n, row.id, what) for n, what in found)
 
 
 def _by_inbox(connection: Connection, table: Table, mine: Mapping[str, Any]) -> dict[int, list[AnyRow]]:
@@ -126,13 +126,13 @@ def _received(row: AnyRow, events: Events) -> Iterator[Fault]:
     """Compare who sent what, and its bytes."""
     n, detail = next(((n, detail) for n, event, detail in events if event == "received"), (0, {}))
     if not n:
-        yield 0, "nothing witnessed that it was received"
+        yield 0, Bilingual("nothing witnessed that it was received", "rien n'atteste qu'elle a été reçue")
         return
     for name in ("id", "uid", "channel", "partner"):
         if detail[name] != getattr(row, name):
-            yield n, f"its {name} is not what was received"
+            yield n, Bilingual(f"its {name} is not what was received", f"son {name} n'est pas ce qui a été reçu")
     if not digest_of(row.body) == row.digest == detail["digest"]:
-        yield n, "its bytes are not what was received"
+        yield n, Bilingual("its bytes are not what was received", "ses octets ne sont pas ceux qui ont été reçus")
 
 
 def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
@@ -144,7 +144,11 @@ def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
     stored = {row.ordinal: row for row in rows}
     for ordinal in sorted({*witnessed, *stored}):
         if ordinal not in witnessed or ordinal not in stored:
-            yield n, f"its message {ordinal} is {'missing' if ordinal in witnessed else 'one that nobody judged'}"
+            missing = Bilingual(f"its message {ordinal} is missing", f"son message {ordinal} manque")
+            unknown = Bilingual(
+                f"its message {ordinal} is one that nobody judged", f"son message {ordinal} n'a été jugé par personne"
+            )
+            yield n, missing if ordinal in witnessed else unknown
             continue
         row, told = stored[ordinal], witnessed[ordinal]
         number, version = told["transaction_number"], told["version"]
@@ -158,7 +162,13 @@ def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
         )
         same = same and row.test == undump(row.envelope).get("test", False)
         if not same or told.get("digest", digest := digest_over(row._mapping, VERDICT)) != digest:
-            yield n, f"the verdict on its message {ordinal} is not the one that was given"
+            yield (
+                n,
+                Bilingual(
+                    f"the verdict on its message {ordinal} is not the one that was given",
+                    f"le verdict sur son message {ordinal} n'est pas celui qui a été rendu",
+                ),
+            )
 
 
 def _answers(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
@@ -173,9 +183,15 @@ def _answers(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
         if row.kind == "receipt" and not receipts:
             continue
         if (row.kind, digest_of(row.body)) not in said:
-            yield n, f"the answer {row.id} ({row.kind}) is not the one that was written"
+            yield (
+                n,
+                Bilingual(
+                    f"the answer {row.id} ({row.kind}) is not the one that was written",
+                    f"la réponse {row.id} ({row.kind}) n'est pas celle qui a été écrite",
+                ),
+            )
     for id_, (n, _) in witnessed.items():
-        yield n, f"the answer {id_} is not stored any more"
+        yield n, Bilingual(f"the answer {id_} is not stored any more", f"la réponse {id_} n'est plus conservée")
 
 
 def _effects(rows: list[AnyRow], events: Events, tests: Mapping[int, bool], expired: Expired) -> Iterator[Fault]:
@@ -188,9 +204,22 @@ def _effects(rows: list[AnyRow], events: Events, tests: Mapping[int, bool], expi
             if "effect" not in told or (row is None and (key_of(told["transaction_number"] or ""), test) in expired):
                 continue
             if row is None or row.test != test or digest_over(row._mapping, EFFECT) != told["effect"]:
-                yield n, f"the version that its message {told['ordinal']} made is not as it was"
+                ordinal = told["ordinal"]
+                yield (
+                    n,
+                    Bilingual(
+                        f"the version that its message {ordinal} made is not as it was",
+                        f"la version issue de son message {ordinal} n'est plus ce qu'elle était",
+                    ),
+                )
     for ordinal in stored:
-        yield 0, f"a version is on file that its message {ordinal} did not make"
+        yield (
+            0,
+            Bilingual(
+                f"a version is on file that its message {ordinal} did not make",
+                f"une version au dossier n'est pas issue de son message {ordinal}",
+            ),
+        )
 
 
 Settled = dict[str, list[tuple[int, dict[str, Any]]]]
@@ -213,7 +242,13 @@ def _requests(rows: list[AnyRow], settled: Settled, tests: Mapping[int, bool]) -
         told = digest_of((row.result or "").encode()) if "\ufffd" not in (row.result or "") else detail.get("digest")
         same = row.status == detail["status"] and row.test == tests.get(row.ordinal, row.test)
         if not same or (n and told != detail["digest"]):
-            yield n, f"the engine's word on the request {row.id} is not what it said"
+            yield (
+                n,
+                Bilingual(
+                    f"the engine's word on the request {row.id} is not what it said",
+                    f"ce que dit le moteur de la demande {row.id} n'est pas ce qu'il avait dit",
+                ),
+            )
 
 
 def _statuses(
@@ -232,4 +267,11 @@ def _statuses(
                 status, n = detail["status"], number
                 due = (detail["payment_due"] or due) if "payment_due" in detail else ...
         if status != row.status or due not in (..., row.payment_due and row.payment_due.isoformat()):
-            yield n, f"the version of {row.transaction_number} is not what became of it: {status}"
+            number = row.transaction_number
+            yield (
+                n,
+                Bilingual(
+                    f"the version of {number} is not what became of it: {status}",
+                    f"la version de {number} n'est pas ce qu'elle est devenue : {status}",
+                ),
+            )

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol, Self
 from kombu.connection import Connection
 
 from core.errors import BrokerUnavailable, GatewayError
+from core.findings import Bilingual
 from core.limits import in_one_go
 from core.urls import mask, without_secrets
 from gateway.queues.patches import apply, drop
@@ -228,10 +229,10 @@ class Broker(ABC):
         except self.errors as error:
             reason = " ".join((str(error).splitlines() or [""])[0].split()) or type(error).__name__
             reason = self._in_words(without_secrets(reason, self._secret_url))
-            code = str(getattr(error, "reply_code", ""))
-            if code in {"404", "406"}:  # not there; there with other properties, or more than it takes
+            if (code := str(getattr(error, "reply_code", ""))) in {"404", "406"}:  # not there; another, or full
                 raise (Refused if code == "406" else GatewayError)(f"broker {self.url} refuses: {reason}") from error
-            raise BrokerUnavailable(f"broker {self.url} is not available: {reason}") from error
+            fr = f"le serveur de files {self.url} n'est pas disponible : {reason}"
+            raise BrokerUnavailable(Bilingual(f"broker {self.url} is not available: {reason}", fr)) from error
 
 
 class Intake(ABC):

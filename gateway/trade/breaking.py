@@ -25,6 +25,7 @@ from typing import Any
 
 from core.declaration import MessageType, Unreadable, Value
 from core.errors import GatewayError, SpecError
+from core.findings import Bilingual
 from core.specs import Pack, Specs
 from core.tables import Origin, Row, read_rows
 from core.transmission import Syntax
@@ -141,9 +142,11 @@ def faulty(code: str, maker: Maker, cad_type: str | None = None) -> tuple[Sample
         told = []
     passing = Sample((*before, SampleMessage(type_, good.freeze())), None, maker.specs, maker.partner, maker.partner)
     note = ", ".join(f"{name} {value}" for name, value in remembered.items())
-    note = f"the journal must hold of the original: {note}" if note else ""
+    held = Bilingual(f"the journal must hold of the original: {note}", f"le journal doit avoir de l'original : {note}")
     last = SampleMessage(type_, bad.freeze())
-    failing = Sample((*told, last), code, maker.specs, maker.partner, maker.partner, note, broken.instead)
+    failing = Sample(
+        (*told, last), code, maker.specs, maker.partner, maker.partner, held if note else None, broken.instead
+    )
     for name, argument in broken.changes:
         if name in SAMPLE_CHANGES:
             failing = SAMPLE_CHANGES[name](failing, maker, argument)

@@ -139,6 +139,18 @@ DRAFT_CHANGES: Mapping[str, DraftChange] = {
 # ------------------------------------------------------------------------------------------------ what is around it
 
 
+# What the files cannot carry, as a sample's note says it.
+UNKNOWN = Bilingual("the transport must not know the sender", "le transport ne doit pas connaître l'expéditeur")
+INACTIVE = Bilingual("the sender must be registered as not active", "l'expéditeur doit être inscrit comme inactif")
+OTHER_ACCOUNT = Bilingual(
+    "another account security number than that of the transaction number must be the sender's",
+    "l'expéditeur doit avoir un autre numéro de compte-garantie que celui du numéro de transaction",
+)
+OTHER_ID = Bilingual("the gateway must go by another id", "la passerelle doit porter un autre identifiant")
+NO_TESTS = Bilingual("the gateway must not take tests", "la passerelle ne doit pas prendre d'essais")
+ENDED = Bilingual("the version that is declared must have ended", "la version déclarée doit avoir pris fin")
+
+
 def _listed_code(sample: Sample, _maker: Maker, given: str) -> Sample:
     """Add a code to a list: LIST CODE COLUMN:VALUE ..."""
     list_id, code, *columns = given.split()
@@ -148,16 +160,23 @@ def _listed_code(sample: Sample, _maker: Maker, given: str) -> Sample:
     codes = replace(old, codes={**old.codes, code: (entry,)})
     specs = replace(sample.specs, code_lists={**sample.specs.code_lists, list_id: codes})
     said = " ".join(columns)
-    return replace(sample, specs=specs, note=f"the list {list_id} must have the code {code} ({said})")
+    return replace(
+        sample,
+        specs=specs,
+        note=Bilingual(
+            f"the list {list_id} must have the code {code} ({said})",
+            f"la liste {list_id} doit avoir le code {code} ({said})",
+        ),
+    )
 
 
 def _unknown_sender(sample: Sample, _maker: Maker, _argument: str) -> Sample:
-    return replace(sample, transport=None, note="the transport must not know the sender")
+    return replace(sample, transport=None, note=UNKNOWN)
 
 
 def _inactive_sender(sample: Sample, _maker: Maker, _argument: str) -> Sample:
     transport = replace(sample.partner, active=False)
-    return replace(sample, transport=transport, note="the sender must be registered as not active")
+    return replace(sample, transport=transport, note=INACTIVE)
 
 
 def _authority_for(sample: Sample, _maker: Maker, importer: str) -> Sample:
@@ -165,13 +184,17 @@ def _authority_for(sample: Sample, _maker: Maker, importer: str) -> Sample:
     importers = [importer] if importer else [text for name in IMPORTERS if (text := declaration.text(name))]
     authorities = {**sample.partner.authorities, **dict.fromkeys(importers, (Period(),))}
     transport = replace(sample.partner, authorities=authorities)
-    return replace(sample, transport=transport, note=f"the sender must have authority for {', '.join(importers)}")
+    for_whom = ", ".join(importers)
+    en, fr = (
+        f"the sender must have authority for {for_whom}",
+        f"l'expéditeur doit avoir le pouvoir d'agir pour {for_whom}",
+    )
+    return replace(sample, transport=transport, note=Bilingual(en, fr))
 
 
 def _other_account(sample: Sample, _maker: Maker, _argument: str) -> Sample:
     transport = replace(sample.partner, accounts={"00000": frozenset()})
-    note = "another account security number than that of the transaction number must be the sender's"
-    return replace(sample, transport=transport, note=note)
+    return replace(sample, transport=transport, note=OTHER_ACCOUNT)
 
 
 def _other_sender(sample: Sample, _maker: Maker, _argument: str) -> Sample:
@@ -187,20 +210,20 @@ def _reference_used_before(sample: Sample, maker: Maker, _argument: str) -> Samp
 def _other_recipient(sample: Sample, _maker: Maker, _argument: str) -> Sample:
     agreement = replace(sample.partner.agreement, ids=("ANOTHERGATEWAY",))
     transport = replace(sample.partner, agreement=agreement)
-    return replace(sample, transport=transport, note="the gateway must go by another id")
+    return replace(sample, transport=transport, note=OTHER_ID)
 
 
 def _no_tests(sample: Sample, _maker: Maker, _argument: str) -> Sample:
     transport = replace(sample.partner, agreement=replace(sample.partner.agreement, tests=False))
     steps = (*sample.steps[:-1], replace(sample.steps[-1], test=True))
-    return replace(sample, transport=transport, steps=steps, note="the gateway must not take tests")
+    return replace(sample, transport=transport, steps=steps, note=NO_TESTS)
 
 
 def _ended_pack(sample: Sample, maker: Maker, _argument: str) -> Sample:
     yesterday = maker.day - timedelta(days=1)
     packs = tuple(replace(pack, valid=Period(pack.valid.start, yesterday)) for pack in sample.specs.packs)
     specs = replace(sample.specs, packs=packs)
-    return replace(sample, specs=specs, note="the version that is declared must have ended")
+    return replace(sample, specs=specs, note=ENDED)
 
 
 # ------------------------------------------------------------------------------------------------ the bytes

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from core.declaration import MessageType
 from core.errors import GatewayError
 from core.findings import Bilingual
+from core.limits import ACKNOWLEDGEMENT_HOURS
 from core.partner import Partner
 from core.specs import CodeList, Element, FindingText, Pack, Rule, Specs
 from core.transmission import Outcome, Outgoing, Received, stable_id
@@ -190,12 +191,14 @@ def gather(plans: Plans, samples: Path, partners: Mapping[str, Partner]) -> dict
         "findings": _findings(specs),
         "areas": AREAS,
         "level_names": LEVELS,
+        "own_rules": {pack.key: _own_rules(pack, specs) for pack in specs.packs},
         "kind_names": {type_: words.title for type_, words in TYPE_WORDS.items()},
         "answer_names": ANSWERS,
         "lists": _lists(specs),
         "segments": [(pack, _segments(pack)) for pack in _distinct(specs)],
         "outputs": [element for element in specs.packs[-1].elements.values() if element.direction == "out"],
         "examples": _examples(plans, samples, partners),
+        "acknowledged_within": str(ACKNOWLEDGEMENT_HOURS),
         "in_json": {name: json.loads(SCHEMAS[name].read_text("utf-8")) for name in ("receipt", "answer")},
         "reasons": load_rates().reasons,
         "errors": _by_syntax_error(specs),
@@ -222,6 +225,17 @@ def _page(pack: Pack, specs: Specs) -> Page:
     columns = cad_types_of(pack, specs)
     file = f"message-{_slug(pack.key)}.html"
     return Page(pack, file, kinds, columns, {level: tuple(shown) for level, shown in levels.items()})
+
+
+def _own_rules(pack: Pack, specs: Specs) -> list[list[Rule]]:
+    """Return the rules that no other message has, those together that say the same of several elements."""
+    others = {rule.id for other in specs.packs if other is not pack for rule in other.rules}
+    same: dict[tuple[Bilingual, str], list[Rule]] = {}
+    for rule in pack.rules:
+        if rule.id not in others:
+            named = rule.element if "{name_" in rule.finding.text.en else ""
+            same.setdefault((rule.finding.text, named), []).append(rule)
+    return list(same.values())
 
 
 def _slug(text: str) -> str:

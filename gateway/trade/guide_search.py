@@ -76,6 +76,13 @@ def index_of(facts: Mapping[str, Any], speak: Speaker) -> Iterator[tuple[str, st
     for name, kind in facts["specs"].packs[0].answers.kinds.items():
         codes = f"{kind.document} {kind.response} {kind.status} BGM STS {name}"
         yield "page", f"{t('Answer:', 'Réponse :')} {say(kind.text)}", f"answers.html#kind.{name}", codes
+    yield (
+        "page",
+        t("GOVCBR answer, segment by segment", "Réponse GOVCBR, segment par segment"),
+        "answers.html#govcbr",
+        "ERC ERP ELU RCS FTX STS TAX MOA pointer pointeur",
+    )
+    yield "page", t("EDIFACT places", "Places EDIFACT"), "exchange.html#places", "position element component qualifier"
     yield "page", t("Receipt", "Accusé de réception"), "answers.html#receipt", "receipt JSON sha256"
     yield "page", t("Answer in JSON", "Réponse en JSON"), "answers.html#answer", "refusal JSON neither EDIFACT nor XML"
     yield "page", t("Character sets", "Jeux de caractères"), "exchange.html#charsets", " ".join(facts["charsets"])

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from core.calendar import EASTERN
 from core.declaration import Declaration, MessageType
 from core.envelope import Envelope
+from core.findings import Bilingual
 from core.partner import Partner
 from core.register import Facts, Register
 from core.specs import Specs
@@ -51,7 +52,7 @@ class Sample:
     specs: Specs
     partner: Partner
     transport: Partner | None
-    note: str = ""
+    note: Bilingual | None = None
     instead: Mapping[Syntax, str] = field(default_factory=dict)
 
     def expected(self, syntax: Syntax) -> str | None:

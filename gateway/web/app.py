@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,6 +22,8 @@ from gateway.web.guard import SENT, Guard, Rate
 from gateway.web.site import STATIC, NotDone, Site, SitePart, page, refusal
 
 FAILED = Bilingual("something went wrong here; nothing was changed", "quelque chose a échoué ici; rien n'a été modifié")
+
+NOTHING = Bilingual("there is nothing at this address", "il n'y a rien à cette adresse")
 
 # How each part is made; the order is that of the navigation.
 PARTS: Mapping[str, Callable[[Site], SitePart]] = {
@@ -77,6 +80,8 @@ async def refused(request: Request, error: Exception) -> Response:
     """Answer what cannot be answered."""
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for it
     said = error.said if isinstance(error, NotDone) else error.detail
+    if said == HTTPStatus.NOT_FOUND.phrase:  # the framework's own word
+        said = NOTHING
     return refusal(request, error.status_code, said, error.headers)
 
 

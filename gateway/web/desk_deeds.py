@@ -7,15 +7,16 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from core.calendar import eastern
 from core.errors import GatewayError
+from core.findings import Bilingual
 from gateway.desk import parked
 from gateway.desk.dead import Requeuing, letters, reading, row_of
 from gateway.queues import DEAD_QUEUE, open_broker
 from gateway.web.desk_visit import Visit
+from gateway.web.site import NotDone
 from routing.partners import load_partners
 
 # Rows of a page; of dead letters, as the broker gives them out.
@@ -23,6 +24,9 @@ PAGE, LETTERS = 50, 200
 
 # A reason is a sentence or two: the sender reads it.
 REASON = 500
+
+
+NO_LETTER = Bilingual("there is no such dead letter any more", "cette lettre morte n'est plus là")
 
 
 def _now() -> datetime:
@@ -98,7 +102,8 @@ def resume(visit: Visit) -> Response:
 
 def _destination(visit: Visit, name: str) -> str:
     if name not in {row["name"] for row in visit.desk.journal.destinations()}:
-        raise GatewayError(f"nothing waits for {name!r} and it has not failed")
+        en, fr = f"nothing waits for {name!r} and it has not failed", f"rien n'attend {name!r}, et rien n'y a échoué"
+        raise GatewayError(Bilingual(en, fr))
     return name
 
 
@@ -121,14 +126,14 @@ def requeue_asked(visit: Visit) -> Response:
 def requeue(visit: Visit) -> Response:
     """Give a dead letter back to the way that it was on."""
     site, id_ = visit.desk.site, visit.request.path_params["id"]
-    said: list[str] = []
+    said: list[Bilingual] = []
     with open_broker(site.settings.broker_url) as broker:
         told = lambda line, went: None if went else said.append(line)  # noqa: E731 - for the desk alone
         requeuing = Requeuing(site.settings, visit.desk.journal, broker, None, visit.session.name, told)
         with reading(broker) as intake:
             requeuing.chosen(intake, lambda each: each == id_)
     if not requeuing.gone:
-        raise GatewayError(said[0] if said else "there is no such dead letter any more")
+        raise GatewayError(said[0] if said else NO_LETTER)
     return _done("/desk/dead", "requeued")
 
 
@@ -139,5 +144,5 @@ def _done(where: str, what: str) -> RedirectResponse:
 def sign_out(visit: Visit) -> Response:
     """End the session."""
     if visit.request.method != "POST":
-        raise HTTPException(405, "a form ends a session")
+        raise NotDone(405, Bilingual("a form ends a session", "une session se termine par un formulaire"))
     return visit.desk.door.leave(visit.request, visit.session)

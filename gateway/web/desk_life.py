@@ -7,7 +7,6 @@ import re
 from datetime import datetime
 from typing import Any
 
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from core.calendar import eastern
@@ -18,9 +17,13 @@ from gateway.desk.in_place import decoded, in_place, readable
 from gateway.desk.versions import recorded_side, set_beside
 from gateway.desk.words import ACKNOWLEDGEMENTS, EVENTS, NATURE_NAMES, STATES, STATUSES, VERDICTS, noted, sent_in_words
 from gateway.web.desk_visit import Visit
+from gateway.web.site import NotDone
 from routing.partners import load_partners
 
 ID = re.compile(r"[0-9a-f]{6,32}")
+
+NO_MESSAGE = Bilingual("no message has this id", "aucun message n'a cet identifiant")
+NO_ANSWER = Bilingual("no answer to this message has this id", "aucune réponse à ce message n'a cet identifiant")
 
 # Versions of a transaction number that are listed.
 VERSIONS = 50
@@ -30,11 +33,11 @@ ANSWER = 50_000
 
 
 def life_of(visit: Visit) -> dict[str, Any]:
-    """Return the life of the transmission that an address names; raises HTTPException where there is none."""
+    """Return the life of the transmission that an address names; raises NotDone where there is none."""
     id_ = visit.request.path_params["id"]
     life = visit.desk.journal.show(id_) if ID.fullmatch(id_) else None
     if life is None:
-        raise HTTPException(404, "no message has this id")
+        raise NotDone(404, NO_MESSAGE)
     return life
 
 
@@ -83,7 +86,7 @@ def body(visit: Visit) -> Response:
     wanted = visit.request.path_params.get("answer", "")
     sent = {each["id"]: each["body"] for each in life["outbox"]}
     if wanted and wanted not in sent:
-        raise HTTPException(404, "no answer to this message has this id")
+        raise NotDone(404, NO_ANSWER)
     name = wanted or life["id"]
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     return Response(sent[wanted] if wanted else life["body"], media_type="application/octet-stream", headers=headers)
@@ -127,7 +130,7 @@ def differences(visit: Visit) -> Response:
     ids = visit.asked("from"), visit.request.path_params["id"]
     sequences = [journal.sequence_of(id_) if ID.fullmatch(id_) else None for id_ in ids]
     if None in sequences:
-        raise HTTPException(404, "no message has this id")
+        raise NotDone(404, NO_MESSAGE)
     partners = load_partners(site.settings.partners)
     before, after = (
         recorded_side(id_, journal, sequence or 0, 0, site.plans, partners)

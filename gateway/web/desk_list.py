@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
+from core.findings import Bilingual
 from core.transmission import Verdict
 from gateway.desk import words
 from gateway.desk.listing import COLUMNS, as_csv, cells
 from gateway.desk.moments import moment
 from gateway.web.desk_visit import Visit
+from gateway.web.site import NotDone
 
 # Messages on a page, and that one question for a table brings.
 PAGE, PORTION = 50, 1_000
@@ -30,18 +31,21 @@ TIMES = ("since", "until")
 
 
 def filters_of(visit: Visit, given: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the filters that an address, or a form, names; raises HTTPException for a value that cannot be."""
+    """Return the filters that an address, or a form, names; raises NotDone for a value that cannot be."""
     given = visit.request.query_params if given is None else given
     found: dict[str, Any] = {name: value for name in TEXTS if (value := given.get(name, "").strip()[:200])}
     for name, known in (("state", STATES), ("verdict", VERDICTS)):
         if found.get(name, known[0]) not in known:
-            raise HTTPException(400, f"{name}: one of {', '.join(known)}")
+            one = ", ".join(known)
+            raise NotDone(400, Bilingual(f"{name}: one of {one}", f"{name} : l'un de {one}"))
     for name in TIMES:
         if written := given.get(name, "").strip():
             try:
                 found[name] = moment(written, end=name == "until")
             except (ValueError, OverflowError):
-                raise HTTPException(400, f"{name}: a day (2026-11-23, today) or a time (2026-11-23T14:30)") from None
+                en = f"{name}: a day (2026-11-23, today) or a time (2026-11-23T14:30)"
+                fr = f"{name} : un jour (2026-11-23, today) ou un moment (2026-11-23T14:30)"
+                raise NotDone(400, Bilingual(en, fr)) from None
     return found
 
 
@@ -93,5 +97,5 @@ def _after(written: str) -> tuple[int, int] | None:
         return None
     found = AFTER.fullmatch(written)
     if not found:
-        raise HTTPException(400, "after: the end of a page is wanted")
+        raise NotDone(400, Bilingual("after: the end of a page is wanted", "after : la fin d'une page est attendue"))
     return int(found[1]), int(found[2])

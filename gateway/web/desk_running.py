@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 from core.errors import GatewayError
+from core.findings import Bilingual
 from gateway import pages
 from gateway.desk import runs
 from gateway.desk.runs import RunOrder, RunResult
@@ -20,7 +21,11 @@ from gateway.web.live import event
 # Runs that are remembered with their results.
 KEPT = 20
 
-BUSY = "another replay runs: wait until it is done, or stop it"
+BUSY = Bilingual(
+    "another replay runs: wait until it is done, or stop it",
+    "un autre rejeu est en cours : attendez qu'il soit terminé, ou arrêtez-le",
+)
+DIED = Bilingual("it was stopped, or its process died", "il a été arrêté, ou son processus est mort")
 
 
 @dataclass(eq=False)
@@ -33,7 +38,7 @@ class Run:
     total: int
     done: int = 0
     result: RunResult | None = None
-    problem: str = ""
+    problem: Bilingual | None = None
     process: Any = field(default=None, repr=False)
 
     @property
@@ -92,9 +97,9 @@ def _follow(run: Run, pipe: Any) -> None:
             elif isinstance(said, RunResult):
                 run.result = said
             else:
-                run.problem = str(said)
+                run.problem = said
     except EOFError:
-        run.problem = run.problem or "it was stopped, or its process died"
+        run.problem = run.problem or DIED
     finally:
         pipe.close()
         run.process.join()

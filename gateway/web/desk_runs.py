@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
-from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from core.calendar import eastern
@@ -19,11 +18,16 @@ from gateway.web import guard
 from gateway.web.desk_list import filters_of
 from gateway.web.desk_running import Run
 from gateway.web.desk_visit import Visit
+from gateway.web.site import NotDone
 
 # What a selection may name, of the list's filters.
 SELECTS = ("since", "until", "partner", "verdict", "finding", "transaction_number")
 
 
+KINDS = Bilingual(
+    "kind: again, or one of the specifications that what-if may judge by",
+    "kind : again, ou l'une des spécifications selon lesquelles « et si » peut juger",
+)
 NOTHING = Bilingual(
     "Select messages: by time, partner, verdict, finding or transaction number.",
     "Choisissez des messages : par moment, partenaire, verdict, constat ou numéro de transaction.",
@@ -57,7 +61,7 @@ def start(visit: Visit) -> Response:
         return _form(visit, dict.fromkeys(SELECTS, ""), [], NOTHING)
     kind, others = visit.form.get("kind", ""), {path.name: path for path in visit.desk.site.others}
     if kind != "again" and kind not in others:
-        raise HTTPException(400, "kind: again, or one of the specifications that what-if may judge by")
+        raise NotDone(400, KINDS)
     order = RunOrder(
         visit.desk.site.settings, Selection(**chosen), visit.session.name, visit.language, others.get(kind)
     )
@@ -88,7 +92,7 @@ def result(visit: Visit) -> Response:
     """Return a what-if's page; its one style sheet is allowed by its digest."""
     run = run_of(visit)
     if not (run.result and run.result.page):
-        raise HTTPException(404, "this run has no page")
+        raise NotDone(404, Bilingual("this run has no page", "ce rejeu n'a pas de page"))
     page = run.result.page
     style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256((style[1] if style else "").encode()).digest()).decode()
@@ -97,8 +101,8 @@ def result(visit: Visit) -> Response:
 
 
 def run_of(visit: Visit) -> Run:
-    """Return the run that an address names; raises HTTPException where there is none."""
+    """Return the run that an address names; raises NotDone where there is none."""
     run = visit.desk.runs.find(visit.request.path_params["number"])
     if run is None:
-        raise HTTPException(404, "there is no such run")
+        raise NotDone(404, Bilingual("there is no such run", "ce rejeu n'existe pas"))
     return run

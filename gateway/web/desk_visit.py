@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -122,9 +121,9 @@ def _carried(act: Step, visit: Visit) -> Response:
     try:
         return act(visit)
     except JournalUnavailable as error:
-        raise HTTPException(503, str(error)) from error
+        raise NotDone(503, error.said) from error
     except GatewayError as error:
-        raise HTTPException(409, str(error)) from error
+        raise NotDone(409, error.said) from error
 
 
 def _to_the_door(request: Request) -> Response:

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from core.errors import GatewayError
+from core.findings import Bilingual
 from gateway.logs import logger
 from gateway.plans import Plans
 from gateway.settings import Settings
@@ -44,7 +45,7 @@ def serve(
     access: WaysIn = NOBODY,
     proxies: Sequence[str] = (),
     others: tuple[Path, ...] = (),
-    told: Callable[[str], object] = lambda _: None,
+    told: Callable[[Bilingual], object] = lambda _: None,
 ) -> None:
     """Answer at an address until SIGTERM or SIGINT; raises OSError where it cannot listen, GatewayError.
 
@@ -64,9 +65,10 @@ def serve(
         server = server_of(app, proxies)
         app.state.stopping = lambda: server.should_exit
         logger().info("serving", loop="web", kind=" ".join(parts), destination=f"{host}:{port}")
-        told(f"open {opened} (Ctrl-C ends it)")
+        told(Bilingual(f"open {opened} (Ctrl-C ends it)", f"ouvrez {opened} (Ctrl-C arrête)"))
         if access.ticket:
-            told(f"open the desk, once: {opened}desk/enter?ticket={access.ticket}")
+            desk = f"{opened}desk/enter?ticket={access.ticket}"
+            told(Bilingual(f"open the desk, once: {desk}", f"ouvrez le bureau, une fois : {desk}"))
         for number in (signal.SIGTERM, signal.SIGINT):  # what the server was told it raises again once it has stopped
             signal.signal(number, lambda *_: None)
         server.run(sockets=[listening])

@@ -300,7 +300,7 @@ def _needed(drawn: Sample, uploads: Sequence[Upload], syntax: Syntax, at: dateti
         *_, last = _carry(uploads, assumed, at, "en")
         if {finding.code for one in last.outcome.judged for finding in one.findings} == expected:
             return assumed, None
-    return Assumed(), Bilingual(drawn.note, drawn.note) if drawn.note else ELSEWHERE
+    return Assumed(), drawn.note or ELSEWHERE
 
 
 def finding(code: str, lang: str, at: datetime) -> dict[str, Any] | None:

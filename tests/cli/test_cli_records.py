@@ -208,7 +208,7 @@ def test_people_read_eastern_time_and_programs_an_offset(run: Run, gateway: Hous
     (row,) = gateway.journal.list_messages(channel="partner")
     shown = eastern(row["received_at"])
     assert shown[-3:] in ("EST", "EDT")
-    assert shown in run("list").stdout
+    assert shown[:16] in run("list").stdout, "to the minute, as its heading says in Eastern Time"
     assert f"received {shown}" in run("show", row["id"]).stdout
     (listed,) = json.loads(run("list", "--format", "json").stdout)
     assert datetime.fromisoformat(listed["received_at"]) == row["received_at"]

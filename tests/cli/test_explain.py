@@ -147,7 +147,7 @@ def test_the_page_of_a_recorded_message_has_its_full_id_and_when_it_came(
 
 
 @pytest.mark.parametrize(
-    ("code", "said"), [("CAD-0101", "0/BGM/2.1"), ("EDI-0511", "code list 2379"), ("GTW-0010", "warns")]
+    ("code", "said"), [("CAD-0101", "0/BGM/3.1"), ("EDI-0511", "code list 2379"), ("GTW-0010", "warns")]
 )
 def test_a_code_is_explained_in_both_languages(run: Run, code: str, said: str) -> None:
     result = run("explain", code)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from click.testing import CliRunner
 from lxml import html
 
 from core.register import Facts
 from core.transmission import Judged, Outcome, Received
 from gateway import pipeline
+from gateway.cli.main import main
 from tests.cli.test_replay_parked import park
 from tests.support.cli import COMMANDS
 from tests.support.desk import Run, recorded, runner
@@ -186,6 +190,82 @@ def test_a_verdict_agrees_with_what_it_is_about(run: Run) -> None:
     assert "Message : refusé\n" in shown
 
 
+def test_the_audit_chain_is_verified_in_french(run: Run, tmp_path: Path) -> None:
+    heads = tmp_path / "heads.jsonl"
+    recorded(tmp_path).close()
+    heads.write_text(run("export-audit-head").stdout, "utf-8")
+    for more in ((), ("--heads", heads)):
+        told = run("verify-audit", *more, "--lang", "fr")
+        assert told.exit_code == 0, told.output
+        assert "lignes tiennent" in told.stdout
+        french(told.stdout)
+    engine = sqlalchemy.create_engine(os.environ["GATEWAY_DATABASE_URL"])
+    gone = ("DROP TRIGGER audit_no_delete", "DELETE FROM audit WHERE n = 3")
+    for statements in (("UPDATE outbox SET body = X'00' WHERE kind = 'accepted'",), gone):
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        told = run("verify-audit", "--lang", "fr")
+        assert told.exit_code == 1, told.output
+        french(told.stdout.replace("(accepted)", ""))
+    assert "ligne 3 : la ligne 3 manque" in told.stdout
+    engine.dispose()
+
+
+def test_what_is_not_intact_of_a_message_is_told_in_french(run: Run, tmp_path: Path) -> None:
+    recorded(tmp_path).close()
+    (id_, *_) = [each["id"] for each in json.loads(run("list", "--format", "json").stdout) if each["verdict"]]
+    engine = sqlalchemy.create_engine(os.environ["GATEWAY_DATABASE_URL"])
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE inbox SET body = X'00'")
+    engine.dispose()
+    assert "ALTÉRÉ : ses octets ne sont pas ceux qui ont été reçus" in run("show", id_, "--lang", "fr").stdout
+    assert json.loads(run("show", id_, "--format", "json").stdout)["altered"] == "its bytes are not what was received"
+
+
+def test_journals_are_kept_in_french(run: Run, tmp_path: Path) -> None:
+    recorded(tmp_path).close()
+    for command in (("backup", tmp_path / "copy"), ("restore", tmp_path / "copy"), ("migrate",)):
+        told = run(*command, "--lang", "fr")
+        assert told.exit_code == 0, told.output
+        assert re.search("sauvegarde|schéma", told.stdout)
+        french(told.stdout.replace("dans la file", ""))
+
+
+def test_what_is_set_up_is_told_in_french(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = run("init", tmp_path / "own", "--lang", "fr")
+    assert told.stdout.startswith(f"Écrit dans {tmp_path / 'own'} :")
+    french(told.stdout.replace("--with-", ""))
+    monkeypatch.setenv("GATEWAY_PARTNERS", str(tmp_path / "own/partners.toml"))
+    added = run("partner", "add", "nord", "--name", "Nord", "--envelope", "NORD", "--lang", "fr")
+    assert "nord écrit dans" in added.stdout
+    french(added.stdout)
+    token = run("partner", "token", "nord", "--lang", "fr")
+    assert "Jeton de nord" in token.stdout
+    french(re.sub(r"(?<= : )\S+$", "", token.stdout, count=1, flags=re.MULTILINE))
+    asked = CliRunner().invoke(main, ["web-user", "Marie", "--lang", "fr"], input="un mot de passe\nun mot de passe\n")
+    assert asked.exit_code == 0, asked.output
+    assert "Mot de passe" in asked.output
+    assert "Répétez pour confirmer" in asked.output
+
+
+def test_samples_and_guide_say_in_french_what_they_wrote(run: Run, tmp_path: Path) -> None:
+    made = run("samples", "make", "--fault", "GTW-0006", "--out", tmp_path / "made", "--lang", "fr")
+    assert "obtient GTW-0006 si : l'expéditeur doit être inscrit comme inactif" in made.stdout
+    assert f"pages dans {tmp_path / 'site'}; ouvrez" in run("guide", "--out", tmp_path / "site", "--lang", "fr").stdout
+
+
+def test_every_command_that_says_something_speaks_both_languages() -> None:
+    """The others print what has no language: commands for a shell, JSON, the log, a page that is in English."""
+    every = {
+        " ".join((name, *([] if command is group else [each]))): command
+        for name, group in COMMANDS.items()
+        for each, command in (getattr(group, "commands", None) or {name: group}).items()
+    }
+    found = {name for name, command in every.items() if any(option.name == "lang" for option in command.params)}
+    assert set(every) - found == {"broker-users", "export-audit-head", "serve", "specs reference"}
+
+
 def test_every_command_with_a_language_is_among_those_held_to_it() -> None:
     """Smoke has its own tests, tables have theirs (test_desk_tables); a further command belongs here."""
     found = {
@@ -207,6 +287,8 @@ def test_every_command_with_a_language_is_among_those_held_to_it() -> None:
     deeds = {
         "answers close", "answers resend", "dead requeue", "dead show", "parked refuse", "parked release",
         "partner check", "requests resend", "unpark",
+        "backup", "guide", "init", "migrate", "partner add", "partner token", "restore", "samples make", "verify-audit",
+        "web", "web-user",
     }  # fmt: skip
     assert found - tables - deeds == {
         "check", "diff", "explain", "list", "parked show", "replay", "rules", "send", "show", "smoke", "specs check",

@@ -17,6 +17,7 @@ from core.specs import Element, Specs
 from gateway.cli.main import main
 from gateway.plans import Plans, prepare
 from gateway.trade.guide import build
+from parsers.places import edifact_steps
 from routing.partners import load_partners
 from tests.support.packs import HOME, ROOT, copy, rewrite
 from validators.elements import Dictionary, check_elements
@@ -187,6 +188,57 @@ def test_every_element_of_a_response_is_explained(site: Path) -> None:
     explained = " ".join(page(site, "en", "answers.html").itertext())
     assert {"Declaration", "EffectiveDateTime"} < written
     assert {name for name in written if not re.search(rf"\b{name}\b", explained)} == set()
+
+
+def test_every_element_of_a_govcbr_answer_is_explained(site: Path, specs: Specs) -> None:
+    """Each stands in the table of places, counted with the tag, or by its UN number in the table of codes."""
+    shown = page(site, "en", "answers.html")
+    explained = set()
+    for code in shown.xpath("//table[@id='govcbr-places']//code"):
+        place = code.text_content()
+        notation = place if place[0].isdigit() else f"0/{place}"
+        steps = edifact_steps(notation, ("answers.html", None))
+        explained |= {(steps.tag, at.element) for at in (steps.position, *(each.position for each in steps.conditions))}
+        explained |= {(group.trigger, each.position.element) for group in steps.groups for each in group.conditions}
+    codes = " ".join(shown.xpath("//h2[@id='edifact']/following::table[1]//td[1]//text()"))
+    with (ROOT / "edifact/d13a/segments.csv").open(encoding="utf-8") as table:
+        by_number = {(row["tag"], row["element"]): int(row["position"]) for row in csv.DictReader(table)}
+    explained |= {
+        (tag, by_number[tag, composite or element])
+        for tag, composite, element in re.findall(r"([A-Z]{3}) (?:(C\d{3})/)?(\d{4})", codes)
+    }
+    written = set()
+    for text in page(site, "en", "examples.html").xpath("//pre[@class='answer']/text()"):
+        if "\nBGM+" in text:
+            for segment in text.replace("?'", "").split("'\n"):
+                tag, *elements = re.split(r"(?<!\?)\+", segment.strip())
+                written |= {(tag, number) for number, element in enumerate(elements, 1) if element}
+    ours = {(tag, number) for tag, number in written if tag not in ("UNA:", "UNT", "UNZ")}
+    assert len(ours) > 30
+    envelope = {("UNB", number) for number in range(1, 6)} | {("UNH", 2)}
+    assert ours - explained - envelope == set()
+    assert specs.packs[0].edifact_answer[0] == "GOVCBR"
+
+
+def test_every_place_is_counted_with_the_tag(site: Path) -> None:
+    """The place that an answer gives of a fault is the one that the element's own page has."""
+    row = page(site, "en", "message-chapter24-1.00.html").get_element_by_id("transaction_number")
+    (place,) = row.xpath("./td[@data-place='edifact']/code")
+    answers = "".join(page(site, "en", "examples.html").xpath("//pre[@class='answer']/text()"))
+    assert place.text_content() == "0/BGM/3.1"
+    assert "segment 2, element 3, component 1" in answers
+    (segments,) = page(site, "en", "segments.html").xpath(
+        "//a[@href='message-chapter24-1.00.html#transaction_number']/.."
+    )
+    assert "3.1" in segments.text_content()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_rules_of_one_message_alone_are_told_in_words(site: Path, specs: Specs, language: str) -> None:
+    declaration, change = (page(site, language, f"message-{pack.id}-{pack.version}.html") for pack in specs.packs)
+    assert not declaration.xpath("//h2[@id='own-rules']")
+    links = change.xpath("//h2[@id='own-rules']/following::table[1]//a/text()")
+    assert sorted(links) == sorted({rule.id for rule in specs.packs[1].rules} - {r.id for r in specs.packs[0].rules})
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

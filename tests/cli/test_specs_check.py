@@ -46,6 +46,11 @@ def without_usage(root: Path) -> None:
     rewrite(root / "chapter24/usage.csv", lambda rows: [row for row in rows if row["element"] != "carrier_code"])
 
 
+def answered_by(root: Path, message: str) -> None:
+    for chapter in ("24", "26"):
+        edit(root / f"chapter{chapter}/manifest.toml", "[edifact.levels]", f"answer = [{message}]\n\n[edifact.levels]")
+
+
 CASES: dict[str, tuple[Spoil, str, str]] = {
     "byte order mark": (saved(MODES, lambda text: "\ufeff" + text), "transport_mode.csv, row 1", "byte order mark"),
     "semicolons": (saved(MODES, lambda text: text.replace(",", ";")), "codes/transport_mode.csv, row 1", "semicolons"),
@@ -65,10 +70,10 @@ CASES: dict[str, tuple[Spoil, str, str]] = {
     "a pack without a manifest": (unread, "chapter24-2", "nothing of it is read"),
     "no usage": (without_usage, r"chapter24/elements.csv, row \d+", "carrier_code has no usage in chapter24 1.00"),
     "a code unknown to the UN": (
-        lambda root: edit(root / ELEMENTS, "116[ARD/1.2=VFD]", "116"), "vfd_code.csv, row 2", "no code of UN 5007",
+        lambda root: edit(root / ELEMENTS, "116[ARD/2.2=VFD]", "116"), "vfd_code.csv, row 2", "no code of UN 5007",
     ),
     "a qualifier unknown to the UN": (
-        lambda root: edit(root / ELEMENTS, "LOC/1=22", "LOC/1=QQQ"), "elements.csv, row", "QQQ is no code",
+        lambda root: edit(root / ELEMENTS, "LOC/2=22", "LOC/2=QQQ"), "elements.csv, row", "QQQ is no code",
     ),
     "a code of answers unknown to the UN": (
         lambda root: edit(root / "chapter24/answer_codes.csv", "both,gst,GST", "both,gst,QQQ"),
@@ -76,6 +81,12 @@ CASES: dict[str, tuple[Spoil, str, str]] = {
     ),
     "a response type unknown to the UN": (
         field("chapter24/answers.csv", "accepted", "response", "QQ"), "chapter24/answers.csv, row 3", "UN 4343 in BGM",
+    ),
+    "answers in a message that they do not fit": (
+        lambda root: answered_by(root, '"CUSDEC", "D", "96B", "UN"'), "chapter24", "do not fit CUSDEC:D:96B:UN: EDI-04",
+    ),
+    "answers in a message that is not there": (
+        lambda root: answered_by(root, '"CUSRES", "D", "13A", "UN"'), "chapter24", "answer's message CUSRES:D:13A:UN",
     ),
     "what does not load": (
         field(ELEMENTS, "office", "format", "x4"), "chapter24/elements.csv, row 9", "unknown format",

@@ -217,7 +217,7 @@ def amounts_by_the_dictionary(body):
 
     def value(index, position):
         element, _, component = position.partition(".")
-        return message.value(index, int(element), int(component or 1))
+        return message.value(index, int(element) - 1, int(component or 1))  # the tag is element 1
 
     def holds(index, conditions):
         return all(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from base64 import b64encode
+from binascii import hexlify
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -163,6 +165,22 @@ def test_answers_have_the_form_of_the_pack_and_are_understood(theirs: Plans) -> 
         assert response_of(item, theirs) is not None
         said = read_reply(item.content_type, item.body, theirs.reading.directories, theirs.specs.packs)
         assert (said.kind, said.transaction_number) == (item.kind, re.search(rb"<ID>(\d{14})<", body)[1].decode())  # type: ignore[index]
+
+
+@pytest.mark.parametrize("disguise", ["in front", "base64", "hexadecimal", "full width"])
+def test_what_a_document_is_hidden_in_is_named_in_this_form(theirs: Plans, disguise: str) -> None:
+    """Without an XML declaration it is known by the root of the pack's own form."""
+    root = theirs.specs.packs[0].document.names[0]
+    body = f"<{root} n='1'>".encode()
+    sent, code, name = {
+        "in front": (b"Here it is: " + body, "GTW-0116", "XML"),
+        "base64": (b64encode(body)[:12], "GTW-0103", "Base64"),
+        "hexadecimal": (hexlify(body)[:18], "GTW-0103", "hexadecimal"),
+        "full width": (f"\N{FULLWIDTH LESS-THAN SIGN}{root}>".encode(), "GTW-0118", f"<{root[:3].upper()}"),
+    }[disguise]
+    (finding,) = answered(theirs, sent).outcome.judged[0].findings  # type: ignore[union-attr]
+    assert finding.code == code
+    assert name in finding.text.en
 
 
 def test_a_refusal_names_places_in_this_form(theirs: Plans) -> None:

@@ -53,8 +53,8 @@ def another_namespace(root: Path) -> None:
 
 def another_place(root: Path) -> None:
     """The carrier moves from a name and address to a reference, the importer's account to another qualifier."""
-    set_field(root / "chapter24/elements.csv", "carrier_code", "edifact_place", "0/RFF[1.1=AAM]/1.2")
-    edit(root / "chapter24/elements.csv", "7[NAD/1=IM]", "7[NAD/1=DT]")
+    set_field(root / "chapter24/elements.csv", "carrier_code", "edifact_place", "0/RFF[2.1=AAM]/2.2")
+    edit(root / "chapter24/elements.csv", "7[NAD/2=IM]", "7[NAD/2=DT]")
 
 
 def another_list(root: Path) -> None:
@@ -75,7 +75,7 @@ def another_rule(root: Path) -> None:
 
 def another_function_code(root: Path) -> None:
     """The function code stands in another element, and says something else."""
-    set_field(root / "chapter24/elements.csv", "function_code", "edifact_place", "0/BGM/4")
+    set_field(root / "chapter24/elements.csv", "function_code", "edifact_place", "0/BGM/5")
     edit(root / "chapter24/manifest.toml", '9 = "declaration"', 'AB = "declaration"')
     edit(root / "chapter26/manifest.toml", '4 = "correction"', 'AC = "correction"')
     edit(root / "chapter26/manifest.toml", '1 = "withdraw"', 'AD = "withdraw"')
@@ -240,19 +240,23 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, int | None, str]] = {
         field(ELEMENTS, "office", "edifact_place", "LOC/2.1"), ELEMENTS, 9, "EDIFACT place 'LOC/2.1' is unreadable",
     ),
     "EDIFACT group outside the profile": (
-        field(ELEMENTS, "office", "edifact_place", "99[LOC/1=22]/LOC/2.1"), ELEMENTS, 9, "group 99 is not in",
+        field(ELEMENTS, "office", "edifact_place", "99[LOC/2=22]/LOC/3.1"), ELEMENTS, 9, "group 99 is not in",
     ),
     "EDIFACT segment outside the profile": (
-        field(ELEMENTS, "office", "edifact_place", "0/MOA/1.2"), ELEMENTS, 9, "MOA in group 0 is not in the profile",
+        field(ELEMENTS, "office", "edifact_place", "0/MOA/2.2"), ELEMENTS, 9, "MOA in group 0 is not in the profile",
+    ),
+    "EDIFACT element counted without the tag": (
+        field(ELEMENTS, "carrier_code", "edifact_place", "7[NAD/1=CA]/NAD/2.1"), ELEMENTS, 13,
+        "'7[NAD/1=CA]/NAD/2.1' is unreadable: the tag is element 1, so data elements begin at 2",
     ),
     "dangling EDIFACT position": (
-        field(ELEMENTS, "office", "edifact_place", "1[LOC/1=22]/LOC/2.9"), ELEMENTS, 9, "LOC has no position 2.9",
+        field(ELEMENTS, "office", "edifact_place", "1[LOC/2=22]/LOC/3.9"), ELEMENTS, 9, "LOC has no position 3.9",
     ),
     "wrong EDIFACT trigger": (
-        field(ELEMENTS, "office", "edifact_place", "1[NAD/1=22]/LOC/2.1"), ELEMENTS, 9, "does not begin with NAD",
+        field(ELEMENTS, "office", "edifact_place", "1[NAD/2=22]/LOC/3.1"), ELEMENTS, 9, "does not begin with NAD",
     ),
     "two in one EDIFACT place": (
-        field(ELEMENTS, "office", "edifact_place", "0/BGM/2.2"), ELEMENTS, 9, "are in one place: 0/BGM/2.2",
+        field(ELEMENTS, "office", "edifact_place", "0/BGM/3.2"), ELEMENTS, 9, "are in one place: 0/BGM/3.2",
     ),
     "element twice": (again(ELEMENTS, "office"), ELEMENTS, None, "the element office is given twice"),
     "no version": (field(ELEMENTS, "version", "element", "edition"), MANIFEST, None, "lacks version"),

@@ -131,7 +131,7 @@ def test_the_rules_are_listed_as_json() -> None:
         assert rule["source"]
     number = next(rule for rule in listed if rule["id"] == "CAD-0101")
     assert number["place"]["pointer"] == "42A/D014"
-    assert number["place"]["edifact"] == "0/BGM/2.1"
+    assert number["place"]["edifact"] == "0/BGM/3.1"
 
 
 def test_the_rules_are_listed_as_markdown_and_text() -> None:

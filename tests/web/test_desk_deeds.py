@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from gateway.desk.words import STATES
 from gateway.queues import DEAD_QUEUE
 from tests.cli.test_replay_parked import audit, park
 from tests.support.desk import runner
@@ -49,6 +51,8 @@ def test_a_parked_message_is_released_under_the_operators_name_and_answered(tmp_
         assert '<span class="badge accepted">' in client.get(f"/desk/messages/{id_}").text
         again = client.get(f"/desk/parked/{id_}/release")
         assert (again.status_code, "is not parked but done" in again.text) == (409, True)
+        french = unescape(client.get(f"/desk/parked/{id_}/release?lang=fr").text)
+        assert f"{id_} n'est pas garé; son état : {STATES['done'].fr}" in french
 
 
 def test_a_form_that_is_sent_twice_acts_once(tmp_path: Path, gateway: House) -> None:
@@ -134,6 +138,40 @@ def test_a_dead_letter_goes_back_under_the_operators_name(tmp_path: Path, gatewa
         assert "/requeue" not in client.get("/desk/dead").text
     (row,) = gateway.journal.list_messages(channel="partner")
     assert [each["operator"] for each in audit(gateway, row["id"], "dead letter requeued")] == ["marie"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("messages/" + "0" * 32, 404, "aucun message n'a cet identifiant"),
+        ("?state=lost", 400, "state : l'un de "),
+        ("?since=soon", 400, "since : un jour (2026-11-23, today)"),
+        ("destinations/resume?name=out.x", 409, "rien n'attend 'out.x', et rien n'y a échoué"),
+        ("parked/" + "0" * 32 + "/release", 409, "aucun message n'a un identifiant en "),
+        ("runs/77", 404, "ce rejeu n'existe pas"),
+        ("nowhere", 404, "il n'y a rien à cette adresse"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_french(
+    tmp_path: Path, gateway: House, path: str, status: int, said: str
+) -> None:
+    with desk(tmp_path, users(tmp_path, marie="act")) as client:
+        sign_in(client, "marie")
+        answer = client.get(
+            f"/desk{path if path.startswith('?') else '/' + path}{'&' if '?' in path else '?'}lang=fr",
+            headers={"accept": "text/html"},
+        )
+    assert (answer.status_code, said in unescape(answer.text)) == (status, True), answer.text
+
+
+def test_a_journal_that_is_not_there_is_told_in_french(tmp_path: Path, gateway: House) -> None:
+    with desk(tmp_path, users(tmp_path, marie="act")) as client:
+        sign_in(client, "marie")
+        database = Path(settings_in(tmp_path).database_url.removeprefix("sqlite:///"))
+        with closing(sqlite3.connect(database)) as raw:
+            raw.execute("ALTER TABLE inbox RENAME TO elsewhere")
+        answer = client.get("/desk?lang=fr", headers={"accept": "text/html"})
+    assert (answer.status_code, "le journal n'est pas disponible : " in unescape(answer.text)) == (503, True)
 
 
 def test_a_replay_runs_by_itself_and_is_kept_under_the_operators_name(tmp_path: Path, gateway: House) -> None:

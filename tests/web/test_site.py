@@ -86,7 +86,7 @@ def test_a_page_is_in_the_readers_language(
 
 
 def test_what_is_not_there_is_a_page_for_people_and_a_line_for_programs(client: TestClient) -> None:
-    assert client.get("/nowhere").text == "Not Found\n"
+    assert client.get("/nowhere").text == "there is nothing at this address\n"
     assert "no such page" in client.get("/nowhere", headers={"accept": "text/html"}).text
 
 
