@@ -29,9 +29,10 @@ shortcuts.take()
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector leave alone what is there from now on: it would go through it hundreds of times."""
+    """Let the garbage collector leave alone what is there from now on, and come less often: it takes a tenth of all."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
