@@ -27,11 +27,16 @@ install: .venv/installed  ## .venv, with exactly the packages of requirements.lo
 run: install  ## Two partners send every sample through a gateway of its own
 	@$(BIN)/python -m gateway.cli.demo
 
-test: install  ## The test suite, but for what takes long
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: install  ## The test suite, but for what takes long; ONLY="tests/way" for some
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ONLY)
 
-coverage: install  ## The same suite, with the coverage of our packages and its floor
-	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term
+# By `sys.monitoring`, which costs nothing, where there is a newer Python; elsewhere by a trace, which doubles the time.
+coverage: install  ## The same suite, with the coverage of our packages and its floor; on the newest Python, if there is one
+	@if [ -n "$$($(BIN)/python -m tests.support.newest)" ]; then \
+		COVERAGE_CORE=sysmon $(MAKE) --no-print-directory test-newest ONLY="--cov --cov-report=term"; \
+	else \
+		$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term; \
+	fi
 
 # With packages of the same versions, in an environment beside .venv.
 test-newest: install  ## The same suite on the newest Python beside .venv's, if this machine has one; ONLY="tests/way" for some

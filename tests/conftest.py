@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import functools
+import gc
 import os
 import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import amqp
 import kombu
 import pytest
 import sqlalchemy
 import structlog
 
-from gateway import plans
 from gateway.journal import Journal
-from gateway.settings import HOME
 from tests.support import effort as _effort  # noqa: F401  (loads the Hypothesis profile)
+from tests.support import shortcuts
 
 BROKER = os.environ.get("GATEWAY_TEST_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672//")
 DATABASE = os.environ.get("GATEWAY_TEST_DATABASE_URL", "postgresql+psycopg://127.0.0.1:5432/test")
 
-OURS = (HOME / "eccrd_specs").resolve()
-_prepare = plans.prepare
-_ours = functools.cache(lambda: _prepare(OURS))
+shortcuts.take()
 
 
-def _prepared(root: Path, *routes: Path) -> plans.Plans:
-    """Prepare the project's own specification once for all tests of a process, commands run in it included."""
-    return _ours() if root.resolve() == OURS and not routes else _prepare(root, *routes)
-
-
-plans.prepare = _prepared
+def pytest_collection_finish() -> None:
+    """Let the garbage collector leave alone what is there from now on, and come less often: it takes a tenth of all."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +58,22 @@ def _rabbitmqctl(*arguments: str) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def _rabbitmq_vhost() -> Iterator[tuple[str, str | None]]:
+def _declared() -> Iterator[set[str]]:
+    """Give the names of all queues that this process has declared, as they come; asking RabbitMQ is slow."""
+    names: set[str] = set()
+    declare = amqp.Channel.queue_declare
+
+    def declared(channel: amqp.Channel, queue: str = "", *arguments: Any, **options: Any) -> Any:
+        names.add(queue)
+        return declare(channel, queue, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(amqp.Channel, "queue_declare", declared)
+        yield names
+
+
+@pytest.fixture(scope="session")
+def _rabbitmq_vhost(_declared: set[str]) -> Iterator[tuple[str, str | None]]:
     """Give the broker's URL with a virtual host of this run's own; the URL as it is where none can be made."""
     try:
         with kombu.Connection(BROKER, connect_timeout=3) as connection:
@@ -75,41 +88,59 @@ def _rabbitmq_vhost() -> Iterator[tuple[str, str | None]]:
     _rabbitmqctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
     parts = urlsplit(BROKER)
     yield parts._replace(path=f"/{vhost}").geturl(), vhost
+    unknown = set(_queues(vhost)) - _declared
     _rabbitmqctl("delete_vhost", vhost)
+    assert not unknown, f"a test whose processes declare queues is not marked as slow, and left them: {unknown}"
 
 
 @pytest.fixture
 def shared_rabbitmq_url(_rabbitmq_vhost: tuple[str, str | None]) -> str:
-    """Give a RabbitMQ URL for tests whose queues have names of their own; half a second cheaper than `rabbitmq_url`."""
+    """Give a RabbitMQ URL for tests whose queues have names of their own; cheaper than `rabbitmq_url`."""
     return _rabbitmq_vhost[0]
 
 
 @pytest.fixture
-def rabbitmq_url(_rabbitmq_vhost: tuple[str, str | None]) -> Iterator[str]:
+def rabbitmq_url(
+    request: pytest.FixtureRequest, _rabbitmq_vhost: tuple[str, str | None], _declared: set[str]
+) -> Iterator[str]:
     """Give a RabbitMQ URL whose virtual host holds no queue; the queues that the test makes go afterwards.
 
     Where rabbitmqctl cannot be used it is the URL as it is, so tests still choose names that nobody else has.
     """
     url, vhost = _rabbitmq_vhost
     yield url
-    queues = _rabbitmqctl("list_queues", "-p", vhost, "--no-table-headers", "name") if vhost else None
-    if queues:
-        with kombu.Connection(url) as connection:
-            for queue in queues.split():
-                connection.default_channel.queue_delete(queue)
+    if vhost is None:
+        return
+    names = set(_declared)
+    if request.node.get_closest_marker("slow"):  # its processes declare as well
+        names.update(_queues(vhost))
+    with kombu.Connection(url) as connection:
+        for name in names:
+            connection.default_channel.queue_delete(name)
+    _declared.clear()
 
 
-@pytest.fixture
-def gateways_rabbitmq_url(rabbitmq_url: str) -> Iterator[str]:
-    """Give the same URL as of a user who is no partner's: no partner may log in as the gateway."""
-    split, user = urlsplit(rabbitmq_url), f"gateway-{uuid.uuid4().hex[:12]}"
-    vhost = unquote(split.path.removeprefix("/"))
+def _queues(vhost: str) -> list[str]:
+    """Return the names of all queues of a virtual host."""
+    return (_rabbitmqctl("list_queues", "-p", vhost, "--no-table-headers", "name") or "").split()
+
+
+@pytest.fixture(scope="session")
+def _gateways_user(_rabbitmq_vhost: tuple[str, str | None]) -> Iterator[str]:
+    """Give the name of a user of the virtual host who is no partner's."""
+    user, vhost = f"gateway-{uuid.uuid4().hex[:12]}", unquote(urlsplit(_rabbitmq_vhost[0]).path.removeprefix("/"))
     if _rabbitmqctl("add_user", user, "secret") is None:
         absent("rabbitmqctl cannot be used here")
     _rabbitmqctl("set_permissions", "-p", vhost, user, ".*", ".*", ".*")
-    host = split.netloc.rpartition("@")[2]
-    yield split._replace(netloc=f"{user}:secret@{host}").geturl()
+    yield user
     _rabbitmqctl("delete_user", user)
+
+
+@pytest.fixture
+def gateways_rabbitmq_url(rabbitmq_url: str, _gateways_user: str) -> str:
+    """Give the same URL as of a user who is no partner's: no partner may log in as the gateway."""
+    split = urlsplit(rabbitmq_url)
+    return split._replace(netloc=f"{_gateways_user}:secret@{split.netloc.rpartition('@')[2]}").geturl()
 
 
 @pytest.fixture(scope="session")

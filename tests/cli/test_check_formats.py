@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,7 +17,12 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli.main import main
-from tests.support.way import HOME, SAMPLES
+from gateway.desk.linting import Linted
+from tests.support.house import settings_in
+from tests.support.way import HOME, PLANS, SAMPLES
+
+COMMAND = import_module("gateway.cli.check")
+JUDGE = COMMAND._judge
 
 REFUSED = SAMPLES / "refused/no-authority.xml"
 GOOD = SAMPLES / "originals/v-voluntary.edi"
@@ -67,8 +73,15 @@ def test_github_annotates_and_no_text_can_end_the_command(tmp_path: Path) -> Non
     assert re.match(r"::error file=[^,:]+a%2Cb%3Ac%25\.edi,line=1,col=1,title=[A-Z]{3}-\d{4}::", line)
 
 
+@cache
+def judged(paths: tuple[Path, ...]) -> list[Linted]:
+    """Judge the files once for all forms."""
+    return list(JUDGE(paths, settings_in(HOME / "run"), PLANS, None, None))
+
+
 @pytest.mark.parametrize("form", ["junit", "sarif", "concise", "github"])
-def test_every_form_holds_every_finding_of_every_sample(form: str) -> None:
+def test_every_form_holds_every_finding_of_every_sample(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(COMMAND, "_judge", lambda paths, *_: iter(judged(paths)))
     paths = [*sorted((SAMPLES / "refused").glob("*.*")), *HOSTILE]
     wanted = [each["code"] for each in faults_of(*paths)]
     _, said = check("--format", form, *paths)

@@ -41,7 +41,8 @@ def broker(
     url, partners = settings_in(tmp_path).broker_url, (SAMPLES / "partners.toml").read_text("utf-8")
     if request.param == "rabbitmq":
         url = request.getfixturevalue("rabbitmq_url")
-        partners = partners.replace("[[partner]]\n", f'[[partner]]\nuser = "{maple(url)}"\n')
+        user = request.getfixturevalue("maple")
+        partners = partners.replace("[[partner]]\n", f'[[partner]]\nuser = "{user}"\n')
     (tmp_path / "partners.toml").write_text(partners, "utf-8")
     monkeypatch.setenv("GATEWAY_BROKER_URL", url)
     monkeypatch.setenv("GATEWAY_PARTNERS", str(tmp_path / "partners.toml"))
@@ -51,19 +52,19 @@ def broker(
     journal.close()
     opened = open_broker(url)
     opened.declare(queue_names(settings))
-    if request.param == "rabbitmq":
-        vhost = urlsplit(url).path[1:]
-        _rabbitmqctl("add_user", maple(url), "secret")
-        _rabbitmqctl("set_permissions", "-p", vhost, maple(url), "", "^customs.in$", "")
     yield opened
     opened.close()
-    if request.param == "rabbitmq":
-        _rabbitmqctl("delete_user", maple(url))
 
 
-def maple(url: str) -> str:
-    """Return the broker's user of the partner, made for this run."""
-    return f"maple-{urlsplit(url).path[-12:]}"
+@pytest.fixture(scope="module")
+def maple(_rabbitmq_vhost: tuple[str, str | None]) -> Iterator[str]:
+    """Give the broker's user of the partner, made for this run."""
+    vhost = urlsplit(_rabbitmq_vhost[0]).path[1:]
+    user = f"maple-{vhost[-12:]}"
+    _rabbitmqctl("add_user", user, "secret")
+    _rabbitmqctl("set_permissions", "-p", vhost, user, "", "^customs.in$", "")
+    yield user
+    _rabbitmqctl("delete_user", user)
 
 
 def die(broker: Broker, letter: Letter, tmp_path: Path, sender: str | None = None, limit: bool = False) -> None:
@@ -99,9 +100,9 @@ def listed(run: Run) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("limit", [False, True], ids=["rejected", "delivered too often"])
 def test_what_a_partner_sent_comes_into_the_journal_with_its_proof(
-    run: Run, broker: Broker, tmp_path: Path, limit: bool
+    run: Run, broker: Broker, tmp_path: Path, limit: bool, request: pytest.FixtureRequest
 ) -> None:
-    sender = maple(_url(broker))
+    sender = request.getfixturevalue("maple") if _url(broker).startswith("amqp") else None
     die(broker, Letter("m1", "in.maple", "text/plain", ORIGINAL), tmp_path, sender, limit=limit)
     (row,) = listed(run)
     assert (row["queue"], row["message_id"], row["bytes"]) == ("in.maple", "m1", len(ORIGINAL))

@@ -19,6 +19,7 @@ from core.errors import JournalUnavailable
 from core.register import Reference
 from gateway.journal import Journal, inbox_id
 from gateway.journal.tables import metadata
+from tests.support import shortcuts
 from tests.support.journals import NOW, NUMBER, bring, delivery, numbered, outcome, outgoing, sent
 
 # ------------------------------------------------------------------------------------------------ the schema
@@ -54,7 +55,8 @@ def test_several_threads_may_migrate_at_once(journal_url: str) -> None:
     Journal.open(journal_url).check()
 
 
-def test_sqlite_is_durable_and_private(tmp_path: Path) -> None:
+def test_sqlite_is_durable_and_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcuts, "durable", True)
     path = tmp_path / "deep" / "journal.sqlite3"
     journal = Journal.open(f"sqlite:///{path}")
     journal.migrate()

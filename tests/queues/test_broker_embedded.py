@@ -15,6 +15,7 @@ import pytest
 import gateway.queues.store
 from core.errors import BrokerUnavailable, GatewayError
 from gateway.queues import Letter, open_broker
+from tests.support import shortcuts
 from tests.support.queues import READER, letters, receive
 
 
@@ -206,3 +207,10 @@ def test_a_queue_file_of_before_gets_what_it_lacks(tmp_path: Path) -> None:
     taken = open_broker(url).take("in", 5)
     assert taken is not None
     assert taken.message_id == "id-0"
+
+
+def test_what_is_committed_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcuts, "durable", True)
+    with gateway.queues.store.open_file(tmp_path / "queue.db").connect() as connection:
+        pragmas = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
+    assert pragmas == ["wal", 2]

@@ -19,7 +19,7 @@ from tests.way.test_identity import Town
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
-town = test_identity.town  # the fixture
+town, town_with_users = test_identity.town, test_identity.town_with_users  # the fixtures
 
 CLIENTS = SAMPLES / "clients"
 JARS = [Path("/usr/share/java") / name for name in ("amqp-client.jar", "slf4j-api.jar")]

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import kombu
 import pytest
@@ -293,7 +293,8 @@ class Town:
     """A virtual host whose users `gateway broker-users` has made."""
 
     def __init__(self, url: str, vhost: str, partners: Path, suffix: str) -> None:
-        self.url, self.vhost, self.partners, self.suffix = url, vhost, load_partners(partners), suffix
+        self.url, self.vhost, self.path, self.suffix = url, vhost, partners, suffix
+        self.partners = load_partners(partners)
 
     def url_of(self, user: str, host: str = "127.0.0.1:5672") -> str:
         return f"amqp://{user}-{self.suffix}:secret@{host}/{quote(self.vhost, safe='')}"
@@ -305,21 +306,22 @@ class Town:
             connection.Producer().publish(body, content_type="a/b", content_encoding="binary", retry=False, **options)
 
 
-@pytest.fixture
-def town(rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
-    parts = urlsplit(rabbitmq_url)
-    vhost = parts.path.removeprefix("/")
-    if not shutil.which("rabbitmqctl") or not vhost.startswith("gateway-test-"):
+@pytest.fixture(scope="session")
+def town_with_users(
+    _rabbitmq_vhost: tuple[str, str | None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Town]:
+    """Give the town once for all tests: to make its users takes more than ten seconds."""
+    url, vhost = _rabbitmq_vhost
+    if not shutil.which("rabbitmqctl") or vhost is None:
         absent("rabbitmqctl cannot be used here")
     suffix = uuid.uuid4().hex[:8]
-    path = tmp_path / "partners.toml"
+    path = tmp_path_factory.mktemp("town") / "partners.toml"
     text = (HOME / "samples/partners.toml").read_text("utf-8")
     for name in ("maple", "erable"):
         text = text.replace(f'id = "{name}"', f'id = "{name}"\nuser = "{name}-{suffix}"')
     path.write_text(text)
-    monkeypatch.setenv("GATEWAY_PARTNERS", str(path))
     options = ["--vhost", vhost, "--gateway-user", f"gateway-{suffix}", "--engine-user", f"engine-{suffix}"]
-    done = CliRunner().invoke(main, ["broker-users", *options])
+    done = CliRunner().invoke(main, ["broker-users", *options], env={"GATEWAY_PARTNERS": str(path)})
     assert done.exit_code == 0, done.output
     with ExitStack() as afterwards:
         for name in ("maple", "erable", "gateway", "engine"):
@@ -333,7 +335,14 @@ def town(rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             words = shlex.split(line)
             password = ["secret"] if words[1] == "add_user" else []  # a person types it
             subprocess.run(["rabbitmqctl", "-q", *words[1:], *password], capture_output=True, check=True)
-        yield Town(rabbitmq_url, vhost, path, suffix)
+        yield Town(url, vhost, path, suffix)
+
+
+@pytest.fixture
+def town(town_with_users: Town, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> Town:
+    """Give the town with no queue in it, and its partners' file to all commands."""
+    monkeypatch.setenv("GATEWAY_PARTNERS", str(town_with_users.path))
+    return town_with_users
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ from tests.way.test_identity import Town, refused
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-town = test_identity.town  # the fixture
+town, town_with_users = test_identity.town, test_identity.town_with_users  # the fixtures
 
 GATEWAY = Path(sys.executable).with_name("gateway")
 
