@@ -35,7 +35,8 @@ def with_ends(message: MessageText, tags: Container[str]) -> tuple[MessageText, 
     whole = MessageText(of.interchange, of.group, of.ordinal, of.start, text, of.reference, of.identifier, of.flaws)
     flaws, number, written = list[Flaw](), 1, whole.tags
     for end, tag in ends:
-        while whole.start_of(number + 1) <= end:
+        # Where a released sign stands for the terminator, or nothing is behind it, there is no further segment.
+        while number < len(written) and whole.start_of(number + 1) <= end:
             number += 1
         flaws.append(no_terminator(written[number - 1], number - 1, tag, of.service))
     return whole, flaws

@@ -177,6 +177,8 @@ class Matchers:
     def paid(self, structure: Structure, syntax: str, letters: str, decimal: str, characters: int) -> Matcher | None:
         """Return the matcher for a message of so many characters, None while it is cheaper to walk. See `of`."""
         asked = structure, syntax, letters, decimal
+        if self._only is not None and structure not in self._only:
+            return None
         if asked not in self._asked and (walked := self._walked.get(asked, 0)) < self._spared:
             _kept(self._walked, asked, walked + characters)
             return None

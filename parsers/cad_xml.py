@@ -176,10 +176,16 @@ def read_xml(
     if node is None:
         return Declaration({}), []
     other = [] if reading.is_usual(said) else [*_other_metadata(node, reading)]
-    if known and reading.plan.allows(_attributes(node)) and (declaration := known.of(reading)):
+    usable = known and _is_last(node) and reading.plan.allows(_attributes(node))
+    if known and usable and (declaration := known.of(reading)):
         return declaration, other
     walk = XmlWalk().through(node, reading.plan, 0)
     return of_notes(walk.notes, [_written(note) for note in walk.notes]), [*other, *walk.unread]
+
+
+def _is_last(node: etree._Element) -> bool:
+    """Tell whether nothing stands behind a Declaration: it is then the one that patterns read, by its end tag."""
+    return all(each.getnext() is None for each in (node, *node.iterancestors()))
 
 
 def _other_metadata(node: etree._Element, reading: XmlReading) -> Iterator[UnreadNode]:

@@ -15,7 +15,7 @@ from edifact.directory import Directories
 STEPS = re.compile(r"/(?![^\[]*\])")
 XML_STEP = re.compile(r"(?P<name>@?[\w.:-]+)(?:\[(?P<conditions>[^\]]+)\])?")
 EDIFACT_STEP = re.compile(r"(?P<name>[A-Z]{3}|\d+)(?:\[(?P<conditions>[^\]]+)\])?")
-POSITION = re.compile(r"(?P<element>\d+)(?:\.(?P<component>\d+))?")
+POSITION = re.compile(r"(?P<element>\d+)(?:\.(?P<component>[1-9]\d*))?")
 
 
 class XmlStep(NamedTuple):

@@ -53,17 +53,17 @@ def list_command(form: str, lang: str, **filters: Any) -> None:
     Exit code: 0, or 2 when there is no journal, it cannot be read, or there is no such partner.
     """
     settings, partner_id = from_environment(), filters["partner"]
-    with open_journal(settings) as journal:
+    with open_journal(settings) as journal, journal.telling():
         rows = journal.list_messages(channel="partner", **filters)
         alerts = journal.unacknowledged(datetime.now(UTC), partner_id)
-    if partner_id and not rows and not alerts:  # one that has left the file may still have messages
-        known_partner(partner_id, load_partners(settings.partners))
-    for alert in alerts:
-        echo(_alert(alert).speak(lang), err=True)
-    if form == "json":
-        echo_json(rows, plain)
-        return
-    print_table(fit(columns(lang), [_cells(row, lang) for row in rows]))
+        if partner_id and not rows and not alerts:  # one that has left the file may still have messages
+            known_partner(partner_id, load_partners(settings.partners))
+        for alert in alerts:
+            echo(_alert(alert).speak(lang), err=True)
+        if form == "json":
+            echo_json(rows, plain)
+        else:
+            print_table(fit(columns(lang), [_cells(row, lang) for row in rows]))
 
 
 def columns(lang: str) -> list[Column]:

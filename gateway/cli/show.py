@@ -53,19 +53,19 @@ def show(id_: str, form: str, lang: str) -> None:
 
     Exit code: 0 shown, 2 unknown.
     """
-    with open_journal(from_environment()) as journal:
+    with open_journal(from_environment()) as journal, journal.telling():
         life, replay = journal.show(id_), None
         if life is None:
             replay = journal.execution(id_)
-    if form == "json" and (life or replay):
-        echo_json(_for_programs(life) if life else replay, plain)
-    elif life:
-        _print_life(life, lang)
-    elif replay:
-        _print_replay(replay, lang)
-        _print_bodies(replay["answers"])
-    else:
-        raise GatewayError(f"no message has an id that starts with {id_!r}")
+        if form == "json" and (life or replay):
+            echo_json(_for_programs(life) if life else replay, plain)
+        elif life:
+            _print_life(life, lang)
+        elif replay:
+            _print_replay(replay, lang)
+            _print_bodies(replay["answers"])
+        else:
+            raise GatewayError(f"no message has an id that starts with {id_!r}")
 
 
 def _for_programs(life: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import wraps
@@ -169,6 +169,10 @@ class Journal:
         """Open a transaction that writes: all of it or nothing."""
         with database.transaction(self._engine) as connection:
             yield connection
+
+    def telling(self) -> AbstractContextManager[None]:
+        """Turn what cannot be told of what was read into one line: a row is damaged."""
+        return database.stored(self._engine.url)
 
     check = _reads(evidence.check)
     probe = _writes(evidence.probe)

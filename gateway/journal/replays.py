@@ -159,7 +159,7 @@ def recorded(connection: Connection, sequences: Sequence[int]) -> list[Recorded]
         codes = tuple(finding["code"] for finding in json.loads(row.findings))
         judged[row.inbox] = row.created_at, row.specs
         verdict = Verdict(row.verdict).value
-        told[row.inbox].append(Told(row.ordinal, row.type, verdict, codes, row.transaction_number, row.reference))
+        told[row.inbox].append(Told(int(row.ordinal), row.type, verdict, codes, row.transaction_number, row.reference))
     return [
         Recorded(
             sequence=row.sequence,

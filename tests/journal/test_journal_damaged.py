@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from click.testing import CliRunner
 
 from core.errors import GatewayError
+from gateway.cli.main import main
 from gateway.journal import Chosen, Journal, Selection, inbox_id
 from gateway.journal.tables import metadata
 from tests.support.effort import times
@@ -68,3 +70,30 @@ def test_a_value_of_another_form_is_one_line(table: str, sound: Path, tmp_path: 
                     raise AssertionError(f"{name}: {column} = {value}") from error
             journal.close()
             path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "command"),
+    [
+        ("inbox.state", "'\x1b[31m{'", "show"),
+        ("inbox.headers", "'[1]'", "show"),
+        ("inbox.unproven", "'7'", "show"),
+        ("message.findings", "'[null]'", "list"),
+        ("message.ordinal", "'no'", "replay --since 2020-01-01"),
+        ("message.ordinal", "'no'", "replay --since 2020-01-01 --specs eccrd_specs"),
+    ],
+)
+def test_what_was_read_and_cannot_be_told_is_one_line(
+    column: str, value: str, command: str, sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON of another form is found out only where it is shown."""
+    url = f"sqlite:///{shutil.copy(sound, tmp_path / 'journal.db')}"
+    table, _, name = column.partition(".")
+    raw = sqlalchemy.create_engine(url)
+    with raw.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE {table} SET {name} = {value}")  # noqa: S608
+    raw.dispose()
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", url)
+    found = CliRunner().invoke(main, [*command.split(), *([inbox_id("a")] if command == "show" else [])])
+    assert found.exit_code == 2, found.exception
+    assert "a row is damaged" in found.stderr.splitlines()[-1]

@@ -224,6 +224,22 @@ def test_what_is_not_written_plainly_is_walked(old: bytes, new: bytes) -> None:
     alike(XML.replace(old, new, 1))
 
 
+OF_DECLARATION = "urn:wco:datamodel:WCO:Declaration:1"
+
+
+@pytest.mark.parametrize("prefix", ["d", "o\u1680"])
+@pytest.mark.parametrize("namespace", [OF_DECLARATION, "urn:another"])
+def test_of_two_declarations_the_same_one_is_read_both_ways(prefix: str, namespace: str) -> None:
+    """The first with the right name is read: also where a sign in its prefix, a blank for patterns, hides it."""
+    text = XML.decode()
+    start, end = text.index("<Declaration "), text.index("</MetaData>")
+    first = re.sub(r"<(/?)(?=[A-Z])", rf"<\1{prefix}:", text[start:end]).replace(" xmlns=", f" xmlns:{prefix}=")
+    second = text[start:end].replace("Steel frames", "Wood").replace(OF_DECLARATION, namespace)
+    declaration = alike((text[:start] + first + second + text[end:]).encode())
+    assert declaration is not None
+    assert declaration.invoices[0].commodities[0].text("description") == "Steel frames"
+
+
 def test_what_repeats_is_told_alike() -> None:
     """A class that says nothing, one that goes on with another of its kind, and one that gives an element once more."""
     text = XML.decode()

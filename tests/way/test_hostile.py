@@ -13,10 +13,13 @@ import pytest
 
 from core import limits
 from core.findings import Place
+from core.register import Facts
+from core.transmission import Received
+from gateway import pipeline
 from parsers import xml, xml_schema
 from tests.support.builders import DECLARATION, valid_declaration
 from tests.support.hostile import BYTES, FOLDER, GOOD_XML, RECIPES, body_of, rows
-from tests.support.way import HOME
+from tests.support.way import HOME, NOW, PARTNERS, PLANS, SAMPLES
 from validators import schema
 
 ROWS = {row["file"]: row for row in rows()}
@@ -104,3 +107,13 @@ def test_a_large_document_is_explained_by_excerpt_as_a_small_one_is(monkeypatch:
         == whole
     )
     assert whole
+
+
+@pytest.mark.parametrize("sign", [b"?", b"+", b":", b"?+", b"???"])
+def test_a_line_of_a_sign_alone_ends_the_counting_of_segments(sign: bytes) -> None:
+    """The sign stood for a terminator, but no further segment began: counting up to it went on for ever."""
+    body = (SAMPLES / "originals" / "v-voluntary.edi").read_bytes()
+    assert b"'\nUNT" in body
+    pipeline.handle(
+        Received("r", "maple", body.replace(b"'\nUNT", b"'" + sign + b"\n\nUNT"), NOW), Facts(PARTNERS["maple"]), PLANS
+    )

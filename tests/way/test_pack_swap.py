@@ -249,6 +249,9 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, int | None, str]] = {
         field(ELEMENTS, "carrier_code", "edifact_place", "7[NAD/1=CA]/NAD/2.1"), ELEMENTS, 13,
         "'7[NAD/1=CA]/NAD/2.1' is unreadable: the tag is element 1, so data elements begin at 2",
     ),
+    "EDIFACT component counted from 0": (
+        field(ELEMENTS, "office", "edifact_place", "1[LOC/2=22]/LOC/3.0"), ELEMENTS, 9, "LOC/3.0' is unreadable",
+    ),
     "dangling EDIFACT position": (
         field(ELEMENTS, "office", "edifact_place", "1[LOC/2=22]/LOC/3.9"), ELEMENTS, 9, "LOC has no position 3.9",
     ),
