@@ -177,12 +177,12 @@ class Matchers:
     def paid(self, structure: Structure, syntax: str, letters: str, decimal: str, characters: int) -> Matcher | None:
         """Return the matcher for a message of so many characters, None while it is cheaper to walk. See `of`."""
         asked = structure, syntax, letters, decimal
-        if self._only is not None and structure not in self._only:
-            return None
-        if asked not in self._asked and (walked := self._walked.get(asked, 0)) < self._spared:
+        walked = self._walked.get(asked, 0)
+        if asked in self._asked or walked >= self._spared:
+            return self.of(*asked)
+        if self._only is None or structure in self._only:  # no other is counted: senders could push ours out
             _kept(self._walked, asked, walked + characters)
-            return None
-        return self.of(*asked)
+        return None
 
     def segment(self, segment: Segment, syntax: str, letters: str, decimal: str) -> re.Pattern[str]:
         """Return the pattern of a single segment with its terminator, for those that stand in no message. See `of`."""
