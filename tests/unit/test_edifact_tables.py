@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import SpecError
+from edifact.directory import Row, Structure
 from edifact.loading import load
+from parsers.edifact_levels import misplaced
 from tests.support.edifact_cases import DIRECTORIES, SPECS
 
 CONTRL = "service3/messages/CONTRL.csv"
@@ -239,3 +241,22 @@ def test_a_broken_subset_is_told(
         DIRECTORIES.messages["CONTRL", "3"].profile(subset(*rows))
     assert reason in told.value.reason
     assert told.value.row == row
+
+
+def test_a_profile_whose_segments_would_stand_elsewhere_is_told() -> None:
+    """By the whole table a CNT behind A belongs to group 1, of which the profile does not know."""
+    ends = Row(0, 0, "UNH", True, 1), Row(0, 0, "CNT", False, 1), Row(0, 0, "UNT", True, 1)
+    group = Row(1, 0, "AAA", False, 9), Row(1, 0, "BBB", False, 1), Row(1, 0, "CNT", False, 1)
+
+    def structure(*rows: Row) -> Structure:
+        return Structure("X", rows, dict.fromkeys(("UNH", "AAA", "BBB", "CNT", "UNT")))  # type: ignore[arg-type]
+
+    whole = structure(ends[0], *group, *ends[1:])
+    assert [*misplaced(whole, whole)] == []
+    assert [*misplaced(structure(ends[0], *ends[1:]), whole)] == []
+    profile = structure(ends[0], *group[:2], *ends[1:])
+    assert {profile.rows[row].tag for row in misplaced(profile, whole)} == {"CNT"}
+    fewer = structure(ends[0], group[0], group[1]._replace(max=1), Row(0, 0, "BBB", False, 1), *ends[1:])
+    more = structure(ends[0], group[0], group[1]._replace(max=2), Row(0, 0, "BBB", False, 1), *ends[1:])
+    assert [*misplaced(more, more)] == []
+    assert {fewer.rows[row].group for row in misplaced(fewer, more)} >= {0}

@@ -14,11 +14,9 @@ from lxml import etree
 from core.declaration import Declaration
 from core.specs import Pack
 from core.transmission import Message, Received
-from edifact.directory import Row, Structure
 from gateway import pipeline
 from gateway.trade.writer import write_edifact, write_xml
 from parsers import cad_edifact, cad_xml, notes, reading, xml_finding
-from parsers.edifact_levels import misplaced
 from tests.support.accounting import edifact_mutants, xml_mutants
 from tests.support.builders import DECLARATION, NOW, valid_declaration
 from tests.support.way import PLANS, SAMPLES
@@ -385,22 +383,3 @@ def test_what_is_out_of_the_ordinary_is_told_by_the_walk(old: bytes, new: bytes)
     body = EDIFACT.replace(b"\n", b"")
     assert old in body
     alike(body.replace(old, new, 1))
-
-
-def test_a_profile_whose_segments_would_stand_elsewhere_is_told() -> None:
-    """By the whole table a CNT behind A belongs to group 1, of which the profile does not know."""
-    ends = Row(0, 0, "UNH", True, 1), Row(0, 0, "CNT", False, 1), Row(0, 0, "UNT", True, 1)
-    group = Row(1, 0, "AAA", False, 9), Row(1, 0, "BBB", False, 1), Row(1, 0, "CNT", False, 1)
-
-    def structure(*rows: Row) -> Structure:
-        return Structure("X", rows, dict.fromkeys(("UNH", "AAA", "BBB", "CNT", "UNT")))  # type: ignore[arg-type]
-
-    whole = structure(ends[0], *group, *ends[1:])
-    assert [*misplaced(whole, whole)] == []
-    assert [*misplaced(structure(ends[0], *ends[1:]), whole)] == []
-    profile = structure(ends[0], *group[:2], *ends[1:])
-    assert {profile.rows[row].tag for row in misplaced(profile, whole)} == {"CNT"}
-    fewer = structure(ends[0], group[0], group[1]._replace(max=1), Row(0, 0, "BBB", False, 1), *ends[1:])
-    more = structure(ends[0], group[0], group[1]._replace(max=2), Row(0, 0, "BBB", False, 1), *ends[1:])
-    assert [*misplaced(more, more)] == []
-    assert {fewer.rows[row].group for row in misplaced(fewer, more)} >= {0}
