@@ -10,12 +10,12 @@ import click
 from rich.text import Text
 
 from core.calendar import eastern
-from core.errors import GatewayError
 from core.findings import Bilingual, Place, Severity
 from gateway.cli.shared import FORMAT, LANGUAGE, SEVERITIES, open_journal, plain, saying
 from gateway.cli.terminal import Console, echo_json
 from gateway.desk.explain import visible, where
 from gateway.desk.in_place import decoded
+from gateway.desk.replay import unknown
 from gateway.desk.words import (
     ACKNOWLEDGEMENTS,
     EVENTS,
@@ -65,7 +65,7 @@ def show(id_: str, form: str, lang: str) -> None:
             _print_replay(replay, lang)
             _print_bodies(replay["answers"])
         else:
-            raise GatewayError(f"no message has an id that starts with {id_!r}")
+            raise unknown(id_)
 
 
 def _for_programs(life: Mapping[str, Any]) -> dict[str, Any]:

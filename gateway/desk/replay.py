@@ -56,9 +56,14 @@ def sequence_of(journal: Journal, id_: str) -> int:
     """Return the sequence of a message by its id; raises GatewayError if there is none."""
     sequence = journal.sequence_of(id_)
     if sequence is None:
-        en, fr = f"no message has an id that starts with {id_!r}", f"aucun message n'a un identifiant en {id_!r}"
-        raise GatewayError(Bilingual(en, fr))
+        raise unknown(id_)
     return sequence
+
+
+def unknown(id_: str) -> GatewayError:
+    """Return the error that an id, or the start of one, is no message's."""
+    en, fr = f"no message has an id that starts with {id_!r}", f"aucun message n'a un identifiant en {id_!r}"
+    return GatewayError(Bilingual(en, fr))
 
 
 def judge_again(

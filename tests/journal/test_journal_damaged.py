@@ -47,6 +47,15 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def change(path: Path, statement: str) -> None:
+    raw = sqlalchemy.create_engine(f"sqlite:///{path}")
+    try:
+        with raw.begin() as connection:
+            connection.exec_driver_sql(statement)
+    finally:
+        raw.dispose()
+
+
 @pytest.mark.parametrize("table", sorted(metadata.tables))
 def test_a_value_of_another_form_is_one_line(table: str, sound: Path, tmp_path: Path) -> None:
     damage = cycle(DAMAGE)
@@ -55,10 +64,8 @@ def test_a_value_of_another_form_is_one_line(table: str, sound: Path, tmp_path: 
             value = next(damage)
             path = tmp_path / "journal.db"
             shutil.copy(sound, path)
-            raw = sqlalchemy.create_engine(f"sqlite:///{path}")
-            with raw.begin() as connection, suppress(sqlalchemy.exc.IntegrityError):  # a key of rows is a number
-                connection.exec_driver_sql(f"UPDATE OR IGNORE {table} SET {column.name} = {value}")  # noqa: S608
-            raw.dispose()
+            with suppress(sqlalchemy.exc.IntegrityError):  # a key of rows is a number
+                change(path, f"UPDATE OR IGNORE {table} SET {column.name} = {value}")  # noqa: S608
             journal = Journal.open(f"sqlite:///{path}")
             for name, read in READERS.items():
                 try:
@@ -87,13 +94,10 @@ def test_what_was_read_and_cannot_be_told_is_one_line(
     column: str, value: str, command: str, sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """JSON of another form is found out only where it is shown."""
-    url = f"sqlite:///{shutil.copy(sound, tmp_path / 'journal.db')}"
+    path = shutil.copy(sound, tmp_path / "journal.db")
     table, _, name = column.partition(".")
-    raw = sqlalchemy.create_engine(url)
-    with raw.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE {table} SET {name} = {value}")  # noqa: S608
-    raw.dispose()
-    monkeypatch.setenv("GATEWAY_DATABASE_URL", url)
+    change(path, f"UPDATE {table} SET {name} = {value}")  # noqa: S608
+    monkeypatch.setenv("GATEWAY_DATABASE_URL", f"sqlite:///{path}")
     found = CliRunner().invoke(main, [*command.split(), *([inbox_id("a")] if command == "show" else [])])
     assert found.exit_code == 2, found.exception
     assert "a row is damaged" in found.stderr.splitlines()[-1]
