@@ -36,7 +36,7 @@ MORE = (
     "INSERT INTO message_term SELECT 'reference:R' || inbox, inbox, 1 FROM message",
     "INSERT INTO message_term SELECT 'importer:1000000' || (10 + inbox % 90) || 'RM0001', inbox, 1 FROM message",
     "INSERT INTO message_term SELECT 'finding:CAD-0101', inbox, 1 FROM message WHERE inbox % 10 = 0",
-    "UPDATE inbox SET state = 'parked', note = 'too many attempts' WHERE sequence % 1000 = 0",
+    "UPDATE handled SET state = 'parked', note = 'too many attempts' WHERE sequence % 1000 = 0",
 )
 
 

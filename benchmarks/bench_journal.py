@@ -13,12 +13,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import insert
+from sqlalchemy import delete, insert, literal, select
 
 from core.transmission import stable_id
 from gateway.journal import Arrival, Journal
 from gateway.journal.audit import GENESIS, Link, link_hash
-from gateway.journal.tables import audit, inbox, interchange_reference, message, outbox
+from gateway.journal.tables import audit, handled, inbox, interchange_reference, message, outbox, sent, work
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 BODY = b"x" * 500
@@ -34,9 +34,9 @@ def fill(journal: Journal, first: int, last: int, previous: str) -> str:
             at, key = START + timedelta(seconds=n), stable_id(str(n))
             rows["inbox"].append(
                 {"sequence": n, "id": key, "uid": key, "channel": "partner", "partner": "maple", "received_at": at,
-                 "digest": key * 2, "headers": "{}", "lane": str(n), "state": "done", "attempts": 1, "finished_at": at,
-                 "body": BODY}
+                 "digest": key * 2, "headers": "{}", "lane": str(n), "body": BODY}
             )  # fmt: skip
+            rows["handled"].append({"sequence": n, "state": "done", "attempts": 1, "finished_at": at})
             rows["message"].append(
                 {"inbox": n, "ordinal": 1, "syntax": "edifact", "type": "declaration", "envelope": "{}",
                  "transaction_number": f"{n:014}", "verdict": "accepted", "findings": "[]", "specs": "s",
@@ -47,15 +47,16 @@ def fill(journal: Journal, first: int, last: int, previous: str) -> str:
             )
             rows["outbox"].append(
                 {"position": n, "id": key, "inbox": n, "kind": "accepted", "destination": "out.maple",
-                 "content_type": "a/b", "created_at": at, "attempts": 1, "sent_at": at, "body": BODY}
+                 "content_type": "a/b", "created_at": at, "body": BODY}
             )  # fmt: skip
+            rows["sent"].append({"position": n, "attempts": 1, "sent_at": at, "link": n})
             moment = at.isoformat(timespec="microseconds")
             previous = link_hash(previous, n, moment, "judged", n, "{}")
             rows["audit"].append(Link(n, moment, "judged", n, "{}", previous)._asdict())
         with journal._write() as connection:
             for table, name in (
                 (inbox, "inbox"), (message, "message"), (interchange_reference, "reference"), (outbox, "outbox"),
-                (audit, "audit"),
+                (handled, "handled"), (sent, "sent"), (audit, "audit"),
             ):  # fmt: skip
                 connection.execute(insert(table), rows[name])
     return previous
@@ -91,7 +92,9 @@ def measure(journal: Journal, rows: int) -> None:
     told = ", ".join(f"{name} {value:.2f} ms" for name, value in figures.items())
     print(f"{rows:>9,} finished: {told}", flush=True)
     with journal._write() as connection:  # the backlog is finished too, so that each round sees one of its own
-        connection.execute(inbox.update().where(inbox.c.finished_at.is_(None)).values(state="done", finished_at=now))
+        done = select(work.c.sequence, literal("done"), work.c.attempts, literal(now, handled.c.finished_at.type))
+        connection.execute(insert(handled).from_select(["sequence", "state", "attempts", "finished_at"], done))
+        connection.execute(delete(work))
 
 
 def main() -> None:

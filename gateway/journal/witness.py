@@ -7,11 +7,11 @@ then is proven only here. What a former version did not witness is not compared.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, func, select, union_all
 
 from core.declaration import Nature
 from core.findings import Bilingual
@@ -19,8 +19,20 @@ from core.register import ACCEPTED, reaches
 from core.transmission import digest_of
 from gateway.journal.codec import undump
 from gateway.journal.database import Transaction, among
+from gateway.journal.outbox import OUTGOING
 from gateway.journal.rows import EFFECT, VERDICT, AnyRow, digest_over, key_of, storable
-from gateway.journal.tables import assessment_request, audit, declaration_version, inbox, message, outbox
+from gateway.journal.tables import (
+    assessment_request,
+    audit,
+    declaration_version,
+    due,
+    handled,
+    inbox,
+    message,
+    outbox,
+    sent,
+    work,
+)
 
 # Transmissions compared in one transaction.
 PAGE = 500
@@ -73,6 +85,14 @@ REQUESTS_ABOUT = _of(assessment_request, "transaction_number")
 BY_INBOX = {table: _of(table) for table in (message, outbox, declaration_version, assessment_request)}
 TRANSMISSIONS = _of(inbox, "sequence")
 
+# One statement each: a row that is just being moved is in one of the tables.
+STANDS = union_all(*(select(each.c.sequence).where(among(each.c.sequence, "mine")) for each in (work, handled)))
+NOWHERE = (
+    select(outbox.c.inbox, outbox.c.id)
+    .select_from(OUTGOING)
+    .where(among(outbox.c.inbox, "mine"), due.c.position.is_(None) == sent.c.position.is_(None))
+)
+
 
 def _compare(
     connection: Connection, sequences: Collection[int], purged: Collection[int], expired: Expired
@@ -92,6 +112,10 @@ def _compare(
     for link in connection.execute(LINKS, {"mine": [*sequences, *sorted(elsewhere)]}).all():
         links[link.subject].append(link)
     settled = _settled(link for some in links.values() for link in some)
+    stands = Counter(connection.scalars(STANDS, mine))
+    lost: dict[int, list[str]] = defaultdict(list)
+    for inbox_, id_ in connection.execute(NOWHERE, mine):
+        lost[inbox_].append(id_)
     for sequence in sequences:
         events = [(n, event, undump(detail)) for n, event, _, detail in links[sequence]]
         row = rows.get(sequence)
@@ -103,6 +127,7 @@ def _compare(
         tests = {each.ordinal: each.test for each in parts["message"][sequence]}
         found = (
             *_received(row, events),
+            *_placed(stands[sequence], lost[sequence]),
             *_verdicts(parts["message"][sequence], events),
             *_answers(parts["outbox"][sequence], events),
             *_effects(parts["declaration_version"][sequence], events, tests, expired),
@@ -133,6 +158,20 @@ def _received(row: AnyRow, events: Events) -> Iterator[Fault]:
             yield n, Bilingual(f"its {name} is not what was received", f"son {name} n'est pas ce qui a été reçu")
     if not digest_of(row.body) == row.digest == detail["digest"]:
         yield n, Bilingual("its bytes are not what was received", "ses octets ne sont pas ceux qui ont été reçus")
+
+
+def _placed(stands: int, lost: Iterable[str]) -> Iterator[Fault]:
+    """Compare how it stands, and how its answers do: no foreign key says so."""
+    if stands != 1:
+        yield 0, Bilingual("it is neither open nor finished, or both", "elle n'est ni ouverte ni finie, ou les deux")
+    for id_ in lost:
+        yield (
+            0,
+            Bilingual(
+                f"the answer {id_} is neither due nor sent, or both",
+                f"la réponse {id_} n'est ni à envoyer ni envoyée, ou les deux",
+            ),
+        )
 
 
 def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:

@@ -15,6 +15,8 @@ import sqlalchemy
 from gateway import service
 from gateway.engine import loop as engine
 from gateway.journal import Journal
+from gateway.journal.outbox import make_due
+from gateway.journal.tables import outbox
 from gateway.queues import Letter, open_broker
 from tests.chaos.test_chaos import FULL, check, recovered, send_slowly, servers, size
 from tests.support.chaos import Run, traffic
@@ -95,7 +97,7 @@ def test_a_table_locked_for_long(table: str, rabbit: Rabbit, postgres: Postgres,
         assert run._broker.depth("dead") == 0
         check(run, kills=0)
         with engine.begin() as connection:
-            tries = connection.exec_driver_sql("SELECT max(attempts) FROM inbox").scalar()
+            tries = connection.exec_driver_sql("SELECT max(attempts) FROM handled").scalar()
         engine.dispose()
         print(f"{table} locked: most attempts {tries}")
         assert tries == 1
@@ -114,11 +116,10 @@ def test_an_answer_larger_than_the_broker_takes(rabbit: Rabbit, postgres: Postgr
         journal = Journal.open(postgres.url())
         engine = sqlalchemy.create_engine(postgres.url())
         with engine.begin() as connection:
-            large = (
-                "UPDATE outbox SET body = body || convert_to(repeat(' ', 200000), 'UTF8'), sent_at = NULL WHERE id = "
-            )
-            one = connection.exec_driver_sql("SELECT id FROM outbox WHERE kind = 'receipt' LIMIT 1").scalar()
-            connection.exec_driver_sql(f"{large} '{one}'")
+            large = "UPDATE outbox SET body = body || convert_to(repeat(' ', 200000), 'UTF8')"
+            one = connection.exec_driver_sql("SELECT position FROM outbox WHERE kind = 'receipt' LIMIT 1").scalar()
+            connection.exec_driver_sql(f"{large} WHERE position = {one}")
+            make_due(connection, outbox.c.position == one)
         run.send(list(traffic(20, first=20)))
         run.settle(120)
         assert journal.counts(service.now())["outbox_parked"] == 1

@@ -80,6 +80,15 @@ def change(raw: sqlalchemy.Engine, statement: str) -> None:
         ("UPDATE assessment_request SET test = true WHERE inbox = <a>", "the engine's word"),
         ("UPDATE assessment_request SET status = 'refused' WHERE inbox = <a>", "the engine's word"),
         ("UPDATE assessment_request SET result = 'x' WHERE inbox = <a>", "the engine's word"),
+        ("DELETE FROM handled WHERE note IS NULL", "neither open nor finished"),
+        ("DELETE FROM work", "neither open nor finished"),
+        (
+            "INSERT INTO work (sequence, channel, partner, lane, received_at, size, attempts)"
+            " SELECT sequence, channel, partner, lane, received_at, 1, 1 FROM inbox WHERE id = <a>",
+            "open nor finished, or both",
+        ),
+        ("DELETE FROM due", "neither due nor sent"),
+        ("INSERT INTO sent (position, attempts) SELECT position, 1 FROM due", "neither due nor sent, or both"),
     ],
 )
 def test_what_was_changed_behind_the_chain_is_told(

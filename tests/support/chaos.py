@@ -271,7 +271,7 @@ class Run:
                 return list(connection.exec_driver_sql(query))
 
             recorded = rows("SELECT count(*) FROM inbox WHERE channel = 'partner'")[0][0]
-            parked = rows("SELECT count(*) FROM inbox WHERE state = 'parked'")[0][0]
+            parked = rows("SELECT count(*) FROM handled WHERE state = 'parked'")[0][0]
             answers = {one for (one,) in rows("SELECT id FROM outbox WHERE destination LIKE 'out.%%'")}
             accepted = Counter(
                 rows(

@@ -102,7 +102,7 @@ def _hold(received: Received, partner: Partner, _plans: object) -> Outgoing:
 
 STAND_IN = SimpleNamespace(parse=_parse, judge=_judge, hold=_hold)
 PLANS: Any = SimpleNamespace(digest="d", specs=SimpleNamespace(packs=()))
-SILENT = SimpleNamespace(**dict.fromkeys(("info", "warning", "error"), lambda *_, **__: None))
+SILENT = SimpleNamespace(**dict.fromkeys(("debug", "info", "warning", "error"), lambda *_, **__: None))
 
 
 def _read_result(body: bytes) -> Any:

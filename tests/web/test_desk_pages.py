@@ -222,9 +222,10 @@ def poisoned(value: Any) -> Any:
 def poison(folder: Path) -> None:
     """Put the attack into every text that the journal holds and that a stranger, or an error, may have written."""
     plain = {
-        "inbox": ("partner", "note", "worker"),
+        "inbox": ("partner",),
+        "handled": ("note",),
         "message": ("sender", "reference", "message_reference", "version", "pack", "nature", "type", "syntax"),
-        "outbox": ("kind", "destination", "content_type", "error"),
+        "outbox": ("kind", "destination", "content_type"),
         "assessment_request": ("nature", "transaction_number"),
         "execution": ("operator", "source", "partner"),
     }
@@ -239,8 +240,12 @@ def poison(folder: Path) -> None:
         for table, columns in trees.items():
             for column in columns:
                 raw.execute(f"UPDATE {table} SET {column} = poisoned({column})")  # noqa: S608 - our own tables
-        raw.execute("UPDATE inbox SET body = ?, channel = 'partner', state = 'parked'", (ATTACK.encode() * 20,))
-        raw.execute("UPDATE outbox SET body = ?, sent_at = NULL", (ATTACK.encode(),))
+        raw.execute("UPDATE inbox SET body = ?, channel = 'partner'", (ATTACK.encode() * 20,))
+        raw.execute("UPDATE handled SET state = 'parked'")
+        raw.execute("UPDATE outbox SET body = ?", (ATTACK.encode(),))
+        raw.execute("DELETE FROM sent")
+        waiting = "SELECT position, destination, created_at, 1, 1, ? FROM outbox"
+        raw.execute(f"INSERT INTO due (position, destination, created_at, size, attempts, error) {waiting}", (ATTACK,))
         raw.execute("INSERT INTO destination VALUES (?, 3, '2026-01-01 00:00:00.000000', NULL, ?)", (ATTACK, ATTACK))
 
 
