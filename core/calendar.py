@@ -33,6 +33,11 @@ class Period:
         """Tell whether the day lies within."""
         return (self.start is None or self.start <= day) and (self.end is None or day <= self.end)
 
+    def overlaps(self, other: Period) -> bool:
+        """Tell whether a day lies within both."""
+        first = max(self.start or date.min, other.start or date.min)
+        return first <= min(self.end or date.max, other.end or date.max)
+
 
 # A day that every month has.
 DayOfMonth = Annotated[int, msgspec.Meta(ge=1, le=28)]

@@ -10,7 +10,7 @@ from core.errors import SpecError
 from core.fields import read_both, read_confidence
 from core.findings import CONFIDENCES
 from core.specs import FORMAT, CodeList, Element, Format
-from core.tables import Origin, Row, read_rows
+from core.tables import Origin, Row, once, read_rows
 
 LEVELS = ("declaration", "invoice", "commodity")
 
@@ -51,9 +51,7 @@ def read_elements(
     for path in paths:
         given: set[str] = set()
         for origin, row in read_rows(path, ELEMENT_COLUMNS, root=root):
-            if row["element"] in given:
-                raise SpecError(*origin, f"the element {row['element']} is given twice")
-            given.add(row["element"])
+            once(row["element"], given, origin, "the element")
             elements[row["element"]] = _element(row, origin, classes, code_lists, top)
     for element in elements.values():
         _check_named(element, elements)
@@ -91,6 +89,8 @@ def _element(
         raise SpecError(*origin, f"direction is in or out, not {row['direction']!r}")
     if row["code_list"] and row["code_list"] not in code_lists:
         raise SpecError(*origin, f"there is no code list {row['code_list']}")
+    if row["code_list"] and not code_lists[row["code_list"]].codes:
+        raise SpecError(*origin, f"the code list {row['code_list']} is empty")
     if row["about_change"] not in ("", "yes"):
         raise SpecError(*origin, f"about_change is yes or empty, not {row['about_change']!r}")
     try:

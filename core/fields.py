@@ -13,7 +13,7 @@ from core.calendar import Period
 from core.errors import SpecError, cause_of
 from core.findings import CONFIDENCES, Bilingual, Severity
 from core.specs import FindingText
-from core.tables import Origin, Row, read_rows
+from core.tables import Origin, Row, once, read_rows
 
 # The columns of a finding's words, in the findings tables as in the rules'.
 WORDS = ("severity", "text_en", "text_fr", "source_en", "source_fr", "confidence")
@@ -49,9 +49,12 @@ def read_period(row: Row, origin: Origin, whose: str) -> Period:
 def read_number(row: Row, column: str, origin: Origin) -> Decimal | None:
     """Return a number, None for an empty text."""
     try:
-        return Decimal(row[column]) if row[column] else None
+        found = Decimal(row[column]) if row[column] else None
     except InvalidOperation:
-        raise SpecError(*origin, f"{column}: {row[column]!r} is no number") from None
+        found = Decimal("nan")
+    if found is not None and not found.is_finite():
+        raise SpecError(*origin, f"{column}: {row[column]!r} is no number")
+    return found
 
 
 def read_both(row: Row, column: str, origin: Origin, whose: str, *, needed: bool = True) -> Bilingual:
@@ -76,9 +79,9 @@ Remedies = Mapping[str, tuple[Origin, Bilingual]]
 def read_remedies(root: Path) -> Remedies:
     """Return what is done about each finding; raises SpecError for a row that cannot be used."""
     found: dict[str, tuple[Origin, Bilingual]] = {}
+    given: set[str] = set()
     for origin, row in read_rows(root / REMEDIES, ("code", "remedy_en", "remedy_fr"), root=root):
-        if row["code"] in found:
-            raise SpecError(*origin, f"the remedy of {row['code']} is given twice")
+        once(row["code"], given, origin, "the remedy of")
         found[row["code"]] = origin, read_both(row, "remedy", origin, row["code"])
     return found
 

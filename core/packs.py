@@ -16,7 +16,7 @@ from core.errors import SpecError
 from core.fields import WORDS, Remedies, decode_toml, read_both, read_confidence, read_finding
 from core.findings import CONFIDENCES, Bilingual
 from core.specs import CodeList, Element, Former, Ignorable, Pack, ProfileRow, Rule, Statement, XmlForm
-from core.tables import Origin, Row, read_rows
+from core.tables import Origin, Row, once, read_rows
 
 RULE_COLUMNS = ("id", "check", "element", "when", "parameter", *WORDS)
 PROFILE_COLUMNS = ("group", "parent", "tag", "status", "max", "constant")
@@ -111,6 +111,7 @@ def read_pack(
         valid=Period(manifest.valid_from, manifest.valid_to),
         types=manifest.types,
         elements=elements,
+        cad_types=frozenset(code_lists["cad_type"].codes),
         usage=usage,
         rules=rules,
         document=document,
@@ -255,13 +256,15 @@ def _usage(
     """Return a pack's usage: M, O or X by element and CAD type."""
     usage: dict[str, dict[str, str]] = {}
     for file in manifest.usage:
+        given: set[str] = set()
         for origin, row in read_rows(folder / file, ("element", "*"), root=root):
             if row["element"] not in elements:
                 raise SpecError(*origin, f"unknown element {row['element']}")
+            once(row["element"], given, origin, "the usage of")
             marks = {cad_type: mark for cad_type, mark in row.items() if cad_type != "element" and mark}
             if unknown := set(row) - set(USAGE_COLUMNS) - set(code_lists["cad_type"].codes):
                 raise SpecError(origin[0], 1, f"the column {sorted(unknown)[0]} is no CAD type")
-            if bad := [mark for mark in marks.values() if mark not in "MOX"]:
+            if bad := [mark for mark in marks.values() if mark not in ("M", "O", "X")]:
                 raise SpecError(*origin, f"usage is M, O or X, not {bad[0]!r}")
             usage[row["element"]] = marks
     return usage
@@ -273,9 +276,7 @@ def _rules(manifest: Manifest, folder: Path, root: Path, remedies: Remedies) -> 
     for file in manifest.rules:
         ids: set[str] = set()
         for origin, row in read_rows(folder / file, RULE_COLUMNS, root=root):
-            if row["id"] in ids:
-                raise SpecError(*origin, f"the rule id {row['id']} is given twice")
-            ids.add(row["id"])
+            once(row["id"], ids, origin, "the rule id")
             rules[row["id"]] = Rule(
                 id=row["id"],
                 check=row["check"],

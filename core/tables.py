@@ -70,6 +70,13 @@ def read_rows(path: Path, columns: Collection[str], *, root: Path | None = None)
         raise SpecError(name, None, f"cannot be read: {cause_of(error)}") from error
 
 
+def once(key: str, given: set[str], origin: Origin, what: str) -> None:
+    """Add a key to those that a table has given; raises SpecError for one again: the later row would win unseen."""
+    if key in given:
+        raise SpecError(*origin, f"{what} {key} is given twice")
+    given.add(key)
+
+
 def name_of(path: Path, root: Path | None) -> str:
     """Return the name by which errors call a file: as it is reached from `root`, without one as `path` says."""
     return Path(os.path.relpath(path, root)).as_posix() if root else str(path)

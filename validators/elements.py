@@ -187,9 +187,8 @@ def usage_of(name: str, pack: Pack, message_type: MessageType, cad_type: str | N
 
 
 def known_type(pack: Pack, cad_type: str | None) -> str | None:
-    """Return the CAD type if the usage table knows it; with no columns at all every type is treated alike."""
-    types = pack.cad_types
-    return cad_type if cad_type in types else (None if types else "*")
+    """Return the CAD type if there is one, None for what a sender made up."""
+    return cad_type if cad_type in pack.cad_types else None
 
 
 def _always(codes: CodeList) -> frozenset[str]:

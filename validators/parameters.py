@@ -149,17 +149,11 @@ def choice(*allowed: str) -> Reader:
 
 def code_list(text: str, setting: Setting) -> CodeList:
     """Read the id of a code list, which must be there."""
-    found = optional_code_list(text, setting)
-    if found is None:
-        raise ValueError(f"there is no code list {text}")
-    return found
-
-
-def optional_code_list(text: str, setting: Setting) -> CodeList | None:
-    """Read the id of a code list; None for one that is not there."""
     if not re.fullmatch(r"\w+", text):
         raise ValueError(f"{setting.rule.check} needs the id of a code list as its parameter")
-    return setting.specs.code_lists.get(text)
+    if text not in setting.specs.code_lists:
+        raise ValueError(f"there is no code list {text}")
+    return setting.specs.code_lists[text]
 
 
 def named(made: Callable[..., Any], **readers: Reader) -> Reader:

@@ -47,16 +47,16 @@ SUBJECTS = (rules, rules_goods, rules_sima, rules_trade, rules_versions, rules_r
 TERM = re.compile(r"(?P<name>\w+) (?:(?P<verb>in|not in|=) (?P<values>\S+(?: \S+)*)|(?P<presence>given|absent))")
 
 
-def parse_when(text: str, level: str, pack: Pack) -> tuple[Term, ...]:
+def parse_when(text: str, level: str, pack: Pack, specs: Specs) -> tuple[Term, ...]:
     """Return the conditions of a `when` column, joined by ` and `.
 
     They are `NAME in A B`, `NAME not in A B`, `NAME = A`, `NAME given` and `NAME absent`; `type` stands for the message
-    type. Raises ValueError.
+    type. Values are codes of the element's list, where it has one. Raises ValueError.
     """
-    return tuple(_term(part.strip(), level, pack) for part in (text.split(" and ") if text else ()))
+    return tuple(_term(part.strip(), level, pack, specs) for part in (text.split(" and ") if text else ()))
 
 
-def _term(text: str, level: str, pack: Pack) -> Term:
+def _term(text: str, level: str, pack: Pack, specs: Specs) -> Term:
     """Return one condition of a rule at a level."""
     found = TERM.fullmatch(text)
     if not found:
@@ -79,6 +79,9 @@ def _term(text: str, level: str, pack: Pack) -> Term:
         raise ValueError(f"{name} is of level {element.level}, the rule of level {level}")
     if values and element.format.kind != "text":
         raise ValueError(f"{name} is no text and cannot be compared with values")
+    codes = specs.code_lists.get(element.code_list or "")
+    if codes and (unknown := values - set(codes.codes)):
+        raise ValueError(f"{', '.join(sorted(unknown))} is no code of {codes.id}, the list of {name}")
     return Term(name, verb, values, own=element.level == level)
 
 
@@ -105,7 +108,7 @@ def bind(rule: Rule, pack: Pack, specs: Specs) -> Bound:
         raise ValueError(f"unknown element {rule.element!r}")
     level = found.level or element.level
     _compare_element(rule, found, element, level)
-    terms = parse_when(rule.when, level, pack)
+    terms = parse_when(rule.when, level, pack, specs)
     names = _names(rule, found, level, pack)
     parameter = found.prepare(rule.parameter, Setting(rule, element, pack, specs))
     own = {rule.element} if element.level == level else frozenset[str]()

@@ -28,7 +28,19 @@ from gateway.trade import samples
 from gateway.trade.breaking import faults, faulty
 from gateway.trade.maker import Maker
 from gateway.trade.samples import DRAWS, Sample
-from tests.support.packs import DAY, PARTNER, ROOT, add_remedy, copy, edit, original, rewrite, sent, set_field
+from tests.support.packs import (
+    DAY,
+    PARTNER,
+    ROOT,
+    add_remedy,
+    copy,
+    edit,
+    judged,
+    original,
+    rewrite,
+    sent,
+    set_field,
+)
 from validators.checks import CHECKS, Role
 from validators.elements import Dictionary, check_elements
 from validators.rulebook import SUBJECTS, Rulebook, apply_rules
@@ -64,6 +76,16 @@ def test_a_row_maps_what_its_check_reads_to_the_packs_own_name(tmp_path: Path) -
     sample = Sample((samples.SampleMessage(MessageType.DECLARATION, wrong),), None, theirs.specs, PARTNER, PARTNER)
     (one,) = samples.play(sample, [body], DAY, theirs)
     assert [finding.code for finding in one.findings] == ["CAD-0194"]
+
+
+def test_a_new_cad_type_takes_a_row_and_has_its_rules(tmp_path: Path) -> None:
+    """The usage table has no column for it, so it is one of all others there; its rules were not asked at all."""
+    folder = copy(tmp_path)
+    rewrite(folder / "codes/cad_type.csv", lambda rows: [*rows, rows[1] | {"code": "K"}])
+    set_field(folder / "chapter24/rules.csv", "CAD-0126", "when", "cad_type = K")
+    theirs = prepare(folder)
+    body = sent(original(theirs, cad_type="K", importer_bn="999999907RM0001"), theirs, Syntax.EDIFACT)
+    assert [code for code, _ in judged(body, theirs)] == ["CAD-0126"]
 
 
 # ------------------------------------------------------------------------------------------------ every element
