@@ -12,7 +12,7 @@ import msgspec
 from core.calendar import Billing, Calendar, Terms
 from core.errors import SpecError
 from core.fields import decode_toml, read_both, read_confidence, read_day, read_number, read_period
-from core.tables import Origin, Row, read_rows
+from core.tables import Cells, Origin, read_rows
 
 COLUMNS = (
     "cad_type", "choice", "up_to", "day", "period", "account_by", "valid_from", "valid_to", "source_en", "source_fr",
@@ -67,7 +67,7 @@ def read_calendar(root: Path) -> Calendar:
     return Calendar(Billing(**msgspec.structs.asdict(read)), holidays, last, terms)
 
 
-def _terms(row: Row, origin: Origin) -> Terms:
+def _terms(row: Cells, origin: Origin) -> Terms:
     """Return one row of due_days.csv."""
     whose = f"{row['cad_type']} {row['choice']}".strip()
     if row["day"] not in DAYS:

@@ -10,7 +10,7 @@ from core.errors import SpecError
 from core.fields import read_both, read_confidence
 from core.findings import CONFIDENCES
 from core.specs import FORMAT, CodeList, Element, Format
-from core.tables import Origin, Row, once, read_rows
+from core.tables import Cells, Origin, once, read_rows
 
 LEVELS = ("declaration", "invoice", "commodity")
 
@@ -80,7 +80,7 @@ def check_needed(elements: Mapping[str, Element], where: str) -> None:
 
 
 def _element(
-    row: Row, origin: Origin, classes: Mapping[str, str], code_lists: Mapping[str, CodeList], top: str
+    row: Cells, origin: Origin, classes: Mapping[str, str], code_lists: Mapping[str, CodeList], top: str
 ) -> Element:
     """Return one row of the dictionary."""
     if row["level"] not in LEVELS:
@@ -121,7 +121,7 @@ def _element(
     )
 
 
-def _xml_confidence(row: Row, origin: Origin) -> str:
+def _xml_confidence(row: Cells, origin: Origin) -> str:
     """Return how sure an element's place in XML is, empty where the row does not say."""
     given = row.get("xml_confidence", "")
     if given and given not in CONFIDENCES:
@@ -129,7 +129,7 @@ def _xml_confidence(row: Row, origin: Origin) -> str:
     return given
 
 
-def _mistaken(row: Row, origin: Origin) -> tuple[tuple[str, re.Pattern[str]], ...]:
+def _mistaken(row: Cells, origin: Origin) -> tuple[tuple[str, re.Pattern[str]], ...]:
     """Return what is written into an element by mistake: `STATE=PATTERN; STATE=PATTERN`."""
     found = []
     for part in filter(None, row.get("mistaken", "").split("; ")):
@@ -168,7 +168,7 @@ def _digits(most: int, decimals: int) -> str:
     return "|".join(rf"[0-9]{{1,{most - n}}}" + (rf"\.[0-9]{{{n}}}" if n else "") for n in places)
 
 
-def _pointer(row: Row, origin: Origin, classes: Mapping[str, str], top: str) -> tuple[str, ...]:
+def _pointer(row: Cells, origin: Origin, classes: Mapping[str, str], top: str) -> tuple[str, ...]:
     """Return the WCO pointer of an element: the ids of the classes on its path, then its own id (or name)."""
     steps = [re.sub(r"\[.*", "", step) for step in re.split(r"/(?![^\[]*\])", row["xml_path"]) if step]
     steps = [step for step in steps if step != "DateTimeString" and not step.startswith("@")]

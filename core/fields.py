@@ -13,7 +13,7 @@ from core.calendar import Period
 from core.errors import SpecError, cause_of
 from core.findings import CONFIDENCES, Bilingual, Severity
 from core.specs import FindingText
-from core.tables import Origin, Row, once, read_rows
+from core.tables import Cells, Origin, once, read_rows
 
 # The columns of a finding's words, in the findings tables as in the rules'.
 WORDS = ("severity", "text_en", "text_fr", "source_en", "source_fr", "confidence")
@@ -38,7 +38,7 @@ def read_day(text: str, origin: Origin) -> date | None:
         raise SpecError(*origin, f"{text!r} is not a date (YYYY-MM-DD)") from None
 
 
-def read_period(row: Row, origin: Origin, whose: str) -> Period:
+def read_period(row: Cells, origin: Origin, whose: str) -> Period:
     """Return the days from and to which a row holds, both included."""
     valid = Period(read_day(row["valid_from"], origin), read_day(row["valid_to"], origin))
     if valid.start and valid.end and valid.start > valid.end:
@@ -46,7 +46,7 @@ def read_period(row: Row, origin: Origin, whose: str) -> Period:
     return valid
 
 
-def read_number(row: Row, column: str, origin: Origin) -> Decimal | None:
+def read_number(row: Cells, column: str, origin: Origin) -> Decimal | None:
     """Return a number, None for an empty text."""
     try:
         found = Decimal(row[column]) if row[column] else None
@@ -57,7 +57,7 @@ def read_number(row: Row, column: str, origin: Origin) -> Decimal | None:
     return found
 
 
-def read_both(row: Row, column: str, origin: Origin, whose: str, *, needed: bool = True) -> Bilingual:
+def read_both(row: Cells, column: str, origin: Origin, whose: str, *, needed: bool = True) -> Bilingual:
     """Return a text that a row has in English and in French; raises SpecError if it lacks one of them."""
     text = Bilingual(row[f"{column}_en"], row[f"{column}_fr"])
     if not all(text) and (needed or any(text)):
@@ -65,7 +65,7 @@ def read_both(row: Row, column: str, origin: Origin, whose: str, *, needed: bool
     return text
 
 
-def read_confidence(row: Row, origin: Origin) -> str:
+def read_confidence(row: Cells, origin: Origin) -> str:
     """Return how sure a row is."""
     if row["confidence"] not in CONFIDENCES:
         raise SpecError(*origin, f"confidence is high, medium or low, not {row['confidence']!r}")
@@ -86,7 +86,7 @@ def read_remedies(root: Path) -> Remedies:
     return found
 
 
-def read_finding(row: Row, origin: Origin, code: str, remedies: Remedies) -> FindingText:
+def read_finding(row: Cells, origin: Origin, code: str, remedies: Remedies) -> FindingText:
     """Return the words of a finding or rule row, with its remedy; raises SpecError for one that has none."""
     if row["severity"] not in tuple(Severity):
         raise SpecError(*origin, f"unknown severity {row['severity']!r}")

@@ -16,7 +16,7 @@ from core.errors import SpecError
 from core.fields import WORDS, Remedies, decode_toml, read_both, read_confidence, read_finding
 from core.findings import CONFIDENCES, Bilingual
 from core.specs import CodeList, Element, Former, Ignorable, Pack, ProfileRow, Rule, Statement, XmlForm
-from core.tables import Origin, Row, once, read_rows
+from core.tables import Cells, Origin, once, read_rows
 
 RULE_COLUMNS = ("id", "check", "element", "when", "parameter", *WORDS)
 PROFILE_COLUMNS = ("group", "parent", "tag", "status", "max", "constant")
@@ -291,7 +291,7 @@ def _rules(manifest: Manifest, folder: Path, root: Path, remedies: Remedies) -> 
     return tuple(rules.values())
 
 
-def _parameter_source(row: Row, origin: Origin) -> Bilingual | None:
+def _parameter_source(row: Cells, origin: Origin) -> Bilingual | None:
     """Return where the constants of a rule's parameter come from, where its row says so."""
     if "parameter_source_en" not in row or "parameter_source_fr" not in row:
         return None
@@ -335,7 +335,7 @@ def _former(manifest: Manifest, folder: Path, root: Path, elements: Mapping[str,
     return tuple(rows)
 
 
-def _profile_row(row: Row, origin: Origin) -> ProfileRow:
+def _profile_row(row: Cells, origin: Origin) -> ProfileRow:
     """Return one segment of an EDIFACT profile."""
     if row["status"] not in ("M", "C"):
         raise SpecError(*origin, f"status is M or C, not {row['status']!r}")

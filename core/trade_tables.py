@@ -10,7 +10,7 @@ from pathlib import Path
 from core.errors import SpecError
 from core.fields import read_both, read_confidence, read_day, read_number, read_period
 from core.specs import CodeList
-from core.tables import Origin, Row, read_rows
+from core.tables import Cells, Origin, read_rows
 from core.trade import ANY, Entitlement, Measured, Surtax, Trade
 
 SOURCE = ("source_en", "source_fr", "confidence")
@@ -72,7 +72,7 @@ def _surtaxes(root: Path, countries: frozenset[str]) -> dict[str, tuple[Surtax, 
     return found
 
 
-def _surtax(row: Row, origin: Origin, items: Mapping[tuple[str, str], set[str]], countries: frozenset[str]) -> Surtax:
+def _surtax(row: Cells, origin: Origin, items: Mapping[tuple[str, str], set[str]], countries: frozenset[str]) -> Surtax:
     """Return one row of surtax_orders.csv; one whose schedule is not at hand has no items."""
     origins, not_origins = _words(row["origins"]), _words(row["not_origins"])
     _known(origins | not_origins, countries, origin)
@@ -125,14 +125,14 @@ def _known(given: frozenset[str], countries: frozenset[str], origin: Origin) -> 
         raise SpecError(*origin, f"{odd[0]} is no country of the list")
 
 
-def _yes(row: Row, column: str, origin: Origin) -> bool:
+def _yes(row: Cells, column: str, origin: Origin) -> bool:
     """Return what a column says with yes or no; nothing is no."""
     if row[column] not in ("yes", "no", ""):
         raise SpecError(*origin, f"{column} is yes or no, not {row[column]!r}")
     return row[column] == "yes"
 
 
-def _sourced(row: Row, origin: Origin) -> str:
+def _sourced(row: Cells, origin: Origin) -> str:
     """Return how sure a row is; raises SpecError if it names no source."""
     read_both(row, "source", origin, "the row")
     return read_confidence(row, origin)

@@ -207,19 +207,19 @@ def reads_of(rule: Rule, pack: Pack, specs: Specs) -> tuple[Element, ...]:
 
 # What a level's values must be for a rule to be asked: (element, whether its text is one of these, these); the rule.
 Tests = tuple[tuple[str, bool, frozenset[str]], ...]
-Asked = tuple[tuple[Tests, Bound], ...]
+AskedRules = tuple[tuple[Tests, Bound], ...]
 
 # Elements present, and what holds of the declaration -> the rules that may say something.
-Shape = Callable[[tuple[str, ...], frozenset[Term]], Asked]
+RuleShape = Callable[[tuple[str, ...], frozenset[Term]], AskedRules]
 
 
 class RulePlan(NamedTuple):
     """The rules of one message type and CAD type by level, and what they ask of the declaration around a level."""
 
     around: frozenset[Term]
-    declaration: Shape
-    invoice: Shape
-    line: Shape
+    declaration: RuleShape
+    invoice: RuleShape
+    line: RuleShape
 
 
 class Rulebook:
@@ -259,11 +259,11 @@ def _plan(rules: Iterable[Bound], pack: Pack, message_type: MessageType, cad_typ
     return RulePlan(around, *(_shape(plans[level]) for level in LEVELS))
 
 
-def _shape(rules: list[Bound]) -> Shape:
+def _shape(rules: list[Bound]) -> RuleShape:
     """Return the remembered answer to: which of the rules apply to a level where these elements are present."""
 
     @lru_cache(maxsize=256)
-    def answer(present: tuple[str, ...], around: frozenset[Term]) -> Asked:
+    def answer(present: tuple[str, ...], around: frozenset[Term]) -> AskedRules:
         names = frozenset(present)
         return tuple(
             (_tests(rule), rule)
@@ -322,7 +322,7 @@ def apply_rules(
     return faults
 
 
-def _run(asked: Asked, level: Level, context: Context, invoice: int, line: int, faults: list[Fault]) -> None:
+def _run(asked: AskedRules, level: Level, context: Context, invoice: int, line: int, faults: list[Fault]) -> None:
     """Ask each rule about the level, and add what it found."""
     get = level.values.get
     for tests, rule in asked:

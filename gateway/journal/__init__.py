@@ -42,7 +42,7 @@ from gateway.journal.audit import AuditReport, Head, walk
 from gateway.journal.chores import CHORES
 from gateway.journal.database import file_of
 from gateway.journal.desk import Chosen
-from gateway.journal.inbox import Role
+from gateway.journal.inbox import WorkerRole
 from gateway.journal.retention import Extent
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
@@ -79,11 +79,11 @@ __all__ = [
     "Head",
     "Journal",
     "Recorded",
-    "Role",
     "Selection",
     "Settlement",
     "Told",
     "Unproven",
+    "WorkerRole",
     "file_of",
     "inbox_id",
 ]  # fmt: skip
@@ -216,7 +216,7 @@ class Journal:
     receive = _writes(inbox.receive, WORK, DISPATCH)
     kept_digest = _reads(inbox.kept_digest)
 
-    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, role: Role = "all") -> Claims:
+    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, role: WorkerRole = "all") -> Claims:
         """Lease transmissions that wait for nothing, in turn by sender, and count the attempt, before any work on them.
 
         `worker` must be unique to the running process. What was tried before comes behind what was not, and alone; so

@@ -257,13 +257,22 @@ def test_every_file_can_be_read_in_one_sitting() -> None:
 
 
 def test_no_two_types_have_one_name() -> None:
-    """Neither classes that rooms share nor those that a room has for itself; what begins with _ is its file's own."""
+    """Neither classes nor other names of types, shared or a room's own; what begins with _ is its file's own."""
     seen: dict[str, list[str]] = {}
     for name in NAMES:
         for node in tree(HOME / name).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                seen.setdefault(node.name, []).append(name)
+            for each in _types_of(node):
+                seen.setdefault(each, []).append(name)
     assert {each: names for each, names in seen.items() if len(names) > 1} == {}
+
+
+def _types_of(node: ast.stmt) -> Iterator[str]:
+    """Yield the names of types that a statement of a module gives: of a class, or `Name = type`, but for TypeVars."""
+    if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+        yield node.name
+    if isinstance(node, ast.Assign) and not ast.unparse(node.value).startswith("TypeVar("):
+        names = (each.id for each in node.targets if isinstance(each, ast.Name))
+        yield from (name for name in names if name[0].isupper() and not name.isupper())
 
 
 @pytest.mark.parametrize("library", sorted(HOMES))
