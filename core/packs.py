@@ -192,6 +192,10 @@ def _read_manifest(path: Path, where: str, root: Path) -> Manifest:
         manifest = msgspec.convert(decode_toml(root, path), Manifest)
     except msgspec.ValidationError as error:
         raise SpecError(where, None, _manifest_reason(error)) from error
+    needed = {"id": manifest.id, "version": manifest.version, "types": manifest.types}
+    needed |= {"xml.namespace": manifest.xml.namespace, "xml.response_namespace": manifest.xml.response_namespace}
+    if empty := [key for key, value in needed.items() if not value]:
+        raise SpecError(where, None, f"{empty[0]} is empty")
     if odd := [type_ for type_ in manifest.types.values() if type_ not in NATURES]:
         raise SpecError(where, None, f"types: {odd[0]} is no message type that a sender may send")
     for levels in (manifest.xml.levels, manifest.edifact.levels):
@@ -213,6 +217,8 @@ def _forms(xml: _Xml, where: str) -> tuple[XmlForm, XmlForm]:
         if len(names) > 1 and not xml.metadata_namespace:
             raise SpecError(where, None, f"xml.{key} has a wrapper, {names[0]}, and there is no xml.metadata_namespace")
         found.append(XmlForm(names, namespace, xml.metadata_namespace, envelope, constants))
+    if odd := [path for path in (*xml.envelope.values(), *xml.constants) if not all(path.split("/"))]:
+        raise SpecError(where, None, f"xml.envelope: {odd[0]!r} is no path of names")
     if odd := [part for part in xml.envelope if part not in ENVELOPE]:
         raise SpecError(where, None, f"{odd[0]} is no part of an envelope; these are {', '.join(ENVELOPE)}")
     if xml.response_wrapper and len(found[1].names) == 1:
@@ -238,6 +244,10 @@ def _manifest_reason(error: msgspec.ValidationError) -> str:
 
 def _level_pointers(manifest: Manifest, classes: Mapping[str, str], top: str, where: str) -> dict[str, tuple[str, ...]]:
     """Return the WCO class ids down to each level; `top` is that of the declaration."""
+    invoice, line = (manifest.xml.levels[level] for level in LEVELS[1:])
+    if not line.startswith(f"{invoice}/"):
+        reason = f"the level commodity at {line} does not stand in that of invoice at {invoice}"
+        raise SpecError(where, None, reason)
     level_pointers: dict[str, tuple[str, ...]] = {"declaration": (top,)}
     for level, way in manifest.xml.levels.items():
         if not set(way.split("/")) <= set(classes):
