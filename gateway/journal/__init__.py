@@ -9,7 +9,6 @@ the transaction's connection first. The statements of the common way are built o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -140,13 +139,12 @@ class Journal:
         self._reading = engine.execution_options(gateway_reading=True)
 
     @classmethod
-    def open(cls, url: str | None = None, ring: Ring = silent) -> Journal:
-        """Return the journal at a database URL (default: GATEWAY_DATABASE_URL, else a SQLite file under run/).
+    def open(cls, url: str, ring: Ring = silent) -> Journal:
+        """Return the journal at a database URL.
 
         Connects when first used; `ring` wakes loops that wait for what is written. Raises JournalUnavailable for a URL
         that is not of SQLite or PostgreSQL.
         """
-        url = url or os.environ.get("GATEWAY_DATABASE_URL") or database.DEFAULT_URL
         return cls(database.open_engine(url), ring)
 
     @property
