@@ -88,6 +88,21 @@ def test_a_new_cad_type_takes_a_row_and_has_its_rules(tmp_path: Path) -> None:
     assert [code for code, _ in judged(body, theirs)] == ["CAD-0126"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("reasons=reason_code_1 reason_code_2 reason_code_3", "reasons=reason_code_1", "trade_program_2 with none"),
+        ("kind=refund; ranks", "kind=refunds; ranks", "refunds is none of the ranks"),
+    ],
+)
+def test_a_row_by_which_a_check_could_not_run_is_told_at_load(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    """The first crashed on traffic, of the second nothing was ever heard."""
+    folder = copy(tmp_path)
+    edit(folder / "chapter26/rules.csv", old, new)
+    with pytest.raises(SpecError, match=reason):
+        prepare(folder)
+
+
 # ------------------------------------------------------------------------------------------------ every element
 
 
