@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -12,7 +12,7 @@ import msgspec
 from core.calendar import Period
 from core.errors import SpecError, cause_of
 from core.findings import CONFIDENCES, Bilingual, Severity
-from core.specs import FindingText
+from core.specs import CodeList, FindingText
 from core.tables import Cells, Origin, once, read_rows
 
 # The columns of a finding's words, in the findings tables as in the rules'.
@@ -44,6 +44,12 @@ def read_period(row: Cells, origin: Origin, whose: str) -> Period:
     if valid.start and valid.end and valid.start > valid.end:
         raise SpecError(*origin, f"{whose} ends before it begins")
     return valid
+
+
+def check_codes(given: Iterable[str], lists: Mapping[str, CodeList], name: str, origin: Origin) -> None:
+    """Raise SpecError for what is no code of a list, where there is that list: nothing would ever be asked of it."""
+    if name in lists and (odd := sorted(set(given) - set(lists[name].codes))):
+        raise SpecError(*origin, f"{odd[0]} is no code of {name}")
 
 
 def read_number(row: Cells, column: str, origin: Origin) -> Decimal | None:

@@ -48,8 +48,8 @@ def load(root: Path) -> Specs:
             if rule.id in findings:
                 raise SpecError(*rule.origin, f"the rule id {rule.id} is a finding code already")
     _compare(remedies, {*findings, *(rule.id for pack in packs for rule in pack.rules)})
-    trade = read_trade(root, code_lists.get("country"))
-    return Specs(root, packs, code_lists, findings, classes, read_calendar(root), trade)
+    trade = read_trade(root, code_lists)
+    return Specs(root, packs, code_lists, findings, classes, read_calendar(root, code_lists), trade)
 
 
 def _compare(remedies: Remedies, codes: set[str]) -> None:

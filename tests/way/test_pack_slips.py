@@ -1,4 +1,4 @@
-"""A manifest that cannot be used is told when it is loaded, not by what the first messages do to it."""
+"""A slip in a pack is told when it is loaded, not by what messages do to it, or by nobody."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import SpecError
 from gateway.plans import prepare
-from tests.support.packs import copy, edit
+from tests.support.packs import copy, edit, set_field
 
 MANIFEST = "chapter24/manifest.toml"
 BROKEN = {
@@ -55,6 +55,27 @@ def test_a_broken_manifest_is_told_at_load(name: str, tmp_path: Path) -> None:
         prepare(folder)
     assert caught.value.file == file
     assert len(str(caught.value).splitlines()) == 1
+
+
+# File, key, column, what is written there, and what is told: a name that leads nowhere takes what it stood for away.
+NOWHERE = {
+    "a treatment": ("trade/treatment_origins.csv", "02", "treatment", "2", "2 is no code of tariff_treatment"),
+    "a unit": ("trade/units.csv", "tariff", "units", "LTRS", "LTRS is no code of unit"),
+    "an excise code": ("trade/units.csv", "excise", "code", "C5", "C5 is no code of excise_code"),
+    "items of an order": ("trade/surtax_items.csv", "SOR/2024-187", "order", "SOR/2024-178", "SOR/2024-178 Schedule 2"),
+    "an order's due days": ("calendar/due_days.csv", "AB", "cad_type", "BA", "BA is no code of cad_type"),
+    "a choice": ("calendar/due_days.csv", "TT", "choice", "monthly", "monthly is no way to account"),
+}
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+def test_a_name_that_leads_nowhere_is_told_at_load(name: str, tmp_path: Path) -> None:
+    file, key, column, value, reason = NOWHERE[name]
+    folder = copy(tmp_path)
+    set_field(folder / file, key, column, value)
+    with pytest.raises(SpecError, match=re.escape(reason)) as caught:
+        prepare(folder)
+    assert (caught.value.file, bool(caught.value.row)) == (file, True)
 
 
 def test_what_a_schema_includes_is_in_its_namespace(tmp_path: Path) -> None:
