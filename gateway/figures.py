@@ -227,7 +227,8 @@ class Figures(Collector):
         elif event.event == "settled":
             self._settled.labels(detail["status"]).inc()
         elif event.event == "sent":
-            self._sent.labels(detail["destination"]).inc()
+            for _, destination in detail["sent"] if "sent" in detail else [(None, detail["destination"])]:
+                self._sent.labels(destination).inc()  # one by one before the schema 0013
         if event.event in ("judged", "parked") and event.attempts:
             self._attempts.inc(event.attempts)
 

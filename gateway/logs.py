@@ -140,13 +140,15 @@ def configure(
     waiting: bool = True,
     lost: Callable[[int], object] = lambda _count: None,
 ) -> None:
-    """Send every log line to stderr in the style: json, text, or auto (text on a terminal).
+    """Send every log line to stderr in the style: json, text, or auto (text on a terminal); `,debug` behind it for all.
 
     Who is not `waiting` loses lines that nobody takes, is told how many by `lost`, and calls `drain` at its end.
     """
     file = _Lossy(sys.stderr) if waiting else _Unwaiting(_own(sys.stderr), lost)
     _unwaiting[:] = [file] if isinstance(file, _Unwaiting) else []
     terminal = sys.stderr is not None and sys.stderr.isatty()
+    style, _, more = style.partition(",")
+    level = logging.DEBUG if more == "debug" else level
     readable = style == "text" or (style == "auto" and terminal)
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,

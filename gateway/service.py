@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -158,7 +159,7 @@ def work(
         transmissions,
         # What was looked up for all serves once: a row handled again is to see what has changed since.
         lambda row: _outcome(row, looked_up.pop(row.sequence, None), journal, plans, partners),
-        lambda done: journal.finish(done, specs=plans.digest, now=now()),
+        lambda done: _finish(journal, done, plans.digest),
         alarm,
         end + limits.TURN_SECONDS,
     )
@@ -267,6 +268,13 @@ def _questions(row: Claimed, parsed: Parsed) -> tuple[str | None, list[str], lis
     return row.partner, list(filter(None, numbers)), list(filter(None, references))
 
 
+def _finish(journal: Journal, done: Sequence[tuple[Claimed, Outcome]], specs: str) -> None:
+    """Write what became of transmissions, and say so in one line; each message has its own for who debugs."""
+    journal.finish(done, specs=specs, now=now())
+    verdicts = Counter(str(judged.verdict) for _, outcome in done for judged in outcome.judged)
+    logger().info("judged", count=len(done), verdict=dict(sorted(verdicts.items())))
+
+
 def _outcome(
     row: Claimed, looked_up: tuple[Parsed, Register] | None, journal: Journal, plans: Plans, partners: Partners
 ) -> Outcome | None:
@@ -283,7 +291,7 @@ def _outcome(
     said = [message.envelope.sender for message in parsed.messages]
     outcome = pipeline.judge(parsed, Facts(sender_of(row.received, partners, journal, said), register), plans)
     for judged in outcome.judged:
-        logger().info("judged", verdict=str(judged.verdict), findings=[finding.code for finding in judged.findings])
+        logger().debug("judged", verdict=str(judged.verdict), findings=[finding.code for finding in judged.findings])
     return outcome
 
 

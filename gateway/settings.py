@@ -30,7 +30,8 @@ class Settings:
     GATEWAY_BROKER_URL_FILE, GATEWAY_DATABASE_URL_FILE: in place of them, files that hold the URL.
     GATEWAY_PARTNERS: the partners' TOML file. GATEWAY_SPECS: the folder of specification packs.
     GATEWAY_ENGINE_USER: the broker's user that the assessment engine's results come from.
-    GATEWAY_LOG: json, text, or auto (text on a terminal). GATEWAY_HEALTH: [host:]port for /health, /ready, /metrics.
+    GATEWAY_LOG: json, text, or auto (text on a terminal), with `,debug` a line a message.
+    GATEWAY_HEALTH: [host:]port for /health, /ready, /metrics.
     """
 
     broker_url: str
@@ -73,8 +74,8 @@ def from_environment(health: str | None = None) -> Settings:
     cannot be.
     """
     log = os.environ.get("GATEWAY_LOG", "auto")
-    if log not in ("auto", "json", "text"):
-        raise GatewayError(f"GATEWAY_LOG is auto, json or text, not {log!r}")
+    if not re.fullmatch("(auto|json|text)(,debug)?", log):
+        raise GatewayError(f"GATEWAY_LOG is auto, json or text, or one of them with ,debug; not {log!r}")
     name, health = ("--health-port", health) if health else ("GATEWAY_HEALTH", os.environ.get("GATEWAY_HEALTH") or None)
     if health and not (
         re.fullmatch(r"(([^:\s]+|\[[0-9A-Fa-f:.]+\]):)?\d{1,5}", health) and int(health.rpartition(":")[2]) < 65_536

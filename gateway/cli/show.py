@@ -134,7 +134,11 @@ def _event(link: Mapping[str, Any], answers: Mapping[str, str], lang: str) -> st
     """Return the line about an event of the audit; one without words of its own is told as it is kept."""
     detail, event = link["detail"], link["event"]
     colon = Bilingual(": ", " : ").speak(lang)
-    facts = [answers.get(detail.get("id"), ""), *(f"{name}{colon}{detail[name]}" for name in TOLD if detail.get(name))]
+    about = [detail.get("id"), *(id_ for id_, _ in detail.get("sent", ()))]
+    facts = [
+        *(answers.get(each, "") for each in about),
+        *(f"{name}{colon}{detail[name]}" for name in TOLD if detail.get(name)),
+    ]
     said = EVENTS[event].speak(lang) if event in EVENTS else event
     return f"{eastern(datetime.fromisoformat(link['at']), lang)}  {said}  {', '.join(filter(None, facts))}"
 

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Engine, Table, create_engine, func, inspect, 
 from core.errors import GatewayError, JournalUnavailable
 from gateway.journal import database, schemas
 from gateway.journal.evidence import chain, head
-from gateway.journal.tables import inbox, metadata
+from gateway.journal.inbox import UNTRIED
+from gateway.journal.tables import metadata, work
 
 # The journal's copy where it is one file.
 FILE = "journal.sqlite3"
@@ -149,8 +150,8 @@ def restored(connection: Connection, facts: Mapping[str, Any], taken_at: str, op
 
     What was being worked on is free again: those who held it then are no more.
     """
-    free = {"state": "received", "attempts": inbox.c.attempts - 1, "worker": None, "lease_until": None}
-    connection.execute(update(inbox).where(inbox.c.state == "working", inbox.c.finished_at.is_(None)).values(free))
+    if inspect(connection).has_table(work.name):  # in a backup of a former schema the leases end by themselves
+        connection.execute(update(work).where(work.c.worker.is_not(None)).values(UNTRIED))
     chain(connection, [(now, "restored", None, {"head": facts["head"], "taken": taken_at, "operator": operator})])
 
 

@@ -289,7 +289,7 @@ def _prepare_sqlite(path: Path, connection: Any, record: Any) -> None:
     """Make a SQLite connection durable; transactions begin where we say."""
     record.info["file"] = _file(path)
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
 
 

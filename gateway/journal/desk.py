@@ -11,20 +11,21 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, selec
 
 from core import limits
 from core.register import ACCEPTED
-from gateway.journal.database import among
+from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
-from gateway.journal.outbox import AGAIN
+from gateway.journal.outbox import HOW_IT_STANDS, NO_LONGER_DUE, NOT_SENT, OUTGOING, PARKED, make_due
 from gateway.journal.rows import AnyRow, storable
 from gateway.journal.tables import (
-    DUE,
-    REFUSED,
     UNACKNOWLEDGED,
     UNSETTLED,
+    WAITS,
     assessment_request,
     destination,
+    due,
     inbox,
     interchange_reference,
     outbox,
+    sent,
 )
 
 # Every partner that anything on file is of: a step in the index for each, not a look at seven years of transmissions.
@@ -57,7 +58,7 @@ class Chosen:
     @property
     def conditions(self) -> list[ColumnElement[bool]]:
         """The conditions on the outbox and its transmission."""
-        at = func.coalesce(outbox.c.sent_at, outbox.c.created_at, type_=outbox.c.created_at.type)
+        at = func.coalesce(sent.c.sent_at, outbox.c.created_at, type_=outbox.c.created_at.type)
         wanted: list[ColumnElement[bool]] = []
         if self.ids:
             wanted.append(or_(*(outbox.c.id.between(storable(each), storable(each) + "g") for each in self.ids)))
@@ -72,6 +73,10 @@ class Chosen:
         return wanted
 
 
+def _standing(*names: str) -> list[ColumnElement[Any]]:
+    return [HOW_IT_STANDS[name].label(name) for name in names]
+
+
 def partners(connection: Connection) -> list[str]:
     """Return the ids of all partners whose messages are on file, those who have left included."""
     return list(connection.scalars(PARTNERS))
@@ -81,8 +86,8 @@ def answer_queues(connection: Connection, partner: str) -> list[str]:
     """Return the queues that a partner's oldest transmission on file, and what is still to be sent, are answered at."""
     ours = select(outbox.c.destination).where(outbox.c.kind != "request")
     first = select(interchange_reference.c.inbox).where(interchange_reference.c.partner == partner).limit(1)
-    due = ours.join(inbox, inbox.c.sequence == outbox.c.inbox).where(DUE, inbox.c.partner == partner)
-    wanted = union_all(ours.where(outbox.c.inbox.in_(first)), due)
+    waiting = ours.join(due, due.c.position == outbox.c.position).join(inbox, inbox.c.sequence == outbox.c.inbox)
+    wanted = union_all(ours.where(outbox.c.inbox.in_(first)), waiting.where(WAITS, inbox.c.partner == partner))
     return sorted(set(connection.scalars(wanted)))
 
 
@@ -96,10 +101,10 @@ def requests(connection: Connection, chosen: Chosen, limit: int | None = None) -
     `destination`, `created_at`, `sent_at`, `parked_at`, `transmission` (that caused it), `partner`.
     """
     asked = [assessment_request.c[name] for name in ("id", "transaction_number", "version", "nature", "status", "test")]
-    shown = [outbox.c[name] for name in ("destination", "created_at", "sent_at", "parked_at")]
+    shown = [outbox.c.destination, outbox.c.created_at, *_standing("sent_at", "parked_at")]
     query = (
         select(*asked, *shown, inbox.c.id.label("transmission"), inbox.c.partner)
-        .join(outbox, outbox.c.id == assessment_request.c.id)
+        .join(OUTGOING, outbox.c.id == assessment_request.c.id)
         .join(inbox, inbox.c.sequence == outbox.c.inbox)
         .where(UNSETTLED, *chosen.conditions)
         .order_by(outbox.c.created_at, outbox.c.position)
@@ -111,17 +116,9 @@ def requests(connection: Connection, chosen: Chosen, limit: int | None = None) -
 def resend_requests(connection: Connection, ids: Sequence[str], operator: str, now: datetime) -> int:
     """Send requests that were sent and are not decided on again, with the same ids and bytes; return how many."""
     undecided = select(assessment_request.c.id).where(UNSETTLED)
-    again = (
-        update(outbox)
-        .where(
-            among(outbox.c.id, "wanted"),
-            outbox.c.id.in_(undecided),
-            or_(outbox.c.sent_at.is_not(None), outbox.c.parked_at.is_not(None)),
-        )
-        .values(**AGAIN)
-        .returning(outbox.c.id, outbox.c.inbox)
-    )
-    return _noted(connection, connection.execute(again, {"wanted": list(ids)}).all(), "request resent", operator, now)
+    ended = or_(sent.c.position.is_not(None), PARKED)
+    rows = make_due(connection, outbox.c.id.in_(list(ids)), outbox.c.id.in_(undecided), ended)
+    return _noted(connection, rows, "request resent", operator, now)
 
 
 def unsettled(connection: Connection, now: datetime) -> dict[str, Any]:
@@ -147,9 +144,7 @@ def unsettled(connection: Connection, now: datetime) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------ answers
 
 # What an operator may end: what was not sent, and what its partner rejected or has not acknowledged.
-OPEN = outbox.c.position.in_(
-    union_all(*(select(outbox.c.position).where(each) for each in (DUE, REFUSED, UNACKNOWLEDGED)))
-)
+OPEN = outbox.c.position.in_(union_all(select(due.c.position), select(outbox.c.position).where(UNACKNOWLEDGED)))
 
 ANSWER = outbox.c.kind != "request"
 
@@ -163,11 +158,15 @@ def open_answers(
     `transmission` (that it answers), `partner`, and `state`: waits, refused (by the broker), awaits CONTRL, overdue or
     rejected.
     """
-    names = ("id", "kind", "destination", "created_at", "sent_at", "parked_at", "error", "acknowledgement")
+    names = ("id", "kind", "destination", "created_at", "acknowledgement", "acknowledged_at")
     query = (
         select(
-            *(outbox.c[name] for name in (*names, "acknowledged_at")), inbox.c.id.label("transmission"), inbox.c.partner
+            *(outbox.c[name] for name in names),
+            *_standing("sent_at", "parked_at", "error"),
+            inbox.c.id.label("transmission"),
+            inbox.c.partner,
         )
+        .select_from(OUTGOING)
         .join(inbox, inbox.c.sequence == outbox.c.inbox)
         .where(ANSWER, OPEN, *chosen.conditions)
         .order_by(outbox.c.created_at, outbox.c.position)
@@ -188,20 +187,15 @@ def _state(row: Any, now: datetime) -> str:
 
 def sent_answers(connection: Connection, chosen: Chosen) -> list[str]:
     """Return the ids of the chosen answers that were sent."""
-    query = select(outbox.c.id).join(inbox, inbox.c.sequence == outbox.c.inbox)
-    sent = outbox.c.sent_at.is_not(None)
-    return list(connection.scalars(query.where(ANSWER, sent, *chosen.conditions).order_by(outbox.c.position)))
+    query = select(outbox.c.id).join(sent, sent.c.position == outbox.c.position)
+    query = query.join(inbox, inbox.c.sequence == outbox.c.inbox).where(ANSWER, sent.c.sent_at.is_not(None))
+    return list(connection.scalars(query.where(*chosen.conditions).order_by(outbox.c.position)))
 
 
 def resend_answers(connection: Connection, ids: Sequence[str], operator: str, now: datetime) -> int:
     """Send answers that were sent once more, with the same ids and bytes; return how many."""
-    again = (
-        update(outbox)
-        .where(among(outbox.c.id, "wanted"), ANSWER, outbox.c.sent_at.is_not(None))
-        .values(**AGAIN)
-        .returning(outbox.c.id, outbox.c.inbox)
-    )
-    return _noted(connection, connection.execute(again, {"wanted": list(ids)}).all(), "answer resent", operator, now)
+    rows = make_due(connection, outbox.c.id.in_(list(ids)), ANSWER, sent.c.sent_at.is_not(None))
+    return _noted(connection, rows, "answer resent", operator, now)
 
 
 def close_answers(connection: Connection, ids: Sequence[str], operator: str, why: str, now: datetime) -> int:
@@ -212,14 +206,27 @@ def close_answers(connection: Connection, ids: Sequence[str], operator: str, why
     wanted = {"wanted": list(ids)}
     mine = and_(among(outbox.c.id, "wanted"), ANSWER)
     told = outbox.c.id, outbox.c.inbox, outbox.c.destination
-    parked = func.coalesce(outbox.c.parked_at, now, type_=outbox.c.parked_at.type)
-    ended = update(outbox).where(mine, or_(DUE, REFUSED)).values(closed_at=now, parked_at=parked).returning(*told)
-    unsent = list(connection.execute(ended, wanted))
+    unsent = connection.execute(select(outbox.c.position, *told).where(mine), wanted).all()
+    positions = {"positions": [row.position for row in unsent]}
+    ended = {row.position: row for row in connection.execute(NO_LONGER_DUE, positions)}
+    closing = [
+        {
+            "position": row.position,
+            "attempts": row.attempts,
+            "closed_at": now,
+            "parked_at": row.parked_at or now,
+            "error": row.error,
+        }
+        for row in ended.values()
+    ]
+    connection.execute(NOT_SENT, {"positions": list(ended)})
+    insert_rows(connection, sent, closing)
+    unsent = [row for row in unsent if row.position in ended]
     closed = {"acknowledgement": "closed", "acknowledged_at": now}
     silent = update(outbox).where(mine, UNACKNOWLEDGED).values(**closed).returning(*told)
     rows = {row.id: row for row in (*unsent, *connection.execute(silent, wanted))}
     for name in sorted({row.destination for row in unsent}):
-        waits = select(outbox.c.id).where(outbox.c.destination == name, or_(DUE, REFUSED)).limit(1)
+        waits = select(due.c.position).where(due.c.destination == name).limit(1)
         if connection.scalar(waits) is None:
             connection.execute(delete(destination).where(destination.c.name == name))
     return _noted(connection, list(rows.values()), "answer closed", operator, now, why)

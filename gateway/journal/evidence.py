@@ -11,7 +11,7 @@ from sqlalchemy import Connection, false, insert, select
 from gateway.journal.audit import GENESIS, Link, link_hash
 from gateway.journal.codec import dump
 from gateway.journal.database import CHAINING, RECEIVING, Transaction, insert_rows, lock
-from gateway.journal.tables import audit, inbox, outbox
+from gateway.journal.tables import audit, due, handled, inbox, outbox, work
 from gateway.journal.values import Event
 
 HEAD = select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)
@@ -19,14 +19,17 @@ HEAD = select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)
 # Writes nothing, and needs all that it takes to write what arrives: the rights, and tables that nobody has locked.
 PROBES = tuple(
     insert(table).from_select([column.name for column in table.c], select(table).where(false()))
-    for table in (inbox, outbox, audit)
+    for table in (inbox, work, outbox, due, audit)
 )
 
 
-def chain(connection: Connection, events: Sequence[tuple[datetime, str, int | None, object]]) -> None:
-    """Append events to the audit chain; always a transaction's last step, since the chain is locked to its end."""
+def chain(connection: Connection, events: Sequence[tuple[datetime, str, int | None, object]]) -> int:
+    """Append events to the audit chain, and return the number of the last link (0: there were none).
+
+    Always a transaction's last step, since the chain is locked to its end.
+    """
     if not events:
-        return
+        return 0
     lock(connection, CHAINING)
     n, previous = head(connection)
     rows = []
@@ -36,6 +39,7 @@ def chain(connection: Connection, events: Sequence[tuple[datetime, str, int | No
         previous = link_hash(previous, n, moment, event_name, subject, detail)
         rows.append(Link(n, moment, event_name, subject, detail, previous)._asdict())
     insert_rows(connection, audit, rows)
+    return n
 
 
 def note(connection: Connection, event: str, subject: int | None, detail: object, now: datetime) -> None:
@@ -78,8 +82,9 @@ def links(reading: Transaction, page: int = 10_000) -> Iterator[tuple[int, str, 
 def events(connection: Connection, after: int, limit: int) -> list[Event]:
     """Return the audit links after a number, in order, each with what the inbox knows of its transmission."""
     rows = (
-        select(audit.c.n, audit.c.at, audit.c.event, audit.c.detail, inbox.c.received_at, inbox.c.attempts)
+        select(audit.c.n, audit.c.at, audit.c.event, audit.c.detail, inbox.c.received_at, handled.c.attempts)
         .outerjoin(inbox, inbox.c.sequence == audit.c.subject)
+        .outerjoin(handled, handled.c.sequence == audit.c.subject)
         .where(audit.c.n > after)
         .order_by(audit.c.n)
         .limit(limit)

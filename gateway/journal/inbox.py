@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import Connection, bindparam, case, delete, func, or_, select, tuple_, update
 
 from core import limits
 from core.transmission import Outgoing, digest_of, stable_id
@@ -16,7 +16,7 @@ from gateway.journal.database import RECEIVING, among, insert_rows, lock
 from gateway.journal.evidence import chain
 from gateway.journal.outbox import send
 from gateway.journal.rows import AnyRow, claimed_of, key_of, outgoing_row, sent_detail, storable
-from gateway.journal.tables import inbox
+from gateway.journal.tables import handled, inbox, work
 from gateway.journal.values import Arrival, Claimed, Claims, Unproven
 
 # The lane of a transmission that holds several declarations: it waits for all before it, all after it wait for it.
@@ -32,7 +32,7 @@ PATIENCE = timedelta(seconds=1)
 # again), or one for both where there is but one.
 WorkerRole = Literal["all", "fresh", "tried"]
 
-SEEN = select(inbox.c.uid).where(among(inbox.c.uid, "uids"))
+SEEN = select(inbox.c.id).where(among(inbox.c.id, "ids"))
 
 LAST = select(func.max(inbox.c.sequence))
 
@@ -41,12 +41,12 @@ DIGEST = select(inbox.c.digest).where(inbox.c.id == bindparam("id"))
 UNFINISHED = (
     select(
         *(
-            inbox.c[name]
-            for name in ("sequence", "channel", "partner", "received_at", "lane", "state", "lease_until", "attempts")
+            work.c[name]
+            for name in ("sequence", "channel", "partner", "received_at", "lane", "worker", "lease_until", "attempts")
         )
     )
-    .where(inbox.c.finished_at.is_(None), inbox.c.sequence > bindparam("after"))
-    .order_by(inbox.c.sequence)
+    .where(work.c.sequence > bindparam("after"))
+    .order_by(work.c.sequence)
     .limit(bindparam("size"))
 )
 
@@ -54,28 +54,16 @@ UNFINISHED = (
 LONGEST = timedelta(minutes=10)
 
 OVER = or_(
-    inbox.c.lease_until.is_(None), inbox.c.lease_until <= bindparam("now"), inbox.c.lease_until > bindparam("longest")
+    work.c.lease_until.is_(None), work.c.lease_until <= bindparam("now"), work.c.lease_until > bindparam("longest")
 )
 
 # What `_is_suspect` says of a row, or that it was given back and has rested: whether there is anything for `tried`.
-SUSPECT = (
-    select(inbox.c.sequence)
-    .where(
-        inbox.c.finished_at.is_(None),
-        inbox.c.attempts > 0,
-        or_(inbox.c.attempts > 1, OVER),
-    )
-    .limit(1)
-)
+SUSPECT = select(work.c.sequence).where(work.c.attempts > 0, or_(work.c.attempts > 1, OVER)).limit(1)
 
 STILL_FREE = (
-    select(inbox.c.sequence, func.length(inbox.c.body))
-    .where(
-        among(inbox.c.sequence, "chosen"),
-        inbox.c.finished_at.is_(None),
-        OVER,
-    )
-    .order_by(inbox.c.sequence)
+    select(work.c.sequence, work.c.size)
+    .where(among(work.c.sequence, "chosen"), OVER)
+    .order_by(work.c.sequence)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
@@ -91,28 +79,36 @@ UNPROVEN_LATELY = (
 )
 
 LEASE = (
-    update(inbox)
-    .where(among(inbox.c.sequence, "mine"))
-    .values(state="working", attempts=inbox.c.attempts + 1, worker=bindparam("by"), lease_until=bindparam("until"))
-    .returning(*inbox.c)
+    update(work)
+    .where(among(work.c.sequence, "mine"))
+    .values(attempts=work.c.attempts + 1, worker=bindparam("by"), lease_until=bindparam("until"))
+)
+
+LEASED = (
+    select(inbox, work.c.attempts, work.c.worker)
+    .join(work, work.c.sequence == inbox.c.sequence)
+    .where(among(work.c.sequence, "mine"))
 )
 
 HELD = (
-    select(inbox.c.sequence, inbox.c.worker, inbox.c.attempts)
-    .where(
-        among(inbox.c.sequence, "mine"),
-        inbox.c.finished_at.is_(None),
-        inbox.c.lease_until.is_not(None),
-    )
-    .order_by(inbox.c.sequence)
+    select(work.c.sequence, work.c.worker, work.c.attempts)
+    .where(among(work.c.sequence, "mine"), work.c.lease_until.is_not(None))
+    .order_by(work.c.sequence)
     .with_for_update()
 )
 
-CLOSE = (
-    update(inbox)
-    .where(among(inbox.c.sequence, "mine"))
-    .values(state=bindparam("how"), note=bindparam("why"), finished_at=bindparam("at"), lease_until=None)
+CLOSE = delete(work).where(among(work.c.sequence, "mine"))
+
+# Every transmission, with the work on it that is open or done, and how it stands.
+TRANSMISSIONS = inbox.outerjoin(work, work.c.sequence == inbox.c.sequence).outerjoin(
+    handled, handled.c.sequence == inbox.c.sequence
 )
+STATE = case(
+    (handled.c.state.is_not(None), handled.c.state), (work.c.worker.is_not(None), "working"), else_="received"
+).label("state")
+
+# Free, as if nobody had ever held it.
+UNTRIED = {"attempts": work.c.attempts - 1, "worker": None, "lease_until": None}
 
 
 def unproven_text(told: Unproven | None) -> str | None:
@@ -128,21 +124,22 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
     new: list[bool] = []
     # Numbered in the order of commits: no worker can see a number while a lower one is still to come.
     lock(connection, RECEIVING)
-    seen = set(connection.scalars(SEEN, {"uids": keys}))
+    ids = [stable_id(key) for key in keys]
+    seen = set(connection.scalars(SEEN, {"ids": ids}))
     last = connection.scalar(LAST) or 0
     rows, receipts, events = [], [], []
-    for key, arrival in zip(keys, arrivals, strict=True):
-        new.append(key not in seen)
-        if key in seen:
+    for id_, key, arrival in zip(ids, keys, arrivals, strict=True):
+        new.append(id_ not in seen)
+        if id_ in seen:
             continue
-        seen.add(key)
+        seen.add(id_)
         last += 1
         digest = digest_of(arrival.body)
         partner = key_of(arrival.partner or "")
         rows.append(
             {
                 "sequence": last,
-                "id": stable_id(key),
+                "id": id_,
                 "uid": key,
                 "channel": arrival.channel,
                 "partner": partner,
@@ -152,14 +149,12 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
                 "headers": dump(dict(arrival.headers)),
                 "unproven": unproven_text(arrival.unproven),
                 "lane": key_of(arrival.lane),
-                "state": "received",
-                "attempts": 0,
             }
         )
         if arrival.receipt:
             receipts.append(outgoing_row(arrival.receipt, last, arrival.received_at, None))
         detail = {
-            "id": stable_id(key),
+            "id": id_,
             "uid": key,
             "channel": arrival.channel,
             "partner": partner,
@@ -170,9 +165,16 @@ def receive(connection: Connection, arrivals: Sequence[Arrival]) -> list[bool]:
         events.append((arrival.received_at, "received", last, detail))
     if rows:
         insert_rows(connection, inbox, rows)
+        insert_rows(connection, work, [work_row(row) for row in rows])
         send(connection, receipts)
         chain(connection, events)
     return new
+
+
+def work_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of open work on an inbox row, never tried."""
+    shared = {name: row[name] for name in ("sequence", "channel", "partner", "lane", "received_at")}
+    return {**shared, "size": len(row["body"]), "attempts": 0}
 
 
 def kept_digest(connection: Connection, id_: str) -> str | None:
@@ -229,7 +231,7 @@ def find_work(
         enough = {sender for sender, found in fresh.items() if len(found) >= limit}
         barred = [sender for sender, before in lanes.items() if EVERY_LANE in before or sender in enough]
         if barred:
-            window = window.where(tuple_(inbox.c.channel, inbox.c.partner).not_in(barred))
+            window = window.where(tuple_(work.c.channel, work.c.partner).not_in(barred))
         rows = connection.execute(window, {"after": after, "size": size}).all()
         free = set(ready(rows, lanes, now))
         for row in rows:
@@ -251,14 +253,14 @@ def find_work(
 
 def _is_suspect(row: AnyRow, now: datetime) -> bool:
     """Tell whether a transmission has killed its worker, or failed again."""
-    return bool(row.attempts > 1 or (row.state == "working" and row.lease_until and _over(row, now)))
+    return bool(row.attempts > 1 or (row.worker is not None and row.lease_until and _over(row, now)))
 
 
 def _is_slow(row: AnyRow, now: datetime, lease_seconds: float) -> bool:
     """Tell whether a worker has been at it for long: a second one is not to be held up by the same sender."""
     leased = timedelta(seconds=lease_seconds)
     return bool(
-        row.lease_until and row.state == "working" and row.lease_until > now > row.lease_until - leased + PATIENCE
+        row.lease_until and row.worker is not None and row.lease_until > now > row.lease_until - leased + PATIENCE
     )
 
 
@@ -280,7 +282,8 @@ def lease(
     if not mine:
         return Claims()
     until = now + timedelta(seconds=lease_seconds)
-    rows = connection.execute(LEASE, {"mine": mine, "by": worker, "until": until}).all()
+    connection.execute(LEASE, {"mine": mine, "by": worker, "until": until})
+    rows = connection.execute(LEASED, {"mine": mine}).all()
     claimed = [claimed_of(row) for row in sorted(rows, key=lambda row: rank[row.sequence])]
     return Claims(
         tuple(row for row in claimed if row.attempts <= limits.ATTEMPTS),
@@ -300,9 +303,7 @@ def unproven_lately(connection: Connection, row: Claimed, since: datetime) -> in
 def release(connection: Connection, rows: Sequence[Claimed]) -> None:
     """Give leased transmissions back untouched: an orderly stop is not an attempt."""
     mine = still_held(connection, rows)
-    free = update(inbox).where(among(inbox.c.sequence, "mine"))
-    again = free.values(state="received", attempts=inbox.c.attempts - 1, worker=None, lease_until=None)
-    connection.execute(again, {"mine": sorted(mine)})
+    connection.execute(update(work).where(among(work.c.sequence, "mine")).values(UNTRIED), {"mine": sorted(mine)})
 
 
 def let_go(connection: Connection, worker: str) -> int:
@@ -310,18 +311,13 @@ def let_go(connection: Connection, worker: str) -> int:
 
     Return how many that were. Its claim may have been written although it never heard so.
     """
-    mine = (inbox.c.finished_at.is_(None), inbox.c.state == "working", inbox.c.worker == worker)
-    again = update(inbox).where(*mine)
-    return connection.execute(
-        again.values(state="received", attempts=inbox.c.attempts - 1, worker=None, lease_until=None)
-    ).rowcount
+    return connection.execute(update(work).where(work.c.worker == worker).values(UNTRIED)).rowcount
 
 
 def give_back(connection: Connection, rows: Sequence[Claimed], until: datetime) -> None:
     """Give leased transmissions back after a failure: the attempt counts, and they rest until that time."""
     mine = still_held(connection, rows)
-    free = update(inbox).where(among(inbox.c.sequence, "mine"))
-    again = free.values(state="received", worker=None, lease_until=bindparam("until"))
+    again = update(work).where(among(work.c.sequence, "mine")).values(worker=None, lease_until=bindparam("until"))
     connection.execute(again, {"mine": sorted(mine), "until": until})
 
 
@@ -331,23 +327,16 @@ def disown(connection: Connection, worker: str, now: datetime, suspect: int = 0)
     `suspect` is the transmission that it was at when it died, 0 if that is not known. Then the others were not tried.
     What was tried before is most likely what killed it, and rests until its lease ends.
     """
-    held = (
-        inbox.c.finished_at.is_(None),
-        inbox.c.lease_until > now,
-        inbox.c.worker.startswith(worker, autoescape=True),
-    )
+    held = (work.c.lease_until > now, work.c.worker.startswith(worker, autoescape=True))
     freed = 0
     if suspect:
-        untried = {"state": "received", "attempts": inbox.c.attempts - 1, "worker": None, "lease_until": None}
-        freed += connection.execute(update(inbox).where(*held, inbox.c.sequence != suspect).values(untried)).rowcount
-    return (
-        freed + connection.execute(update(inbox).where(*held, inbox.c.attempts <= 1).values(lease_until=now)).rowcount
-    )
+        freed += connection.execute(update(work).where(*held, work.c.sequence != suspect).values(UNTRIED)).rowcount
+    return freed + connection.execute(update(work).where(*held, work.c.attempts <= 1).values(lease_until=now)).rowcount
 
 
 def workers(connection: Connection) -> list[str]:
     """Return the names of those who hold transmissions, whether they still live or not."""
-    held = select(inbox.c.worker).where(inbox.c.finished_at.is_(None), inbox.c.worker.is_not(None))
+    held = select(work.c.worker).where(work.c.worker.is_not(None))
     return sorted(set(connection.scalars(held)))
 
 
@@ -363,11 +352,12 @@ def still_held(connection: Connection, rows: Sequence[Claimed]) -> set[int]:
 
 def close(connection: Connection, rows: Iterable[tuple[Claimed, str, str | None]], now: datetime) -> None:
     """End the work on rows, with state and note."""
-    alike: dict[tuple[str, str | None], list[int]] = defaultdict(list)
-    for row, state, note in rows:
-        alike[state, note].append(row.sequence)
-    for (state, note), sequences in alike.items():
-        connection.execute(CLOSE, {"mine": sequences, "how": state, "why": note, "at": now})
+    ended = [
+        {"sequence": row.sequence, "state": state, "attempts": row.attempts, "finished_at": now, "note": note}
+        for row, state, note in rows
+    ]
+    connection.execute(CLOSE, {"mine": [each["sequence"] for each in ended]})
+    insert_rows(connection, handled, ended)
 
 
 def park(

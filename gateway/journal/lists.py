@@ -9,7 +9,21 @@ from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, select, text, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from core import limits
 from core.errors import GatewayError
@@ -17,22 +31,27 @@ from core.transmission import Outcome
 from gateway.journal.database import among, insert_rows
 from gateway.journal.desk import unsettled
 from gateway.journal.evidence import chain
-from gateway.journal.outbox import send
+from gateway.journal.inbox import STATE, TRANSMISSIONS, work_row
+from gateway.journal.outbox import HOW_IT_STANDS, OUTGOING, send
 from gateway.journal.replays import executions
 from gateway.journal.rows import found_by, judged_detail, key_of, message_row, outgoing_row, storable
 from gateway.journal.tables import (
-    DUE,
-    REFUSED,
+    PARKED,
     UNACKNOWLEDGED,
+    WAITS,
     assessment_request,
     audit,
     declaration_version,
     destination,
+    due,
     execution,
+    handled,
     inbox,
     message,
     message_term,
     outbox,
+    sent,
+    work,
 )
 from gateway.journal.values import Recorded
 from gateway.journal.witness import altered_of
@@ -60,6 +79,18 @@ class Wanted:
     until: datetime | None = None
 
 
+ORDERED_BY: Mapping[str, Table] = {"received": work, "working": work, "parked": handled}
+
+# What is told of a life beside how it stands.
+LIFE = [
+    func.coalesce(work.c.attempts, handled.c.attempts).label("attempts"),
+    work.c.worker,
+    work.c.lease_until,
+    handled.c.finished_at,
+    handled.c.note,
+]
+
+
 def list_messages(
     connection: Connection, /, *, limit: int = 50, after: tuple[int, int] | None = None, **filters: Any
 ) -> list[dict[str, Any]]:
@@ -67,7 +98,7 @@ def list_messages(
 
     `after` is `sequence` and `ordinal` (0 where it is None) of the last one of the page before.
     """
-    shown = [inbox.c[name] for name in ("sequence", "id", "channel", "partner", "received_at", "state", "lane", "note")]
+    shown = [inbox.c[name] for name in ("sequence", "id", "channel", "partner", "received_at", "lane")]
     judged = [
         message.c[name]
         for name in (
@@ -75,14 +106,16 @@ def list_messages(
             "findings", "nature", "test",
         )
     ]  # fmt: skip
-    query = select(*shown, *judged).outerjoin(message, message.c.inbox == inbox.c.sequence)
+    query = select(*shown, STATE, handled.c.note, *judged).select_from(TRANSMISSIONS)
+    query = query.outerjoin(message, message.c.inbox == inbox.c.sequence)
     wanted, given = Wanted(**filters), dict[str, list[int]]()
     conditions = [
         *_plain(wanted),
         *_looked_up(connection, wanted, given, limit, after[0] if after else 2**62),
         *_during(connection, wanted),
     ]
-    number = message.c.inbox if wanted.verdict else inbox.c.sequence  # the one whose index is in the order wanted
+    # The one whose index is in the order wanted, and the shortest.
+    number = message.c.inbox if wanted.verdict else ORDERED_BY.get(wanted.state or "", inbox).c.sequence
     if after is not None:
         sequence, ordinal = after
         rest = and_(number == sequence, message.c.ordinal > ordinal)
@@ -102,10 +135,14 @@ def _plain(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     }
     yield from (column == value for column, value in filters.items() if value is not None)
     # Literals, so that the planner sees that a partial index is meant.
-    literals = {inbox.c.state: wanted.state, message.c.verdict: wanted.verdict}
-    yield from (column == literal(each, literal_execute=True) for column, each in literals.items() if each is not None)
-    if wanted.state in ("received", "working"):
-        yield inbox.c.finished_at.is_(None)
+    if wanted.verdict is not None:
+        yield message.c.verdict == literal(wanted.verdict, literal_execute=True)
+    if wanted.state is not None:
+        open_ = {"received": work.c.worker.is_(None), "working": work.c.worker.is_not(None)}
+        if wanted.state in open_:
+            yield and_(work.c.sequence.is_not(None), open_[wanted.state])
+        else:
+            yield handled.c.state == literal(wanted.state, literal_execute=True)
 
 
 def _looked_up(
@@ -182,15 +219,16 @@ def unacknowledged(
     (awaited, or 4 for rejected), `acknowledged_at`.
     """
     overdue = now - timedelta(hours=limits.ACKNOWLEDGEMENT_HOURS)
-    shown = ("id", "kind", "destination", "sent_at", "acknowledgement", "acknowledged_at")
+    shown = [outbox.c[name] for name in ("id", "kind", "destination", "acknowledgement", "acknowledged_at")]
     query = (
-        select(*(outbox.c[name] for name in shown), inbox.c.id.label("transmission"), inbox.c.partner)
+        select(*shown, sent.c.sent_at, inbox.c.id.label("transmission"), inbox.c.partner)
+        .select_from(OUTGOING)
         .join(inbox, inbox.c.sequence == outbox.c.inbox)
-        .where(UNACKNOWLEDGED, or_(outbox.c.acknowledgement == "4", outbox.c.sent_at < overdue))
+        .where(UNACKNOWLEDGED, or_(outbox.c.acknowledgement == "4", sent.c.sent_at < overdue))
     )
     if partner is not None:
         query = query.where(inbox.c.partner == partner)
-    rows = connection.execute(query.order_by(outbox.c.sent_at, outbox.c.position).limit(limit)).mappings()
+    rows = connection.execute(query.order_by(sent.c.sent_at, outbox.c.position).limit(limit)).mappings()
     return [dict(row) for row in rows]
 
 
@@ -201,7 +239,10 @@ def show(connection: Connection, wanted: str) -> dict[str, Any] | None:
     `outbox`, `audit`, `executions` (replays). Raises GatewayError when several ids begin so.
     """
     found = connection.execute(
-        select(inbox).where(inbox.c.id.between(storable(wanted), storable(wanted) + "g")).limit(2)
+        select(inbox, STATE, *LIFE)
+        .select_from(TRANSMISSIONS)
+        .where(inbox.c.id.between(storable(wanted), storable(wanted) + "g"))
+        .limit(2)
     ).mappings()
     rows = [dict(row) for row in found]
     if len(rows) > 1 and rows[0]["id"] != wanted:
@@ -221,8 +262,11 @@ def show(connection: Connection, wanted: str) -> dict[str, Any] | None:
         "requests": select(assessment_request)
         .where(assessment_request.c.inbox == life["sequence"])
         .order_by(assessment_request.c.ordinal),
-        "outbox": select(outbox).where(outbox.c.inbox == life["sequence"]).order_by(outbox.c.position),
-        "audit": select(audit).where(audit.c.subject == life["sequence"]).order_by(audit.c.n),
+        "outbox": select(outbox, *(how.label(name) for name, how in HOW_IT_STANDS.items()))
+        .select_from(OUTGOING)
+        .where(outbox.c.inbox == life["sequence"])
+        .order_by(outbox.c.position),
+        "audit": select(audit).where(audit.c.n.in_(_links_of(life["sequence"]))).order_by(audit.c.n),
     }
     for name, query in parts.items():
         life[name] = [dict(row) for row in connection.execute(query).mappings()]
@@ -231,36 +275,51 @@ def show(connection: Connection, wanted: str) -> dict[str, Any] | None:
     for part in ("messages", "declarations", "audit"):
         for row in life[part]:
             row.update({name: json.loads(row[name]) for name in ("envelope", "findings", "detail") if name in row})
+    ours = {row["id"] for row in life["outbox"]}
+    for row in life["audit"]:
+        if row["event"] == "sent" and "sent" in row["detail"]:  # of all that was sent together, this transmission's
+            row["detail"]["sent"] = [[id_, queue] for id_, queue in row["detail"]["sent"] if id_ in ours]
     return life
+
+
+def _links_of(sequence: int) -> CompoundSelect[tuple[int]]:
+    """Select the numbers of the audit links about a transmission, those that witness what was sent included."""
+    answers = select(sent.c.link).join(outbox, outbox.c.position == sent.c.position)
+    return union_all(
+        select(audit.c.n).where(audit.c.subject == sequence), answers.where(outbox.c.inbox == sequence).distinct()
+    )
 
 
 def counts(connection: Connection, now: datetime) -> dict[str, Any]:
     """Return the figures of health: what waits, since when, and what stands still; ages in seconds."""
-    unfinished = connection.execute(
-        select(inbox.c.state, func.count(), func.min(inbox.c.received_at, type_=inbox.c.received_at.type))
-        .where(inbox.c.finished_at.is_(None))
-        .group_by(inbox.c.state)
-    ).all()
-    waiting, since = connection.execute(
-        select(func.count(), func.min(outbox.c.created_at, type_=outbox.c.created_at.type)).where(DUE)
+    unfinished, working, oldest = connection.execute(
+        select(
+            func.count(), func.count(work.c.worker), func.min(work.c.received_at, type_=work.c.received_at.type)
+        ).select_from(work)
     ).one()
-    refused = connection.scalar(select(func.count()).where(REFUSED))
-    parked = connection.scalar(select(func.count()).where(inbox.c.state == text("'parked'")))
+    waiting, refused, since = connection.execute(
+        select(
+            func.count().filter(WAITS),
+            func.count(due.c.parked_at),
+            func.min(due.c.created_at, type_=due.c.created_at.type).filter(WAITS),
+        ).select_from(due)
+    ).one()
+    parked = connection.scalar(select(func.count()).where(PARKED))
     overdue = now - timedelta(hours=limits.ACKNOWLEDGEMENT_HOURS)
     silent, rejected = connection.execute(
         select(
-            func.count().filter(outbox.c.acknowledgement == "awaited", outbox.c.sent_at < overdue),
+            func.count().filter(outbox.c.acknowledgement == "awaited", sent.c.sent_at < overdue),
             func.count().filter(outbox.c.acknowledgement == "4"),
-        ).where(UNACKNOWLEDGED)
+        )
+        .select_from(OUTGOING)
+        .where(UNACKNOWLEDGED)
     ).one()
     resting = connection.execute(
         select(func.count(), func.count(destination.c.parked_at)).where(destination.c.failures > 0)
     ).one()
-    number = {state: count for state, count, _ in unfinished}
-    oldest = min((at for _, _, at in unfinished), default=None)
     return {
-        "received": number.get("received", 0),
-        "working": number.get("working", 0),
+        "received": unfinished - working,
+        "working": working,
         "parked": parked,
         "answers_unacknowledged": silent,
         "answers_rejected": rejected,
@@ -276,9 +335,10 @@ def counts(connection: Connection, now: datetime) -> dict[str, Any]:
 
 def release_parked(connection: Connection, sequence: int, operator: str, now: datetime) -> bool:
     """Give a parked transmission to the workers again, its attempts forgotten; False if it is not parked."""
-    free = {"state": "received", "attempts": 0, "worker": None, "lease_until": None, "finished_at": None}
-    if not _unpark(connection, sequence, {**free, "note": None}):
+    if not connection.execute(delete(handled).where(handled.c.sequence == sequence, PARKED)).rowcount:
         return False
+    row = connection.execute(select(inbox).where(inbox.c.sequence == sequence)).mappings().one()
+    insert_rows(connection, work, [work_row(dict(row))])
     chain(connection, [(now, "released", sequence, {"operator": storable(operator)})])
     return True
 
@@ -298,7 +358,8 @@ def refuse_parked(
     Without an outcome (a result of the engine: nobody to answer) it is only closed.
     """
     closed = {"state": "done", "finished_at": now, "note": storable(f"refused by {operator}: {why}")[:500]}
-    if not _unpark(connection, row.sequence, closed):
+    parked = update(handled).where(handled.c.sequence == row.sequence, PARKED)
+    if not connection.execute(parked.values(**closed)).rowcount:
         return False
     detail: dict[str, object] = {"operator": storable(operator), "why": storable(why)}
     if outcome:
@@ -310,9 +371,3 @@ def refuse_parked(
         detail |= judged_detail(outcome, specs)
     chain(connection, [(now, "refused by operator", row.sequence, detail)])
     return True
-
-
-def _unpark(connection: Connection, sequence: int, values: Mapping[str, object]) -> bool:
-    """Set what becomes of a transmission, if it is parked; tell whether it was."""
-    parked = update(inbox).where(inbox.c.sequence == sequence, inbox.c.state == "parked")
-    return connection.execute(parked.values(**values)).rowcount == 1

@@ -7,15 +7,28 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core import limits
 from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
-from gateway.journal.rows import headers_of, storable
-from gateway.journal.tables import DUE as UNSENT
-from gateway.journal.tables import REFUSED, destination, inbox, outbox
+from gateway.journal.rows import AnyRow, headers_of, storable
+from gateway.journal.tables import WAITS, destination, inbox, outbox, sent
+from gateway.journal.tables import due as open_
 from gateway.journal.values import MESSAGE_ID, Due
 
 # A failing destination rests 1, 2, 4 ... seconds, at most five minutes, and is parked after some four hours.
@@ -35,29 +48,52 @@ RESTING = select(destination.c.name).where(
 )
 
 NEXT = (
-    select(outbox.c.position, func.length(outbox.c.body))
-    .where(outbox.c.destination == bindparam("name"), UNSENT)
-    .order_by(outbox.c.position)
+    select(open_.c.position, open_.c.size)
+    .where(open_.c.destination == bindparam("name"), WAITS)
+    .order_by(open_.c.position)
     .limit(bindparam("share"))
 )
 
 DUE = (
     select(
-        *(outbox.c[name] for name in Due.__dataclass_fields__ if name not in ("answers", "correlation")),
+        *(outbox.c[name] for name in ("id", "kind", "destination", "content_type", "body", "created_at")),
+        open_.c.attempts,
         inbox.c.id,
         inbox.c.headers,
         outbox.c.position,
     )
+    .join(open_, open_.c.position == outbox.c.position)
     .join(inbox, inbox.c.sequence == outbox.c.inbox)
     .where(among(outbox.c.position, "chosen"))
 )
 
-SENT = (
-    update(outbox)
-    .where(among(outbox.c.id, "ids"), outbox.c.sent_at.is_(None))
-    .values(sent_at=bindparam("now"), attempts=outbox.c.attempts + 1, error=None)
-    .returning(outbox.c.position, outbox.c.id, outbox.c.inbox, outbox.c.destination)
+# Everything written for the outbox, with what is open about it or became of it.
+OUTGOING = outbox.outerjoin(open_, open_.c.position == outbox.c.position).outerjoin(
+    sent, sent.c.position == outbox.c.position
 )
+HOW_IT_STANDS: dict[str, ColumnElement[Any]] = {
+    "attempts": func.coalesce(open_.c.attempts, sent.c.attempts),
+    "sent_at": sent.c.sent_at,
+    "parked_at": func.coalesce(open_.c.parked_at, sent.c.parked_at, type_=sent.c.parked_at.type),
+    "closed_at": sent.c.closed_at,
+    "error": func.coalesce(open_.c.error, sent.c.error),
+}
+PARKED = open_.c.parked_at.is_not(None)
+
+# Newly written things are due; so is again what is to be sent once more, whatever became of it.
+_AS_DUE = select(
+    outbox.c.position, outbox.c.destination, outbox.c.created_at, func.length(outbox.c.body), literal_column("0")
+).order_by(outbox.c.position)
+_OPENED = ["position", "destination", "created_at", "size", "attempts"]
+OPEN_NEW = insert(open_).from_select(_OPENED, _AS_DUE.where(among(outbox.c.id, "ids")))
+AS_IF_NEW = {"attempts": 0, "error": None, "parked_at": None}
+
+CONFIRMED = select(outbox.c.position, outbox.c.id, outbox.c.destination).where(among(outbox.c.id, "ids"))
+NO_LONGER_DUE = delete(open_).where(among(open_.c.position, "positions")).returning(*open_.c)
+NOT_SENT = delete(sent).where(among(sent.c.position, "positions"))
+
+# Who adds to what is finished keeps a purge from taking it away meanwhile.
+KEEP = select(inbox.c.sequence).where(inbox.c.sequence == bindparam("kept")).with_for_update(read=True, key_share=True)
 
 ANSWERED_AT = (
     select(outbox.c.destination)
@@ -67,27 +103,18 @@ ANSWERED_AT = (
     .limit(1)
 )
 
-# What makes something due again, whatever became of it.
-AGAIN: dict[str, Any] = {"sent_at": None, "parked_at": None, "closed_at": None, "attempts": 0, "error": None}
-
 WELL = delete(destination).where(among(destination.c.name, "names"))
 
 # The destinations that something waits for, those that waited longest first: one step in the index for each of them.
 WAITING = text(
     """
     WITH RECURSIVE waiting (name) AS (
-        SELECT min(destination) FROM outbox WHERE sent_at IS NULL AND parked_at IS NULL
+        SELECT min(destination) FROM due WHERE parked_at IS NULL
         UNION ALL
-        SELECT (
-            SELECT min(destination) FROM outbox
-            WHERE sent_at IS NULL AND parked_at IS NULL AND destination > waiting.name
-        )
+        SELECT (SELECT min(destination) FROM due WHERE parked_at IS NULL AND destination > waiting.name)
         FROM waiting WHERE waiting.name IS NOT NULL
     )
-    SELECT name, (
-        SELECT min(position) FROM outbox
-        WHERE sent_at IS NULL AND parked_at IS NULL AND destination = waiting.name
-    ) AS first
+    SELECT name, (SELECT min(position) FROM due WHERE parked_at IS NULL AND destination = waiting.name) AS first
     FROM waiting WHERE name IS NOT NULL ORDER BY first
     """
 )
@@ -99,14 +126,23 @@ def pause(failures: int, fraction: float) -> timedelta:
     return longest * (0.75 + 0.25 * fraction)
 
 
+def keep(connection: Connection, sequence: int | None) -> None:
+    """Hold a transmission that is finished, so that no purge takes it before this transaction ends."""
+    if sequence is not None:
+        connection.execute(KEEP, {"kept": sequence}).all()
+
+
 def send(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Put rows into the outbox; an id that is there already is the same thing, and stays.
 
     Who sends holds the row that it answers, so nobody puts the same in between.
     """
-    if rows:
-        there = set(connection.scalars(THERE, {"ids": [row["id"] for row in rows]}))
-        insert_rows(connection, outbox, [row for row in rows if row["id"] not in there])
+    if not rows:
+        return
+    there = set(connection.scalars(THERE, {"ids": [row["id"] for row in rows]}))
+    if fresh := [row for row in rows if row["id"] not in there]:
+        insert_rows(connection, outbox, fresh)
+        connection.execute(OPEN_NEW, {"ids": [row["id"] for row in fresh]})
 
 
 def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
@@ -136,12 +172,23 @@ def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
 
 
 def mark_sent(connection: Connection, ids: Sequence[str], now: datetime) -> int:
-    """Mark as sent what the broker confirmed, and clear the failures of those destinations; return how many."""
+    """Mark as sent what the broker confirmed, and clear the failures of those destinations; return how many.
+
+    One audit link witnesses all of it: its `sent` is pairs of id and destination.
+    """
     if not ids:
         return 0
-    rows = sorted(connection.execute(SENT, {"ids": ids, "now": now}), key=lambda row: row.position)
-    connection.execute(WELL, {"names": sorted({row.destination for row in rows})})
-    chain(connection, [(now, "sent", row.inbox, {"id": row.id, "destination": row.destination}) for row in rows])
+    known = {row.position: row for row in connection.execute(CONFIRMED, {"ids": ids})}
+    ended = connection.execute(NO_LONGER_DUE, {"positions": sorted(known)})
+    rows = sorted(ended, key=lambda row: row.position)
+    if not rows:
+        return 0
+    connection.execute(NOT_SENT, {"positions": [row.position for row in rows]})
+    connection.execute(WELL, {"names": sorted({known[row.position].destination for row in rows})})
+    told = [[known[row.position].id, known[row.position].destination] for row in rows]
+    link = chain(connection, [(now, "sent", None, {"sent": told})])
+    marks = [{"position": row.position, "attempts": row.attempts + 1, "sent_at": now, "link": link} for row in rows]
+    insert_rows(connection, sent, marks)
     return len(rows)
 
 
@@ -152,8 +199,8 @@ def postpone(connection: Connection, name: str, ids: Sequence[str], error: str, 
     waits, in order; the others go on.
     """
     error = storable(error)[:500]
-    tried = update(outbox).where(among(outbox.c.id, "ids"))
-    connection.execute(tried.values(attempts=outbox.c.attempts + 1, error=error), {"ids": ids})
+    tried = update(open_).where(open_.c.position.in_(select(outbox.c.position).where(among(outbox.c.id, "ids"))))
+    connection.execute(tried.values(attempts=open_.c.attempts + 1, error=error), {"ids": ids})
     first = INSERT[connection.dialect.name](destination).values(name=name, failures=1, paused_until=now, error=error)
     again = first.on_conflict_do_update(
         index_elements=[destination.c.name], set_={"failures": destination.c.failures + 1, "error": error}
@@ -173,16 +220,12 @@ def postpone(connection: Connection, name: str, ids: Sequence[str], error: str, 
 
 def park_refused(connection: Connection, refused: Mapping[str, str], now: datetime) -> None:
     """Take items out of the way that the broker refuses to take, each with its words; their destination goes on."""
-    parked = (
-        update(outbox)
-        .where(outbox.c.id == bindparam("refused_id"), UNSENT)
-        .values(parked_at=now, attempts=outbox.c.attempts + 1, error=bindparam("why"))
-        .returning(outbox.c.inbox, outbox.c.destination)
-    )
+    known = {row.id: row for row in connection.execute(CONFIRMED.add_columns(outbox.c.inbox), {"ids": list(refused)})}
     events: list[tuple[datetime, str, int | None, object]] = []
     for id_, why in refused.items():
-        error = storable(why)[:500]
-        for row in connection.execute(parked, {"refused_id": id_, "why": error}):
+        row, error = known[id_], storable(why)[:500]
+        parked = update(open_).where(open_.c.position == row.position, WAITS)
+        if connection.execute(parked.values(parked_at=now, attempts=open_.c.attempts + 1, error=error)).rowcount:
             detail = {"id": id_, "destination": row.destination, "error": error}
             events.append((now, "outgoing parked", row.inbox, detail))
     chain(connection, events)
@@ -190,12 +233,12 @@ def park_refused(connection: Connection, refused: Mapping[str, str], now: dateti
 
 def unpark(connection: Connection, name: str, now: datetime, operator: str = "") -> int:
     """Let a parked or resting destination, and what of it was parked alone, be tried at once; return how many wait."""
-    again = update(outbox).where(outbox.c.destination == name, REFUSED)
+    again = update(open_).where(open_.c.destination == name, PARKED)
     freed = connection.execute(again.values(parked_at=None)).rowcount
     detail = {"destination": name} | ({"operator": storable(operator)} if operator else {})
     if connection.execute(delete(destination).where(destination.c.name == name)).rowcount or freed:
         chain(connection, [(now, "destination unparked", None, detail)])
-    waiting = select(func.count()).where(outbox.c.destination == name, UNSENT)
+    waiting = select(func.count()).where(open_.c.destination == name, WAITS)
     return connection.scalar(waiting) or 0
 
 
@@ -203,13 +246,11 @@ def destinations(connection: Connection) -> list[dict[str, Any]]:
     """Return every destination that something waits for or that failed, with its backlog and state."""
     backlog = connection.execute(
         select(
-            outbox.c.destination.label("name"),
-            func.count().filter(outbox.c.parked_at.is_(None)).label("waiting"),
-            func.count(outbox.c.parked_at).label("refused"),
-            func.min(outbox.c.created_at, type_=outbox.c.created_at.type).label("oldest"),
-        )
-        .where(outbox.c.sent_at.is_(None), outbox.c.closed_at.is_(None))
-        .group_by(outbox.c.destination)
+            open_.c.destination.label("name"),
+            func.count().filter(WAITS).label("waiting"),
+            func.count(open_.c.parked_at).label("refused"),
+            func.min(open_.c.created_at, type_=open_.c.created_at.type).label("oldest"),
+        ).group_by(open_.c.destination)
     ).mappings()
     found: dict[str, dict[str, Any]] = {row["name"]: dict(row) for row in backlog}
     for row in connection.execute(select(destination)).mappings():
@@ -232,7 +273,23 @@ def resend(connection: Connection, first: str, now: datetime) -> int:
 def due_again(connection: Connection, first: str, resent: int | None, now: datetime) -> int:
     """Make a transmission's answers due; the request to the engine is not an answer."""
     sequence = connection.scalar(select(inbox.c.sequence).where(inbox.c.id == first))
-    again = update(outbox).where(outbox.c.inbox == sequence, outbox.c.kind != "request").values(**AGAIN)
-    count = connection.execute(again).rowcount
+    keep(connection, sequence)
+    count = len(make_due(connection, outbox.c.inbox == sequence, outbox.c.kind != "request"))
     chain(connection, [(now, "resend", resent or sequence, {"first": first, "answers": count})])
     return count
+
+
+def make_due(connection: Connection, *chosen: ColumnElement[bool]) -> list[AnyRow]:
+    """Make what is chosen of the outbox due, as if it were new; return its rows' `position`, `id` and `inbox`.
+
+    First it is due, then not sent: a dispatcher that marks it as sent at this moment is waited for.
+    """
+    query = select(outbox.c.position, outbox.c.id, outbox.c.inbox).select_from(OUTGOING).where(*chosen)
+    rows = list(connection.execute(query.order_by(outbox.c.position)).all())
+    positions = {"positions": [row.position for row in rows]}
+    if rows:
+        rewritten = _AS_DUE.where(among(outbox.c.position, "positions"))
+        again = INSERT[connection.dialect.name](open_).from_select(_OPENED, rewritten)
+        connection.execute(again.on_conflict_do_update(index_elements=[open_.c.position], set_=AS_IF_NEW), positions)
+        connection.execute(NOT_SENT, positions)
+    return rows

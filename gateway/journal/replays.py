@@ -18,7 +18,8 @@ from core.transmission import Judged, Outgoing, Verdict
 from gateway.journal.codec import dump, encode_findings
 from gateway.journal.database import among
 from gateway.journal.evidence import chain
-from gateway.journal.outbox import send
+from gateway.journal.inbox import STATE, TRANSMISSIONS
+from gateway.journal.outbox import keep, send
 from gateway.journal.rows import (
     AnyRow,
     fact_of,
@@ -35,6 +36,7 @@ from gateway.journal.tables import (
     declaration_version,
     execution,
     execution_answer,
+    handled,
     inbox,
     interchange_reference,
     message,
@@ -45,7 +47,7 @@ from gateway.journal.verdicts import THESE_REFERENCES, WITHDRAWAL_ASKED
 # Transmissions that one statement names.
 PAGE = 5_000
 
-RECORDED = select(inbox).where(among(inbox.c.sequence, "wanted")).order_by(inbox.c.sequence)
+RECORDED = select(inbox, STATE, handled.c.note).select_from(TRANSMISSIONS).where(among(inbox.c.sequence, "wanted"))
 
 TOLD = select(message).where(among(message.c.inbox, "wanted")).order_by(message.c.inbox, message.c.ordinal)
 
@@ -154,7 +156,7 @@ def recorded(connection: Connection, sequences: Sequence[int]) -> list[Recorded]
     """Return these transmissions with what was made of them, in the order of receipt."""
     told: dict[int, list[Told]] = defaultdict(list)
     judged: dict[int, tuple[datetime, str]] = {}
-    rows = connection.execute(RECORDED, {"wanted": list(sequences)}).all()
+    rows = connection.execute(RECORDED.order_by(inbox.c.sequence), {"wanted": list(sequences)}).all()
     for row in connection.execute(TOLD, {"wanted": list(sequences)}):
         codes = tuple(finding["code"] for finding in json.loads(row.findings))
         judged[row.inbox] = row.created_at, row.specs
@@ -305,6 +307,7 @@ def keep_execution(connection: Connection, done: Execution, now: datetime) -> st
         **judged_detail(outcome, done.specs),
         "outgoing": [sent_detail(item) for item in answers],
     }
+    keep(connection, done.inbox)
     number = connection.execute(
         insert(execution).values(
             id=received.id,
@@ -361,6 +364,7 @@ def send_execution(connection: Connection, id_: str, operator: str, now: datetim
     row = connection.execute(sent.returning(execution.c.number, execution.c.inbox)).one_or_none()
     if row is None:
         return 0
+    keep(connection, row.inbox)
     answers = connection.execute(
         select(execution_answer).where(execution_answer.c.execution == row.number).order_by("ordinal", "kind")
     ).all()

@@ -15,13 +15,16 @@ from gateway.journal.rows import AnyRow
 from gateway.journal.tables import (
     assessment_request,
     declaration_version,
+    due,
     execution,
     execution_answer,
+    handled,
     inbox,
     interchange_reference,
     message,
     message_term,
     outbox,
+    sent,
 )
 
 # How many transmissions one transaction of a purge looks at: short enough that nobody waits for it. Who only counts
@@ -31,7 +34,7 @@ PURGE_PAGE, COUNTED_PAGE = 500, 5_000
 # What a transmission is that is about no declaration, and whether its time is over.
 KIND = case(
     (inbox.c.channel == "assessment", "result"),
-    (inbox.c.note.startswith(RESEND_OF, autoescape=True), "repeated"),
+    (handled.c.note.startswith(RESEND_OF, autoescape=True), "repeated"),
     else_="refused",
 )
 OVER = case(
@@ -44,11 +47,12 @@ OVER = case(
 OLDEST = (
     select(
         inbox.c.sequence,
-        and_(inbox.c.finished_at.is_not(None), inbox.c.state == "done"),
+        and_(handled.c.state.is_not(None), handled.c.state == "done"),
         KIND,
         OVER,
         inbox.c.received_at < bindparam("youngest"),
     )
+    .outerjoin(handled, handled.c.sequence == inbox.c.sequence)
     .where(
         inbox.c.sequence > bindparam("after"), inbox.c.sequence < select(func.max(inbox.c.sequence)).scalar_subquery()
     )
@@ -88,9 +92,10 @@ DECLARATIONS = select(
     .scalar_subquery(),
 )
 
-UNSENT = select(outbox.c.inbox).where(
-    _of_page(outbox.c.inbox), outbox.c.sent_at.is_(None), outbox.c.closed_at.is_(None)
-)
+UNSENT = select(outbox.c.inbox).join(due, due.c.position == outbox.c.position).where(_of_page(outbox.c.inbox))
+
+# Who adds to what is finished (an answer sent again, a replay) is waited for, and seen: see `inbox.keep`.
+HELD = select(inbox.c.sequence).where(among(inbox.c.sequence, "mine")).order_by(inbox.c.sequence).with_for_update()
 
 # Every version of the declarations and every request about one: a number that comes back counts its attempts anew. Then
 # what hangs on transmissions, and the transmissions themselves.
@@ -103,11 +108,12 @@ DELETES = (
     delete(execution_answer).where(
         execution_answer.c.execution.in_(select(execution.c.number).where(among(execution.c.inbox, "mine")))
     ),
+    delete(sent).where(sent.c.position.in_(select(outbox.c.position).where(among(outbox.c.inbox, "mine")))),
     *(
         delete(table).where(among(table.c.inbox, "mine"))
         for table in (execution, assessment_request, message_term, message, interchange_reference, outbox)
     ),
-    delete(inbox).where(among(inbox.c.sequence, "mine")),
+    *(delete(table).where(among(table.c.sequence, "mine")) for table in (handled, inbox)),
 )
 
 
@@ -140,6 +146,8 @@ def purge(transaction: Transaction, before: Mapping[str, datetime], *, now: date
     while True:
         with transaction() as connection:
             page = connection.execute(OLDEST, {**asked, "after": after, "size": size}).all()
+            if not rehearse:
+                connection.execute(HELD, {"mine": [sequence for sequence, done, *_, old in page if done and old]}).all()
             gone, expired = _expired(connection, page, before["declaration"])
             for kind in gone.values():
                 counts[kind] += 1

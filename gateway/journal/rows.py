@@ -200,7 +200,6 @@ def outgoing_row(item: Outgoing, sequence: int, now: datetime, ordinal: int | No
         "content_type": item.content_type,
         "body": item.body,
         "created_at": now,
-        "attempts": 0,
         "acknowledgement": "awaited" if item.awaited else None,
     }
 

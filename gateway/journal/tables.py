@@ -1,7 +1,9 @@
 """The journal's tables; `gateway/journal/migrations` makes them, and a test compares the two.
 
-Open work is marked by a time that is still NULL (`finished_at`, `sent_at`): the partial indexes on it stay as small
-as the backlog, however long the archive grows, and need no literal that a bound parameter would hide from the planner.
+What came in and what goes out is written once and never changed; what is open about it stands in small tables beside
+(`work`, `due`), which stay as small as the backlog however long the archive grows, and what became of it in `handled`
+and `sent`. No table has a foreign key: each would cost a look and a lock for every row (DECISIONS D169 says what guards
+them instead).
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
-    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -23,7 +24,6 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
-    and_,
     literal_column,
 )
 from sqlalchemy.engine import Dialect
@@ -67,8 +67,8 @@ inbox = Table(
     "inbox",
     metadata,
     Column("sequence", Sequence, primary_key=True, autoincrement=False),
-    Column("id", String(32), nullable=False, unique=True),
-    Column("uid", Text, nullable=False, unique=True),
+    Column("id", String(32), nullable=False, unique=True),  # of the uid
+    Column("uid", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("partner", Text, nullable=False),  # empty: unknown to the transport
     Column("received_at", Instant, nullable=False),
@@ -76,19 +76,7 @@ inbox = Table(
     Column("headers", Text, nullable=False),
     Column("unproven", Text),  # that the broker did not prove who sent it
     Column("lane", Text, nullable=False),
-    Column("state", Text, nullable=False),  # received, working, done, parked
-    Column("attempts", Integer, nullable=False),
-    Column("worker", Text),
-    Column("lease_until", Instant),
-    Column("finished_at", Instant),
-    Column("note", Text),  # why it was parked, or that it had no effect of its own
     Column("body", LargeBinary, nullable=False),  # last: SQLite reads through it to whatever stands behind
-)
-Index(
-    "inbox_unfinished",
-    inbox.c.sequence,
-    postgresql_where=inbox.c.finished_at.is_(None),
-    sqlite_where=inbox.c.finished_at.is_(None),
 )
 Index(
     "inbox_unproven",
@@ -97,17 +85,43 @@ Index(
     postgresql_where=inbox.c.unproven.is_not(None),
     sqlite_where=inbox.c.unproven.is_not(None),
 )
-_parked = inbox.c.state == literal_column("'parked'")
-Index("inbox_parked", inbox.c.sequence, postgresql_where=_parked, sqlite_where=_parked)
 # What an operator's lists are cut by.
 Index("inbox_received", inbox.c.received_at, inbox.c.sequence)
 Index("inbox_partner", inbox.c.partner, inbox.c.sequence)
+
+# The transmissions that are not finished, with what it takes to choose among them; one with a worker is worked on.
+work = Table(
+    "work",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=False),
+    Column("channel", Text, nullable=False),
+    Column("partner", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("size", Integer, nullable=False),  # bytes
+    Column("attempts", Integer, nullable=False),
+    Column("worker", Text),
+    Column("lease_until", Instant),
+)
+
+# What became of the others: done, or parked until an operator decides.
+handled = Table(
+    "handled",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),  # done, parked
+    Column("attempts", Integer, nullable=False),
+    Column("finished_at", Instant, nullable=False),
+    Column("note", Text),  # why it was parked, or that it had no effect of its own
+)
+PARKED = handled.c.state == literal_column("'parked'")
+Index("handled_parked", handled.c.sequence, postgresql_where=PARKED, sqlite_where=PARKED)
 
 # Every message found in a transmission, with its verdict.
 message = Table(
     "message",
     metadata,
-    Column("inbox", Sequence, ForeignKey("inbox.sequence"), primary_key=True, autoincrement=False),
+    Column("inbox", Sequence, primary_key=True, autoincrement=False),
     Column("ordinal", Integer, primary_key=True, autoincrement=False),
     Column("syntax", Text, nullable=False),
     Column("type", Text, nullable=False),
@@ -136,7 +150,7 @@ message_term = Table(
     Column(
         "term", Text(collation="C").with_variant(Text(), "sqlite"), primary_key=True
     ),  # its kind, a colon, the value: see rows.terms_of
-    Column("inbox", Sequence, ForeignKey("inbox.sequence"), primary_key=True, autoincrement=False),
+    Column("inbox", Sequence, primary_key=True, autoincrement=False),
     Column("ordinal", Integer, primary_key=True, autoincrement=False),
     Index("message_term_inbox", "inbox"),
     sqlite_with_rowid=False,
@@ -152,7 +166,7 @@ declaration_version = Table(
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
     Column("partner", Text, nullable=False),
-    Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),
+    Column("inbox", Sequence, nullable=False),
     Column("ordinal", Integer, nullable=False),
     Column("nature", Text, nullable=False),
     Column("status", Text, nullable=False),  # accepted, assessed, pending, refused, withdrawn
@@ -171,7 +185,7 @@ assessment_request = Table(
     Column("transaction_number", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),
+    Column("inbox", Sequence, nullable=False),
     Column("ordinal", Integer, nullable=False),
     Column("nature", Text, nullable=False),
     Column("status", Text, nullable=False),  # accepted, then what the engine said
@@ -192,49 +206,62 @@ interchange_reference = Table(
     Column("partner", Text, primary_key=True),
     Column("reference", Text, primary_key=True),  # in its number space
     Column("test", Boolean, primary_key=True),
-    Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),
+    Column("inbox", Sequence, nullable=False),
     Column("digest", String(64), nullable=False),
     Index("interchange_reference_inbox", "inbox"),
 )
 
-# Everything to be sent; what was sent stays, so that it can be sent again byte for byte.
+# Everything to be sent; it stays, so that it can be sent again byte for byte.
 outbox = Table(
     "outbox",
     metadata,
     Column("position", Sequence, primary_key=True),
     Column("id", String(32), nullable=False, unique=True),
-    Column("inbox", Sequence, ForeignKey("inbox.sequence"), nullable=False),  # the transmission that it answers
+    Column("inbox", Sequence, nullable=False),  # the transmission that it answers
     Column("ordinal", Integer),
     Column("kind", Text, nullable=False),
     Column("destination", Text, nullable=False),
     Column("content_type", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("sent_at", Instant),
-    Column("error", Text),
     # awaited; then what the partner's CONTRL said: 4 rejected, 7 acknowledged, 8 received; closed by an operator
     Column("acknowledgement", Text),
     Column("acknowledged_at", Instant),
-    Column("parked_at", Instant),  # when the broker refused to take it, as too large; it waits for an operator
-    Column("closed_at", Instant),  # when an operator decided that it is not to be sent; parked as well
     Column("body", LargeBinary, nullable=False),
     Index("outbox_inbox", "inbox"),
 )
-Index(
-    "outbox_due",
-    outbox.c.destination,
-    outbox.c.position,
-    postgresql_where=outbox.c.sent_at.is_(None),
-    sqlite_where=outbox.c.sent_at.is_(None),
-)
-
-# What is to be sent now or later, and what stands aside: few, in the same index.
-DUE = and_(outbox.c.sent_at.is_(None), outbox.c.parked_at.is_(None))
-REFUSED = and_(outbox.c.sent_at.is_(None), outbox.c.parked_at.is_not(None), outbox.c.closed_at.is_(None))
 
 # What an operator may have to look at; a literal, so that the planner sees that the index is meant.
 UNACKNOWLEDGED = outbox.c.acknowledgement.in_((literal_column("'awaited'"), literal_column("'4'")))
-Index("outbox_unacknowledged", outbox.c.sent_at, postgresql_where=UNACKNOWLEDGED, sqlite_where=UNACKNOWLEDGED)
+Index("outbox_unacknowledged", outbox.c.position, postgresql_where=UNACKNOWLEDGED, sqlite_where=UNACKNOWLEDGED)
+
+# What of it is to be sent, with what it takes to choose; parked when the broker refused to take it, as too large.
+due = Table(
+    "due",
+    metadata,
+    Column("position", Sequence, primary_key=True, autoincrement=False),
+    Column("destination", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("size", Integer, nullable=False),  # bytes
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("parked_at", Instant),
+)
+WAITS = due.c.parked_at.is_(None)
+Index("due_next", due.c.destination, due.c.position, postgresql_where=WAITS, sqlite_where=WAITS)
+
+# What became of the rest: sent, and by which audit link witnessed; or closed when an operator decided that it is not to
+# be sent.
+sent = Table(
+    "sent",
+    metadata,
+    Column("position", Sequence, primary_key=True, autoincrement=False),
+    Column("attempts", Integer, nullable=False),
+    Column("sent_at", Instant),
+    Column("link", Sequence),
+    Column("closed_at", Instant),
+    Column("parked_at", Instant),
+    Column("error", Text),
+)
 
 # Every replay: what today's pipeline makes of a transmission (or of a file: no inbox), without any effect.
 execution = Table(
@@ -242,7 +269,7 @@ execution = Table(
     metadata,
     Column("number", Sequence, primary_key=True),
     Column("id", String(32), nullable=False, unique=True),
-    Column("inbox", Sequence, ForeignKey("inbox.sequence")),
+    Column("inbox", Sequence),
     Column("source", Text, nullable=False),  # the transmission's id, or the file's name
     Column("digest", String(64), nullable=False),
     Column("partner", Text, nullable=False),
@@ -259,7 +286,7 @@ execution_answer = Table(
     "execution_answer",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("execution", Sequence, ForeignKey("execution.number"), nullable=False),
+    Column("execution", Sequence, nullable=False),
     Column("ordinal", Integer),
     Column("kind", Text, nullable=False),
     Column("destination", Text, nullable=False),

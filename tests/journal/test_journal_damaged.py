@@ -82,7 +82,7 @@ def test_a_value_of_another_form_is_one_line(table: str, sound: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("column", "value", "command"),
     [
-        ("inbox.state", "'\x1b[31m{'", "show"),
+        ("handled.state", "'\x1b[31m{'", "show"),
         ("inbox.headers", "'[1]'", "show"),
         ("inbox.unproven", "'7'", "show"),
         ("message.findings", "'[null]'", "list"),

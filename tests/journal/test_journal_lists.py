@@ -13,9 +13,9 @@ from tests.support.journals import NOW, accept, bring, outcome
 
 # Twenty thousand transmissions without all that hangs on them.
 FILL = """
-    SET LOCAL session_replication_role = replica;
     INSERT INTO inbox SELECT n, md5(n::text), 'u' || n, 'partner', 'P' || mod(n, 9), now() - n * interval '1 min',
-    '', '{}', '', 'done', 1, NULL, NULL, now(), NULL, '', NULL FROM generate_series(1, 20000) n;
+    '', '{}', '', '', NULL FROM generate_series(1, 20000) n;
+    INSERT INTO handled SELECT n, 'done', 1, now(), NULL FROM generate_series(1, 20000) n;
     INSERT INTO message SELECT n, 1, 'xml', 'declaration', 'S', 'R' || n, NULL, '{}', 'T' || n, '1',
     CASE WHEN mod(n, 50) = 0 THEN 'refused' ELSE 'accepted' END, '[]', NULL, NULL, '', now(), false
     FROM generate_series(1, 20000) n;
@@ -104,4 +104,5 @@ def test_postgresql_looks_messages_up_by_an_index(postgres_url: str) -> None:
         plans.clear()
         journal.list_messages(**filters)
         assert plans
-        assert [line for line in plans if "Seq Scan" in line] == [], filters
+        # All of what is open may be read, never all of the archive.
+        assert [line for line in plans if "Seq Scan" in line and "Seq Scan on work" not in line] == [], filters

@@ -27,7 +27,9 @@ def test_an_assessment_counts_once(journal: Journal) -> None:
     life = journal.show(inbox_id("a"))
     assert [item["kind"] for item in life["outbox"]] == ["accepted", "request", "assessed"]
     assert life["requests"][0]["result"] == '{"outcome": "approved"}'
-    assert [link["event"] for link in life["audit"]] == ["received", "judged", "sent", "sent", "settled", "sent"]
+    assert [link["event"] for link in life["audit"]] == ["received", "judged", "sent", "settled", "sent"]
+    request_and_verdict = next(one["detail"]["sent"] for one in life["audit"] if one["event"] == "sent")
+    assert request_and_verdict == [[one["id"], one["destination"]] for one in life["outbox"][:2]]
     assert journal.show(inbox_id("r2"))["note"] == "repeats a result"
 
 

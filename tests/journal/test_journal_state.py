@@ -29,7 +29,7 @@ def test_a_good_journal_is_fit(journal: Journal) -> None:
         ("DELETE FROM alembic_version", "has tables and no schema: it is damaged"),
         ("DROP TABLE alembic_version", "has tables and no schema: it is damaged"),
         ("DROP TABLE execution_answer", "the table execution_answer is missing"),
-        ("ALTER TABLE outbox RENAME COLUMN error TO errors", "the table outbox lacks error"),
+        ("ALTER TABLE due RENAME COLUMN error TO errors", "the table due lacks error"),
     ],
 )
 def test_a_journal_that_serve_could_not_work_with_is_told(
