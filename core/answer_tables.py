@@ -9,7 +9,7 @@ from typing import TypeVar
 from core.answers import ALWAYS, KINDS, AnswerCode, Answers, DutyCodes, EdifactCodes, Kind, XmlCodes
 from core.errors import SpecError
 from core.fields import read_both, read_confidence
-from core.tables import Origin, Row, read_rows
+from core.tables import Cells, Origin, once, read_rows
 
 KIND_COLUMNS = (
     "kind", "document", "response", "status", "text_en", "text_fr", "when_en", "when_fr", "source_en", "source_fr",
@@ -29,7 +29,9 @@ def read_answers(root: Path, kinds: Iterable[Path], codes: Iterable[Path], where
     """Return a pack's answers; raises SpecError, naming file, row and reason, for tables that cannot be used."""
     found: dict[str, Kind] = {}
     for path in kinds:
+        given: set[str] = set()
         for origin, row in read_rows(path, KIND_COLUMNS, root=root):
+            once(row["kind"], given, origin, "the kind")
             found[row["kind"]] = _kind(row, origin)
     if lacking := [kind for kind in KINDS if kind not in found]:
         raise SpecError(where, None, f"answers: there is no row for {', '.join(lacking)}")
@@ -37,7 +39,9 @@ def read_answers(root: Path, kinds: Iterable[Path], codes: Iterable[Path], where
         raise SpecError(where, None, "answers: two kinds have one status")
     rows: dict[tuple[str, str], AnswerCode] = {}
     for path in codes:
+        named: set[str] = set()
         for origin, row in read_rows(path, CODE_COLUMNS, root=root):
+            once(f"{row['syntax']} {row['name']}", named, origin, "the code of")
             rows[row["syntax"], row["name"]] = _code(row, origin)
     by_name = {syntax: {name: row.code for (of, name), row in rows.items() if of == syntax} for syntax in ALWAYS}
     return Answers(
@@ -49,7 +53,7 @@ def read_answers(root: Path, kinds: Iterable[Path], codes: Iterable[Path], where
     )
 
 
-def _kind(row: Row, origin: Origin) -> Kind:
+def _kind(row: Cells, origin: Origin) -> Kind:
     if row["kind"] not in KINDS:
         raise SpecError(*origin, f"a kind is one of {', '.join(KINDS)}, not {row['kind']!r}")
     text = read_both(row, "text", origin, row["kind"])
@@ -59,7 +63,7 @@ def _kind(row: Row, origin: Origin) -> Kind:
     return Kind(row["document"], row["response"], row["status"], text, when, source, read_confidence(row, origin))
 
 
-def _code(row: Row, origin: Origin) -> AnswerCode:
+def _code(row: Cells, origin: Origin) -> AnswerCode:
     if row["syntax"] not in ALWAYS:
         raise SpecError(*origin, f"syntax is edifact, xml or both, not {row['syntax']!r}")
     if not row["code"] and row["name"] in ALWAYS[row["syntax"]]:

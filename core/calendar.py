@@ -5,11 +5,11 @@ Pure; what the law says of each CAD type are rows of `calendar/due_days.csv` (`T
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -32,6 +32,11 @@ class Period:
     def covers(self, day: date) -> bool:
         """Tell whether the day lies within."""
         return (self.start is None or self.start <= day) and (self.end is None or day <= self.end)
+
+    def overlaps(self, other: Period) -> bool:
+        """Tell whether a day lies within both."""
+        first = max(self.start or date.min, other.start or date.min)
+        return first <= min(self.end or date.max, other.end or date.max)
 
 
 # A day that every month has.
@@ -103,6 +108,18 @@ class Calendar:
         rows = self.terms.get((type_, choice)) or self.terms.get((type_, "")) or self.terms["*", ""]
         fitting = [each for each in rows if each.up_to is None or _is_worth(consignment, each.up_to)]
         return next((each for each in fitting if each.valid.covers(_counted(consignment, each, self))), fitting[-1])
+
+    # What a message is asked for several times, remembered with the calendar that it is of.
+
+    @cached_property
+    def due(self) -> Callable[[Consignment], date]:
+        """Gives the day on which the payment for goods is due."""
+        return lru_cache(maxsize=1024)(lambda consignment: _due_by(consignment, self.terms_of(consignment), self))
+
+    @cached_property
+    def last(self) -> Callable[[Consignment], date | None]:
+        """Gives the last day to account for released goods, None where it is not known."""
+        return lru_cache(maxsize=1024)(lambda consignment: _account_by(consignment, self.terms_of(consignment), self))
 
 
 class BillingPeriod(NamedTuple):
@@ -176,24 +193,21 @@ def billing_period(day: date, billing: Billing) -> BillingPeriod:
     return BillingPeriod(start, end, end.replace(day=billing.statement_day), due)
 
 
-@lru_cache(maxsize=1024)
 def payment_due(consignment: Consignment, calendar: Calendar) -> date:
     """Return the day on which the payment for goods is due (SOR/86-1062, ss. 7.5, 10.1, 10.3, 13)."""
-    terms = calendar.terms_of(consignment)
-    return _due_by(consignment, terms, calendar)
+    return calendar.due(consignment)
 
 
 def _due_by(consignment: Consignment, terms: Terms, calendar: Calendar) -> date:
     return _due(_counted(consignment, terms, calendar), terms.period, calendar.billing)
 
 
-@lru_cache(maxsize=1024)
 def account_by(consignment: Consignment, calendar: Calendar) -> date | None:
     """Return the last day to account for released goods.
 
     None where the law names none, where the release is not known, and where the holidays on the way to it are not.
     """
-    return _account_by(consignment, calendar.terms_of(consignment), calendar)
+    return calendar.last(consignment)
 
 
 def _account_by(consignment: Consignment, terms: Terms, calendar: Calendar) -> date | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -11,8 +12,9 @@ import msgspec
 
 from core.calendar import Billing, Calendar, Terms
 from core.errors import SpecError
-from core.fields import decode_toml, read_both, read_confidence, read_day, read_number, read_period
-from core.tables import Origin, Row, read_rows
+from core.fields import check_codes, decode_toml, read_both, read_confidence, read_day, read_number, read_period
+from core.specs import CodeList
+from core.tables import Cells, Origin, read_rows
 
 COLUMNS = (
     "cad_type", "choice", "up_to", "day", "period", "account_by", "valid_from", "valid_to", "source_en", "source_fr",
@@ -26,6 +28,7 @@ OTHERS, INTEREST = "*", "interest"
 ACCOUNT_BY = re.compile(
     r"|(?P<days>[1-9][0-9]?) business days|(?:(?P<day>[1-9]|1[0-9]|2[0-8])(?: or (?=payment)|$))?(?P<pay>payment)?"
 )
+CHOICES = ("", "billing", "month", "interim")
 DAYS = ("release", "accounting", "earlier")
 
 # Periods end on days that every month has.
@@ -41,7 +44,7 @@ class _Billing(msgspec.Struct, forbid_unknown_fields=True):
     due_weekday: Day
 
 
-def read_calendar(root: Path) -> Calendar:
+def read_calendar(root: Path, code_lists: Mapping[str, CodeList]) -> Calendar:
     """Return the calendar of a specification; raises SpecError for tables that cannot be used."""
     path, where = root / "calendar/billing.toml", "calendar/billing.toml"
     try:
@@ -56,6 +59,9 @@ def read_calendar(root: Path) -> Calendar:
         raise SpecError("calendar/holidays.csv", None, "the table is empty")
     terms: dict[tuple[str, str], tuple[Terms, ...]] = {}
     for origin, row in read_rows(root / "calendar/due_days.csv", COLUMNS, root=root):
+        check_codes({row["cad_type"]} - {OTHERS, INTEREST}, code_lists, "cad_type", origin)
+        if row["choice"] not in CHOICES:
+            raise SpecError(*origin, f"{row['choice']} is no way to account: these are {' '.join(CHOICES).strip()}")
         key = row["cad_type"], row["choice"]
         terms[key] = (*terms.get(key, ()), _terms(row, origin))
     if lacking := next((key for key, rows in terms.items() if all(each.up_to for each in rows)), None):
@@ -67,7 +73,7 @@ def read_calendar(root: Path) -> Calendar:
     return Calendar(Billing(**msgspec.structs.asdict(read)), holidays, last, terms)
 
 
-def _terms(row: Row, origin: Origin) -> Terms:
+def _terms(row: Cells, origin: Origin) -> Terms:
     """Return one row of due_days.csv."""
     whose = f"{row['cad_type']} {row['choice']}".strip()
     if row["day"] not in DAYS:

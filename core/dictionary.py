@@ -10,7 +10,7 @@ from core.errors import SpecError
 from core.fields import read_both, read_confidence
 from core.findings import CONFIDENCES
 from core.specs import FORMAT, CodeList, Element, Format
-from core.tables import Origin, Row, read_rows
+from core.tables import Cells, Origin, once, read_rows
 
 LEVELS = ("declaration", "invoice", "commodity")
 
@@ -51,9 +51,7 @@ def read_elements(
     for path in paths:
         given: set[str] = set()
         for origin, row in read_rows(path, ELEMENT_COLUMNS, root=root):
-            if row["element"] in given:
-                raise SpecError(*origin, f"the element {row['element']} is given twice")
-            given.add(row["element"])
+            once(row["element"], given, origin, "the element")
             elements[row["element"]] = _element(row, origin, classes, code_lists, top)
     for element in elements.values():
         _check_named(element, elements)
@@ -82,7 +80,7 @@ def check_needed(elements: Mapping[str, Element], where: str) -> None:
 
 
 def _element(
-    row: Row, origin: Origin, classes: Mapping[str, str], code_lists: Mapping[str, CodeList], top: str
+    row: Cells, origin: Origin, classes: Mapping[str, str], code_lists: Mapping[str, CodeList], top: str
 ) -> Element:
     """Return one row of the dictionary."""
     if row["level"] not in LEVELS:
@@ -91,6 +89,8 @@ def _element(
         raise SpecError(*origin, f"direction is in or out, not {row['direction']!r}")
     if row["code_list"] and row["code_list"] not in code_lists:
         raise SpecError(*origin, f"there is no code list {row['code_list']}")
+    if row["code_list"] and not code_lists[row["code_list"]].codes:
+        raise SpecError(*origin, f"the code list {row['code_list']} is empty")
     if row["about_change"] not in ("", "yes"):
         raise SpecError(*origin, f"about_change is yes or empty, not {row['about_change']!r}")
     try:
@@ -121,7 +121,7 @@ def _element(
     )
 
 
-def _xml_confidence(row: Row, origin: Origin) -> str:
+def _xml_confidence(row: Cells, origin: Origin) -> str:
     """Return how sure an element's place in XML is, empty where the row does not say."""
     given = row.get("xml_confidence", "")
     if given and given not in CONFIDENCES:
@@ -129,7 +129,7 @@ def _xml_confidence(row: Row, origin: Origin) -> str:
     return given
 
 
-def _mistaken(row: Row, origin: Origin) -> tuple[tuple[str, re.Pattern[str]], ...]:
+def _mistaken(row: Cells, origin: Origin) -> tuple[tuple[str, re.Pattern[str]], ...]:
     """Return what is written into an element by mistake: `STATE=PATTERN; STATE=PATTERN`."""
     found = []
     for part in filter(None, row.get("mistaken", "").split("; ")):
@@ -168,7 +168,7 @@ def _digits(most: int, decimals: int) -> str:
     return "|".join(rf"[0-9]{{1,{most - n}}}" + (rf"\.[0-9]{{{n}}}" if n else "") for n in places)
 
 
-def _pointer(row: Row, origin: Origin, classes: Mapping[str, str], top: str) -> tuple[str, ...]:
+def _pointer(row: Cells, origin: Origin, classes: Mapping[str, str], top: str) -> tuple[str, ...]:
     """Return the WCO pointer of an element: the ids of the classes on its path, then its own id (or name)."""
     steps = [re.sub(r"\[.*", "", step) for step in re.split(r"/(?![^\[]*\])", row["xml_path"]) if step]
     steps = [step for step in steps if step != "DateTimeString" and not step.startswith("@")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -12,8 +12,8 @@ import msgspec
 from core.calendar import Period
 from core.errors import SpecError, cause_of
 from core.findings import CONFIDENCES, Bilingual, Severity
-from core.specs import FindingText
-from core.tables import Origin, Row, read_rows
+from core.specs import CodeList, FindingText
+from core.tables import Cells, Origin, once, read_rows
 
 # The columns of a finding's words, in the findings tables as in the rules'.
 WORDS = ("severity", "text_en", "text_fr", "source_en", "source_fr", "confidence")
@@ -38,7 +38,7 @@ def read_day(text: str, origin: Origin) -> date | None:
         raise SpecError(*origin, f"{text!r} is not a date (YYYY-MM-DD)") from None
 
 
-def read_period(row: Row, origin: Origin, whose: str) -> Period:
+def read_period(row: Cells, origin: Origin, whose: str) -> Period:
     """Return the days from and to which a row holds, both included."""
     valid = Period(read_day(row["valid_from"], origin), read_day(row["valid_to"], origin))
     if valid.start and valid.end and valid.start > valid.end:
@@ -46,15 +46,24 @@ def read_period(row: Row, origin: Origin, whose: str) -> Period:
     return valid
 
 
-def read_number(row: Row, column: str, origin: Origin) -> Decimal | None:
+def check_codes(given: Iterable[str], lists: Mapping[str, CodeList], name: str, origin: Origin) -> None:
+    """Raise SpecError for what is no code of a list, where there is that list: nothing would ever be asked of it."""
+    if name in lists and (odd := sorted(set(given) - set(lists[name].codes))):
+        raise SpecError(*origin, f"{odd[0]} is no code of {name}")
+
+
+def read_number(row: Cells, column: str, origin: Origin) -> Decimal | None:
     """Return a number, None for an empty text."""
     try:
-        return Decimal(row[column]) if row[column] else None
+        found = Decimal(row[column]) if row[column] else None
     except InvalidOperation:
-        raise SpecError(*origin, f"{column}: {row[column]!r} is no number") from None
+        found = Decimal("nan")
+    if found is not None and not found.is_finite():
+        raise SpecError(*origin, f"{column}: {row[column]!r} is no number")
+    return found
 
 
-def read_both(row: Row, column: str, origin: Origin, whose: str, *, needed: bool = True) -> Bilingual:
+def read_both(row: Cells, column: str, origin: Origin, whose: str, *, needed: bool = True) -> Bilingual:
     """Return a text that a row has in English and in French; raises SpecError if it lacks one of them."""
     text = Bilingual(row[f"{column}_en"], row[f"{column}_fr"])
     if not all(text) and (needed or any(text)):
@@ -62,7 +71,7 @@ def read_both(row: Row, column: str, origin: Origin, whose: str, *, needed: bool
     return text
 
 
-def read_confidence(row: Row, origin: Origin) -> str:
+def read_confidence(row: Cells, origin: Origin) -> str:
     """Return how sure a row is."""
     if row["confidence"] not in CONFIDENCES:
         raise SpecError(*origin, f"confidence is high, medium or low, not {row['confidence']!r}")
@@ -76,14 +85,14 @@ Remedies = Mapping[str, tuple[Origin, Bilingual]]
 def read_remedies(root: Path) -> Remedies:
     """Return what is done about each finding; raises SpecError for a row that cannot be used."""
     found: dict[str, tuple[Origin, Bilingual]] = {}
+    given: set[str] = set()
     for origin, row in read_rows(root / REMEDIES, ("code", "remedy_en", "remedy_fr"), root=root):
-        if row["code"] in found:
-            raise SpecError(*origin, f"the remedy of {row['code']} is given twice")
+        once(row["code"], given, origin, "the remedy of")
         found[row["code"]] = origin, read_both(row, "remedy", origin, row["code"])
     return found
 
 
-def read_finding(row: Row, origin: Origin, code: str, remedies: Remedies) -> FindingText:
+def read_finding(row: Cells, origin: Origin, code: str, remedies: Remedies) -> FindingText:
     """Return the words of a finding or rule row, with its remedy; raises SpecError for one that has none."""
     if row["severity"] not in tuple(Severity):
         raise SpecError(*origin, f"unknown severity {row['severity']!r}")

@@ -18,10 +18,10 @@ from core.fields import (
     read_period,
     read_remedies,
 )
-from core.findings import Bilingual, least_sure
+from core.findings import CONFIDENCES, Bilingual, least_sure
 from core.packs import read_pack
 from core.specs import Code, CodeList, FindingText, Specs
-from core.tables import read_rows
+from core.tables import once, read_rows
 from core.trade_tables import read_trade
 from core.transmission import digest_of
 
@@ -38,16 +38,8 @@ def load(root: Path) -> Specs:
         raise SpecError(str(root), None, "this is no specification: none of its folders has a manifest.toml")
     remedies = read_remedies(root)
     findings = _findings(root, remedies)
-    classes = {
-        row["class"]: row["wco_id"] for _, row in read_rows(root / "wco/classes.csv", ("class", "wco_id"), root=root)
-    }
-    names = {
-        row["list"]: read_both(row, "name", origin, row["list"])
-        for origin, row in read_rows(root / "code_lists.csv", ("list", "name_en", "name_fr"), root=root)
-    }
-    code_lists = {path.stem: _code_list(root, path, names) for path in sorted((root / "codes").glob("*.csv"))}
-    if "cad_type" not in code_lists:
-        raise SpecError("codes/cad_type.csv", None, "there is no list of CAD types")
+    classes = _classes(root)
+    code_lists = _code_lists(root)
     packs = tuple(read_pack(root, path.parent, classes, code_lists, remedies) for path in manifests)
     for pack in packs:
         if sum(other.key == pack.key for other in packs) > 1:
@@ -56,8 +48,8 @@ def load(root: Path) -> Specs:
             if rule.id in findings:
                 raise SpecError(*rule.origin, f"the rule id {rule.id} is a finding code already")
     _compare(remedies, {*findings, *(rule.id for pack in packs for rule in pack.rules)})
-    trade = read_trade(root, code_lists.get("country"))
-    return Specs(root, packs, code_lists, findings, classes, read_calendar(root), trade)
+    trade = read_trade(root, code_lists)
+    return Specs(root, packs, code_lists, findings, classes, read_calendar(root, code_lists), trade)
 
 
 def _compare(remedies: Remedies, codes: set[str]) -> None:
@@ -82,20 +74,43 @@ def _findings(root: Path, remedies: Remedies) -> dict[str, FindingText]:
     return findings
 
 
+def _classes(root: Path) -> dict[str, str]:
+    """Return the WCO id of each class."""
+    found: dict[str, str] = {}
+    given: set[str] = set()
+    for origin, row in read_rows(root / "wco/classes.csv", ("class", "wco_id"), root=root):
+        once(row["class"], given, origin, "the class")
+        found[row["class"]] = row["wco_id"]
+    return found
+
+
+def _code_lists(root: Path) -> dict[str, CodeList]:
+    """Return the code lists by id; raises SpecError for one without a name, or without the list of CAD types."""
+    names: dict[str, Bilingual] = {}
+    given: set[str] = set()
+    for origin, row in read_rows(root / "code_lists.csv", ("list", "name_en", "name_fr"), root=root):
+        once(row["list"], given, origin, "the code list")
+        names[row["list"]] = read_both(row, "name", origin, row["list"])
+    found = {path.stem: _code_list(root, path, names) for path in sorted((root / "codes").glob("*.csv"))}
+    if "cad_type" not in found:
+        raise SpecError("codes/cad_type.csv", None, "there is no list of CAD types")
+    return found
+
+
 def _code_list(root: Path, path: Path, names: Mapping[str, Bilingual]) -> CodeList:
-    """Return one code list; its confidence is that of its least sure entry."""
+    """Return one code list; its confidence is that of its least sure entry. One that elements read is never empty."""
     codes: dict[str, tuple[Code, ...]] = {}
     if path.stem not in names:
         raise SpecError("code_lists.csv", None, f"the code list {path.stem} has no name here")
     columns = ("code", "name_en", "name_fr", "valid_from", "valid_to", "source_en", "source_fr", "confidence")
     for origin, row in read_rows(path, columns, root=root):
         valid = read_period(row, origin, row["code"])
+        if any(each.valid.overlaps(valid) for each in codes.get(row["code"], ())):
+            raise SpecError(*origin, f"the code {row['code']} is given twice for one day")
         name, source = read_both(row, "name", origin, row["code"]), read_both(row, "source", origin, row["code"])
         code = Code(row["code"], name, valid, source, read_confidence(row, origin), row)
         codes[code.code] = (*codes.get(code.code, ()), code)
-    if not codes:
-        raise SpecError(path.relative_to(root).as_posix(), None, "the code list is empty")
-    least = least_sure(c.confidence for entries in codes.values() for c in entries)
+    least = least_sure(c.confidence for entries in codes.values() for c in entries) if codes else CONFIDENCES[0]
     return CodeList(path.stem, names[path.stem], codes, least)
 
 

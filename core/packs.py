@@ -16,7 +16,7 @@ from core.errors import SpecError
 from core.fields import WORDS, Remedies, decode_toml, read_both, read_confidence, read_finding
 from core.findings import CONFIDENCES, Bilingual
 from core.specs import CodeList, Element, Former, Ignorable, Pack, ProfileRow, Rule, Statement, XmlForm
-from core.tables import Origin, Row, read_rows
+from core.tables import Cells, Origin, once, read_rows
 
 RULE_COLUMNS = ("id", "check", "element", "when", "parameter", *WORDS)
 PROFILE_COLUMNS = ("group", "parent", "tag", "status", "max", "constant")
@@ -111,6 +111,7 @@ def read_pack(
         valid=Period(manifest.valid_from, manifest.valid_to),
         types=manifest.types,
         elements=elements,
+        cad_types=frozenset(code_lists["cad_type"].codes),
         usage=usage,
         rules=rules,
         document=document,
@@ -191,6 +192,10 @@ def _read_manifest(path: Path, where: str, root: Path) -> Manifest:
         manifest = msgspec.convert(decode_toml(root, path), Manifest)
     except msgspec.ValidationError as error:
         raise SpecError(where, None, _manifest_reason(error)) from error
+    needed = {"id": manifest.id, "version": manifest.version, "types": manifest.types}
+    needed |= {"xml.namespace": manifest.xml.namespace, "xml.response_namespace": manifest.xml.response_namespace}
+    if empty := [key for key, value in needed.items() if not value]:
+        raise SpecError(where, None, f"{empty[0]} is empty")
     if odd := [type_ for type_ in manifest.types.values() if type_ not in NATURES]:
         raise SpecError(where, None, f"types: {odd[0]} is no message type that a sender may send")
     for levels in (manifest.xml.levels, manifest.edifact.levels):
@@ -212,6 +217,8 @@ def _forms(xml: _Xml, where: str) -> tuple[XmlForm, XmlForm]:
         if len(names) > 1 and not xml.metadata_namespace:
             raise SpecError(where, None, f"xml.{key} has a wrapper, {names[0]}, and there is no xml.metadata_namespace")
         found.append(XmlForm(names, namespace, xml.metadata_namespace, envelope, constants))
+    if odd := [path for path in (*xml.envelope.values(), *xml.constants) if not all(path.split("/"))]:
+        raise SpecError(where, None, f"xml.envelope: {odd[0]!r} is no path of names")
     if odd := [part for part in xml.envelope if part not in ENVELOPE]:
         raise SpecError(where, None, f"{odd[0]} is no part of an envelope; these are {', '.join(ENVELOPE)}")
     if xml.response_wrapper and len(found[1].names) == 1:
@@ -237,6 +244,10 @@ def _manifest_reason(error: msgspec.ValidationError) -> str:
 
 def _level_pointers(manifest: Manifest, classes: Mapping[str, str], top: str, where: str) -> dict[str, tuple[str, ...]]:
     """Return the WCO class ids down to each level; `top` is that of the declaration."""
+    invoice, line = (manifest.xml.levels[level] for level in LEVELS[1:])
+    if not line.startswith(f"{invoice}/"):
+        reason = f"the level commodity at {line} does not stand in that of invoice at {invoice}"
+        raise SpecError(where, None, reason)
     level_pointers: dict[str, tuple[str, ...]] = {"declaration": (top,)}
     for level, way in manifest.xml.levels.items():
         if not set(way.split("/")) <= set(classes):
@@ -255,13 +266,15 @@ def _usage(
     """Return a pack's usage: M, O or X by element and CAD type."""
     usage: dict[str, dict[str, str]] = {}
     for file in manifest.usage:
+        given: set[str] = set()
         for origin, row in read_rows(folder / file, ("element", "*"), root=root):
             if row["element"] not in elements:
                 raise SpecError(*origin, f"unknown element {row['element']}")
+            once(row["element"], given, origin, "the usage of")
             marks = {cad_type: mark for cad_type, mark in row.items() if cad_type != "element" and mark}
             if unknown := set(row) - set(USAGE_COLUMNS) - set(code_lists["cad_type"].codes):
                 raise SpecError(origin[0], 1, f"the column {sorted(unknown)[0]} is no CAD type")
-            if bad := [mark for mark in marks.values() if mark not in "MOX"]:
+            if bad := [mark for mark in marks.values() if mark not in ("M", "O", "X")]:
                 raise SpecError(*origin, f"usage is M, O or X, not {bad[0]!r}")
             usage[row["element"]] = marks
     return usage
@@ -273,9 +286,7 @@ def _rules(manifest: Manifest, folder: Path, root: Path, remedies: Remedies) -> 
     for file in manifest.rules:
         ids: set[str] = set()
         for origin, row in read_rows(folder / file, RULE_COLUMNS, root=root):
-            if row["id"] in ids:
-                raise SpecError(*origin, f"the rule id {row['id']} is given twice")
-            ids.add(row["id"])
+            once(row["id"], ids, origin, "the rule id")
             rules[row["id"]] = Rule(
                 id=row["id"],
                 check=row["check"],
@@ -290,7 +301,7 @@ def _rules(manifest: Manifest, folder: Path, root: Path, remedies: Remedies) -> 
     return tuple(rules.values())
 
 
-def _parameter_source(row: Row, origin: Origin) -> Bilingual | None:
+def _parameter_source(row: Cells, origin: Origin) -> Bilingual | None:
     """Return where the constants of a rule's parameter come from, where its row says so."""
     if "parameter_source_en" not in row or "parameter_source_fr" not in row:
         return None
@@ -334,7 +345,7 @@ def _former(manifest: Manifest, folder: Path, root: Path, elements: Mapping[str,
     return tuple(rows)
 
 
-def _profile_row(row: Row, origin: Origin) -> ProfileRow:
+def _profile_row(row: Cells, origin: Origin) -> ProfileRow:
     """Return one segment of an EDIFACT profile."""
     if row["status"] not in ("M", "C"):
         raise SpecError(*origin, f"status is M or C, not {row['status']!r}")

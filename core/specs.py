@@ -252,7 +252,8 @@ class Pack:
     valid: Period
     types: Mapping[str, MessageType]  # by function code
     elements: Mapping[str, Element]
-    usage: Mapping[str, Mapping[str, str]]  # element -> CAD type (or "*") -> M, O or X
+    cad_types: frozenset[str]  # the list's
+    usage: Mapping[str, Mapping[str, str]]  # element -> CAD type (or "*": every other) -> M, O or X
     rules: tuple[Rule, ...]
     document: XmlForm  # around the declaration
     response: XmlForm  # around an answer
@@ -282,11 +283,6 @@ class Pack:
     def key(self) -> str:
         """What tells this pack from the others, its own other versions among them: id and version."""
         return f"{self.id} {self.version}"
-
-    @cached_property
-    def cad_types(self) -> frozenset[str]:
-        """The CAD types that the usage table has columns for."""
-        return frozenset(column for row in self.usage.values() for column in row) - {"*", "withdraw"}
 
     @cached_property
     def about_change(self) -> frozenset[str]:

@@ -17,7 +17,7 @@ import msgspec
 from core.errors import SpecError, cause_of
 
 Origin = tuple[str, int]  # a file's name and a row of it, the heading being row 1
-Row = Mapping[str, str]
+Cells = Mapping[str, str]
 T = TypeVar("T")
 AtLeast0 = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 AtLeast1 = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
@@ -40,7 +40,7 @@ def watching() -> Iterator[list[Read]]:
         _watched.reset(token)
 
 
-def read_rows(path: Path, columns: Collection[str], *, root: Path | None = None) -> Iterator[tuple[Origin, Row]]:
+def read_rows(path: Path, columns: Collection[str], *, root: Path | None = None) -> Iterator[tuple[Origin, Cells]]:
     """Yield ((file, row number), row) for each row of a UTF-8 CSV file that has at least these columns.
 
     Values come without the blanks around them; empty lines are passed over. Errors name the file as it is reached from
@@ -70,6 +70,13 @@ def read_rows(path: Path, columns: Collection[str], *, root: Path | None = None)
         raise SpecError(name, None, f"cannot be read: {cause_of(error)}") from error
 
 
+def once(key: str, given: set[str], origin: Origin, what: str) -> None:
+    """Add a key to those that a table has given; raises SpecError for one again: the later row would win unseen."""
+    if key in given:
+        raise SpecError(*origin, f"{what} {key} is given twice")
+    given.add(key)
+
+
 def name_of(path: Path, root: Path | None) -> str:
     """Return the name by which errors call a file: as it is reached from `root`, without one as `path` says."""
     return Path(os.path.relpath(path, root)).as_posix() if root else str(path)
@@ -97,7 +104,7 @@ def read_typed(path: Path, row_type: type[T], *, root: Path | None = None) -> It
         yield origin, read
 
 
-def _reason(error: str, row: Row) -> str:
+def _reason(error: str, row: Cells) -> str:
     """Return msgspec's message with the column and its value in front: `max cannot be 'x': expected int`."""
     found = _COLUMN.search(error)
     text = error[: found.start() if found else None].partition(", got ")[0].replace("`", "")

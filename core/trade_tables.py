@@ -8,9 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from core.errors import SpecError
-from core.fields import read_both, read_confidence, read_day, read_number, read_period
+from core.fields import check_codes, read_both, read_confidence, read_day, read_number, read_period
 from core.specs import CodeList
-from core.tables import Origin, Row, read_rows
+from core.tables import Cells, Origin, read_rows
 from core.trade import ANY, Entitlement, Measured, Surtax, Trade
 
 SOURCE = ("source_en", "source_fr", "confidence")
@@ -25,9 +25,10 @@ ITEMS = ("order", "schedule", "tariff_item")
 UNITS = ("kind", "code", "units", "valid_from", "valid_to", *SOURCE)
 
 
-def read_trade(root: Path, listed: CodeList | None) -> Trade:
+def read_trade(root: Path, code_lists: Mapping[str, CodeList]) -> Trade:
     """Return the tables of trade, with the list of countries; raises SpecError for what cannot be used."""
-    tariff, excise = _units(root)
+    tariff, excise = _units(root, code_lists)
+    listed = code_lists.get("country")
     countries = (
         {code: entries[0].row.get("part_of") or code for code, entries in listed.codes.items()} if listed else {}
     )
@@ -36,12 +37,15 @@ def read_trade(root: Path, listed: CodeList | None) -> Trade:
             "codes/country.csv", None, f"{odd} is part of {countries[odd]}, which is no country of the list"
         )
     known = frozenset(countries)
-    return Trade(_entitlements(root, known), _surtaxes(root, known), tariff, excise, countries)
+    return Trade(_entitlements(root, known, code_lists), _surtaxes(root, known), tariff, excise, countries)
 
 
-def _entitlements(root: Path, countries: frozenset[str]) -> dict[tuple[str, str], tuple[Entitlement, ...]]:
+def _entitlements(
+    root: Path, countries: frozenset[str], code_lists: Mapping[str, CodeList]
+) -> dict[tuple[str, str], tuple[Entitlement, ...]]:
     found: dict[tuple[str, str], tuple[Entitlement, ...]] = {}
     for origin, row in read_rows(root / "trade/treatment_origins.csv", ORIGINS, root=root):
+        check_codes({row["treatment"]}, code_lists, "tariff_treatment", origin)
         _known(frozenset({row["country"]}) | _words(row["exported_from"]), countries, origin)
         entitlement = Entitlement(
             given=_yes(row, "given", origin),
@@ -59,20 +63,26 @@ def _entitlements(root: Path, countries: frozenset[str]) -> dict[tuple[str, str]
 def _surtaxes(root: Path, countries: frozenset[str]) -> dict[str, tuple[Surtax, ...]]:
     """Return the surtaxes by tariff item."""
     items: dict[tuple[str, str], set[str]] = defaultdict(set)
+    unused: dict[tuple[str, str], Origin] = {}  # schedules that no order names, with the first row of each
     for origin, row in read_rows(root / "trade/surtax_items.csv", ITEMS, root=root):
         item = row["tariff_item"].replace(".", "")
         if len(item) != 8 or not item.isdigit():
             raise SpecError(*origin, f"{row['tariff_item']!r} is no tariff item of eight digits")
         items[row["order"], row["schedule"]].add(item)
+        unused.setdefault((row["order"], row["schedule"]), origin)
     found: dict[str, tuple[Surtax, ...]] = {}
     for origin, row in read_rows(root / "trade/surtax_orders.csv", ORDERS, root=root):
         surtax = _surtax(row, origin, items, countries)
+        for named in ("schedule", "kept"):
+            unused.pop((row["order"], row[named]), None)
         for item in sorted(surtax.items):
             found[item] = (*found.get(item, ()), surtax)
+    for (order, schedule), origin in unused.items():
+        raise SpecError(*origin, f"no order is {order} {schedule}")
     return found
 
 
-def _surtax(row: Row, origin: Origin, items: Mapping[tuple[str, str], set[str]], countries: frozenset[str]) -> Surtax:
+def _surtax(row: Cells, origin: Origin, items: Mapping[tuple[str, str], set[str]], countries: frozenset[str]) -> Surtax:
     """Return one row of surtax_orders.csv; one whose schedule is not at hand has no items."""
     origins, not_origins = _words(row["origins"]), _words(row["not_origins"])
     _known(origins | not_origins, countries, origin)
@@ -98,7 +108,9 @@ def _surtax(row: Row, origin: Origin, items: Mapping[tuple[str, str], set[str]],
     )
 
 
-def _units(root: Path) -> tuple[dict[str, tuple[Measured, ...]], dict[str, tuple[Measured, ...]]]:
+def _units(
+    root: Path, code_lists: Mapping[str, CodeList]
+) -> tuple[dict[str, tuple[Measured, ...]], dict[str, tuple[Measured, ...]]]:
     """Return the units by the start of a classification number, and by excise code."""
     found: dict[str, dict[str, tuple[Measured, ...]]] = {"tariff": {}, "excise": {}}
     for origin, row in read_rows(root / "trade/units.csv", UNITS, root=root):
@@ -107,6 +119,9 @@ def _units(root: Path) -> tuple[dict[str, tuple[Measured, ...]], dict[str, tuple
         code = row["code"].replace(".", "")
         if row["kind"] == "tariff" and not (code.isdigit() and 4 <= len(code) <= 10):
             raise SpecError(*origin, f"{row['code']!r} is no start of a classification number, four digits or more")
+        if row["kind"] == "excise":
+            check_codes({code}, code_lists, "excise_code", origin)
+        check_codes(row["units"].split(), code_lists, "unit", origin)
         _sourced(row, origin)
         measured = Measured(_words(row["units"]), read_period(row, origin, code))
         if not measured.units:
@@ -125,14 +140,14 @@ def _known(given: frozenset[str], countries: frozenset[str], origin: Origin) -> 
         raise SpecError(*origin, f"{odd[0]} is no country of the list")
 
 
-def _yes(row: Row, column: str, origin: Origin) -> bool:
+def _yes(row: Cells, column: str, origin: Origin) -> bool:
     """Return what a column says with yes or no; nothing is no."""
     if row[column] not in ("yes", "no", ""):
         raise SpecError(*origin, f"{column} is yes or no, not {row[column]!r}")
     return row[column] == "yes"
 
 
-def _sourced(row: Row, origin: Origin) -> str:
+def _sourced(row: Cells, origin: Origin) -> str:
     """Return how sure a row is; raises SpecError if it names no source."""
     read_both(row, "source", origin, "the row")
     return read_confidence(row, origin)

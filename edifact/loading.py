@@ -111,7 +111,7 @@ class _ErrorRow:
 
 Notes = Mapping[str, Sequence[tuple[Origin, _DependencyRow]]]  # by directory
 Totals = Mapping[str, Sequence[tuple[Origin, Total]]]  # by message
-Unread = dict[str, dict[tuple[int, int, str], Values]]  # by tag
+UnreadValues = dict[str, dict[tuple[int, int, str], Values]]  # by tag
 
 
 def load(root: Path) -> Directories:
@@ -326,9 +326,9 @@ def _check_totals(totals: Totals, messages: Mapping[tuple[str, ...], Structure])
                     raise SpecError(*origin, f"{total.tag} is not in {where}")
 
 
-def _ignorable(root: Path, segments: Mapping[str, Segment]) -> Unread:
+def _ignorable(root: Path, segments: Mapping[str, Segment]) -> UnreadValues:
     """Return what may stand in envelopes though nothing reads it; the table's positions are those of syntax 4."""
-    found: Unread = {}
+    found: UnreadValues = {}
     for origin, row in read_typed(root / "ignorable.csv", _IgnorableRow, root=root.parent):
         slots = segments[row.tag].slots if row.tag in segments else ()
         if row.position > len(slots) or row.component > len(slots[row.position - 1].parts):

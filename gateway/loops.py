@@ -23,7 +23,7 @@ from gateway import health, plans, service
 from gateway.bells import DISPATCH, NO_BELLS, STOPPING, WORK, Bell, Bells, Ring, ring, silent, stop_signals, wait
 from gateway.engine import loop as engine_loop
 from gateway.files import forked
-from gateway.journal import Journal, Role
+from gateway.journal import Journal, WorkerRole
 from gateway.logs import configure, drain, logger, reason
 from gateway.plans import Plans
 from gateway.queues import Broker, open_broker
@@ -215,7 +215,9 @@ def _retry(
                 wait(RETRY_SECONDS)
 
 
-def _step(settings: Settings, journal: Journal, loaded: Plans, role: Role, vital: Vital | None) -> Callable[[], int]:
+def _step(
+    settings: Settings, journal: Journal, loaded: Plans, role: WorkerRole, vital: Vital | None
+) -> Callable[[], int]:
     """Prepare this process for work and return what does some of it; see `service.work`.
 
     An outage of the journal is no message's attempt: what is held then is let go untried once the journal is back.

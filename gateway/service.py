@@ -18,7 +18,7 @@ from core.register import Facts, Register, status_after
 from core.transmission import Outcome, Outgoing, Parsed, Received, Syntax, digest_of
 from gateway import pipeline
 from gateway.arrivals import arrival
-from gateway.journal import Claimed, Due, Journal, Role, Settlement, Unproven, inbox_id
+from gateway.journal import Claimed, Due, Journal, Settlement, Unproven, WorkerRole, inbox_id
 from gateway.logs import bound, logger, reason
 from gateway.plans import Plans
 from gateway.queues import Broker, Delivery, Intake, Letter, is_keyed
@@ -133,7 +133,7 @@ def work(
     worker: str,
     alarm: Alarm = lambda *_: None,
     engines: Collection[str] = frozenset(),
-    role: Role = "all",
+    role: WorkerRole = "all",
 ) -> int:
     """Claim the next messages, carry them through the pipeline and finish them; returns how many were claimed.
 

@@ -25,12 +25,12 @@ from edifact.directory import Row, Structure
 from edifact.match import PLUS, chain, repeated
 from edifact.syntax import NEEDLESS
 from parsers.edifact_plan import Binding, ElementSlot, SegmentPlan
-from parsers.levels import NEVER, LevelPattern, LevelReader, Slot, says, untaken
+from parsers.levels import NEVER, LevelPattern, LevelReader, LevelSlot, says, untaken
 from parsers.places import Position
 
 # What may stand in a component, and in one that is a value: it begins with what is no blank, so it says something.
 DATA, VALUE = "[^+:']+", rf"[^+:'\s\u{NEEDLESS:x}-\u{NEEDLESS + 0xFF:x}][^+:']*+"
-UNNAMED: Slot = ("", lambda _: None, str)  # a group that is no element's
+UNNAMED: LevelSlot = ("", lambda _: None, str)  # a group that is no element's
 Literals = Mapping[Position, str]
 
 
@@ -91,7 +91,7 @@ class _Writer:
 
     def __init__(self, profile: Structure) -> None:
         self.profile = profile
-        self.slots: list[Slot] = []
+        self.slots: list[LevelSlot] = []
         self.counted: list[tuple[int, tuple[str, ...]]] = []
         self._read: set[SegmentPlan] = set()  # each is read in one row: in a further one it might say something again
 

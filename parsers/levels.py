@@ -14,9 +14,9 @@ from typing import NamedTuple
 from core.declaration import Commodity, Declaration, Invoice, Value
 
 NEVER = "(?!)"
-Values = dict[str, Value]
+LevelValues = dict[str, Value]
 # An element, what has the values of texts that were read, and what reads one.
-Slot = tuple[str, Callable[[str], Value | None], Callable[[str], Value | None]]
+LevelSlot = tuple[str, Callable[[str], Value | None], Callable[[str], Value | None]]
 
 
 class LevelPattern(NamedTuple):
@@ -27,10 +27,10 @@ class LevelPattern(NamedTuple):
     """
 
     pattern: re.Pattern[str]
-    slots: tuple[Slot, ...]
+    slots: tuple[LevelSlot, ...]
     counted: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
-    def take(self, plain: str, at: int, invoice: int, line: int) -> tuple[Values, int] | None:
+    def take(self, plain: str, at: int, invoice: int, line: int) -> tuple[LevelValues, int] | None:
         """Return the values that stand at an index, and the index behind; None for another level or what is unusual."""
         found = self.pattern.match(plain, at)
         if found is None:
@@ -78,7 +78,7 @@ class LevelReader(NamedTuple):
         return Declaration(values | ended[0], {}, tuple(invoices))
 
 
-def says(slots: Sequence[Slot], first: int) -> str:
+def says(slots: Sequence[LevelSlot], first: int) -> str:
     """Return the pattern of no text that matches if a group of an element has, of those from an index on."""
     pattern = NEVER
     for number in range(len(slots), first, -1):
@@ -87,6 +87,6 @@ def says(slots: Sequence[Slot], first: int) -> str:
     return pattern
 
 
-def untaken(slots: Sequence[Slot], first: int) -> str:
+def untaken(slots: Sequence[LevelSlot], first: int) -> str:
     """Return the pattern of no text that matches if no group from an index on has."""
     return "".join(f"(?({number + 1}){NEVER})" for number in range(first, len(slots)))

@@ -138,6 +138,7 @@ def check_edifact_places(pack: Pack, directories: Directories) -> None:
         name = ":".join(pack.edifact_message)
         raise SpecError(pack.id, None, f"no directory holds the UN message {name}")
     profile = message.profile(pack.profile)
+    _check_levels(pack)
     held = {(row.group, row.tag) for row in profile.rows}
     triggers = group_triggers(pack)
     for element in pack.elements.values():
@@ -159,6 +160,20 @@ def check_edifact_places(pack: Pack, directories: Directories) -> None:
         if element.format.kind == "text" and element.format.max > item.max:
             reason = f"{element.name} is longer than {place.tag} has room for at one position: {item.id} has {item.max}"
             raise SpecError(*element.origin, reason)
+
+
+def _check_levels(pack: Pack) -> None:
+    """Raise SpecError unless the groups of invoices and lines are the profile's, the one inside the other."""
+    parents = group_parents(pack)
+    if odd := [group for group in pack.edifact_levels.values() if group not in parents]:
+        raise SpecError(pack.id, None, f"group {odd[0]} of edifact.levels is not in the profile")
+    invoices, lines = pack.edifact_levels["invoice"], pack.edifact_levels["commodity"]
+    above = parents[lines]
+    while above and above != invoices:
+        above = parents[above]
+    if above != invoices or not invoices:
+        reason = f"group {lines} of the lines does not stand in group {invoices} of the invoices"
+        raise SpecError(pack.id, None, reason)
 
 
 def group_parents(pack: Pack) -> dict[int, int]:

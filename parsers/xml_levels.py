@@ -26,7 +26,7 @@ from html import escape
 from typing import NamedTuple
 
 from core import limits
-from parsers.levels import NEVER, LevelPattern, LevelReader, Slot, says, untaken
+from parsers.levels import NEVER, LevelPattern, LevelReader, LevelSlot, says, untaken
 from parsers.notes import LEVELS
 from parsers.xml_plan import REFERENCE, Leaf, XmlPlan, local, meant
 
@@ -103,7 +103,7 @@ class _Writer:
     """Writes the patterns one after the other; `slots` belong to the one that is being written."""
 
     def __init__(self, codes: Iterable[str]) -> None:
-        self.slots: list[Slot] = []
+        self.slots: list[LevelSlot] = []
         self._texts = {"function_code": "|".join(map(re.escape, codes))}
 
     def finished(self, pattern: str) -> LevelPattern:

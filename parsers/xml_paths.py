@@ -20,24 +20,29 @@ class _Schema:
 
     def __init__(self, path: Path) -> None:
         self.named: dict[tuple[str, str], etree._Element] = {}
-        self.roots: list[etree._Element] = []
-        self._read(path, set())
+        self.spaces: dict[etree._Element, str] = {}  # a schema's root -> the namespace of what it declares
+        self._read(path, set(), "")
 
-    def _read(self, path: Path, seen: set[Path]) -> None:
+    def _read(self, path: Path, seen: set[Path], around: str) -> None:
         if path in seen or not path.is_file():
             return
         seen.add(path)
         root = etree.parse(path, etree.XMLParser(no_network=True, resolve_entities=False, load_dtd=False)).getroot()
-        self.roots.append(root)
+        self.spaces[root] = root.get("targetNamespace", around)
         for node in root:
             if node.tag in (f"{XS}include", f"{XS}import") and (there := node.get("schemaLocation")):
-                self._read((path.parent / there).resolve(), seen)
+                above = self.spaces[root] if node.tag == f"{XS}include" else ""
+                self._read((path.parent / there).resolve(), seen, above)
             elif isinstance(node.tag, str) and node.get("name"):
                 self.named.setdefault((_kind(node), node.get("name", "")), node)
 
     def find(self, kind: str, name: str | None) -> etree._Element | None:
         """Return what is declared under a (prefixed) name, None if it is not here."""
         return self.named.get((kind, (name or "").rpartition(":")[2]))
+
+    def space(self, node: etree._Element) -> str:
+        """Return the namespace in which a schema declares; what is included without one is in that of who includes."""
+        return self.spaces[node.getroottree().getroot()]
 
     def parts(self, node: etree._Element) -> Iterator[etree._Element]:
         """Yield the element, attribute and wildcard declarations of an element or type, references followed."""
@@ -137,6 +142,10 @@ def _check(element: Element, top: etree._Element, schema: _Schema) -> None:
 
 def _check_form(form: XmlForm, schema: _Schema, file: str) -> None:
     """Raise SpecError if the class, or a place of the envelope around it, is not in the schema."""
+    for name, namespace in {form.names[0]: form.around, form.names[-1]: form.namespace}.items():
+        node = schema.find("element", name)
+        if node is not None and schema.space(node) != namespace:
+            raise SpecError(file, None, f"has no {name} in {namespace}")
     for path in ("/".join(form.names[1:]), *form.envelope.values(), *form.constants):
         node = schema.find("element", form.names[0])
         for name in filter(None, path.split("/")):

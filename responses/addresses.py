@@ -9,10 +9,10 @@ from edifact.contrl import unrepeatable
 OWN_ID = "CAD-GATEWAY"  # who answers where neither the agreement nor the subject says it
 ID = 35  # characters of an address (0004, 0010)
 
-Address = tuple[str, ...]
+Parties = tuple[str, ...]
 
 
-def addresses(partner: Partner | None, said: Envelope, interchange: Interchange | None) -> tuple[Address, Address]:
+def addresses(partner: Partner | None, said: Envelope, interchange: Interchange | None) -> tuple[Parties, Parties]:
     """Return the components of S002 and S003 of an answer: the gateway's own id, and the partner's.
 
     The connection proves the partner: an id in the subject that is none of those agreed with it, or cannot be
@@ -27,7 +27,7 @@ def addresses(partner: Partner | None, said: Envelope, interchange: Interchange 
     return ours or (OWN_ID,), theirs or ("UNKNOWN",)
 
 
-def _said(interchange: Interchange | None, element: int, otherwise: str | None) -> Address:
+def _said(interchange: Interchange | None, element: int, otherwise: str | None) -> Parties:
     """Return the sender (element 3 of UNB) or recipient (4) of the subject, () if it cannot be repeated."""
     if interchange is None:
         return (otherwise[:ID],) if otherwise and otherwise.isprintable() else ()

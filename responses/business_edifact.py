@@ -20,7 +20,7 @@ from responses.forms import Forms, filled
 CONTENT_TYPE = "application/edifact"
 
 # A segment: its tag, then its data elements, each a text or the texts of a composite's components.
-Elements = Sequence[str | Sequence[str]]
+SegmentElements = Sequence[str | Sequence[str]]
 
 TEXT = 512  # characters in one component of FTX (4440), of which there are at most five
 COMPONENTS = 5
@@ -109,7 +109,7 @@ def _written(answer: Business, header: _Header, charset: str, version: str) -> s
     return serialised(segments, version)
 
 
-def _message(answer: Business, header: _Header) -> Iterator[Elements]:
+def _message(answer: Business, header: _Header) -> Iterator[SegmentElements]:
     """Yield the message's segments from UNH to the last before UNT, in the order of the UN structure."""
     kind, result, codes = answer.kind, answer.result, answer.pack.answers.edifact
     yield "UNH", header.reference, answer.pack.edifact_answer, answer.pack.version
@@ -142,7 +142,7 @@ def _message(answer: Business, header: _Header) -> Iterator[Elements]:
         yield "CNT", (codes.items, str(answer.total))
 
 
-def _problems(answer: Business, codes: EdifactCodes) -> Iterator[Elements]:
+def _problems(answer: Business, codes: EdifactCodes) -> Iterator[SegmentElements]:
     """Yield the items: the words of all, then of each its code and the way to its place."""
     for ordinal, item in enumerate(answer.items, 1):
         yield from _texts(ordinal, item, answer.language.upper(), codes)
@@ -152,7 +152,7 @@ def _problems(answer: Business, codes: EdifactCodes) -> Iterator[Elements]:
             yield from _pointer(step)
 
 
-def _texts(ordinal: int, item: AnswerItem, language: str, codes: EdifactCodes) -> Iterator[Elements]:
+def _texts(ordinal: int, item: AnswerItem, language: str, codes: EdifactCodes) -> Iterator[SegmentElements]:
     """Yield the group that puts an item into words; the ordinal ties it to its ERC group."""
     yield "RCS", codes.finding_function, (item.code, codes.our_list, "", str(ordinal))
     yield "FTX", codes.finding_text, "", item.severity, _pieces(item.text), language
@@ -166,7 +166,7 @@ def _pieces(text: str) -> tuple[str, ...]:
     return tuple(text[start : start + TEXT].strip(" ") for start in range(0, min(len(text), TEXT * COMPONENTS), TEXT))
 
 
-def _pointer(step: PointerStep) -> Iterator[Elements]:
+def _pointer(step: PointerStep) -> Iterator[SegmentElements]:
     """Yield one step of a pointer: the class with its sequence number, on the last step the element.
 
     The class stands in 1052, not in 1049 as in the WCO's mapping: the UN's list of 1049 has no WCO classes.
@@ -177,7 +177,7 @@ def _pointer(step: PointerStep) -> Iterator[Elements]:
         yield "ELU", step.tag
 
 
-def _lines(answer: Business, codes: EdifactCodes) -> Iterator[Elements]:
+def _lines(answer: Business, codes: EdifactCodes) -> Iterator[SegmentElements]:
     """Yield what was worked out for each line and the engine's remarks on it, by shipment, item and commodity."""
     assessed = {(line.invoice, line.line): line for line in (answer.result.lines if answer.result else ())}
     types = answer.pack.answers.duties
@@ -200,7 +200,7 @@ def _lines(answer: Business, codes: EdifactCodes) -> Iterator[Elements]:
                 yield from _duty(duty, function, codes)
 
 
-def _duty(duty: Duty, function: str, codes: EdifactCodes) -> Iterator[Elements]:
+def _duty(duty: Duty, function: str, codes: EdifactCodes) -> Iterator[SegmentElements]:
     """Yield one duty, tax or fee: its type and derived SIMA code, its base and its amount; nothing without function."""
     if not function:
         return

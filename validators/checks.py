@@ -111,7 +111,7 @@ class Bound:
     rule: Rule
     element: str
     level: str
-    run: Run
+    run: RunCheck
     presence: str
     parameter: Any
     names: Mapping[str, tuple[str, ...]]
@@ -149,7 +149,7 @@ class Bound:
         return Fault(self.rule.finding.code, address, value=value, expected=expected, details=details or {})
 
 
-Run = Callable[[Any, Context, Bound], Iterable[Fault]]
+RunCheck = Callable[[Any, Context, Bound], Iterable[Fault]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Check:
     code list. `on_list_day` tells that it looks codes up on the day that the dictionary names for the element.
     """
 
-    run: Run
+    run: RunCheck
     level: str | None
     presence: str
     of: str | None
@@ -190,10 +190,10 @@ def check(
     on_list_day: bool = False,
     only: Role | bool = False,
     prepare: Reader = nothing,
-) -> Callable[[Run], Run]:
+) -> Callable[[RunCheck], RunCheck]:
     """Register the function under its name as a check that rule rows may name; see `Check`."""
 
-    def register(run: Run) -> Run:
+    def register(run: RunCheck) -> RunCheck:
         CHECKS[run.__name__] = Check(run, level, presence, of, at, reads, needs, columns, on_list_day, only, prepare)
         return run
 

@@ -26,15 +26,15 @@ LEVEL_NAMES = {
 # Elements present, in order -> what is wrong with that (code, element), and the elements whose codes are looked up.
 Misplaced = tuple[tuple[str, str], ...]
 Coded = tuple[tuple[str, frozenset[str]], ...]
-Shape = Callable[[tuple[str, ...]], tuple[Misplaced, Coded]]
+ElementShape = Callable[[tuple[str, ...]], tuple[Misplaced, Coded]]
 
 
 class Levels(NamedTuple):
     """A pack's dictionary prepared for one message type and CAD type: one answer per shape of each level."""
 
-    declaration: Shape
-    invoice: Shape
-    line: Shape
+    declaration: ElementShape
+    invoice: ElementShape
+    line: ElementShape
 
 
 class Dictionary:
@@ -123,7 +123,7 @@ def in_words(notation: Format) -> Bilingual:
 
 def _check(
     level: Level,
-    shape: Shape,
+    shape: ElementShape,
     declaration: Declaration,
     pack: Pack,
     specs: Specs,
@@ -147,7 +147,7 @@ def _check(
                 faults.append(fault)
 
 
-def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_type: str | None) -> Shape:
+def _shape(level: str, pack: Pack, specs: Specs, message_type: MessageType, cad_type: str | None) -> ElementShape:
     """Return the remembered answer to: which elements are missing or out of place, and which have codes to look up."""
     elements = {name: element for name, element in pack.elements.items() if element.level == level}
     usage = {name: usage_of(name, pack, message_type, cad_type) for name in elements}
@@ -187,9 +187,8 @@ def usage_of(name: str, pack: Pack, message_type: MessageType, cad_type: str | N
 
 
 def known_type(pack: Pack, cad_type: str | None) -> str | None:
-    """Return the CAD type if the usage table knows it; with no columns at all every type is treated alike."""
-    types = pack.cad_types
-    return cad_type if cad_type in types else (None if types else "*")
+    """Return the CAD type if there is one, None for what a sender made up."""
+    return cad_type if cad_type in pack.cad_types else None
 
 
 def _always(codes: CodeList) -> frozenset[str]:

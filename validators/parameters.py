@@ -62,6 +62,19 @@ def words(text: str, setting: Setting) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def codes(named: str = "") -> Reader:
+    """Return the reader of codes of a list, without a name of that of the row's element; any words where none is."""
+
+    def read(text: str, setting: Setting) -> frozenset[str]:
+        found = words(text, setting)
+        listed = setting.specs.code_lists.get(named or setting.element.code_list or "")
+        if listed and (odd := sorted(found - set(listed.codes))):
+            raise ValueError(f"{odd[0]} is no code of {listed.id}")
+        return found
+
+    return _told(read, f"Read codes of the list {named or 'of its element'}, separated by spaces.")
+
+
 def ordered(text: str, setting: Setting) -> tuple[str, ...]:
     """Read values separated by spaces, in their order."""
     words(text, setting)
@@ -149,17 +162,11 @@ def choice(*allowed: str) -> Reader:
 
 def code_list(text: str, setting: Setting) -> CodeList:
     """Read the id of a code list, which must be there."""
-    found = optional_code_list(text, setting)
-    if found is None:
-        raise ValueError(f"there is no code list {text}")
-    return found
-
-
-def optional_code_list(text: str, setting: Setting) -> CodeList | None:
-    """Read the id of a code list; None for one that is not there."""
     if not re.fullmatch(r"\w+", text):
         raise ValueError(f"{setting.rule.check} needs the id of a code list as its parameter")
-    return setting.specs.code_lists.get(text)
+    if text not in setting.specs.code_lists:
+        raise ValueError(f"there is no code list {text}")
+    return setting.specs.code_lists[text]
 
 
 def named(made: Callable[..., Any], **readers: Reader) -> Reader:

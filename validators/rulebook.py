@@ -47,16 +47,16 @@ SUBJECTS = (rules, rules_goods, rules_sima, rules_trade, rules_versions, rules_r
 TERM = re.compile(r"(?P<name>\w+) (?:(?P<verb>in|not in|=) (?P<values>\S+(?: \S+)*)|(?P<presence>given|absent))")
 
 
-def parse_when(text: str, level: str, pack: Pack) -> tuple[Term, ...]:
+def parse_when(text: str, level: str, pack: Pack, specs: Specs) -> tuple[Term, ...]:
     """Return the conditions of a `when` column, joined by ` and `.
 
     They are `NAME in A B`, `NAME not in A B`, `NAME = A`, `NAME given` and `NAME absent`; `type` stands for the message
-    type. Raises ValueError.
+    type. Values are codes of the element's list, where it has one. Raises ValueError.
     """
-    return tuple(_term(part.strip(), level, pack) for part in (text.split(" and ") if text else ()))
+    return tuple(_term(part.strip(), level, pack, specs) for part in (text.split(" and ") if text else ()))
 
 
-def _term(text: str, level: str, pack: Pack) -> Term:
+def _term(text: str, level: str, pack: Pack, specs: Specs) -> Term:
     """Return one condition of a rule at a level."""
     found = TERM.fullmatch(text)
     if not found:
@@ -79,6 +79,9 @@ def _term(text: str, level: str, pack: Pack) -> Term:
         raise ValueError(f"{name} is of level {element.level}, the rule of level {level}")
     if values and element.format.kind != "text":
         raise ValueError(f"{name} is no text and cannot be compared with values")
+    codes = specs.code_lists.get(element.code_list or "")
+    if codes and (unknown := values - set(codes.codes)):
+        raise ValueError(f"{', '.join(sorted(unknown))} is no code of {codes.id}, the list of {name}")
     return Term(name, verb, values, own=element.level == level)
 
 
@@ -105,7 +108,7 @@ def bind(rule: Rule, pack: Pack, specs: Specs) -> Bound:
         raise ValueError(f"unknown element {rule.element!r}")
     level = found.level or element.level
     _compare_element(rule, found, element, level)
-    terms = parse_when(rule.when, level, pack)
+    terms = parse_when(rule.when, level, pack, specs)
     names = _names(rule, found, level, pack)
     parameter = found.prepare(rule.parameter, Setting(rule, element, pack, specs))
     own = {rule.element} if element.level == level else frozenset[str]()
@@ -204,19 +207,19 @@ def reads_of(rule: Rule, pack: Pack, specs: Specs) -> tuple[Element, ...]:
 
 # What a level's values must be for a rule to be asked: (element, whether its text is one of these, these); the rule.
 Tests = tuple[tuple[str, bool, frozenset[str]], ...]
-Asked = tuple[tuple[Tests, Bound], ...]
+AskedRules = tuple[tuple[Tests, Bound], ...]
 
 # Elements present, and what holds of the declaration -> the rules that may say something.
-Shape = Callable[[tuple[str, ...], frozenset[Term]], Asked]
+RuleShape = Callable[[tuple[str, ...], frozenset[Term]], AskedRules]
 
 
 class RulePlan(NamedTuple):
     """The rules of one message type and CAD type by level, and what they ask of the declaration around a level."""
 
     around: frozenset[Term]
-    declaration: Shape
-    invoice: Shape
-    line: Shape
+    declaration: RuleShape
+    invoice: RuleShape
+    line: RuleShape
 
 
 class Rulebook:
@@ -256,11 +259,11 @@ def _plan(rules: Iterable[Bound], pack: Pack, message_type: MessageType, cad_typ
     return RulePlan(around, *(_shape(plans[level]) for level in LEVELS))
 
 
-def _shape(rules: list[Bound]) -> Shape:
+def _shape(rules: list[Bound]) -> RuleShape:
     """Return the remembered answer to: which of the rules apply to a level where these elements are present."""
 
     @lru_cache(maxsize=256)
-    def answer(present: tuple[str, ...], around: frozenset[Term]) -> Asked:
+    def answer(present: tuple[str, ...], around: frozenset[Term]) -> AskedRules:
         names = frozenset(present)
         return tuple(
             (_tests(rule), rule)
@@ -319,7 +322,7 @@ def apply_rules(
     return faults
 
 
-def _run(asked: Asked, level: Level, context: Context, invoice: int, line: int, faults: list[Fault]) -> None:
+def _run(asked: AskedRules, level: Level, context: Context, invoice: int, line: int, faults: list[Fault]) -> None:
     """Ask each rule about the level, and add what it found."""
     get = level.values.get
     for tests, rule in asked:

@@ -17,7 +17,7 @@ from core.findings import Fault
 from core.specs import CodeList
 from validators.checks import Bound, Context, check
 from validators.elements import is_always_valid, listed_on, unlisted_details
-from validators.parameters import code_list, expression, moment, number, optional_code_list, words
+from validators.parameters import code_list, codes, expression, moment, number
 
 __all__ = ["OK", "bn_is_valid", "check_digit_of"]
 
@@ -46,7 +46,7 @@ def forbidden_when(level: Level, context: Context, bound: Bound) -> Iterable[Fau
     return OK if level.get(bound.element) is None else (bound.fault(),)
 
 
-@check(of="text", prepare=words)
+@check(of="text", prepare=codes())
 def one_of_when(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require the element's text to be one of the values."""
     text = level.text(bound.element)
@@ -55,7 +55,7 @@ def one_of_when(level: Level, context: Context, bound: Bound) -> Iterable[Fault]
     return (bound.fault(expected=", ".join(sorted(bound.parameter))),)
 
 
-@check(of="text", prepare=words)
+@check(of="text", prepare=codes())
 def none_of_when(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     """Forbid the values as the element's text."""
     return (bound.fault(),) if level.text(bound.element) in bound.parameter else OK
@@ -74,12 +74,12 @@ def listed(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     return (bound.fault(details=unlisted_details(codes, text, element, level, context.declaration, context.pack)),)
 
 
-@check(of="text", prepare=optional_code_list)
+@check(of="text", prepare=code_list)
 def not_listed(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
-    """Forbid the codes of the code list on the day of receipt; a list that is not there has none."""
-    codes: CodeList | None = bound.parameter
+    """Forbid the codes of the code list on the day of receipt."""
+    codes: CodeList = bound.parameter
     text = level.text(bound.element)
-    return (bound.fault(),) if codes and text is not None and codes.find(text, context.today) else OK
+    return (bound.fault(),) if text is not None and codes.find(text, context.today) else OK
 
 
 @check()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from core.declaration import Commodity, Declaration, Invoice
 from core.findings import Fault
 from validators.checks import Bound, Context, Role, check
-from validators.parameters import choice, named, number, word, words
+from validators.parameters import choice, codes, named, number, word, words
 from validators.rules import OK
 
 LINE_PREVIOUS = Role("line_previous_transaction", "commodity")
@@ -105,7 +105,7 @@ class _Total(NamedTuple):
     of="number",
     reads=(INVOICE_CURRENCY, VALUE, CURRENCY, VALUATION),
     needs=(INVOICE_CURRENCY,),
-    prepare=named(_Total, part=choice("rounding", "beyond"), a_line=number, plain=words),
+    prepare=named(_Total, part=choice("rounding", "beyond"), a_line=number, plain=codes("vfd_code")),
 )
 def invoice_total(invoice: Invoice, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require the invoice's value to be the sum of its lines; see `_Total`.
@@ -184,7 +184,7 @@ class Remission(NamedTuple):
     of="text",
     reads=(EXPORT_PLACE,),
     needs=(EXPORT_PLACE,),
-    prepare=named(Remission, inside=words, outside=words, places=words),
+    prepare=named(Remission, inside=codes(), outside=codes(), places=codes("country")),
 )
 def courier_remission_place(line: Commodity, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require the courier remission that is for goods from the place of export; other authorities are not looked at."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from itertools import zip_longest
 from typing import NamedTuple
 
 from core.declaration import Commodity, Declaration, Level, Nature, Value
 from core.findings import Fault, least_sure
 from core.specs import Code
 from validators.checks import Bound, Context, Role, check
-from validators.parameters import choice, named, ordered, word, words
+from validators.parameters import Setting, choice, named, nothing, ordered, pairs, word, words
 from validators.rules import OK
 
 INVOICE_REASON = Role("invoice_reason_code_1", "invoice")
@@ -81,11 +82,17 @@ class Order(NamedTuple):
     rows: str
 
 
+def _order(kind: str, ranks: tuple[str, ...], rows: str) -> Order:
+    if kind not in ranks:
+        raise ValueError(f"{kind} is none of the ranks {' '.join(ranks)}")
+    return Order(kind, ranks, rows)
+
+
 @check(
     of="text",
     reads=(FURTHER,),
     columns=("kind",),
-    prepare=named(Order, kind=word, ranks=ordered, rows=choice("high", "other")),
+    prepare=named(_order, kind=word, ranks=ordered, rows=choice("high", "other")),
 )
 def reason_first(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require the reason of the highest rank that is given to stand first; a code that is not listed is left alone."""
@@ -106,13 +113,23 @@ def reason_first(level: Level, context: Context, bound: Bound) -> Iterable[Fault
     return (bound.fault(name, expected="1", details={"first": first.code}),)
 
 
-@check(presence="any", of="text", reads=(FURTHER, REASONS))
+def _in_pairs(text: str, setting: Setting) -> None:
+    """Read none; the row's column `reads` names as many reasons as codes that go with them."""
+    nothing(text, setting)
+    given = pairs(setting.rule.reads)
+    codes = (setting.rule.element, *given.get(FURTHER.name, "").split())
+    for code, reason in zip_longest(codes, given.get(REASONS.name, "").split()):
+        if code is None or reason is None:
+            raise ValueError(f"{setting.rule.check} pairs {code or reason} with none")
+
+
+@check(presence="any", of="text", reads=(FURTHER, REASONS), prepare=_in_pairs)
 def beside_reason(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     """Forbid a code that goes with a reason (the first with the first, and so on) where that reason is not given."""
     return [bound.fault(name) for name, reason in _pairs(bound) if level.has(name) and not level.has(reason)]
 
 
-@check(presence="any", of="text", reads=(FURTHER, REASONS))
+@check(presence="any", of="text", reads=(FURTHER, REASONS), prepare=_in_pairs)
 def reason_paired(level: Level, context: Context, bound: Bound) -> Iterable[Fault]:
     """Require beside each reason the code that goes with it."""
     return [

@@ -12,7 +12,7 @@ from core.findings import Bilingual, Fault
 from core.trade import Goods, Surtax
 from validators.checks import Bound, Context, Role, check
 from validators.elements import listed_on
-from validators.parameters import Setting, choice, named, nothing, whole, word, words
+from validators.parameters import Setting, choice, codes, named, nothing, whole, word
 from validators.rules import OK
 
 RELEASED = Role("release_date", "declaration", "date")
@@ -97,7 +97,7 @@ class SurtaxWatch(NamedTuple):
     of="text",
     at="commodity",
     reads=(*GOODS, VALUE, CURRENCY),
-    prepare=named(SurtaxWatch, subject=words, currency=word),
+    prepare=named(SurtaxWatch, subject=codes(), currency=word),
 )
 def surtax_watch(declaration: Declaration, context: Context, bound: Bound) -> Iterator[Fault]:
     """Require the indicator where number, origin and day of a line stand in an order's schedule (`trade/surtax_*.csv`).

@@ -12,7 +12,7 @@ from core.declaration import Declaration, Invoice, MessageType, Nature
 from core.findings import Fault
 from core.register import WITHDRAWN, consignment_of
 from validators.checks import Bound, Context, Role, check
-from validators.parameters import day, named, period, whole, words
+from validators.parameters import codes, day, named, period, whole, words
 from validators.rules import OK
 
 ACCOUNTING_DATE = Role("accounting_date", "declaration", "date")
@@ -67,7 +67,7 @@ class Before(NamedTuple):
     consolidated: frozenset[str]
 
 
-BEFORE = named(Before, flag=words, until=day, consolidated=words)
+BEFORE = named(Before, flag=words, until=day, consolidated=codes("cad_type"))
 
 
 def _entered(context: Context, bound: Bound) -> date:

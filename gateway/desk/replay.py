@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from core.errors import GatewayError, JournalUnavailable
 from core.findings import Bilingual
-from core.partner import Partner
 from core.register import Facts
 from core.transmission import RESEND_OF, Outcome, Received
 from gateway import pipeline
 from gateway.journal import Journal, Recorded, Selection, Told
 from gateway.plans import Plans
-from gateway.senders import sender_of
+from gateway.senders import Partners, sender_of
 from routing.partners import inbound_queue
 from validators.sender import MISDIRECTED
 
 # What is read from the journal and judged in one go: so many transmissions, at most so many bytes (or one larger).
 PAGE, PAGE_BYTES = 100, 4_000_000
-
-Partners = Mapping[str, Partner]
 
 
 class Change(NamedTuple):

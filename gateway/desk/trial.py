@@ -17,7 +17,7 @@ from core.errors import GatewayError, SpecError
 from core.partner import Agreement, Partner
 from core.register import Facts, Register, effect_of, status_after
 from core.specs import Pack
-from core.tables import Origin, Row, read_rows
+from core.tables import Cells, Origin, read_rows
 from core.transmission import Message, Outcome, Outgoing, Parsed, Received, Verdict, stable_id
 from gateway import pipeline
 from gateway.engine.assess import assess, load_rates
@@ -201,7 +201,7 @@ def read_expectations(path: Path) -> list[Expected]:
     return [_expected(path, origin, row) for origin, row in read_rows(path, COLUMNS)]
 
 
-def _expected(path: Path, origin: Origin, row: Row) -> Expected:
+def _expected(path: Path, origin: Origin, row: Cells) -> Expected:
     """Return one row of a table."""
     try:
         total = Decimal(row["total"]) if row.get("total") else None

@@ -19,9 +19,10 @@ from typing import IO, Any
 from core.errors import GatewayError
 from core.findings import Bilingual
 from core.transmission import RESEND_OF, Outcome, Verdict
-from gateway.desk.replay import Change, Partners, change_as_json, compare, judge_again, pages, reason_of
+from gateway.desk.replay import Change, change_as_json, compare, judge_again, pages, reason_of
 from gateway.journal import Journal, Recorded, Selection
 from gateway.plans import Plans, prepare
+from gateway.senders import Partners
 from gateway.settings import Settings
 from routing.partners import load_partners
 

@@ -9,7 +9,6 @@ the transaction's connection first. The statements of the common way are built o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -42,7 +41,7 @@ from gateway.journal.audit import AuditReport, Head, walk
 from gateway.journal.chores import CHORES
 from gateway.journal.database import file_of
 from gateway.journal.desk import Chosen
-from gateway.journal.inbox import Role
+from gateway.journal.inbox import WorkerRole
 from gateway.journal.retention import Extent
 from gateway.journal.rows import inbox_id
 from gateway.journal.values import (
@@ -79,11 +78,11 @@ __all__ = [
     "Head",
     "Journal",
     "Recorded",
-    "Role",
     "Selection",
     "Settlement",
     "Told",
     "Unproven",
+    "WorkerRole",
     "file_of",
     "inbox_id",
 ]  # fmt: skip
@@ -140,13 +139,12 @@ class Journal:
         self._reading = engine.execution_options(gateway_reading=True)
 
     @classmethod
-    def open(cls, url: str | None = None, ring: Ring = silent) -> Journal:
-        """Return the journal at a database URL (default: GATEWAY_DATABASE_URL, else a SQLite file under run/).
+    def open(cls, url: str, ring: Ring = silent) -> Journal:
+        """Return the journal at a database URL.
 
         Connects when first used; `ring` wakes loops that wait for what is written. Raises JournalUnavailable for a URL
         that is not of SQLite or PostgreSQL.
         """
-        url = url or os.environ.get("GATEWAY_DATABASE_URL") or database.DEFAULT_URL
         return cls(database.open_engine(url), ring)
 
     @property
@@ -216,7 +214,7 @@ class Journal:
     receive = _writes(inbox.receive, WORK, DISPATCH)
     kept_digest = _reads(inbox.kept_digest)
 
-    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, role: Role = "all") -> Claims:
+    def claim(self, worker: str, limit: int, lease_seconds: float, now: datetime, role: WorkerRole = "all") -> Claims:
         """Lease transmissions that wait for nothing, in turn by sender, and count the attempt, before any work on them.
 
         `worker` must be unique to the running process. What was tried before comes behind what was not, and alone; so

@@ -57,8 +57,6 @@ from core.text import of_sqlite, printable
 from core.urls import mask, without_secrets
 from gateway.journal.tables import audit
 
-DEFAULT_URL = "sqlite:///run/gateway.sqlite3"
-
 # Seconds that SQLite waits for the writer before us, and PostgreSQL for a lock: longer means something is stuck.
 LOCK_SECONDS = 10
 

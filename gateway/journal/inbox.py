@@ -30,7 +30,7 @@ PATIENCE = timedelta(seconds=1)
 
 # Who claims: a worker for what is new, the one for what was tried (its worker died or gave it back, and may do so
 # again), or one for both where there is but one.
-Role = Literal["all", "fresh", "tried"]
+WorkerRole = Literal["all", "fresh", "tried"]
 
 SEEN = select(inbox.c.id).where(among(inbox.c.id, "ids"))
 
@@ -210,7 +210,7 @@ def suspects(connection: Connection, now: datetime) -> bool:
 
 
 def find_work(
-    connection: Connection, limit: int, now: datetime, role: Role = "all", lease_seconds: float = 0
+    connection: Connection, limit: int, now: datetime, role: WorkerRole = "all", lease_seconds: float = 0
 ) -> tuple[list[int], list[int]]:
     """Return transmissions that wait for nothing: those tried before, and those that were not, in turn by sender.
 

@@ -121,7 +121,7 @@ WAITING = text(
 
 
 def pause(failures: int, fraction: float) -> timedelta:
-    """Return how long a destination rests after its n-th failure in a row: doubling, three quarters to all of it."""
+    """Return the back-off of a destination after its n-th failure in a row: doubling, three quarters to all of it."""
     longest: timedelta = min(FIRST_PAUSE * 2 ** min(failures - 1, 20), LONGEST_PAUSE)
     return longest * (0.75 + 0.25 * fraction)
 

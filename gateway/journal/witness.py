@@ -38,13 +38,13 @@ from gateway.journal.tables import (
 PAGE = 500
 
 # A fault found: the number of the audit row that witnessed otherwise (0: none did), and what is wrong.
-Fault = tuple[int, Bilingual]
+Damage = tuple[int, Bilingual]
 
 # Declarations by number and whether they are tests'.
 Expired = Collection[tuple[str, bool]]
 
 
-def altered(reading: Transaction) -> Fault | None:
+def altered(reading: Transaction) -> Damage | None:
     """Return the first transmission of which something is not stored as it was witnessed, None if all is."""
     with reading() as connection:
         last = max(connection.scalar(select(func.max(each))) or 0 for each in (inbox.c.sequence, audit.c.subject))
@@ -147,7 +147,7 @@ def _by_inbox(connection: Connection, table: Table, mine: Mapping[str, Any]) -> 
 Events = list[tuple[int, str, dict[str, Any]]]
 
 
-def _received(row: AnyRow, events: Events) -> Iterator[Fault]:
+def _received(row: AnyRow, events: Events) -> Iterator[Damage]:
     """Compare who sent what, and its bytes."""
     n, detail = next(((n, detail) for n, event, detail in events if event == "received"), (0, {}))
     if not n:
@@ -160,7 +160,7 @@ def _received(row: AnyRow, events: Events) -> Iterator[Fault]:
         yield n, Bilingual("its bytes are not what was received", "ses octets ne sont pas ceux qui ont été reçus")
 
 
-def _placed(stands: int, lost: Iterable[str]) -> Iterator[Fault]:
+def _placed(stands: int, lost: Iterable[str]) -> Iterator[Damage]:
     """Compare how it stands, and how its answers do: no foreign key says so."""
     if stands != 1:
         yield 0, Bilingual("it is neither open nor finished, or both", "elle n'est ni ouverte ni finie, ou les deux")
@@ -174,7 +174,7 @@ def _placed(stands: int, lost: Iterable[str]) -> Iterator[Fault]:
         )
 
 
-def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
+def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Damage]:
     """Compare the verdicts on its messages."""
     n, witnessed = 0, {}
     for number, event, detail in events:
@@ -210,7 +210,7 @@ def _verdicts(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
             )
 
 
-def _answers(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
+def _answers(rows: list[AnyRow], events: Events) -> Iterator[Damage]:
     """Compare what was sent about it, or is to be."""
     witnessed: dict[str, tuple[int, set[tuple[str, str]]]] = {}
     receipts = any(event == "received" and "outgoing" in detail for _, event, detail in events)
@@ -233,7 +233,7 @@ def _answers(rows: list[AnyRow], events: Events) -> Iterator[Fault]:
         yield n, Bilingual(f"the answer {id_} is not stored any more", f"la réponse {id_} n'est plus conservée")
 
 
-def _effects(rows: list[AnyRow], events: Events, tests: Mapping[int, bool], expired: Expired) -> Iterator[Fault]:
+def _effects(rows: list[AnyRow], events: Events, tests: Mapping[int, bool], expired: Expired) -> Iterator[Damage]:
     """Compare what its messages, tests or not, made of declarations."""
     stored = {row.ordinal: row for row in rows}
     for n, event, detail in events:
@@ -274,7 +274,7 @@ def _settled(links: Iterable[AnyRow]) -> Settled:
     return found
 
 
-def _requests(rows: list[AnyRow], settled: Settled, tests: Mapping[int, bool]) -> Iterator[Fault]:
+def _requests(rows: list[AnyRow], settled: Settled, tests: Mapping[int, bool]) -> Iterator[Damage]:
     """Compare the engine's word on its requests, each of its message's world."""
     for row in rows:
         n, detail = settled[row.id][-1] if settled[row.id] else (0, {"status": ACCEPTED})
@@ -292,7 +292,7 @@ def _requests(rows: list[AnyRow], settled: Settled, tests: Mapping[int, bool]) -
 
 def _statuses(
     rows: list[AnyRow], about: Mapping[tuple[str, bool, int], list[AnyRow]], settled: Settled, events: Events
-) -> Iterator[Fault]:
+) -> Iterator[Damage]:
     """Compare what its versions have become with what the engine said of all requests about them."""
     dues = {one["ordinal"]: one["payment_due"] for *_, d in events for one in d.get("messages", ()) if "effect" in one}
     for row in rows:

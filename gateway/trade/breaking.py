@@ -27,7 +27,7 @@ from core.declaration import MessageType, Unreadable, Value
 from core.errors import GatewayError, SpecError
 from core.findings import Bilingual
 from core.specs import Pack, Specs
-from core.tables import Origin, Row, read_rows
+from core.tables import Cells, Origin, read_rows
 from core.transmission import Syntax
 from gateway.trade.changes import DRAFT_CHANGES, SAMPLE_CHANGES, VALUES
 from gateway.trade.maker import Draft, Maker
@@ -72,13 +72,13 @@ def breaks(specs: Specs) -> dict[str, Break]:
     return found
 
 
-def _rows(root: Path) -> Iterator[tuple[Origin, Row]]:
+def _rows(root: Path) -> Iterator[tuple[Origin, Cells]]:
     for path in (root / "breaks.csv", *sorted(root.glob("*/breaks.csv"))):
         if path.is_file():
             yield from read_rows(path, COLUMNS, root=root)
 
 
-def _break(row: Row, specs: Specs) -> Break:
+def _break(row: Cells, specs: Specs) -> Break:
     """Return one row, every name in it compared with what there is; raises ValueError."""
     if row["kind"] not in KINDS:
         raise ValueError(f"kind is one of {', '.join(KINDS)}, not {row['kind']!r}")

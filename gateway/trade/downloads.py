@@ -15,7 +15,7 @@ from gateway.catalogue import by_code, in_words
 from gateway.trade.asyncapi import SCHEMAS, document
 from validators.elements import usage_of
 
-Row = Mapping[str, str | None]
+Download = Mapping[str, str | None]
 
 # The column of usage that is no CAD type: the request to withdraw a declaration.
 WITHDRAW = "withdraw"
@@ -65,7 +65,7 @@ def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _dictionary(specs: Specs) -> Iterator[Row]:
+def _dictionary(specs: Specs) -> Iterator[Download]:
     for pack in specs.packs:
         for element in pack.elements.values():
             yield {
@@ -85,7 +85,7 @@ def _dictionary(specs: Specs) -> Iterator[Row]:
             }
 
 
-def _usage(specs: Specs) -> Iterator[Row]:
+def _usage(specs: Specs) -> Iterator[Download]:
     for pack in specs.packs:
         for name, element in pack.elements.items():
             if element.direction == "in":
@@ -93,7 +93,7 @@ def _usage(specs: Specs) -> Iterator[Row]:
                     yield {"pack": pack.key, "element": name, "cad_type": use.cad_type, "use": use.mark}
 
 
-def _codes(specs: Specs) -> Iterator[Row]:
+def _codes(specs: Specs) -> Iterator[Download]:
     for id_, codes in specs.code_lists.items():
         for code, entries in codes.codes.items():
             for entry in entries:
@@ -107,7 +107,7 @@ def _codes(specs: Specs) -> Iterator[Row]:
                 }
 
 
-def _findings(specs: Specs) -> Iterator[Row]:
+def _findings(specs: Specs) -> Iterator[Download]:
     for code, listed in sorted(by_code(specs).items()):
         text = in_words(listed.finding.text, listed.element)
         yield {

@@ -23,7 +23,7 @@ from gateway.trade.samples import Sample, SampleMessage
 from validators.elements import usage_of
 from validators.rules import bn_is_valid, check_digit_of
 
-Values = dict[str, Any]
+Draws = dict[str, Any]
 
 WORDS = (
     "steel", "frames", "pump", "valve", "cotton", "shirts", "bearings", "glass", "panels", "engine", "parts", "tools",
@@ -49,12 +49,12 @@ WITHOUT_RELEASE = {"V"}
 class Draft:
     """A declaration being made: the values of each level, still open to changes."""
 
-    top: Values
-    invoices: list[tuple[Values, list[Values]]]
-    twice: Values = field(default_factory=dict)  # what the declaration gives once more
-    line_twice: Values = field(default_factory=dict)  # what the first line gives once more
+    top: Draws
+    invoices: list[tuple[Draws, list[Draws]]]
+    twice: Draws = field(default_factory=dict)  # what the declaration gives once more
+    line_twice: Draws = field(default_factory=dict)  # what the first line gives once more
 
-    def lines(self) -> Iterator[Values]:
+    def lines(self) -> Iterator[Draws]:
         """Yield the values of each line."""
         for _, lines in self.invoices:
             yield from lines
@@ -247,9 +247,9 @@ class Maker:
         draft.top = {name: value for name, value in top.items() if name in pack.elements}
         return draft
 
-    def _some(self, pack: Pack, level: str, cad_type: str, share: float) -> Values:
+    def _some(self, pack: Pack, level: str, cad_type: str, share: float) -> Draws:
         """Return what usage demands at a level and a share of what it allows; the elements that belong together not."""
-        values: Values = {}
+        values: Draws = {}
         for name, element in pack.elements.items():
             if element.level != level or element.direction != "in" or TOGETHER.fullmatch(name):
                 continue
@@ -258,7 +258,7 @@ class Maker:
                 values[name] = self.value(element, pack)
         return values
 
-    def _declaration(self, top: Values, pack: Pack, cad_type: str, accounted: date) -> None:
+    def _declaration(self, top: Draws, pack: Pack, cad_type: str, accounted: date) -> None:
         """Set what belongs together at the declaration's level."""
         top |= {
             "function_code": next(code for code, type_ in pack.types.items() if type_ is MessageType.DECLARATION),
@@ -272,7 +272,7 @@ class Maker:
         if usage_of("warehouse_transaction", pack, MessageType.DECLARATION, cad_type) != "X":
             top["warehouse_transaction"] = self.number()
 
-    def _line(self, line: Values, cad_type: str, released: date, currency: str, plain: bool) -> None:
+    def _line(self, line: Draws, cad_type: str, released: date, currency: str, plain: bool) -> None:
         """Set what every line says: the goods, their origin and treatment, their value."""
         line["classification"] = self._number_without_surtax()
         origin = self.rng.choice(("US", "US", "CN", "MX", "DE", self.code("country")))
@@ -304,7 +304,7 @@ class Maker:
             if number[:8] not in self.specs.trade.surtaxes:
                 return number
 
-    def _together(self, line: Values, pack: Pack, cad_type: str, share: float) -> None:
+    def _together(self, line: Draws, pack: Pack, cad_type: str, share: float) -> None:
         """Add, now and then, groups of elements that only make sense together."""
         draw = self.rng.random
         self._charged(line, share)
@@ -328,7 +328,7 @@ class Maker:
         if draw() < share and usage_of("line_previous_line", pack, MessageType.DECLARATION, cad_type) != "X":
             line |= {"line_previous_transaction": self.number(), "line_previous_line": Decimal(self.rng.randint(1, 9))}
 
-    def _charged(self, line: Values, share: float) -> None:
+    def _charged(self, line: Draws, share: float) -> None:
         """Add, now and then, that the goods are subject to SIMA, a surtax or a safeguard, and by which code."""
         draw = self.rng.random
         country = self.specs.trade.country_of(line["origin"])

@@ -19,7 +19,7 @@ from gateway.settings import SAMPLES
 KIT = SAMPLES / "conformance" / "kit.toml"
 
 Send = Literal["declaration", "correction", "withdraw", "mended", "again", "many", "file"]
-Kind = Literal["receipt", "accepted", "refused", "assessed", "pending", "engine-refused", "technical"]
+AnswerKind = Literal["receipt", "accepted", "refused", "assessed", "pending", "engine-refused", "technical"]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
@@ -54,7 +54,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     id: str
     title: Words
     send: Send
-    expect: Annotated[list[Kind], msgspec.Meta(min_length=1)]
+    expect: Annotated[list[AnswerKind], msgspec.Meta(min_length=1)]
     codes: list[str] = []
     of: str | None = None
     cad_type: str | None = None

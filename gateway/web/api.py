@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from core.specs import Code, CodeList
 from gateway.catalogue import as_json, listed_rules
 from gateway.web import work
-from gateway.web.judging import Kept, Run, explained, tell
+from gateway.web.judging import Kept, RunJob, explained, tell
 from gateway.web.site import LANGUAGES, Site, language_of
 from gateway.web.upload import ASSUMED_WORDS, FormSent, assumed_of, form_of, name_of
 from gateway.web.work import Upload
@@ -32,7 +32,7 @@ FORMATS: Mapping[str, str] = {
 }
 
 
-def routes(site: Site, run: Run, kept: Kept) -> list[BaseRoute]:
+def routes(site: Site, run: RunJob, kept: Kept) -> list[BaseRoute]:
     """Return the routes of the API of checks."""
     api = Api(site, run, kept)
     return [
@@ -52,7 +52,7 @@ ECHO = 100  # characters of what is not known, said again
 class Api:
     """Answers for programs."""
 
-    def __init__(self, site: Site, run: Run, kept: Kept) -> None:
+    def __init__(self, site: Site, run: RunJob, kept: Kept) -> None:
         self._specs, self._run, self._kept = site.plans.specs, run, kept
 
     async def check(self, request: Request) -> Response:

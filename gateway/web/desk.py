@@ -16,14 +16,14 @@ from gateway.journal import Journal
 from gateway.queues import DEAD_QUEUE, open_broker
 from gateway.web import desk_deeds, desk_life, desk_list, desk_runs
 from gateway.web.desk_running import Runs, progress
-from gateway.web.desk_visit import Desk, Step, step
-from gateway.web.live import Figures, Watcher
-from gateway.web.sessions import Role
+from gateway.web.desk_visit import Answering, Desk, step
+from gateway.web.live import Counted, Watcher
+from gateway.web.sessions import UserRole
 from gateway.web.signin import Door
 from gateway.web.site import Site, SitePart, language_of
 
 # Address, what answers, and for a deed the role that it needs; what only looks is asked for by GET.
-PAGES: Sequence[tuple[str, Step]] = (
+PAGES: Sequence[tuple[str, Answering]] = (
     ("/desk", desk_list.messages),
     ("/desk/messages.csv", desk_list.table),
     ("/desk/messages/{id}", desk_life.message),
@@ -37,14 +37,14 @@ PAGES: Sequence[tuple[str, Step]] = (
     ("/desk/runs/{number:int}", desk_runs.shown),
     ("/desk/runs/{number:int}/page", desk_runs.result),
 )
-ASKED: Sequence[tuple[str, Step]] = (
+ASKED: Sequence[tuple[str, Answering]] = (
     ("/desk/parked/{id}/release", desk_deeds.decide),
     ("/desk/parked/{id}/refuse", desk_deeds.decide),
     ("/desk/destinations/resume", desk_deeds.resume_asked),
     ("/desk/dead/{id}/requeue", desk_deeds.requeue_asked),
     ("/desk/runs/new", desk_runs.new),
 )
-DEEDS: Sequence[tuple[str, Step, Role]] = (
+DEEDS: Sequence[tuple[str, Answering, UserRole]] = (
     ("/desk/parked/{id}/release", desk_deeds.release, "act"),
     ("/desk/parked/{id}/refuse", desk_deeds.refuse, "act"),
     ("/desk/destinations/resume", desk_deeds.resume, "act"),
@@ -60,7 +60,7 @@ def part(site: Site) -> SitePart:
     journal = Journal.open(site.settings.database_url)
     journal.ready()
 
-    def ask() -> tuple[int, Figures]:
+    def ask() -> tuple[int, Counted]:
         return journal.newest(), journal.counts(datetime.now(UTC))
 
     desk = Desk(site, journal, Door(site.access), Watcher(ask, lambda: _dead_letters(site)), Runs())

@@ -17,7 +17,7 @@ from core.findings import Bilingual
 from gateway.journal import Journal
 from gateway.web.desk_running import Runs
 from gateway.web.live import Watcher
-from gateway.web.sessions import Role, Session
+from gateway.web.sessions import Session, UserRole
 from gateway.web.signin import HOME, SIGN_IN, Door, of_this_site
 from gateway.web.site import NotDone, Site, language_of, page
 
@@ -83,10 +83,10 @@ class Visit:
         return page(self.request, template, code=code, **frame, **facts)
 
 
-Step = Callable[[Visit], Response]
+Answering = Callable[[Visit], Response]
 
 
-def step(desk: Desk, act: Step, role: Role = "look") -> Callable[[Request], Awaitable[Response]]:
+def step(desk: Desk, act: Answering, role: UserRole = "look") -> Callable[[Request], Awaitable[Response]]:
     """Return the endpoint of a page, or, with role act, of a deed that is sent by a form of ours."""
 
     async def endpoint(request: Request) -> Response:
@@ -116,7 +116,7 @@ def step(desk: Desk, act: Step, role: Role = "look") -> Callable[[Request], Awai
     return endpoint
 
 
-def _carried(act: Step, visit: Visit) -> Response:
+def _carried(act: Answering, visit: Visit) -> Response:
     """Return a step's answer; what cannot be done is told in one line."""
     try:
         return act(visit)

@@ -88,7 +88,7 @@ class Sending:
         self._journal.close()
 
     async def send(self, partner: Partner, request: Request, key: str | None) -> OnItsWay:
-        """Read a transmission and lay it into the partner's queue; it is there, for sure, when this returns.
+        """Read a transmission and publish it to the partner's queue; it is there, for sure, when this returns.
 
         Raises Refusal. Without a key the bytes themselves are the key.
         """

@@ -26,7 +26,7 @@ from gateway.web import work
 from gateway.web.site import NotDone
 
 # Does a job of `work` elsewhere, within limits; raises NotDone.
-Run = Callable[..., Awaitable[Any]]
+RunJob = Callable[..., Awaitable[Any]]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -165,7 +165,7 @@ def _count() -> None:
 class Kept:
     """What is the same for everybody all day: samples and findings explained; there are as many as the tables say."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunJob) -> None:
         self._run, self._kept = run, dict[object, Any]()
         self._day = eastern_day(datetime.now(UTC))
 

@@ -26,7 +26,7 @@ QUIET_SECONDS = 15.0
 # How soon an open page hears that its session, or this process, ends.
 BEAT_SECONDS = 1.0
 
-Figures = Mapping[str, Any]
+Counted = Mapping[str, Any]
 
 
 class Glance(NamedTuple):
@@ -40,7 +40,7 @@ class Glance(NamedTuple):
 class Watcher:
     """Asks for the figures while somebody looks, and tells every open page what changed."""
 
-    def __init__(self, ask: Callable[[], tuple[int, Figures]], dead: Callable[[], int | None]) -> None:
+    def __init__(self, ask: Callable[[], tuple[int, Counted]], dead: Callable[[], int | None]) -> None:
         self._ask, self._dead = ask, dead
         self._lock = Lock()
         self._look: Glance | None = None

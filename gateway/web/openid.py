@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from core.errors import GatewayError
 from core.findings import Bilingual
 from gateway.logs import logger
-from gateway.web.sessions import Role
+from gateway.web.sessions import UserRole
 from gateway.web.site import NotDone
 
 WELL_KNOWN = "/.well-known/openid-configuration"
@@ -41,7 +41,7 @@ NO_ROLE = Bilingual(
     "le fournisseur vous connaît, mais rien ne vous ouvre cette porte : demandez un rôle",
 )
 
-Welcome = Callable[[Request, str, Role, str], Response]
+Welcome = Callable[[Request, str, UserRole, str], Response]
 
 
 class Provider(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -120,7 +120,7 @@ def provider_routes(provider: Provider, welcome: Welcome, **client: Any) -> Moun
     return Mount("/desk/openid", routes=[Route("/go", go), Route("/back", come)], middleware=[session])
 
 
-def role_by(provider: Provider, claimed: object) -> Role | None:
+def role_by(provider: Provider, claimed: object) -> UserRole | None:
     """Return what the values of the role's claim, one or a list, let a person do."""
     values = {claimed} if isinstance(claimed, str) else {each for each in claimed or () if isinstance(each, str)}  # type: ignore[attr-defined]
     if values & set(provider.act):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 # What an operator may: look at everything, or also act.
-Role = Literal["look", "act"]
+UserRole = Literal["look", "act"]
 
 # How long a session lasts without a request, and at most; how many there are, beyond which the longest idle one ends.
 IDLE_SECONDS = 30 * 60.0
@@ -35,7 +35,7 @@ class Session:
 
     id: str
     name: str
-    role: Role
+    role: UserRole
     started: float
     seen: float
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
@@ -58,7 +58,7 @@ class Sessions:
         self._clock = clock
         self._known: OrderedDict[str, Session] = OrderedDict()
 
-    def start(self, name: str, role: Role) -> Session:
+    def start(self, name: str, role: UserRole) -> Session:
         """Start a session under a new id, whatever the browser had before."""
         now = self._clock()
         session = Session(secrets.token_urlsafe(32), name, role, now, now)

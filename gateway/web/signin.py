@@ -18,7 +18,7 @@ from core.findings import Bilingual
 from gateway.logs import logger
 from gateway.web.guard import client_of
 from gateway.web.openid import Provider, load_provider, provider_routes
-from gateway.web.sessions import Attempts, Role, Session, Sessions
+from gateway.web.sessions import Attempts, Session, Sessions, UserRole
 from gateway.web.site import NotDone, WaysIn, page
 from gateway.web.users import load_users, role_of
 
@@ -60,7 +60,7 @@ class Door:
         """Return the session that a request belongs to."""
         return self.sessions.find(request.cookies.get(_named(request, SESSION)))
 
-    def welcome(self, request: Request, name: str, role: Role, way: str, to: str = HOME) -> Response:
+    def welcome(self, request: Request, name: str, role: UserRole, way: str, to: str = HOME) -> Response:
         """Start a session for whoever has proven to be somebody, and lead there."""
         if before := self.who(request):
             self.sessions.end(before)

@@ -17,7 +17,7 @@ from core.findings import Bilingual
 from gateway.catalogue import by_code, in_words
 from gateway.trade.breaking import faults
 from gateway.web import api, work
-from gateway.web.judging import Judges, Kept, Run, explained, tell
+from gateway.web.judging import Judges, Kept, RunJob, explained, tell
 from gateway.web.site import NotDone, Site, SitePart, language_of, page
 from gateway.web.upload import FormSent, assumed_of, carried, form_of
 from gateway.web.work import Assumed, Upload
@@ -57,7 +57,7 @@ def part(site: Site) -> SitePart:
     return SitePart(routes(site, judges), running)
 
 
-def routes(site: Site, run: Run) -> list[BaseRoute]:
+def routes(site: Site, run: RunJob) -> list[BaseRoute]:
     """Return the routes of the trial page and of the API of checks."""
     kept = Kept(run)
     shown = TrialPage(site, run, kept)
@@ -74,7 +74,7 @@ def routes(site: Site, run: Run) -> list[BaseRoute]:
 class TrialPage:
     """Shows the form, the verdict, and what can be had of it."""
 
-    def __init__(self, site: Site, run: Run, kept: Kept) -> None:
+    def __init__(self, site: Site, run: RunJob, kept: Kept) -> None:
         self._run, self._kept = run, kept
         specs = site.plans.specs
         listed = by_code(specs)

@@ -11,7 +11,7 @@ import argon2
 import msgspec
 
 from core.errors import GatewayError
-from gateway.web.sessions import Role
+from gateway.web.sessions import UserRole
 
 # Each check takes 64 MB for a moment: so many at one time.
 SIDE_BY_SIDE = threading.BoundedSemaphore(2)
@@ -27,7 +27,7 @@ _NOBODY = _HASHER.hash(secrets.token_urlsafe(32))
 class _User(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     password: str
-    role: Role
+    role: UserRole
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -51,7 +51,7 @@ def load_users(path: Path) -> dict[str, _User]:
     return users
 
 
-def role_of(path: Path, name: str, password: str) -> Role | None:
+def role_of(path: Path, name: str, password: str) -> UserRole | None:
     """Return what a user may, None unless name and password fit; it takes as long for a name that nobody has."""
     user = load_users(path).get(name)
     with SIDE_BY_SIDE:
@@ -62,7 +62,7 @@ def role_of(path: Path, name: str, password: str) -> Role | None:
     return user.role if user and len(password) <= LONGEST else None
 
 
-def row_of(name: str, password: str, role: Role) -> str:
+def row_of(name: str, password: str, role: UserRole) -> str:
     """Return a user's row for the file; raises GatewayError for a name or password that cannot be."""
     if not name.strip() or not name.isprintable():
         raise GatewayError("the name has to be seen: letters, digits, signs")

@@ -59,7 +59,7 @@ CASES: dict[str, tuple[Spoil, str, str]] = {
     "leading zeros": (saved(OFFICES, lambda text: re.sub("^0", "", text, flags=re.M)), "office.csv, row 2", "zeros"),
     "zeros of a treatment": (field(TREATMENTS, "02", "treatment", "2"), "treatment_origins.csv, row", "(02)"),
     "zeros of a list of one's own": (
-        field("codes/indicator.csv", "N", "code", "00"), "codes/indicator.csv, row 3", "no message can give 00",
+        field(MODES, "9", "code", "00"), "codes/transport_mode.csv, row 6", "no message can give 00",
     ),
     "another day": (field(ORDERS, "SOR/2025-95", "valid_from", "4/9/2025"), "surtax_orders.csv, row", "is no day"),
     "a day as a number": (field("codes/currency.csv", "ZWL", "retired", "45000"), "currency.csv, row", "is no day"),

@@ -53,6 +53,12 @@ def change(raw: sqlalchemy.Engine, statement: str) -> None:
         assert connection.exec_driver_sql(statement).rowcount
 
 
+OPEN_AND_DONE = """
+    INSERT INTO work (sequence, channel, partner, lane, received_at, size, attempts)
+    SELECT sequence, channel, partner, lane, received_at, 1, 1 FROM inbox WHERE id = <a>
+"""
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
@@ -82,11 +88,7 @@ def change(raw: sqlalchemy.Engine, statement: str) -> None:
         ("UPDATE assessment_request SET result = 'x' WHERE inbox = <a>", "the engine's word"),
         ("DELETE FROM handled WHERE note IS NULL", "neither open nor finished"),
         ("DELETE FROM work", "neither open nor finished"),
-        (
-            "INSERT INTO work (sequence, channel, partner, lane, received_at, size, attempts)"
-            " SELECT sequence, channel, partner, lane, received_at, 1, 1 FROM inbox WHERE id = <a>",
-            "open nor finished, or both",
-        ),
+        (OPEN_AND_DONE, "open nor finished, or both"),
         ("DELETE FROM due", "neither due nor sent"),
         ("INSERT INTO sent (position, attempts) SELECT position, 1 FROM due", "neither due nor sent, or both"),
     ],

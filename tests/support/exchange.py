@@ -67,7 +67,7 @@ class Exchange(NamedTuple):
         return Partner(self.client, TOKENS[name])
 
     def answer(self, name: str, *ids: str, body: bytes = b"{}") -> None:
-        """Lay answers with these ids into a partner's queue."""
+        """Publish answers with these ids to a partner's queue."""
         letters = [Letter(each, f"out.{name}", "application/json", body, {"kind": "receipt"}) for each in ids]
         assert len(self.gateway.broker.publish(letters).confirmed) == len(ids)
 

@@ -47,7 +47,7 @@ class House:
         self.wait = 0.0  # seconds for letters that are still on their way
 
     def send(self, partner: str, *bodies: bytes, ids: tuple[str, ...] = ()) -> None:
-        """Lay transmissions into a partner's queue, in order."""
+        """Publish transmissions to a partner's queue, in order."""
         names = ids or tuple(uuid.uuid4().hex for _ in bodies)
         letters = [Letter(i, inbound_queue(partner), "", body) for i, body in zip(names, bodies, strict=True)]
         assert len(self.broker.publish(letters).confirmed) == len(bodies)

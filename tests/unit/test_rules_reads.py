@@ -28,7 +28,19 @@ from gateway.trade import samples
 from gateway.trade.breaking import faults, faulty
 from gateway.trade.maker import Maker
 from gateway.trade.samples import DRAWS, Sample
-from tests.support.packs import DAY, PARTNER, ROOT, add_remedy, copy, edit, original, rewrite, sent, set_field
+from tests.support.packs import (
+    DAY,
+    PARTNER,
+    ROOT,
+    add_remedy,
+    copy,
+    edit,
+    judged,
+    original,
+    rewrite,
+    sent,
+    set_field,
+)
 from validators.checks import CHECKS, Role
 from validators.elements import Dictionary, check_elements
 from validators.rulebook import SUBJECTS, Rulebook, apply_rules
@@ -64,6 +76,37 @@ def test_a_row_maps_what_its_check_reads_to_the_packs_own_name(tmp_path: Path) -
     sample = Sample((samples.SampleMessage(MessageType.DECLARATION, wrong),), None, theirs.specs, PARTNER, PARTNER)
     (one,) = samples.play(sample, [body], DAY, theirs)
     assert [finding.code for finding in one.findings] == ["CAD-0194"]
+
+
+def test_a_new_cad_type_takes_a_row_and_has_its_rules(tmp_path: Path) -> None:
+    """The usage table has no column for it, so it is one of all others there; its rules were not asked at all."""
+    folder = copy(tmp_path)
+    rewrite(folder / "codes/cad_type.csv", lambda rows: [*rows, rows[1] | {"code": "K"}])
+    set_field(folder / "chapter24/rules.csv", "CAD-0126", "when", "cad_type = K")
+    theirs = prepare(folder)
+    body = sent(original(theirs, cad_type="K", importer_bn="999999907RM0001"), theirs, Syntax.EDIFACT)
+    assert [code for code, _ in judged(body, theirs)] == ["CAD-0126"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("outside=85-2955-1", "outside=85-2955-4", "85-2955-4 is no code of special_authority"),
+        ("places=US MX", "places=USA MX", "USA is no code of country"),
+        ("subject=Y", "subject=J", "J is no code of indicator"),
+        ("plain=13 23", "plain=13 32", "32 is no code of vfd_code"),
+        ("until=2024-10-20; consolidated=TT", "until=2024-10-20; consolidated=T", "T is no code of cad_type"),
+        ("reasons=reason_code_1 reason_code_2 reason_code_3", "reasons=reason_code_1", "trade_program_2 with none"),
+        ("kind=refund; ranks", "kind=refunds; ranks", "refunds is none of the ranks"),
+    ],
+)
+def test_a_row_by_which_a_check_could_not_run_is_told_at_load(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    """Of most nothing was ever heard, one crashed on traffic."""
+    folder = copy(tmp_path)
+    table = next(path for path in sorted(folder.glob("*/rules.csv")) if old in path.read_text("utf-8"))
+    edit(table, old, new)
+    with pytest.raises(SpecError, match=reason):
+        prepare(folder)
 
 
 # ------------------------------------------------------------------------------------------------ every element

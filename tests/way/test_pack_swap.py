@@ -190,6 +190,8 @@ def test_the_command_line_takes_the_folder_from_the_environment(
 TABLES = ("elements", "rules", "edifact_profile", "usage")
 ELEMENTS, RULES, PROFILE, USAGE = (f"chapter24/{name}.csv" for name in TABLES)
 LISTS, FINDINGS = "code_lists.csv", "findings/gateway.csv"
+ANSWERS, ANSWER_CODES = (f"chapter24/{name}.csv" for name in ("answers", "answer_codes"))
+CLASSES, ORDERS = "wco/classes.csv", "trade/surtax_orders.csv"
 MANIFEST, MODES, INDICATORS = "chapter24/manifest.toml", "codes/transport_mode.csv", "codes/indicator.csv"
 
 
@@ -227,6 +229,9 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, int | None, str]] = {
     "unknown direction": (field(ELEMENTS, "office", "direction", "up"), ELEMENTS, 9, "direction is in or out"),
     "no French name": (field(ELEMENTS, "office", "name_fr", ""), ELEMENTS, 9, "lacks its English or French name"),
     "unknown code list": (field(ELEMENTS, "office", "code_list", "offices"), ELEMENTS, 9, "no code list offices"),
+    "empty code list": (
+        lambda root: rewrite(root / MODES, lambda rows: []), ELEMENTS, None, "the code list transport_mode is empty",
+    ),
     "list day": (field(ELEMENTS, "office", "list_day", "release"), ELEMENTS, 9, "list_day names release"),
     "list day of no date": (field(ELEMENTS, "office", "list_day", "version"), ELEMENTS, 9, "no date element"),
     "unknown class": (field(ELEMENTS, "office", "xml_path", "Bureau/ID"), ELEMENTS, 9, "unknown class Bureau"),
@@ -264,6 +269,8 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, int | None, str]] = {
     "element twice": (again(ELEMENTS, "office"), ELEMENTS, None, "the element office is given twice"),
     "no version": (field(ELEMENTS, "version", "element", "edition"), MANIFEST, None, "lacks version"),
     "usage mark": (field(USAGE, "office", "*", "R"), USAGE, 9, "usage is M, O or X, not 'R'"),
+    "usage of two marks": (field(USAGE, "office", "*", "MO"), USAGE, 9, "usage is M, O or X, not 'MO'"),
+    "usage twice": (again(USAGE, "office"), USAGE, None, "the usage of office is given twice"),
     "usage of nothing": (field(USAGE, "office", "element", "bureau"), USAGE, 9, "unknown element bureau"),
     "usage of an unknown type": (text(USAGE, ",AB,", ",AC,"), USAGE, 1, "the column AC is no CAD type"),
     "rule twice": (again(RULES, "CAD-0101"), RULES, None, "the rule id CAD-0101 is given twice"),
@@ -275,6 +282,13 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, int | None, str]] = {
     "rule condition": (field(RULES, "CAD-0101", "when", "if AB"), RULES, 2, "cannot read the condition"),
     "rule severity": (field(RULES, "CAD-0101", "severity", "stop"), RULES, 2, "unknown severity 'stop'"),
     "rule in one language": (field(RULES, "CAD-0101", "text_fr", ""), RULES, 2, "lacks its English or French text"),
+    "rule against no list": (field(RULES, "CAD-0300", "parameter", "closed"), RULES, None, "no code list closed"),
+    "rule against a list that is gone": (
+        gone("codes/closed_account.csv"), RULES, None, "rule CAD-0300: there is no code list closed_account",
+    ),
+    "rule for a code that is not listed": (
+        field(RULES, "CAD-0126", "when", "cad_type = K"), RULES, None, "K is no code of cad_type, the list of cad_type",
+    ),
     "profile outside the UN message": (text(PROFILE, "0,0,RFF,C,9", "0,0,TOD,C,9"), PROFILE, 5, "TOD is not in group"),
     "profile wider than the UN message": (text(PROFILE, "0,0,BGM,M,1", "0,0,BGM,M,2"), PROFILE, 3, "BGM is wider"),
     "profile in another group": (text(PROFILE, "8,7,CTA", "8,0,CTA"), PROFILE, 8, "stands in group 7"),
@@ -302,6 +316,12 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, int | None, str]] = {
     "code in one language": (field(MODES, "2", "name_fr", ""), MODES, 3, "its English or French name"),
     "list in one language": (field(LISTS, "office", "name_fr", ""), LISTS, 11, "its English or French name"),
     "list without a name": (field(LISTS, "office", "list", "offices"), LISTS, None, "the code list office has no name"),
+    "list named twice": (again(LISTS, "office"), LISTS, None, "the code list office is given twice"),
+    "class twice": (again(CLASSES, "Agent"), CLASSES, None, "the class Agent is given twice"),
+    "answer twice": (again(ANSWERS, "accepted"), ANSWERS, None, "the kind accepted is given twice"),
+    "answer code twice": (again(ANSWER_CODES, "our_list"), ANSWER_CODES, None, "our_list is given twice"),
+    "no number": (field(ORDERS, "SOR/2025-95", "free", "nan"), ORDERS, None, "free: 'nan' is no number"),
+    "code twice": (again(MODES, "2"), MODES, None, "the code 2 is given twice for one day"),
     "code date": (
         field(MODES, "2", "valid_to", "2026-13-01"), MODES, 3, "is not a date",
     ),
@@ -328,6 +348,14 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, int | None, str]] = {
         text("chapter26/manifest.toml", 'id = "chapter26"', 'id = "chapter24"'), "", None, "two packs chapter24",
     ),
 }  # fmt: skip
+
+
+def test_where_nobody_is_forbidden_the_list_is_empty(tmp_path: Path) -> None:
+    root = copy(tmp_path)
+    rewrite(root / "codes/closed_account.csv", lambda rows: [])
+    body = sent(original(OURS, importer_bn="999999923RM0001"), OURS, Syntax.XML)
+    assert "CAD-0300" in [code for code, _ in judged(body, OURS)]
+    assert "CAD-0300" not in [code for code, _ in judged(body, prepare(root))]
 
 
 @pytest.mark.parametrize("name", sorted(BROKEN))
