@@ -28,12 +28,12 @@ def parse(received: Any, specs: Any) -> Any:
     return REAL_PARSE(received, specs)
 
 
-def run(name: str, settings: Any, parent: int, vitals: Any, partners: Any, bells: Any) -> None:
+def run(name: str, settings: Any, parent: int, given: loops.Given) -> None:
     """Run a loop whose pipeline is a bad one, with short times unless the environment asks for the real ones."""
     pipeline.parse = parse
     if "REAL_TIMES" not in os.environ:
         limits.FIRST_SECONDS, limits.MESSAGE_SECONDS, service.LEASE_SECONDS = 0.3, 0.3, 1
-    loops.run(name, settings, parent, vitals, partners, bells)
+    loops.run(name, settings, parent, given)
 
 
 if __name__ == "__main__":
