@@ -27,6 +27,7 @@ What patterns cannot count is counted: the segments for UNT, and what a control 
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -145,10 +146,10 @@ class Matchers:
     A pattern is compiled when first asked for (half a second for a large message), then kept; the number is bounded,
     since senders choose syntax and decimal mark: beyond it the oldest goes. They choose structures, too: with `only`
     no others are compiled, a message of any other is walked. Of those `spared` characters are walked first by `paid`:
-    for a few messages it costs less. Nothing is shared between two of these.
+    for a few messages it costs less. Nothing is shared between two of these but what a fork shares.
     """
 
-    def __init__(self, only: Iterable[Structure] | None = None, *, spared: int = 0) -> None:
+    def __init__(self, only: Iterable[Structure] | None = None, *, spared: float = 0) -> None:
         self._only = None if only is None else frozenset(only)
         self._spared = spared
         self._walked: dict[tuple[Structure, str, str, str], int] = {}  # characters, until there is a pattern
@@ -183,6 +184,10 @@ class Matchers:
         if self._only is None or structure in self._only:  # no other is counted: senders could push ours out
             _kept(self._walked, asked, walked + characters)
         return None
+
+    def walk_on(self) -> None:
+        """Have `paid` compile nothing any more: another process does, for this one's successors."""
+        self._spared = math.inf
 
     def segment(self, segment: Segment, syntax: str, letters: str, decimal: str) -> re.Pattern[str]:
         """Return the pattern of a single segment with its terminator, for those that stand in no message. See `of`."""

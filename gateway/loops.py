@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from core import limits
 from core.errors import BrokerBlocked, GatewayError, JournalUnavailable
@@ -29,7 +30,7 @@ from gateway.plans import Plans
 from gateway.queues import Broker, open_broker
 from gateway.senders import Partners
 from gateway.settings import EXAMPLE, PARTNERS, Settings
-from gateway.vitals import Vital, Vitals
+from gateway.vitals import NOBODY, Vital, Vitals
 from routing.partners import inbound_queue, load_partners, not_ours
 from routing.queues import queues_of
 from routing.routes import RESULTS, for_tests, load_routes
@@ -54,6 +55,23 @@ DISPATCHING = "dispatch"
 
 # The partners as this process last could read them: a file that is being written stops nobody.
 _known: dict[Path, Partners] = {}
+
+
+class Given(NamedTuple):
+    """What a loop is given by the process that started it.
+
+    `vitals` are the signs of life of all of this gateway's processes, `vital` the loop's own; `partners` those of a
+    file that can no longer be read; `bells` wake loops of this gateway; `plans` are compiled there, so never here.
+    """
+
+    vitals: Vitals = NOBODY
+    partners: Partners | None = None
+    bells: Bells = NO_BELLS
+    plans: Plans | None = None
+    vital: Vital | None = None
+
+
+ALONE = Given()
 
 
 def made_up(partners: Iterable[Partner]) -> list[str]:
@@ -99,29 +117,19 @@ def engine_users(settings: Settings) -> set[str]:
     return {settings.engine_user, *(user or "guest" for user in users_of(settings.broker_url))}
 
 
-def run(
-    name: str,
-    settings: Settings,
-    parent: int,
-    vitals: Vitals | None = None,
-    partners: Partners | None = None,
-    bells: Bells = NO_BELLS,
-) -> None:
+def run(name: str, settings: Settings, parent: int, given: Given = ALONE) -> None:
     """Run one loop until told to stop, or until the process that started it is gone.
 
-    `vitals` are the signs of life of all of this gateway's processes; `partners` those of a file that can no longer be
-    read; `bells` wake loops of this gateway. Signals may be blocked until this process handles them.
+    Signals may be blocked until this process handles them.
     """
-    vital = (vitals or {}).get(name) or Vital()
+    vital = given.vitals.get(name) or Vital()
     forked()
     configure(settings.log, waiting=False, lost=vital.lose)
-    if partners:
-        _known[settings.partners] = partners
-    kind = name.partition("-")[0]
-    loop = partial(LOOPS[kind], vital=vital) if kind in WORKING else LOOPS[kind]
-    loop = partial(loop, bells=bells) if kind in RINGING else loop
-    if kind == "health":
-        loop = partial(_health, vitals=vitals or {})
+    if given.partners:
+        _known[settings.partners] = given.partners
+    if given.plans:
+        given.plans.reading.matchers.walk_on()
+    loop = partial(LOOPS[name.partition("-")[0]], given=given._replace(vital=vital))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is the supervisor's
     with stop_signals() as told:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
@@ -154,10 +162,10 @@ def _waits(name: str, error: GatewayError) -> None:
     logger().error("waiting", loop=name, error=str(error))
 
 
-def _receive(settings: Settings, stopping: Callable[[], bool], *, bells: Bells = NO_BELLS) -> None:
+def _receive(settings: Settings, stopping: Callable[[], bool], given: Given = ALONE) -> None:
     partners = known_partners(settings)
     with ExitStack() as open_things:
-        journal = open_things.enter_context(open_checked(settings, partial(ring, bells)))
+        journal = open_things.enter_context(open_checked(settings, partial(ring, given.bells)))
         # What is taken and cannot be kept goes back, and the broker counts that against it (DECISIONS D82).
         journal.probe()
         broker = open_things.enter_context(open_broker(settings.broker_url))
@@ -182,35 +190,31 @@ def _receive(settings: Settings, stopping: Callable[[], bool], *, bells: Bells =
                 intake.idle(PAUSE_SECONDS)
 
 
-def _work(
-    settings: Settings, stopping: Callable[[], bool], *, vital: Vital | None = None, bells: Bells = NO_BELLS
-) -> None:
-    loaded = plans.prepare(settings.specs)
-    unwarmed = plans.warm(loaded)
-    with open_checked(settings, partial(ring, bells)) as journal:
+def _work(settings: Settings, stopping: Callable[[], bool], given: Given = ALONE) -> None:
+    loaded = given.plans or plans.prepare(settings.specs)
+    unwarmed = iter(()) if given.plans else plans.warm(loaded)
+    with open_checked(settings, partial(ring, given.bells)) as journal:
         disown_dead(journal)  # the supervisor could not, if the journal was away as well
-        step = _step(settings, journal, loaded, "fresh", vital)
+        step = _step(settings, journal, loaded, "fresh", given.vital)
         while not stopping():
             # The first EDIFACT message would wait for its patterns; with nothing to do they are made beforehand.
             if not step() and not next(unwarmed, False):
-                wait(IDLE_SECONDS, bells.get(WORK))
+                wait(IDLE_SECONDS, given.bells.get(WORK))
 
 
-def _retry(
-    settings: Settings, stopping: Callable[[], bool], *, vital: Vital | None = None, bells: Bells = NO_BELLS
-) -> None:
+def _retry(settings: Settings, stopping: Callable[[], bool], given: Given = ALONE) -> None:
     """Work on what was tried before, and on all of a sender whose message killed its worker: nobody else waits for it.
 
-    Nothing is loaded before there is any.
+    What it was not given it does not load before there is any.
     """
-    with open_checked(settings, partial(ring, bells)) as journal:
+    with open_checked(settings, partial(ring, given.bells)) as journal:
         disown_dead(journal)
         while not stopping() and not journal.suspects(service.now()):
             wait(RETRY_SECONDS)
-        step = _step(settings, journal, plans.prepare(settings.specs), "tried", vital)
+        step = _step(settings, journal, given.plans or plans.prepare(settings.specs), "tried", given.vital)
         while not stopping():
             if step():
-                ring(bells, WORK)  # what stood behind
+                ring(given.bells, WORK)  # what stood behind
             else:
                 wait(RETRY_SECONDS)
 
@@ -307,13 +311,13 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _dispatch(settings: Settings, stopping: Callable[[], bool], *, bells: Bells = NO_BELLS) -> None:
+def _dispatch(settings: Settings, stopping: Callable[[], bool], given: Given = ALONE) -> None:
     """Send what is due, as long as no other gateway on this journal does."""
     rest_of_garbage()
     holder = _dispatcher(os.getpid(), threading.get_ident())
     with open_checked(settings) as journal, open_broker(settings.broker_url) as broker:
         try:
-            _lead(broker, journal, holder, stopping, bells.get(DISPATCH))
+            _lead(broker, journal, holder, stopping, given.bells.get(DISPATCH))
         finally:  # another may be able to reach what this one cannot
             with suppress(GatewayError):
                 journal.end_lease(DISPATCHING, holder)
@@ -356,31 +360,30 @@ def _leads(journal: Journal, holder: str) -> bool:
     return journal.take_lease(DISPATCHING, holder, LEASE_SECONDS)
 
 
-def _engine(settings: Settings, stopping: Callable[[], bool]) -> None:
+def _engine(settings: Settings, stopping: Callable[[], bool], given: Given = ALONE, *, tests: bool = False) -> None:
+    del given
+    routes = load_routes()
     with open_broker(settings.broker_url) as broker:
-        engine_loop.run(broker, stopping, set(load_routes().values()))
+        engine_loop.run(broker, stopping, for_tests(routes) if tests else set(routes.values()))
 
 
-def _test_engine(settings: Settings, stopping: Callable[[], bool]) -> None:
-    with open_broker(settings.broker_url) as broker:
-        engine_loop.run(broker, stopping, for_tests(load_routes()))
-
-
-def _health(settings: Settings, stopping: Callable[[], bool], *, vitals: Vitals) -> None:
+def _health(settings: Settings, stopping: Callable[[], bool], given: Given = ALONE) -> None:
     """Answer whatever else works: neither journal nor broker need be there."""
     journal = Journal.open(settings.database_url)
     try:
-        health.run(settings, journal, known_partners(settings), stopping, vitals)
+        health.run(settings, journal, known_partners(settings), stopping, given.vitals)
     finally:
         journal.close()
 
 
-WORKING = {"work": _work, "retry": _retry}
-RINGING: dict[str, Callable[..., None]] = WORKING | {"receive": _receive, "dispatch": _dispatch}
-LOOPS: dict[str, Callable[..., None]] = RINGING | {
+LOOPS: dict[str, Callable[..., None]] = {
+    "receive": _receive,
+    "work": _work,
+    "retry": _retry,
+    "dispatch": _dispatch,
     "engine": _engine,
-    "tests": _test_engine,
-    "health": partial(_health, vitals={}),
+    "tests": partial(_engine, tests=True),
+    "health": _health,
 }
 
 

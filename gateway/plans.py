@@ -63,15 +63,16 @@ def check_routes(specs: Specs, routes: Routes) -> None:
 def warm(plans: Plans) -> Iterator[bool]:
     """Compile, one a step, the patterns that the packs' first messages would wait for, up to half a second each.
 
-    These are all that senders can ask for. A program that judges a few messages compiles what these need.
+    These are all that senders can ask for, the usual ones first. A program that judges a few messages compiles what
+    these need.
     """
     for of_xml in plans.reading.xml.values():
         of_xml.warm()
         yield True
-    for each in plans.reading.edifact.values():
-        for syntax, decimal in (("3", "."), ("3", ".,"), ("4", ".,"), ("3", ",")):
-            each.levels(decimal)
-            if profile := each.profiles.get(syntax):
-                for letters in ("ASCII", "any"):
+    for syntax, decimal in (("3", "."), ("3", ".,"), ("4", ".,"), ("3", ",")):
+        for letters in ("ASCII", "any"):
+            for each in plans.reading.edifact.values():
+                each.levels(decimal)
+                if profile := each.profiles.get(syntax):
                     plans.reading.matchers.of(profile, syntax, letters, decimal)
                     yield True

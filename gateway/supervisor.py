@@ -23,14 +23,17 @@ from gateway.logs import drain, logger
 from gateway.loops import (
     IDLE_SECONDS,
     PAUSE_SECONDS,
+    Given,
     disown_dead,
     fit_partners,
     known_partners,
     open_checked,
     queue_names,
+    rest_of_garbage,
     run,
     worker_of,
 )
+from gateway.plans import Plans
 from gateway.queues import open_broker
 from gateway.settings import Settings
 from gateway.vitals import SUPERVISOR, Vital
@@ -44,8 +47,9 @@ METHOD = "fork" if sys.platform == "linux" else "spawn"
 # How long a stopping gateway lets its loops finish what they are working on.
 STOP_SECONDS = 30.0
 
-# The loops that know the partners.
-KNOWING = ("receive", "work", "retry", "health")
+# The loops that judge; those that know the partners.
+WORKING = ("work", "retry")
+KNOWING = ("receive", *WORKING, "health")
 
 
 def serve(settings: Settings, workers: int, engine: str | None) -> None:
@@ -55,15 +59,20 @@ def serve(settings: Settings, workers: int, engine: str | None) -> None:
     SIGHUP has the partners' file read again.
     """
     with stop_signals() as stopping, _hang_ups() as hung_up:
-        plans.prepare(settings.specs)
+        loaded = plans.prepare(settings.specs)
         fit_partners(settings)
         with hold(settings):
-            _serve(settings, workers, engine, stopping, hung_up)
+            _serve(settings, loaded, workers, engine, stopping, hung_up)
         drain()
 
 
 def _serve(
-    settings: Settings, workers: int, engine: str | None, stopping: Callable[[], bool], hung_up: Callable[[], bool]
+    settings: Settings,
+    loaded: Plans,
+    workers: int,
+    engine: str | None,
+    stopping: Callable[[], bool],
+    hung_up: Callable[[], bool],
 ) -> None:
     """Run the loops until told to stop."""
     database, broker_url = _open_store(settings), _declare(settings)
@@ -71,23 +80,30 @@ def _serve(
     names += [*([engine] if engine else []), *(["health"] if settings.health else [])]
     if METHOD != "fork":
         multiprocessing.resource_tracker.ensure_running()  # it lets Ctrl-C through again once it is started
-    crew = _Crew(settings, names)
+    rest_of_garbage()  # frozen before a fork, it stays shared
+    crew = _Crew(settings, names, loaded if METHOD == "fork" else None)
     logger().info("serving", count=len(names), loop=" ".join(names), database=database, broker=broker_url)
     while not stopping():
         if hung_up():
             crew.reload()
         crew.watch()
-        crew.wait()
+        if not crew.compile():
+            crew.wait()
     logger().info("stopping")
     crew.stop()
     logger().info("stopped")
 
 
 class _Crew:
-    """The loops' processes: each is started again when it is gone, and none waits for another."""
+    """The loops' processes: each is started again when it is gone, and none waits for another.
 
-    def __init__(self, settings: Settings, names: list[str]) -> None:
-        self._settings = settings
+    Of `loaded`, forked with them, all patterns are compiled here, and those who work renewed then to share them.
+    """
+
+    def __init__(self, settings: Settings, names: list[str], loaded: Plans | None) -> None:
+        self._settings, self._plans = settings, loaded
+        self._unwarmed = plans.warm(loaded) if loaded else None
+        self._cold = [name for name in names if loaded and name.startswith(WORKING)]  # not forked since all is compiled
         self._context: Any = multiprocessing.get_context(METHOD)
         self._vitals: dict[str, Vital] = {name: self._context.RawValue(Vital) for name in (*names, SUPERVISOR)}
         self._running: dict[str, BaseProcess | None] = dict.fromkeys(names)
@@ -103,6 +119,28 @@ class _Crew:
                 self._gone(name, process)
             elif process is None and time.monotonic() >= self._due[name]:
                 self._start(name)
+        self._renew()
+
+    def compile(self) -> bool:
+        """Compile one pattern more, which takes up to half a second; False where there is nothing to compile."""
+        if self._unwarmed is None:
+            return False
+        if not next(self._unwarmed, False):
+            self._unwarmed = None
+            rest_of_garbage()
+            logger().info("all patterns compiled, workers are renewed to share them", loop=" ".join(self._cold))
+        return True
+
+    def _renew(self) -> None:
+        """Once all is compiled, let one leave that was forked before; the next when that one is back."""
+        if self._unwarmed is None and self._cold and self._cold[0] not in self._leaving:
+            self._leave(self._cold[0])
+
+    def _leave(self, name: str) -> None:
+        """Have a loop finish what it is working on, and leave, to be started again."""
+        if process := self._running[name]:
+            self._leaving.add(name)
+            process.terminate()
 
     def wait(self) -> None:
         """Wait until a loop is gone, one is to be started, a signal comes, or it is time for a sign of life."""
@@ -113,8 +151,8 @@ class _Crew:
     def _gone(self, name: str, process: BaseProcess) -> None:
         """Say that a loop is gone; one that would die again at once waits before it is started again."""
         self._running[name] = None
-        if name in self._leaving or process.exitcode == 0:
-            self._leaving.discard(name)
+        self._leaving.discard(name)
+        if process.exitcode == 0:
             logger().info("loop left, restarting", loop=name)
             return
         vital = self._vitals[name]
@@ -130,13 +168,15 @@ class _Crew:
         vital.at = 0
         vital.live()
         self._due[name] = time.monotonic()
-        given = (name, self._settings, os.getpid(), self._vitals, known_partners(self._settings), self._bells)
-        process = self._context.Process(target=run, args=given, name=name)
+        given = Given(self._vitals, known_partners(self._settings), self._bells, self._plans)
+        process = self._context.Process(target=run, args=(name, self._settings, os.getpid(), given), name=name)
         # Ctrl-C goes to every process of a terminal, and an order to stop may come at once: both wait until heard.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         self._running[name] = process
+        if self._unwarmed is None and name in self._cold:
+            self._cold.remove(name)
 
     def reload(self) -> None:
         """Have the partners' file read again, if it can be used; what was read before stays in force otherwise."""
@@ -152,10 +192,9 @@ class _Crew:
         with suppress(GatewayError, OSError), open_checked(self._settings) as journal:
             told = {"partners": sorted(partners), "sha256": digest_of(self._settings.partners.read_bytes())}
             journal.note("partners read again", None, told, service.now())
-        for name, process in self._running.items():
-            if process is not None and name.startswith(KNOWING):
-                self._leaving.add(name)
-                process.terminate()
+        for name in self._running:
+            if name.startswith(KNOWING):
+                self._leave(name)
 
     def stop(self) -> None:
         """Let all finish what they are working on, and leave."""
@@ -211,6 +250,6 @@ def _declare(settings: Settings) -> str:
 
 def _disown(settings: Settings, process: BaseProcess, suspect: int = 0) -> None:
     """Let others take at once what a dead worker held; `suspect` is the message that it was at."""
-    if process.name.startswith(("work", "retry")):
+    if process.name.startswith(WORKING):
         with suppress(JournalUnavailable), open_checked(settings) as journal:
             journal.disown(worker_of(process.pid), service.now(), suspect)

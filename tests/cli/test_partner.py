@@ -213,7 +213,7 @@ def events(folder: Path) -> list[tuple[str, dict[str, object]]]:
 
 
 def test_partners_that_are_read_again_stand_in_the_audit(gateway: House, tmp_path: Path, file: Path) -> None:
-    crew = supervisor._Crew(settings_in(tmp_path, partners=file), [])  # type: ignore[arg-type]
+    crew = supervisor._Crew(settings_in(tmp_path, partners=file), [], None)  # type: ignore[arg-type]
     crew.reload()
     (found,) = [detail for event, detail in events(tmp_path) if event == "partners read again"]
     assert found == {"partners": ["oak"], "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}

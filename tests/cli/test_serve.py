@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -15,12 +16,15 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gateway.journal import Journal
 from gateway.queues import Broker, Letter, open_broker
 from gateway.service import now
+from gateway.supervisor import METHOD
 from routing.partners import inbound_queue
+from tests.support.chaos import original
 from tests.support.serving import CRASHES, EATS, HANGS
 from tests.support.way import HOME, PARTNERS, SAMPLES
 
@@ -169,6 +173,35 @@ def test_sighup_has_the_partners_file_read_again_and_a_bad_one_changes_nothing(t
         wait_for(lambda: gateway.states().count("done") == 2)
         assert gateway.broker.depth("out.erable") > 0
         assert gateway.stop() == 0
+
+
+@pytest.mark.skipif(METHOD != "fork", reason="loops that are not forked compile for themselves")
+def test_it_answers_before_while_and_after_its_workers_are_renewed(tmp_path: Path) -> None:
+    with running(tmp_path, "-m", "gateway", "serve") as gateway:
+        numbers = itertools.count()
+
+        def send_on(until: Callable[[], object]) -> None:
+            """Send declarations, two at least, until something has happened; each has its verdict before the next."""
+            for sent in itertools.count():
+                if sent >= 2 and until():
+                    return
+                number = next(numbers)
+                partner, body = original(number)
+                gateway.send(body, partner=partner)
+                wait_for(lambda done=number + 1: gateway.states().count("done") == done)
+
+        def left() -> int:
+            return gateway.log.read_text().count("loop left, restarting")
+
+        send_on(lambda: "all patterns compiled" in gateway.log.read_text())
+        send_on(lambda: left() == 3)  # two workers and the loop for what was tried before
+        send_on(lambda: True)
+        for worker in psutil.Process(gateway.process.pid).children():
+            worker.kill()  # whoever is started again shares them
+        send_on(lambda: "loop died" in gateway.log.read_text())
+        assert left() == 3
+        assert gateway.stop() == 0
+        assert "Traceback" not in gateway.log.read_text()
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.2, 0.6, 1.5])

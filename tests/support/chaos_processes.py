@@ -133,7 +133,7 @@ def _live(plan: Plan, name: str, birth: int, former: list[int], parent: int, bel
         if plan.chance:
             for owner, method, point in POINTS:
                 setattr(owner, method, _mortal(getattr(owner, method), point, plan))
-        loops.run(name, plan.settings, parent, bells=bells)
+        loops.run(name, plan.settings, parent, loops.Given(bells=bells))
         os._exit(0)
     except BaseException:
         import traceback

@@ -19,8 +19,8 @@ REAL_PARSE = pipeline.parse
 
 def parse(received: Any, specs: Any) -> Any:
     """Parse, badly where the transmission asks for it."""
-    if HANGS in received.body:
-        ctypes.CDLL(None).pause()  # in C, where no handler of Python's would run
+    while HANGS in received.body:
+        ctypes.CDLL(None).pause()  # in C, where no handler of Python's would run; it ends by one that is told to stop
     if CRASHES in received.body:
         ctypes.string_at(0)
     if EATS in received.body:
@@ -28,12 +28,12 @@ def parse(received: Any, specs: Any) -> Any:
     return REAL_PARSE(received, specs)
 
 
-def run(name: str, settings: Any, parent: int, vitals: Any, partners: Any, bells: Any) -> None:
+def run(name: str, settings: Any, parent: int, given: loops.Given) -> None:
     """Run a loop whose pipeline is a bad one, with short times unless the environment asks for the real ones."""
     pipeline.parse = parse
     if "REAL_TIMES" not in os.environ:
         limits.FIRST_SECONDS, limits.MESSAGE_SECONDS, service.LEASE_SECONDS = 0.3, 0.3, 1
-    loops.run(name, settings, parent, vitals, partners, bells)
+    loops.run(name, settings, parent, given)
 
 
 if __name__ == "__main__":

@@ -147,3 +147,7 @@ def test_nothing_is_compiled_before_it_pays() -> None:
     ready = Matchers(spared=1_000)
     assert ready.of(*asked) is ready.paid(*asked, 400)  # made beforehand
     assert Matchers([table]).paid(*asked, 0) is not None
+    elsewhere = Matchers()
+    elsewhere.walk_on()
+    assert elsewhere.paid(*asked, 1_000_000) is elsewhere.paid(*asked, 0) is None
+    assert elsewhere.of(*asked) is elsewhere.paid(*asked, 0)
