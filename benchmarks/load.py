@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,11 +104,14 @@ def memory(process: psutil.Process) -> int:
 
 
 def processor(process: psutil.Process) -> dict[str, float]:
-    """Return the processor seconds that each loop of the gateway has used, and the servers, and sender and reader."""
-    loops = [one for one in process.children() if "resource_tracker" not in " ".join(one.cmdline())]
-    names = ["receive", *(f"work-{n}" for n in range(1, len(loops) - 2)), "retry", "dispatch"]
-    started = sorted(loops, key=lambda one: one.pid)
-    used = {name: sum(one.cpu_times()[:2]) for name, one in zip(names, started, strict=True)}
+    """Return the processor seconds that the gateway has used, and the servers, and sender and reader.
+
+    The gateway's are all of its processes', those that were renewed and are no more included.
+    """
+    used = {"gateway": sum(process.cpu_times()[:4])}
+    for one in process.children():
+        with suppress(psutil.NoSuchProcess):
+            used["gateway"] += sum(one.cpu_times()[:2])
     used["sender and reader"] = sum(psutil.Process().cpu_times()[:2])
     for kind, program in (("RabbitMQ", "beam.smp"), ("PostgreSQL", "postgres")):
         # A database's processes come and go with their connections; those that went are counted by their parent.
