@@ -6,7 +6,7 @@ anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,16 +60,20 @@ def check_routes(specs: Specs, routes: Routes) -> None:
                     raise SpecError("the route table", None, reason)
 
 
-def warm(plans: Plans) -> Iterator[bool]:
+# The EDIFACT that senders can ask for, by syntax version and decimal marks: what nearly all write, and what is left.
+USUAL = (("3", "."),)
+OTHERS = (("3", ".,"), ("4", ".,"), ("3", ","))
+
+
+def warm(plans: Plans, forms: Iterable[tuple[str, str]] = USUAL + OTHERS) -> Iterator[bool]:
     """Compile, one a step, the patterns that the packs' first messages would wait for, up to half a second each.
 
-    These are all that senders can ask for, the usual ones first. A program that judges a few messages compiles what
-    these need.
+    `forms` are of EDIFACT. A program that judges a few messages compiles what these need.
     """
     for of_xml in plans.reading.xml.values():
         of_xml.warm()
         yield True
-    for syntax, decimal in (("3", "."), ("3", ".,"), ("4", ".,"), ("3", ",")):
+    for syntax, decimal in forms:
         for letters in ("ASCII", "any"):
             for each in plans.reading.edifact.values():
                 each.levels(decimal)

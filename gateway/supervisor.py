@@ -97,13 +97,14 @@ def _serve(
 class _Crew:
     """The loops' processes: each is started again when it is gone, and none waits for another.
 
-    Of `loaded`, forked with them, all patterns are compiled here, and those who work renewed then to share them.
+    Of `loaded`, forked with them, all patterns are compiled here, and those who work renewed to share them: once the
+    usual ones are there, and once all are.
     """
 
     def __init__(self, settings: Settings, names: list[str], loaded: Plans | None) -> None:
         self._settings, self._plans = settings, loaded
-        self._unwarmed = plans.warm(loaded) if loaded else None
-        self._cold = [name for name in names if loaded and name.startswith(WORKING)]  # not forked since all is compiled
+        self._unwarmed = [plans.warm(loaded, forms) for forms in (plans.USUAL, plans.OTHERS)] if loaded else []
+        self._cold: list[str] = []  # who is to be renewed
         self._context: Any = multiprocessing.get_context(METHOD)
         self._vitals: dict[str, Vital] = {name: self._context.RawValue(Vital) for name in (*names, SUPERVISOR)}
         self._running: dict[str, BaseProcess | None] = dict.fromkeys(names)
@@ -123,17 +124,19 @@ class _Crew:
 
     def compile(self) -> bool:
         """Compile one pattern more, which takes up to half a second; False where there is nothing to compile."""
-        if self._unwarmed is None:
+        if not self._unwarmed:
             return False
-        if not next(self._unwarmed, False):
-            self._unwarmed = None
+        if not next(self._unwarmed[0], False):
+            del self._unwarmed[0]
             rest_of_garbage()
-            logger().info("all patterns compiled, workers are renewed to share them", loop=" ".join(self._cold))
+            self._cold = [name for name in self._running if name.startswith(WORKING)]
+            what = "usual" if self._unwarmed else "all"
+            logger().info(f"{what} patterns compiled, workers are renewed to share them", loop=" ".join(self._cold))
         return True
 
     def _renew(self) -> None:
-        """Once all is compiled, let one leave that was forked before; the next when that one is back."""
-        if self._unwarmed is None and self._cold and self._cold[0] not in self._leaving:
+        """Let one leave that was forked before; the next when that one is back."""
+        if self._cold and self._cold[0] not in self._leaving:
             self._leave(self._cold[0])
 
     def _leave(self, name: str) -> None:
@@ -175,7 +178,7 @@ class _Crew:
         process.start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         self._running[name] = process
-        if self._unwarmed is None and name in self._cold:
+        if name in self._cold:
             self._cold.remove(name)
 
     def reload(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import signal
@@ -190,16 +191,17 @@ def test_it_answers_before_while_and_after_its_workers_are_renewed(tmp_path: Pat
                 gateway.send(body, partner=partner)
                 wait_for(lambda done=number + 1: gateway.states().count("done") == done)
 
-        def left() -> int:
-            return gateway.log.read_text().count("loop left, restarting")
+        def renewed() -> bool:
+            since = gateway.log.read_text().partition("all patterns compiled")[2].splitlines()
+            return {json.loads(line)["loop"] for line in since if "loop left" in line} == {"work-1", "work-2", "retry"}
 
+        send_on(lambda: "usual patterns compiled" in gateway.log.read_text())
         send_on(lambda: "all patterns compiled" in gateway.log.read_text())
-        send_on(lambda: left() == 3)  # two workers and the loop for what was tried before
+        send_on(renewed)
         send_on(lambda: True)
         for worker in psutil.Process(gateway.process.pid).children():
             worker.kill()  # whoever is started again shares them
         send_on(lambda: "loop died" in gateway.log.read_text())
-        assert left() == 3
         assert gateway.stop() == 0
         assert "Traceback" not in gateway.log.read_text()
 

@@ -24,7 +24,9 @@ from tests.support.way import PLANS, SAMPLES
 
 LONG = 60.0
 NAMES = ["receive", "work-1", "work-2", "retry", "dispatch"]
-Steps = Callable[[SimpleNamespace], Iterator[bool]]
+WORKING = ["work-1", "work-2", "retry"]
+USUAL, OTHERS = "usual", "others"
+Steps = Callable[[SimpleNamespace, str], Iterator[bool]]
 
 
 class Scene:
@@ -52,6 +54,19 @@ class Scene:
         end = time.monotonic() + LONG
         while not reached() and time.monotonic() < end:
             time.sleep(0.01)
+
+    def when_started(self, times: int, names: list[str], plans: SimpleNamespace) -> Iterator[bool]:
+        """Compile three patterns, the first when all of the loops have started so often."""
+        while any(len(self.starts(name)) < times for name in names):
+            time.sleep(0.01)
+            yield True
+        for _ in range(3):
+            plans.patterns += 1
+            yield True
+
+    def usual_then_others(self, plans: SimpleNamespace, forms: str) -> Iterator[bool]:
+        """Compile three patterns of each kind, those that are left once all have been renewed for the usual ones."""
+        return self.when_started(1 if forms == USUAL else 2, WORKING, plans)
 
     def play(
         self,
@@ -81,7 +96,7 @@ class Scene:
             signal.alarm(int(LONG))
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # on a terminal SIGHUP is something else
             supervisor.plans = SimpleNamespace(  # type: ignore[assignment]
-                prepare=lambda _root: SimpleNamespace(patterns=0), warm=steps
+                prepare=lambda _root: SimpleNamespace(patterns=0), warm=steps, USUAL=USUAL, OTHERS=OTHERS
             )
             supervisor.run, supervisor.PAUSE_SECONDS = loop, 0.0  # type: ignore[assignment]
             supervisor.serve(self.settings, 2, None)
@@ -89,34 +104,28 @@ class Scene:
         assert forked(body) == 0
 
 
-def three(plans: SimpleNamespace) -> Iterator[bool]:
-    for _ in range(3):
-        plans.patterns += 1
-        yield True
-
-
 def stop() -> None:
     """Tell the supervisor of this loop to stop."""
     os.kill(os.getppid(), signal.SIGTERM)
 
 
-def test_who_judges_is_renewed_one_by_one_once_all_is_compiled_and_who_dies_later_has_it_too(tmp_path: Path) -> None:
+def test_who_judges_is_renewed_one_by_one_for_what_is_compiled_and_who_dies_later_has_it_too(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
 
     def acts(name: str, patterns: int) -> None:
-        if name == "work-1" and scene.starts(name) == [0, 3]:
+        if name == "work-1" and scene.starts(name) == [0, 3, 6]:
             os.kill(os.getpid(), signal.SIGKILL)
-        if name == "retry" and patterns:
-            scene.until(lambda: len(scene.starts("work-1")) == 3)
+        if name == "retry" and patterns == 6:
+            scene.until(lambda: len(scene.starts("work-1")) == 4)
             stop()
 
     def ends(name: str, patterns: int) -> None:
         scene.say(f"{name} told")
         time.sleep(0.2 if name == "work-1" and not patterns else 0)  # for another to be told as well, were it so
 
-    scene.play(three, acts, ends)
+    scene.play(scene.usual_then_others, acts, ends)
     assert {name: scene.starts(name) for name in NAMES} == {
-        "receive": [0], "work-1": [0, 3, 3], "work-2": [0, 3], "retry": [0, 3], "dispatch": [0],
+        "receive": [0], "work-1": [0, 3, 6, 6], "work-2": [0, 3, 6], "retry": [0, 3, 6], "dispatch": [0],
     }  # fmt: skip
     said = scene.said()
     assert said.index("work-1 left") < said.index("work-2 told")
@@ -126,7 +135,7 @@ def test_who_judges_is_renewed_one_by_one_once_all_is_compiled_and_who_dies_late
 def test_told_to_stop_it_compiles_nothing_more(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
 
-    def steps(_plans: SimpleNamespace) -> Iterator[bool]:
+    def steps(_plans: SimpleNamespace, _forms: str) -> Iterator[bool]:
         yield True
         os.kill(os.getpid(), signal.SIGTERM)
         yield True
@@ -138,18 +147,17 @@ def test_told_to_stop_it_compiles_nothing_more(tmp_path: Path) -> None:
 
 def test_the_partners_file_is_read_again_while_it_compiles(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
-    knowing = ["receive", "work-1", "work-2", "retry"]
 
-    def steps(plans: SimpleNamespace) -> Iterator[bool]:
-        os.kill(os.getpid(), signal.SIGHUP)
-        while any(len(scene.starts(name)) < 2 for name in knowing):
-            time.sleep(0.01)
-            yield True
-        yield from three(plans)
+    def steps(plans: SimpleNamespace, forms: str) -> Iterator[bool]:
+        if forms == USUAL:
+            os.kill(os.getpid(), signal.SIGHUP)
+            yield from scene.when_started(2, ["receive", *WORKING], plans)
+        else:
+            yield from scene.when_started(3, WORKING, plans)
 
-    scene.play(steps, lambda name, patterns: stop() if name == "retry" and patterns else None)
+    scene.play(steps, lambda name, patterns: stop() if name == "retry" and patterns == 6 else None)
     assert {name: scene.starts(name) for name in NAMES} == {
-        "receive": [0, 0], "work-1": [0, 0, 3], "work-2": [0, 0, 3], "retry": [0, 0, 3], "dispatch": [0],
+        "receive": [0, 0], "work-1": [0, 0, 3, 6], "work-2": [0, 0, 3, 6], "retry": [0, 0, 3, 6], "dispatch": [0],
     }  # fmt: skip
 
 
@@ -174,7 +182,7 @@ def test_what_one_held_that_died_when_told_to_leave_is_free_at_once(tmp_path: Pa
         if name == "work-1" and not patterns:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    scene.play(three, acts, ends)
+    scene.play(scene.usual_then_others, acts, ends)
     assert [line for line in scene.said() if line.startswith("claimed")] == ["claimed ['a']"] * 2
 
 
