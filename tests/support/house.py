@@ -64,7 +64,8 @@ class House:
     def engine(self) -> int:
         """Answer every assessment request that waits."""
         count = 0
-        for queue in sorted(set(load_routes().values())):
+        depths = self.broker.depths(sorted(set(load_routes().values())))
+        for queue in [queue for queue, depth in depths.items() if depth or self.wait]:
             for letter in self.taken(queue):
                 result = assess(read_request(letter.body), RATES).result
                 assert result is not None
