@@ -75,9 +75,14 @@ class House:
         return count
 
     def settle_down(self) -> None:
-        """Run every step until none has anything to do."""
-        while self.receive() + self.work() + self.dispatch() + self.engine():
-            pass
+        """Run every step until none has anything to do; the engine's only where something was sent to it."""
+        first = True
+        while True:
+            came, sent = self.receive() + self.work(), self.dispatch()
+            decided = self.engine() if first or sent else 0
+            if not came + sent + decided:
+                return
+            first = False
 
     @contextmanager
     def at_work(self, *, engine: bool = True) -> Iterator[None]:
