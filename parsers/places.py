@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -61,6 +62,7 @@ def xml_path(element: Element) -> tuple[XmlStep, ...]:
     return xml_steps(element.xml_path or "", element.origin)
 
 
+@functools.lru_cache(maxsize=4096)
 def xml_steps(notation: str, origin: Origin) -> tuple[XmlStep, ...]:
     """Return the steps of an XML path from the Declaration down; raises SpecError for a bad notation.
 
@@ -82,6 +84,7 @@ def edifact_place(element: Element) -> EdifactPlace:
     return edifact_steps(element.edifact_place or "", element.origin)
 
 
+@functools.lru_cache(maxsize=4096)
 def edifact_steps(notation: str, origin: Origin) -> EdifactPlace:
     """Return the EDIFACT place that a notation stands for; raises SpecError for a bad one.
 

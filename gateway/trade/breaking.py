@@ -16,6 +16,7 @@ A table lies in each pack's folder, and one beside the findings for what every p
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from typing import Any
 from core.declaration import MessageType, Unreadable, Value
 from core.errors import GatewayError, SpecError
 from core.findings import Bilingual
-from core.specs import Pack, Specs
+from core.specs import Element, Pack, Specs
 from core.tables import Cells, Origin, read_rows
 from core.transmission import Syntax
 from gateway.trade.changes import DRAFT_CHANGES, SAMPLE_CHANGES, VALUES
@@ -56,9 +57,11 @@ class Break:
     instead: Mapping[Syntax, str]
 
 
-def breaks(specs: Specs) -> dict[str, Break]:
+@functools.lru_cache(maxsize=8)
+def breaks(specs: Specs) -> Mapping[str, Break]:
     """Return the rows of a specification's `breaks.csv` by finding code; raises SpecError with file, row and reason."""
     known = {rule.id for pack in specs.packs for rule in pack.rules} | set(specs.findings)
+    elements = {name: element for pack in specs.packs for name, element in pack.elements.items()}
     found: dict[str, Break] = {}
     for origin, row in _rows(specs.root):
         if row["id"] not in known:
@@ -66,7 +69,7 @@ def breaks(specs: Specs) -> dict[str, Break]:
         if row["id"] in found:
             raise SpecError(*origin, f"{row['id']} is given twice")
         try:
-            found[row["id"]] = _break(row, specs)
+            found[row["id"]] = _break(row, elements)
         except ValueError as error:
             raise SpecError(*origin, f"{row['id']}: {error}") from error
     return found
@@ -78,12 +81,11 @@ def _rows(root: Path) -> Iterator[tuple[Origin, Cells]]:
             yield from read_rows(path, COLUMNS, root=root)
 
 
-def _break(row: Cells, specs: Specs) -> Break:
+def _break(row: Cells, elements: Mapping[str, Element]) -> Break:
     """Return one row, every name in it compared with what there is; raises ValueError."""
     if row["kind"] not in KINDS:
         raise ValueError(f"kind is one of {', '.join(KINDS)}, not {row['kind']!r}")
     given, changed = pairs(row["given"]), pairs(row["changed"])
-    elements = {name: element for pack in specs.packs for name, element in pack.elements.items()}
     for name, text in (*given.items(), *changed.items()):
         if name not in elements:
             raise ValueError(f"there is no element {name}")

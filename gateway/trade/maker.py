@@ -6,6 +6,7 @@ The same seed and day give the same declarations. Nothing of the way of a messag
 from __future__ import annotations
 
 import copy
+import functools
 import random
 import re
 from collections.abc import Iterator, Mapping
@@ -116,6 +117,15 @@ def beside_reasons(changes: Mapping[str, Any]) -> dict[str, str | None]:
     return {name: value for name, value in found.items() if name not in changes}
 
 
+@functools.lru_cache(maxsize=256)
+def _codes(specs: Specs, list_id: str, today: date) -> Mapping[str, Code]:
+    """Return the entries of a list that were valid a year ago and are today; asked for each value that is drawn."""
+    days = (today - timedelta(days=366), today)
+    every = ((code, entry) for code, entries in specs.code_lists[list_id].codes.items() for entry in entries)
+    found = {code: entry for code, entry in every if all(entry.valid.covers(day) for day in days)}
+    return {code: entry for code, entry in found.items() if not entry.row.get("retired")}
+
+
 class Maker:
     """Draws declarations from the packs; `day` is today, `partner` the sender."""
 
@@ -156,13 +166,9 @@ class Maker:
         """Return a code of the list that is valid today."""
         return self.rng.choice(sorted(self.codes(list_id)))
 
-    def codes(self, list_id: str) -> dict[str, Code]:
+    def codes(self, list_id: str) -> Mapping[str, Code]:
         """Return the entries of the list that were valid a year ago and are today."""
-        listed = self.specs.code_lists[list_id].codes
-        days = (self.day - timedelta(days=366), self.day)
-        every = ((code, entry) for code, entries in listed.items() for entry in entries)
-        found = {code: entry for code, entry in every if all(entry.valid.covers(day) for day in days)}
-        return {code: entry for code, entry in found.items() if not entry.row.get("retired")}
+        return _codes(self.specs, list_id, self.day)
 
     def amount(self, most: int) -> Decimal:
         """Return an amount with two decimals."""

@@ -123,6 +123,7 @@ def xml_cases() -> Iterator[tuple[str, Grow]]:
 def counted_lines(body: bytes) -> tuple[int, Outcome]:
     """Carry a transmission; return how many lines of our own code ran, which is the same on every machine."""
     lines = 0
+    ours: dict[str, bool] = {}  # by file
 
     def inside(_frame: FrameType, event: str, _argument: Any) -> Any:
         nonlocal lines
@@ -130,7 +131,10 @@ def counted_lines(body: bytes) -> tuple[int, Outcome]:
         return inside
 
     def called(frame: FrameType, _event: str, _argument: Any) -> Any:
-        return inside if OURS.search(frame.f_code.co_filename) else None
+        file = frame.f_code.co_filename
+        if (counted := ours.get(file)) is None:
+            counted = ours[file] = OURS.search(file) is not None
+        return inside if counted else None
 
     before = sys.gettrace()
     sys.settrace(called)

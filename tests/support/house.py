@@ -64,7 +64,8 @@ class House:
     def engine(self) -> int:
         """Answer every assessment request that waits."""
         count = 0
-        for queue in sorted(set(load_routes().values())):
+        depths = self.broker.depths(sorted(set(load_routes().values())))
+        for queue in [queue for queue, depth in depths.items() if depth or self.wait]:
             for letter in self.taken(queue):
                 result = assess(read_request(letter.body), RATES).result
                 assert result is not None
@@ -74,9 +75,14 @@ class House:
         return count
 
     def settle_down(self) -> None:
-        """Run every step until none has anything to do."""
-        while self.receive() + self.work() + self.dispatch() + self.engine():
-            pass
+        """Run every step until none has anything to do; the engine's only where something was sent to it."""
+        first = True
+        while True:
+            came, sent = self.receive() + self.work(), self.dispatch()
+            decided = self.engine() if first or sent else 0
+            if not came + sent + decided:
+                return
+            first = False
 
     @contextmanager
     def at_work(self, *, engine: bool = True) -> Iterator[None]:

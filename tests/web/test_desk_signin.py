@@ -14,6 +14,7 @@ from gateway.web import serving, sessions
 from gateway.web.sessions import Attempts, Sessions
 from gateway.web.site import WaysIn
 from gateway.web.users import load_users
+from tests.support import shortcuts
 from tests.support.desk import recorded
 from tests.support.desk_site import PASSWORD, TICKET, desk, enter, hidden, sign_in, users
 from tests.support.house import settings_in
@@ -204,11 +205,13 @@ def test_a_users_file_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, te
     assert "secret" not in str(refused.value)
 
 
-def test_web_user_prints_a_row_that_lets_in(tmp_path: Path) -> None:
+def test_web_user_prints_a_row_that_lets_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.web.users._HASHER", shortcuts.strong)
     made = CliRunner().invoke(main, ["web-user", 'Zoë "Z"', "--role", "act"], input=f"{PASSWORD}\n{PASSWORD}\n")
     assert made.exit_code == 0, made.output
     row = made.output[made.output.index("[[user]]") :]
     assert PASSWORD not in row
+    assert "$argon2id$v=19$m=65536,t=3,p=4$" in row, "what makes guessing dear"
     (tmp_path / "users.toml").write_text(row)
     with desk(tmp_path, WaysIn(users=tmp_path / "users.toml")) as client:
         assert sign_in(client, 'Zoë "Z"').status_code == 303
