@@ -16,7 +16,6 @@ A table lies in each pack's folder, and one beside the findings for what every p
 from __future__ import annotations
 
 import copy
-import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -57,7 +56,6 @@ class Break:
     instead: Mapping[Syntax, str]
 
 
-@functools.lru_cache(maxsize=8)
 def breaks(specs: Specs) -> Mapping[str, Break]:
     """Return the rows of a specification's `breaks.csv` by finding code; raises SpecError with file, row and reason."""
     known = {rule.id for pack in specs.packs for rule in pack.rules} | set(specs.findings)

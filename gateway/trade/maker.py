@@ -6,7 +6,6 @@ The same seed and day give the same declarations. Nothing of the way of a messag
 from __future__ import annotations
 
 import copy
-import functools
 import random
 import re
 from collections.abc import Iterator, Mapping
@@ -117,20 +116,12 @@ def beside_reasons(changes: Mapping[str, Any]) -> dict[str, str | None]:
     return {name: value for name, value in found.items() if name not in changes}
 
 
-@functools.lru_cache(maxsize=256)
-def _codes(specs: Specs, list_id: str, today: date) -> Mapping[str, Code]:
-    """Return the entries of a list that were valid a year ago and are today; asked for each value that is drawn."""
-    days = (today - timedelta(days=366), today)
-    every = ((code, entry) for code, entries in specs.code_lists[list_id].codes.items() for entry in entries)
-    found = {code: entry for code, entry in every if all(entry.valid.covers(day) for day in days)}
-    return {code: entry for code, entry in found.items() if not entry.row.get("retired")}
-
-
 class Maker:
     """Draws declarations from the packs; `day` is today, `partner` the sender."""
 
     def __init__(self, rng: random.Random, specs: Specs, partner: Partner, day: date) -> None:
         self.rng, self.specs, self.partner, self.day = rng, specs, partner, day
+        self._codes: dict[str, Mapping[str, Code]] = {}  # asked for each value that is drawn
 
     def pack(self, type_: MessageType) -> Pack:
         """Return the pack in force that reads this type of message; raises GatewayError if there is none."""
@@ -168,7 +159,12 @@ class Maker:
 
     def codes(self, list_id: str) -> Mapping[str, Code]:
         """Return the entries of the list that were valid a year ago and are today."""
-        return _codes(self.specs, list_id, self.day)
+        if list_id not in self._codes:
+            days = (self.day - timedelta(days=366), self.day)
+            every = ((code, each) for code, entries in self.specs.code_lists[list_id].codes.items() for each in entries)
+            valid = ((code, entry) for code, entry in every if all(entry.valid.covers(day) for day in days))
+            self._codes[list_id] = {code: entry for code, entry in valid if not entry.row.get("retired")}
+        return self._codes[list_id]
 
     def amount(self, most: int) -> Decimal:
         """Return an amount with two decimals."""
