@@ -56,6 +56,8 @@ def inbox_id(uid: str) -> str:
 
 def storable(value: str) -> str:
     """Return a text that every database can hold: PostgreSQL takes no NUL, nobody lone surrogates."""
+    if value.isascii() and "\0" not in value:  # nearly all
+        return value
     return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
