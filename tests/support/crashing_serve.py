@@ -230,8 +230,9 @@ def outcome(folder: Path) -> Any:
     with closing(sqlite3.connect(f"file:{folder}/gateway.sqlite3?mode=ro", uri=True)) as connection:
         query = connection.execute
         return [
-            query("SELECT digest, state, verdict, findings IS NULL, nature FROM inbox JOIN handled USING (sequence)"
-                  " LEFT JOIN message ON inbox = sequence WHERE channel = 'partner' ORDER BY 1, 2, 3").fetchall(),
+            query("SELECT digest, state, verdict, findings IS NULL, nature FROM inbox"
+                  " LEFT JOIN handled USING (sequence) LEFT JOIN message ON inbox = sequence"
+                  " WHERE channel = 'partner' ORDER BY 1, 2, 3").fetchall(),
             query("SELECT transaction_number, version, status FROM declaration_version ORDER BY 1, 2").fetchall(),
             query("SELECT transaction_number, version, status FROM assessment_request ORDER BY 1, 2").fetchall(),
             query("SELECT digest, kind, destination FROM outbox JOIN inbox ON inbox = sequence ORDER BY 1, 2, 3")

@@ -80,6 +80,8 @@ def upgrade() -> None:
         _write_anew()
     open_ = sa.text("acknowledgement IN ('awaited', '4')")
     op.create_index("outbox_unacknowledged", "outbox", ["position"], postgresql_where=open_, sqlite_where=open_)
+    if postgresql:  # until it had a look by itself, one life would be looked for in all that was ever sent
+        op.execute("ANALYZE work, handled, due, sent")
 
 
 def _make_tables() -> None:
