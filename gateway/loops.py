@@ -340,9 +340,9 @@ def _lead(broker: Broker, journal: Journal, holder: str, stopping: Callable[[], 
                     continue
                 again = time.monotonic() + PROLONG_SECONDS
             sent = service.dispatch(broker, journal)
-        except (BrokerBlocked, JournalUnavailable) as error:
-            # Nobody else could send either, and this connection hears when an alarm is over.
+        except (BrokerBlocked, JournalUnavailable) as error:  # nobody else could send either, and we hear of its end
             _waits("dispatch", error)
+            again = 0.0
             wait(PAUSE_SECONDS)
             continue
         if not sent:
@@ -351,6 +351,7 @@ def _lead(broker: Broker, journal: Journal, holder: str, stopping: Callable[[], 
 
 def _leads(journal: Journal, holder: str) -> bool:
     """Take or prolong the dispatcher's lease; one that was killed on this machine needs it no more."""
+    journal.probe()  # reading may do where writing does not: what is not marked as sent would go out with every try
     if journal.take_lease(DISPATCHING, holder, LEASE_SECONDS):
         return True
     former = journal.lease_holder(DISPATCHING)

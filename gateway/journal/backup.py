@@ -22,6 +22,12 @@ from gateway.journal.tables import metadata, work
 # The journal's copy where it is one file.
 FILE = "journal.sqlite3"
 
+# In a backup of before the schema 0013: what was being worked on is free again.
+FREE_BEFORE_0013 = """
+    UPDATE inbox SET state = 'received', attempts = attempts - 1, worker = NULL, lease_until = NULL
+    WHERE state = 'working' AND finished_at IS NULL
+"""
+
 # What stands beside a SQLite file and belongs to it alone: beside another file it would be written over that.
 COMPANIONS = ("-wal", "-shm", "-journal")
 
@@ -140,6 +146,7 @@ def read(engine: Engine, folder: Path, schema: str, tables: Mapping[str, Sequenc
                 with gzip.open(folder / _file_of(name)) as file, cursor.copy(_copy(name, columns, "FROM")) as copy:
                     while piece := file.read(1_000_000):
                         copy.write(piece)
+            cursor.execute("ANALYZE")  # until the server does so by itself, all would go through whole tables
         for table in (metadata.tables[name] for name in tables):
             for column in table.primary_key:
                 _count_on(connection, table, column.name)
@@ -150,8 +157,10 @@ def restored(connection: Connection, facts: Mapping[str, Any], taken_at: str, op
 
     What was being worked on is free again: those who held it then are no more.
     """
-    if inspect(connection).has_table(work.name):  # in a backup of a former schema the leases end by themselves
+    if inspect(connection).has_table(work.name):
         connection.execute(update(work).where(work.c.worker.is_not(None)).values(UNTRIED))
+    else:
+        connection.exec_driver_sql(FREE_BEFORE_0013)
     chain(connection, [(now, "restored", None, {"head": facts["head"], "taken": taken_at, "operator": operator})])
 
 

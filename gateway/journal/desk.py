@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, text, union_all, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, union_all, update
 
 from core import limits
 from core.register import ACCEPTED
 from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
-from gateway.journal.outbox import HOW_IT_STANDS, NO_LONGER_DUE, NOT_SENT, OUTGOING, PARKED, make_due
+from gateway.journal.outbox import HOW_IT_STANDS, NO_LONGER_DUE, NOT_SENT, OUTGOING, PARKED, WELL, make_due
 from gateway.journal.rows import AnyRow, storable
 from gateway.journal.tables import (
     UNACKNOWLEDGED,
     UNSETTLED,
     WAITS,
     assessment_request,
-    destination,
     due,
     inbox,
     interchange_reference,
@@ -225,10 +224,12 @@ def close_answers(connection: Connection, ids: Sequence[str], operator: str, why
     closed = {"acknowledgement": "closed", "acknowledged_at": now}
     silent = update(outbox).where(mine, UNACKNOWLEDGED).values(**closed).returning(*told)
     rows = {row.id: row for row in (*unsent, *connection.execute(silent, wanted))}
+    well: list[str] = []
     for name in sorted({row.destination for row in unsent}):
         waits = select(due.c.position).where(due.c.destination == name).limit(1)
         if connection.scalar(waits) is None:
-            connection.execute(delete(destination).where(destination.c.name == name))
+            well.append(name)
+    connection.execute(WELL, {"names": well})
     return _noted(connection, list(rows.values()), "answer closed", operator, now, why)
 
 

@@ -11,15 +11,16 @@ from sqlalchemy import Connection, false, insert, select
 from gateway.journal.audit import GENESIS, Link, link_hash
 from gateway.journal.codec import dump
 from gateway.journal.database import CHAINING, RECEIVING, Transaction, insert_rows, lock
-from gateway.journal.tables import audit, due, handled, inbox, outbox, work
+from gateway.journal.tables import audit, due, handled, inbox, outbox, sent, work
 from gateway.journal.values import Event
 
 HEAD = select(audit.c.n, audit.c.hash).order_by(audit.c.n.desc()).limit(1)
 
-# Writes nothing, and needs all that it takes to write what arrives: the rights, and tables that nobody has locked.
+# Writes nothing, and needs all that it takes to write what arrives and what was sent: the rights, and tables that
+# nobody has locked.
 PROBES = tuple(
     insert(table).from_select([column.name for column in table.c], select(table).where(false()))
-    for table in (inbox, work, outbox, due, audit)
+    for table in (inbox, work, outbox, due, sent, audit)
 )
 
 
@@ -59,7 +60,7 @@ def check(connection: Connection) -> None:
 
 
 def probe(connection: Connection) -> None:
-    """Raise JournalUnavailable unless what arrives can be written now; it leaves nothing behind."""
+    """Raise JournalUnavailable unless what arrives or was sent can be written now; it leaves nothing behind."""
     lock(connection, RECEIVING)
     for statement in PROBES:
         connection.execute(statement)

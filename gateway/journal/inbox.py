@@ -353,7 +353,14 @@ def still_held(connection: Connection, rows: Sequence[Claimed]) -> set[int]:
 def close(connection: Connection, rows: Iterable[tuple[Claimed, str, str | None]], now: datetime) -> None:
     """End the work on rows, with state and note."""
     ended = [
-        {"sequence": row.sequence, "state": state, "attempts": row.attempts, "finished_at": now, "note": note}
+        {
+            "sequence": row.sequence,
+            "state": state,
+            "attempts": row.attempts,
+            "worker": row.worker,
+            "finished_at": now,
+            "note": note,
+        }
         for row, state, note in rows
     ]
     connection.execute(CLOSE, {"mine": [each["sequence"] for each in ended]})

@@ -50,6 +50,7 @@ from gateway.journal.tables import (
     message,
     message_term,
     outbox,
+    resent,
     sent,
     work,
 )
@@ -84,7 +85,7 @@ ORDERED_BY: Mapping[str, Table] = {"received": work, "working": work, "parked": 
 # What is told of a life beside how it stands.
 LIFE = [
     func.coalesce(work.c.attempts, handled.c.attempts).label("attempts"),
-    work.c.worker,
+    func.coalesce(work.c.worker, handled.c.worker).label("worker"),
     work.c.lease_until,
     handled.c.finished_at,
     handled.c.note,
@@ -284,10 +285,11 @@ def show(connection: Connection, wanted: str) -> dict[str, Any] | None:
 
 def _links_of(sequence: int) -> CompoundSelect[tuple[int]]:
     """Select the numbers of the audit links about a transmission, those that witness what was sent included."""
-    answers = select(sent.c.link).join(outbox, outbox.c.position == sent.c.position)
-    return union_all(
-        select(audit.c.n).where(audit.c.subject == sequence), answers.where(outbox.c.inbox == sequence).distinct()
+    links = (
+        select(each.c.link).join(outbox, outbox.c.position == each.c.position).where(outbox.c.inbox == sequence)
+        for each in (sent, resent)
     )
+    return union_all(select(audit.c.n).where(audit.c.subject == sequence), *links)
 
 
 def counts(connection: Connection, now: datetime) -> dict[str, Any]:

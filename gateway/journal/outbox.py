@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,7 +27,7 @@ from core import limits
 from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.rows import AnyRow, headers_of, storable
-from gateway.journal.tables import WAITS, destination, inbox, outbox, sent
+from gateway.journal.tables import WAITS, destination, inbox, outbox, resent, sent
 from gateway.journal.tables import due as open_
 from gateway.journal.values import MESSAGE_ID, Due
 
@@ -87,13 +87,33 @@ _AS_DUE = select(
 _OPENED = ["position", "destination", "created_at", "size", "attempts"]
 OPEN_NEW = insert(open_).from_select(_OPENED, _AS_DUE.where(among(outbox.c.id, "ids")))
 AS_IF_NEW = {"attempts": 0, "error": None, "parked_at": None}
+SENT_BEFORE = insert(resent).from_select(
+    ["position", "link"],
+    select(sent.c.position, sent.c.link).where(among(sent.c.position, "positions"), sent.c.link.is_not(None)),
+)
 
 CONFIRMED = select(outbox.c.position, outbox.c.id, outbox.c.destination).where(among(outbox.c.id, "ids"))
-NO_LONGER_DUE = delete(open_).where(among(open_.c.position, "positions")).returning(*open_.c)
 NOT_SENT = delete(sent).where(among(sent.c.position, "positions"))
+CLOSED = (
+    select(sent.c.position)
+    .where(among(sent.c.position, "positions"), sent.c.sent_at.is_(None))
+    .order_by(sent.c.position)
+    .with_for_update()
+)
 
-# Who adds to what is finished keeps a purge from taking it away meanwhile.
-KEEP = select(inbox.c.sequence).where(inbox.c.sequence == bindparam("kept")).with_for_update(read=True, key_share=True)
+
+def in_order(*chosen: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that something due is chosen; however it lies in the table, all wait in one direction."""
+    return open_.c.position.in_(
+        select(open_.c.position).where(*chosen).order_by(open_.c.position).with_for_update().correlate(None)
+    )
+
+
+NO_LONGER_DUE = delete(open_).where(in_order(among(open_.c.position, "positions"))).returning(*open_.c)
+
+# Who adds to what is finished is alone with it, and keeps a purge from taking it away meanwhile.
+KEEP = select(inbox.c.sequence).order_by(inbox.c.sequence).with_for_update(key_share=True)
+THESE = KEEP.where(among(inbox.c.sequence, "kept"))
 
 ANSWERED_AT = (
     select(outbox.c.destination)
@@ -126,10 +146,13 @@ def pause(failures: int, fraction: float) -> timedelta:
     return longest * (0.75 + 0.25 * fraction)
 
 
-def keep(connection: Connection, sequence: int | None) -> None:
-    """Hold a transmission that is finished, so that no purge takes it before this transaction ends."""
-    if sequence is not None:
-        connection.execute(KEEP, {"kept": sequence}).all()
+def keep(connection: Connection, sequences: Iterable[int]) -> list[int]:
+    """Hold transmissions that are finished, so that no purge takes them before this transaction ends.
+
+    Returns those that no purge has taken yet. It comes before all else that a purge deletes.
+    """
+    wanted = sorted(set(sequences))
+    return list(connection.scalars(THESE, {"kept": wanted})) if wanted else []
 
 
 def send(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -174,22 +197,28 @@ def due(connection: Connection, limit: int, now: datetime) -> list[Due]:
 def mark_sent(connection: Connection, ids: Sequence[str], now: datetime) -> int:
     """Mark as sent what the broker confirmed, and clear the failures of those destinations; return how many.
 
-    One audit link witnesses all of it: its `sent` is pairs of id and destination.
+    One audit link witnesses all of it: its `sent` is pairs of id and destination. What an operator closed while it was
+    on its way was sent nevertheless.
     """
     if not ids:
         return 0
     known = {row.position: row for row in connection.execute(CONFIRMED, {"ids": ids})}
-    ended = connection.execute(NO_LONGER_DUE, {"positions": sorted(known)})
-    rows = sorted(ended, key=lambda row: row.position)
-    if not rows:
+    rows = connection.execute(NO_LONGER_DUE, {"positions": sorted(known)}).all()
+    others = sorted(known.keys() - {row.position for row in rows})
+    closed = list(connection.scalars(CLOSED, {"positions": others})) if others else []
+    if not (rows or closed):
         return 0
     connection.execute(NOT_SENT, {"positions": [row.position for row in rows]})
-    connection.execute(WELL, {"names": sorted({known[row.position].destination for row in rows})})
-    told = [[known[row.position].id, known[row.position].destination] for row in rows]
-    link = chain(connection, [(now, "sent", None, {"sent": told})])
+    marked = [known[position] for position in sorted([*(row.position for row in rows), *closed])]
+    connection.execute(WELL, {"names": sorted({row.destination for row in marked})})
+    link = chain(connection, [(now, "sent", None, {"sent": [[row.id, row.destination] for row in marked]})])
     marks = [{"position": row.position, "attempts": row.attempts + 1, "sent_at": now, "link": link} for row in rows]
     insert_rows(connection, sent, marks)
-    return len(rows)
+    if closed:
+        late = update(sent).where(among(sent.c.position, "closed"))
+        values = {"attempts": sent.c.attempts + 1, "sent_at": now, "link": link}
+        connection.execute(late.values(values), {"closed": closed})
+    return len(marked)
 
 
 def postpone(connection: Connection, name: str, ids: Sequence[str], error: str, now: datetime) -> datetime | None:
@@ -199,7 +228,8 @@ def postpone(connection: Connection, name: str, ids: Sequence[str], error: str, 
     waits, in order; the others go on.
     """
     error = storable(error)[:500]
-    tried = update(open_).where(open_.c.position.in_(select(outbox.c.position).where(among(outbox.c.id, "ids"))))
+    these = select(outbox.c.position).where(among(outbox.c.id, "ids"))
+    tried = update(open_).where(in_order(open_.c.position.in_(these)))
     connection.execute(tried.values(attempts=open_.c.attempts + 1, error=error), {"ids": ids})
     first = INSERT[connection.dialect.name](destination).values(name=name, failures=1, paused_until=now, error=error)
     again = first.on_conflict_do_update(
@@ -220,20 +250,20 @@ def postpone(connection: Connection, name: str, ids: Sequence[str], error: str, 
 
 def park_refused(connection: Connection, refused: Mapping[str, str], now: datetime) -> None:
     """Take items out of the way that the broker refuses to take, each with its words; their destination goes on."""
-    known = {row.id: row for row in connection.execute(CONFIRMED.add_columns(outbox.c.inbox), {"ids": list(refused)})}
+    these = CONFIRMED.add_columns(outbox.c.inbox).order_by(outbox.c.position)
     events: list[tuple[datetime, str, int | None, object]] = []
-    for id_, why in refused.items():
-        row, error = known[id_], storable(why)[:500]
+    for row in connection.execute(these, {"ids": list(refused)}).all():
+        error = storable(refused[row.id])[:500]
         parked = update(open_).where(open_.c.position == row.position, WAITS)
         if connection.execute(parked.values(parked_at=now, attempts=open_.c.attempts + 1, error=error)).rowcount:
-            detail = {"id": id_, "destination": row.destination, "error": error}
+            detail = {"id": row.id, "destination": row.destination, "error": error}
             events.append((now, "outgoing parked", row.inbox, detail))
     chain(connection, events)
 
 
 def unpark(connection: Connection, name: str, now: datetime, operator: str = "") -> int:
     """Let a parked or resting destination, and what of it was parked alone, be tried at once; return how many wait."""
-    again = update(open_).where(open_.c.destination == name, PARKED)
+    again = update(open_).where(in_order(open_.c.destination == name, PARKED))
     freed = connection.execute(again.values(parked_at=None)).rowcount
     detail = {"destination": name} | ({"operator": storable(operator)} if operator else {})
     if connection.execute(delete(destination).where(destination.c.name == name)).rowcount or freed:
@@ -273,7 +303,6 @@ def resend(connection: Connection, first: str, now: datetime) -> int:
 def due_again(connection: Connection, first: str, resent: int | None, now: datetime) -> int:
     """Make a transmission's answers due; the request to the engine is not an answer."""
     sequence = connection.scalar(select(inbox.c.sequence).where(inbox.c.id == first))
-    keep(connection, sequence)
     count = len(make_due(connection, outbox.c.inbox == sequence, outbox.c.kind != "request"))
     chain(connection, [(now, "resend", resent or sequence, {"first": first, "answers": count})])
     return count
@@ -282,14 +311,18 @@ def due_again(connection: Connection, first: str, resent: int | None, now: datet
 def make_due(connection: Connection, *chosen: ColumnElement[bool]) -> list[AnyRow]:
     """Make what is chosen of the outbox due, as if it were new; return its rows' `position`, `id` and `inbox`.
 
-    First it is due, then not sent: a dispatcher that marks it as sent at this moment is waited for.
+    First it is due, then not sent: a dispatcher that marks it as sent at this moment is waited for. The links of former
+    times stay known.
     """
     query = select(outbox.c.position, outbox.c.id, outbox.c.inbox).select_from(OUTGOING).where(*chosen)
-    rows = list(connection.execute(query.order_by(outbox.c.position)).all())
+    kept = keep(connection, [row.inbox for row in connection.execute(query)])
+    these = query.where(among(outbox.c.inbox, "kept")).order_by(outbox.c.position)
+    rows = list(connection.execute(these, {"kept": kept}).all())
     positions = {"positions": [row.position for row in rows]}
     if rows:
         rewritten = _AS_DUE.where(among(outbox.c.position, "positions"))
         again = INSERT[connection.dialect.name](open_).from_select(_OPENED, rewritten)
         connection.execute(again.on_conflict_do_update(index_elements=[open_.c.position], set_=AS_IF_NEW), positions)
+        connection.execute(SENT_BEFORE, positions)
         connection.execute(NOT_SENT, positions)
     return rows

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, se
 
 from core.declaration import Nature, VersionFact
 from core.errors import GatewayError
+from core.findings import Bilingual
 from core.register import ACCEPTED, Reference, Register, Request
 from core.transmission import Judged, Outgoing, Verdict
 from gateway.journal.codec import dump, encode_findings
@@ -307,7 +308,8 @@ def keep_execution(connection: Connection, done: Execution, now: datetime) -> st
         **judged_detail(outcome, done.specs),
         "outgoing": [sent_detail(item) for item in answers],
     }
-    keep(connection, done.inbox)
+    if done.inbox is not None and not keep(connection, [done.inbox]):
+        raise GatewayError(Bilingual(f"{done.source} was purged meanwhile", f"{done.source} a été purgée entre-temps"))
     number = connection.execute(
         insert(execution).values(
             id=received.id,
@@ -356,15 +358,13 @@ def _replayed(judged: Judged) -> dict[str, object]:
 
 def send_execution(connection: Connection, id_: str, operator: str, now: datetime) -> int:
     """Put the answers of a replay into the outbox, once; return how many."""
-    sent = (
-        update(execution)
-        .where(execution.c.id == id_, execution.c.inbox.is_not(None), execution.c.sent_at.is_(None))
-        .values(sent_at=now)
-    )
+    mine = connection.scalar(select(execution.c.inbox).where(execution.c.id == id_, execution.c.inbox.is_not(None)))
+    if mine is None or not keep(connection, [mine]):
+        return 0
+    sent = update(execution).where(execution.c.id == id_, execution.c.sent_at.is_(None)).values(sent_at=now)
     row = connection.execute(sent.returning(execution.c.number, execution.c.inbox)).one_or_none()
     if row is None:
         return 0
-    keep(connection, row.inbox)
     answers = connection.execute(
         select(execution_answer).where(execution_answer.c.execution == row.number).order_by("ordinal", "kind")
     ).all()

@@ -15,7 +15,7 @@ from core.transmission import Received
 from gateway.journal.database import among
 from gateway.journal.evidence import chain
 from gateway.journal.inbox import close, still_held
-from gateway.journal.outbox import send
+from gateway.journal.outbox import KEEP, send
 from gateway.journal.rows import AnyRow, fact_of, outgoing_row, sent_detail, storable
 from gateway.journal.tables import assessment_request, declaration_version, inbox, outbox
 from gateway.journal.values import Asked, Claimed, Settlement
@@ -46,6 +46,11 @@ ASKED = (
     .join(inbox, inbox.c.sequence == assessment_request.c.inbox)
     .join(outbox, outbox.c.id == assessment_request.c.id)
     .where(assessment_request.c.id == bindparam("request"))
+)
+
+# A purge is waited for, or waits: see `outbox.keep`.
+CAUSES = KEEP.where(
+    inbox.c.sequence.in_(select(assessment_request.c.inbox).where(among(assessment_request.c.id, "ids")))
 )
 
 REQUESTS = (
@@ -86,6 +91,7 @@ def settle(connection: Connection, done: Sequence[tuple[Claimed, Settlement]], *
     applied: set[int] = set()
     held = still_held(connection, [row for row, _ in done])
     ids = sorted({settlement.request_id for _, settlement in done})
+    connection.execute(CAUSES, {"ids": ids}).all()
     requests = {row.id: row for row in connection.execute(REQUESTS, {"ids": ids})}
     status = {request: row.status for request, row in requests.items()}
     numbers = sorted({request.transaction_number for request in requests.values()})

@@ -24,6 +24,7 @@ from gateway.journal.tables import (
     message,
     message_term,
     outbox,
+    resent,
     sent,
 )
 
@@ -94,21 +95,24 @@ DECLARATIONS = select(
 
 UNSENT = select(outbox.c.inbox).join(due, due.c.position == outbox.c.position).where(_of_page(outbox.c.inbox))
 
-# Who adds to what is finished (an answer sent again, a replay) is waited for, and seen: see `inbox.keep`.
+# Who adds to what is finished (an answer sent again, a replay) is waited for, and seen: see `outbox.keep`.
 HELD = select(inbox.c.sequence).where(among(inbox.c.sequence, "mine")).order_by(inbox.c.sequence).with_for_update()
 
-# Every version of the declarations and every request about one: a number that comes back counts its attempts anew. Then
-# what hangs on transmissions, and the transmissions themselves.
+# Every request about the declarations and every version of one, in the order in which the engine's word holds them: a
+# number that comes back counts its attempts anew. Then what hangs on transmissions, and the transmissions themselves.
 DELETES = (
     *(
         delete(table).where(table.c.test.is_(test), among(table.c.transaction_number, name))
-        for table in (declaration_version, assessment_request)
+        for table in (assessment_request, declaration_version)
         for name, test in (("numbers", False), ("test_numbers", True))
     ),
     delete(execution_answer).where(
         execution_answer.c.execution.in_(select(execution.c.number).where(among(execution.c.inbox, "mine")))
     ),
-    delete(sent).where(sent.c.position.in_(select(outbox.c.position).where(among(outbox.c.inbox, "mine")))),
+    *(
+        delete(table).where(table.c.position.in_(select(outbox.c.position).where(among(outbox.c.inbox, "mine"))))
+        for table in (sent, resent)
+    ),
     *(
         delete(table).where(among(table.c.inbox, "mine"))
         for table in (execution, assessment_request, message_term, message, interchange_reference, outbox)
@@ -146,9 +150,11 @@ def purge(transaction: Transaction, before: Mapping[str, datetime], *, now: date
     while True:
         with transaction() as connection:
             page = connection.execute(OLDEST, {**asked, "after": after, "size": size}).all()
-            if not rehearse:
-                connection.execute(HELD, {"mine": [sequence for sequence, done, *_, old in page if done and old]}).all()
             gone, expired = _expired(connection, page, before["declaration"])
+            if gone and not rehearse:
+                held = set(connection.scalars(HELD, {"mine": sorted(gone)}))
+                gone, expired = _expired(connection, page, before["declaration"])
+                gone = {sequence: kind for sequence, kind in gone.items() if sequence in held}
             for kind in gone.values():
                 counts[kind] += 1
             if gone and not rehearse:

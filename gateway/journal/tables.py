@@ -111,6 +111,7 @@ handled = Table(
     Column("sequence", Sequence, primary_key=True, autoincrement=False),
     Column("state", Text, nullable=False),  # done, parked
     Column("attempts", Integer, nullable=False),
+    Column("worker", Text),
     Column("finished_at", Instant, nullable=False),
     Column("note", Text),  # why it was parked, or that it had no effect of its own
 )
@@ -261,6 +262,14 @@ sent = Table(
     Column("closed_at", Instant),
     Column("parked_at", Instant),
     Column("error", Text),
+)
+
+# The links of earlier times of what was sent again.
+resent = Table(
+    "resent",
+    metadata,
+    Column("position", Sequence, primary_key=True, autoincrement=False),
+    Column("link", Sequence, primary_key=True, autoincrement=False),
 )
 
 # Every replay: what today's pipeline makes of a transmission (or of a file: no inbox), without any effect.

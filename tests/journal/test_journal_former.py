@@ -194,6 +194,14 @@ def test_what_was_on_file_when_each_was_judged_can_still_be_told(gateway: House)
     assert registers[-1].attempts(number(2))[0].status == "refused"
 
 
+def test_what_the_migration_filled_has_statistics(gateway: House) -> None:
+    """PostgreSQL looked for one life in all that was ever sent, until it had a look by itself."""
+    with gateway.journal._read() as connection:
+        if connection.dialect.name == "postgresql":
+            known = connection.exec_driver_sql("SELECT DISTINCT tablename FROM pg_stats WHERE schemaname = 'public'")
+            assert {"handled", "sent"} <= set(known.scalars())
+
+
 def test_another_gateway_that_opens_it_too_finds_it_as_it_is(gateway: House) -> None:
     again = Journal.open(gateway.journal._engine.url.render_as_string(hide_password=False))
     again.migrate()

@@ -15,7 +15,7 @@ from tests.support.journals import NOW, accept, bring, outcome
 FILL = """
     INSERT INTO inbox SELECT n, md5(n::text), 'u' || n, 'partner', 'P' || mod(n, 9), now() - n * interval '1 min',
     '', '{}', '', '', NULL FROM generate_series(1, 20000) n;
-    INSERT INTO handled SELECT n, 'done', 1, now(), NULL FROM generate_series(1, 20000) n;
+    INSERT INTO handled SELECT n, 'done', 1, NULL, now(), NULL FROM generate_series(1, 20000) n;
     INSERT INTO message SELECT n, 1, 'xml', 'declaration', 'S', 'R' || n, NULL, '{}', 'T' || n, '1',
     CASE WHEN mod(n, 50) = 0 THEN 'refused' ELSE 'accepted' END, '[]', NULL, NULL, '', now(), false
     FROM generate_series(1, 20000) n;

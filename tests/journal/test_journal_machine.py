@@ -14,7 +14,7 @@ from core import limits
 from core.declaration import Declaration, MessageType, Nature, VersionFact
 from core.envelope import Envelope
 from core.transmission import Judged, Message, Outcome, Outgoing, Syntax, Verdict, stable_id
-from gateway.journal import Arrival, Claimed, Conflict, Journal
+from gateway.journal import Arrival, Claimed, Conflict, Journal, inbox_id
 from tests.support.effort import times
 
 LEASE = 60
@@ -37,6 +37,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.versions: dict[str, str] = {}
         self.expected: set[str] = set()
         self.sent: list[str] = []
+        self.parked: dict[str, tuple[str, str]] = {}
+        self.closed: set[str] = set()
 
     def teardown(self) -> None:
         self.journal.close()
@@ -75,15 +77,54 @@ class JournalMachine(RuleBasedStateMachine):
             parked = [(row, "tried too often", [item]) for row, item in zip(claims.exhausted, answer, strict=True)]
             assert self.journal.park(parked, now=self.now) == [True] * len(answer)
             for row, item in zip(claims.exhausted, answer, strict=True):
-                del self.waiting[row.uid]
+                self.parked[row.uid] = self.waiting.pop(row.uid)
                 self.expected.add(item.id)
+
+    @precondition(lambda self: self.holders.keys() & self.waiting.keys())
+    @rule(data=st.data())
+    def park(self, data: st.DataObject) -> None:
+        """Take what somebody holds out of the way, as a result that nobody can read."""
+        row = self.holders[data.draw(st.sampled_from(sorted(self.holders.keys() & self.waiting.keys())))]
+        assert self.journal.park([(row, "cannot be read", ())], now=self.now) == [True]
+        self.parked[row.uid] = self.waiting.pop(row.uid)
+
+    @precondition(lambda self: self.parked)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        """It takes its old place, never tried; who held it before comes too late."""
+        uid = data.draw(st.sampled_from(sorted(self.parked)))
+        assert self.journal.release_parked(self.sequence(uid), "Jo", self.now)
+        assert not self.journal.release_parked(self.sequence(uid), "Jo", self.now)
+        self.waiting[uid] = self.parked.pop(uid)
+        self.waiting = {each: self.waiting[each] for each in sorted(self.waiting, key=self.sequence)}
+        del self.holders[uid]
+
+    @precondition(lambda self: self.seen)
+    @rule(data=st.data())
+    def send_again(self, data: st.DataObject) -> None:
+        """Whatever became of the answers, closed ones included: all of them are due."""
+        life = self.journal.show(inbox_id(data.draw(st.sampled_from(sorted(self.seen)))))
+        assert life is not None
+        answers = {item["id"] for item in life["outbox"]}
+        assert self.journal.resend(life["id"], self.now) == len(answers)
+        assert answers <= {item.id for item in self.journal.due(1000, self.now)}
+        self.closed -= answers
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def close(self, data: st.DataObject) -> None:
+        """What is not sent is not to be sent; what is sent stays so."""
+        id_ = data.draw(st.sampled_from(sorted(self.expected)))
+        due = {item.id for item in self.journal.due(1000, self.now)}
+        assert self.journal.close_answers([id_], "Jo", "by hand", self.now) == (id_ in due)
+        self.closed |= {id_} & due
 
     @precondition(lambda self: self.claimed)
     @rule(data=st.data(), number=st.integers(0, 5).map(str))
     def finish(self, data: st.DataObject, number: str) -> None:
         """Any worker that was ever given the row may come back with a verdict, however late."""
         row = data.draw(st.sampled_from(self.claimed))
-        mine = row.uid in self.waiting and self.holders[row.uid] == row
+        mine = row.uid in self.waiting and self.holders.get(row.uid) == row
         taken = number in self.versions
         declaration = Declaration({"transaction_number": number, "version": "00001"})
         message = Message(
@@ -129,10 +170,18 @@ class JournalMachine(RuleBasedStateMachine):
         assert set(known.versions) == set(self.versions)
         assert all(len(attempts) == 1 for attempts in known.versions.values())
         due = {item.id for item in self.journal.due(1000, self.now)}
-        assert due | set(self.sent) == self.expected
+        assert due | set(self.sent) | self.closed == self.expected
+        assert not due & self.closed
         counts = self.journal.counts(self.now)
         assert counts["received"] + counts["working"] == len(self.waiting)
+        assert (counts["parked"], counts["outbox"]) == (len(self.parked), len(due))
         assert self.journal.verify().bad is None
+
+    def sequence(self, uid: str) -> int:
+        """Return the number of a transmission."""
+        found = self.journal.sequence_of(inbox_id(uid))
+        assert found is not None
+        return found
 
     @staticmethod
     def answer(row: Claimed) -> Outgoing:

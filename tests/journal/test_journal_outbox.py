@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from core import limits
+from core.transmission import stable_id
 from gateway.journal import Journal, Settlement, inbox_id
 from gateway.journal.outbox import FAILURES
 from tests.support.journals import (
@@ -163,3 +164,38 @@ def test_a_destination_that_stays_dead_is_parked_and_unparked_in_order(journal: 
     assert journal.unpark("out.dead", NOW) == 3
     assert [item.id for item in journal.due(10, NOW) if item.destination == "out.dead"] == [*ids[:2], *more]
     assert journal.unpark("out.unheard", NOW) == 0
+
+
+def test_each_time_that_an_answer_was_sent_stays_in_the_life_of_its_message(journal: Journal) -> None:
+    """Sent, sent again by an operator, by its sender's resend and by the answer's id: four times in the audit."""
+    row = bring(journal, "a")
+    journal.finish([(row, outcome(row, accepted=False))], specs="d", now=NOW)
+    sent(journal)
+    again = bring(journal, "again")
+    for step in (
+        lambda: journal.resend(row.id, NOW),
+        lambda: journal.answer_again(again, row.id, NOW),
+        lambda: journal.resend_answers([stable_id("refused", row.id)], "Jo", NOW),
+    ):
+        assert step() == 1
+        sent(journal)
+    assert journal.resend(row.id, NOW) == 1
+    life = journal.show(row.id)
+    assert life is not None
+    told = [link["detail"]["sent"] for link in life["audit"] if link["event"] == "sent"]
+    assert told == [[[stable_id("refused", row.id), "out.P1"]]] * 4
+
+
+def test_what_was_closed_while_it_was_on_its_way_was_sent_nevertheless(journal: Journal) -> None:
+    row = bring(journal, "a")
+    journal.finish([(row, outcome(row, accepted=False))], specs="d", now=NOW)
+    (item,) = journal.due(10, NOW)
+    assert journal.close_answers([item.id], "Jo", "by hand", NOW) == 1
+    assert journal.mark_sent([item.id], LATER) == 1
+    assert journal.mark_sent([item.id], LATER) == 0
+    life = journal.show(row.id)
+    assert life is not None
+    (answer,) = life["outbox"]
+    assert (answer["closed_at"], answer["sent_at"], answer["attempts"]) == (NOW, LATER, 1)
+    assert [link["event"] for link in life["audit"]][-2:] == ["answer closed", "sent"]
+    assert journal.verify().bad is None

@@ -222,7 +222,7 @@ def kill_at(point: Point, folder: Path, template: Path, expected: Any) -> Run:
     return Run(str(point), codes[0] == -signal.SIGKILL, recorded, delivered, repeats, wrong + faults)
 
 
-SENT = "SELECT id, body, sent_at FROM outbox LEFT JOIN sent USING (position) WHERE kind <> 'request'"
+ANSWERS = "SELECT id, body, sent_at FROM outbox LEFT JOIN sent USING (position) WHERE kind <> 'request'"
 
 
 def outcome(folder: Path) -> Any:
@@ -230,8 +230,9 @@ def outcome(folder: Path) -> Any:
     with closing(sqlite3.connect(f"file:{folder}/gateway.sqlite3?mode=ro", uri=True)) as connection:
         query = connection.execute
         return [
-            query("SELECT digest, state, verdict, findings IS NULL, nature FROM inbox JOIN handled USING (sequence)"
-                  " LEFT JOIN message ON inbox = sequence WHERE channel = 'partner' ORDER BY 1, 2, 3").fetchall(),
+            query("SELECT digest, state, verdict, findings IS NULL, nature FROM inbox"
+                  " LEFT JOIN handled USING (sequence) LEFT JOIN message ON inbox = sequence"
+                  " WHERE channel = 'partner' ORDER BY 1, 2, 3").fetchall(),
             query("SELECT transaction_number, version, status FROM declaration_version ORDER BY 1, 2").fetchall(),
             query("SELECT transaction_number, version, status FROM assessment_request ORDER BY 1, 2").fetchall(),
             query("SELECT digest, kind, destination FROM outbox JOIN inbox ON inbox = sequence ORDER BY 1, 2, 3")
@@ -245,7 +246,7 @@ def delivery(folder: Path) -> tuple[int, int, int, list[str]]:
     wrong = [] if journal.verify().bad is None else [f"audit: {journal.verify().reason}"]
     journal.close()
     with closing(sqlite3.connect(f"file:{folder}/gateway.sqlite3?mode=ro", uri=True)) as connection:
-        rows = connection.execute(SENT).fetchall()
+        rows = connection.execute(ANSWERS).fetchall()
     recorded = {identity: body for identity, body, _ in rows}
     arrived = [(identity, body) for _, identity, body in _letters(folder, inward=False)]
     wrong += [f"{identity} is not marked sent" for identity, _, sent in rows if not sent]

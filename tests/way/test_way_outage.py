@@ -18,7 +18,7 @@ from core import limits
 from core.errors import BrokerUnavailable, GatewayError, JournalUnavailable
 from gateway import loops, plans, service
 from gateway.engine import loop as engine_loop
-from gateway.journal import Journal
+from gateway.journal import Chosen, Journal
 from gateway.queues import DELIVERY_LIMIT, Broker, Letter, open_broker
 from gateway.settings import Settings
 from tests.support.cli import renamed_samples
@@ -208,7 +208,7 @@ def test_a_right_that_was_taken_away_is_the_databases_fault(postgres_url: str) -
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize("table", ["inbox", "outbox", "audit"])
+@pytest.mark.parametrize("table", ["inbox", "work", "outbox", "due", "sent", "audit"])
 def test_a_locked_table_is_noticed_before_anything_is_taken(postgres_url: str, table: str) -> None:
     journal = Journal.open(postgres_url)
     journal.migrate()
@@ -222,6 +222,32 @@ def test_a_locked_table_is_noticed_before_anything_is_taken(postgres_url: str, t
     journal.probe()
     journal.close()
     somebody.dispose()
+
+
+def test_what_cannot_be_marked_as_sent_does_not_go_out_over_and_over(settings: Settings, tries: list[str]) -> None:
+    """A disk that is full, or a table that somebody holds: what is due can be read, and was sent with every try."""
+    with open_broker(settings.broker_url) as broker, looping(settings, "receive", tries):
+        send(broker, 1)
+        until(lambda: received(settings) == 1)
+        with pytest.MonkeyPatch.context() as patch:
+            outage(patch, "mark_sent")
+            with looping(settings, "dispatch", tries):
+                until(lambda: tries)
+                outage(patch, "probe")
+                until(lambda: len(tries) > 10)
+                sent = broker.depth("out.maple")
+                until(lambda: len(tries) > 20)
+                assert broker.depth("out.maple") == sent
+                patch.undo()
+                until(lambda: _sent(settings) == 1)
+
+
+def _sent(settings: Settings) -> int:
+    journal = Journal.open(settings.database_url)
+    try:
+        return len(journal.sent_answers(Chosen()))
+    finally:
+        journal.close()
 
 
 # ------------------------------------------------------------------------------------------------ work

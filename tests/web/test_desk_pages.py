@@ -223,7 +223,7 @@ def poison(folder: Path) -> None:
     """Put the attack into every text that the journal holds and that a stranger, or an error, may have written."""
     plain = {
         "inbox": ("partner",),
-        "handled": ("note",),
+        "handled": ("note", "worker"),
         "message": ("sender", "reference", "message_reference", "version", "pack", "nature", "type", "syntax"),
         "outbox": ("kind", "destination", "content_type"),
         "assessment_request": ("nature", "transaction_number"),

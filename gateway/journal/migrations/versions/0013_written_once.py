@@ -35,8 +35,9 @@ FILL = (
     FROM inbox WHERE finished_at IS NULL ORDER BY sequence
     """,
     """
-    INSERT INTO handled (sequence, state, attempts, finished_at, note)
-    SELECT sequence, state, attempts, finished_at, note FROM inbox WHERE finished_at IS NOT NULL ORDER BY sequence
+    INSERT INTO handled (sequence, state, attempts, worker, finished_at, note)
+    SELECT sequence, state, attempts, worker, finished_at, note
+    FROM inbox WHERE finished_at IS NOT NULL ORDER BY sequence
     """,
     """
     INSERT INTO due (position, destination, created_at, size, attempts, error, parked_at)
@@ -79,6 +80,8 @@ def upgrade() -> None:
         _write_anew()
     open_ = sa.text("acknowledgement IN ('awaited', '4')")
     op.create_index("outbox_unacknowledged", "outbox", ["position"], postgresql_where=open_, sqlite_where=open_)
+    if postgresql:  # until it had a look by itself, one life would be looked for in all that was ever sent
+        op.execute("ANALYZE work, handled, due, sent")
 
 
 def _make_tables() -> None:
@@ -100,6 +103,7 @@ def _make_tables() -> None:
         sa.Column("sequence", SEQUENCE, autoincrement=False, nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("worker", sa.Text(), nullable=True),
         sa.Column("finished_at", INSTANT, nullable=False),
         sa.Column("note", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("sequence", name="handled_pk"),
@@ -125,6 +129,12 @@ def _make_tables() -> None:
         sa.Column("parked_at", INSTANT, nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("position", name="sent_pk"),
+    )
+    op.create_table(
+        "resent",
+        sa.Column("position", SEQUENCE, autoincrement=False, nullable=False),
+        sa.Column("link", SEQUENCE, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("position", "link", name="resent_pk"),
     )
 
 
