@@ -93,11 +93,12 @@ def gateway(settings: Settings, folder: Path, workers: int) -> Iterator[psutil.P
 
 
 def memory(process: psutil.Process) -> int:
-    """Return the resident bytes of all the gateway's processes."""
+    """Return the bytes of all the gateway's processes, what they share once (on Linux; elsewhere resident bytes)."""
     total = 0
     for one in [process, *process.children(recursive=True)]:
         try:
-            total += one.memory_info().rss
+            found = one.memory_full_info()
+            total += getattr(found, "pss", found.rss)
         except psutil.NoSuchProcess:
             continue
     return total

@@ -47,6 +47,9 @@ METHOD = "fork" if sys.platform == "linux" else "spawn"
 # How long a stopping gateway lets its loops finish what they are working on.
 STOP_SECONDS = 30.0
 
+# How far apart the patterns of what senders seldom write are compiled: a backlog that waits at the start comes first.
+SPREAD_SECONDS = 5.0
+
 # The loops that judge; those that know the partners.
 WORKING = ("work", "retry")
 KNOWING = ("receive", *WORKING, "health")
@@ -104,6 +107,7 @@ class _Crew:
     def __init__(self, settings: Settings, names: list[str], loaded: Plans | None) -> None:
         self._settings, self._plans = settings, loaded
         self._unwarmed = [plans.warm(loaded, forms) for forms in (plans.USUAL, plans.OTHERS)] if loaded else []
+        self._compiles = 0.0  # when the next is to be compiled
         self._cold: list[str] = []  # who is to be renewed
         self._context: Any = multiprocessing.get_context(METHOD)
         self._vitals: dict[str, Vital] = {name: self._context.RawValue(Vital) for name in (*names, SUPERVISOR)}
@@ -123,9 +127,11 @@ class _Crew:
         self._renew()
 
     def compile(self) -> bool:
-        """Compile one pattern more, which takes up to half a second; False where there is nothing to compile."""
-        if not self._unwarmed:
+        """Compile one pattern more, which takes up to half a second; False where there is nothing to compile now."""
+        if not self._unwarmed or time.monotonic() < self._compiles:
             return False
+        if len(self._unwarmed) == 1:
+            self._compiles = time.monotonic() + SPREAD_SECONDS
         if not next(self._unwarmed[0], False):
             del self._unwarmed[0]
             rest_of_garbage()

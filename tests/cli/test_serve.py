@@ -192,11 +192,10 @@ def test_it_answers_before_while_and_after_its_workers_are_renewed(tmp_path: Pat
                 wait_for(lambda done=number + 1: gateway.states().count("done") == done)
 
         def renewed() -> bool:
-            since = gateway.log.read_text().partition("all patterns compiled")[2].splitlines()
+            since = gateway.log.read_text().partition("usual patterns compiled")[2].splitlines()
             return {json.loads(line)["loop"] for line in since if "loop left" in line} == {"work-1", "work-2", "retry"}
 
         send_on(lambda: "usual patterns compiled" in gateway.log.read_text())
-        send_on(lambda: "all patterns compiled" in gateway.log.read_text())
         send_on(renewed)
         send_on(lambda: True)
         for worker in psutil.Process(gateway.process.pid).children():

@@ -98,7 +98,7 @@ class Scene:
             supervisor.plans = SimpleNamespace(  # type: ignore[assignment]
                 prepare=lambda _root: SimpleNamespace(patterns=0), warm=steps, USUAL=USUAL, OTHERS=OTHERS
             )
-            supervisor.run, supervisor.PAUSE_SECONDS = loop, 0.0  # type: ignore[assignment]
+            supervisor.run, supervisor.PAUSE_SECONDS, supervisor.SPREAD_SECONDS = loop, 0.0, 0.0  # type: ignore[assignment]
             supervisor.serve(self.settings, 2, None)
 
         assert forked(body) == 0
