@@ -68,15 +68,17 @@ OTHERS = (("3", ".,"), ("4", ".,"), ("3", ","))
 def warm(plans: Plans, forms: Iterable[tuple[str, str]] = USUAL + OTHERS) -> Iterator[bool]:
     """Compile, one a step, the patterns that the packs' first messages would wait for, up to half a second each.
 
-    `forms` are of EDIFACT. A program that judges a few messages compiles what these need.
+    What is compiled is no step; `forms` are of EDIFACT. A program that judges a few messages compiles what these need.
     """
     for of_xml in plans.reading.xml.values():
-        of_xml.warm()
-        yield True
+        if of_xml.warm():
+            yield True
     for syntax, decimal in forms:
         for letters in ("ASCII", "any"):
             for each in plans.reading.edifact.values():
                 each.levels(decimal)
                 if profile := each.profiles.get(syntax):
+                    compiled = len(plans.reading.matchers)
                     plans.reading.matchers.of(profile, syntax, letters, decimal)
-                    yield True
+                    if len(plans.reading.matchers) > compiled:
+                        yield True

@@ -127,10 +127,11 @@ class XmlReading:
             return None
         return self._compiled
 
-    def warm(self) -> None:
-        """Compile the patterns of the levels, before any document has been walked."""
-        self._walked = WALKED
+    def warm(self) -> bool:
+        """Compile the patterns of the levels, before any document has been walked; tell whether they were not yet."""
+        cold, self._walked = self._walked < WALKED, WALKED
         self.levels()
+        return cold
 
     @functools.cached_property
     def _compiled(self) -> LevelReader | None:

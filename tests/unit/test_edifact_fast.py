@@ -60,6 +60,7 @@ def test_what_is_compiled_beforehand_is_what_messages_ask_for(monkeypatch: pytes
     monkeypatch.setattr(Matchers, "of", lambda _, *tables: asked.append(tables) or fits)
     monkeypatch.setattr(Matchers, "paid", lambda matchers, *tables: matchers.of(*tables[:4]))
     assert all(plans.warm(PLANS))
+    assert not list(plans.warm(PLANS))  # nothing is left
     warmed, asked = set(asked), asked[:0]
     for name in ("originals/v-voluntary.edi", "changes/v-correction.edi"):
         una, _, rest = (SAMPLES / name).read_bytes().partition(b"\n")
