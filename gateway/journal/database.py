@@ -116,13 +116,13 @@ def _any(element: _Among, compiler: SQLCompiler, **options: Any) -> str:
     return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - both are compiled clauses
 
 
-def among(column: Column[Any], name: str) -> ColumnElement[bool]:
-    """Return the condition that a column is one of the list given as parameter `name`.
+def among(column: Column[Any], name: str, given: Sequence[Any] | None = None) -> ColumnElement[bool]:
+    """Return the condition that a column is one of the list in the parameter `name`: `given`, or what execution names.
 
     The statement has the same text for every length of the list: it is compiled and prepared once, and a list may be
     longer than the number of parameters that a database takes.
     """
-    return _Among(column, bindparam(name, type_=_List(column.type)))
+    return _Among(column, bindparam(name, given, type_=_List(column.type), required=given is None))
 
 
 class _AmongPairs(_Among):

@@ -13,9 +13,10 @@ from core import limits
 from core.register import ACCEPTED
 from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
-from gateway.journal.outbox import HOW_IT_STANDS, NO_LONGER_DUE, NOT_SENT, OUTGOING, PARKED, WELL, make_due
+from gateway.journal.outbox import HOW_IT_STANDS, NO_LONGER_DUE, NOT_SENT, OUTGOING, WELL, make_due
 from gateway.journal.rows import AnyRow, storable
 from gateway.journal.tables import (
+    REFUSED,
     UNACKNOWLEDGED,
     UNSETTLED,
     WAITS,
@@ -72,10 +73,6 @@ class Chosen:
         return wanted
 
 
-def _standing(*names: str) -> list[ColumnElement[Any]]:
-    return [HOW_IT_STANDS[name].label(name) for name in names]
-
-
 def partners(connection: Connection) -> list[str]:
     """Return the ids of all partners whose messages are on file, those who have left included."""
     return list(connection.scalars(PARTNERS))
@@ -100,7 +97,7 @@ def requests(connection: Connection, chosen: Chosen, limit: int | None = None) -
     `destination`, `created_at`, `sent_at`, `parked_at`, `transmission` (that caused it), `partner`.
     """
     asked = [assessment_request.c[name] for name in ("id", "transaction_number", "version", "nature", "status", "test")]
-    shown = [outbox.c.destination, outbox.c.created_at, *_standing("sent_at", "parked_at")]
+    shown = [outbox.c.destination, outbox.c.created_at, *(HOW_IT_STANDS[name] for name in ("sent_at", "parked_at"))]
     query = (
         select(*asked, *shown, inbox.c.id.label("transmission"), inbox.c.partner)
         .join(OUTGOING, outbox.c.id == assessment_request.c.id)
@@ -115,8 +112,8 @@ def requests(connection: Connection, chosen: Chosen, limit: int | None = None) -
 def resend_requests(connection: Connection, ids: Sequence[str], operator: str, now: datetime) -> int:
     """Send requests that were sent and are not decided on again, with the same ids and bytes; return how many."""
     undecided = select(assessment_request.c.id).where(UNSETTLED)
-    ended = or_(sent.c.position.is_not(None), PARKED)
-    rows = make_due(connection, outbox.c.id.in_(list(ids)), outbox.c.id.in_(undecided), ended)
+    ended = or_(sent.c.position.is_not(None), REFUSED)
+    rows = make_due(connection, among(outbox.c.id, "wanted", list(ids)), outbox.c.id.in_(undecided), ended)
     return _noted(connection, rows, "request resent", operator, now)
 
 
@@ -161,7 +158,7 @@ def open_answers(
     query = (
         select(
             *(outbox.c[name] for name in names),
-            *_standing("sent_at", "parked_at", "error"),
+            *(HOW_IT_STANDS[name] for name in ("sent_at", "parked_at", "error")),
             inbox.c.id.label("transmission"),
             inbox.c.partner,
         )
@@ -193,7 +190,7 @@ def sent_answers(connection: Connection, chosen: Chosen) -> list[str]:
 
 def resend_answers(connection: Connection, ids: Sequence[str], operator: str, now: datetime) -> int:
     """Send answers that were sent once more, with the same ids and bytes; return how many."""
-    rows = make_due(connection, outbox.c.id.in_(list(ids)), ANSWER, sent.c.sent_at.is_not(None))
+    rows = make_due(connection, among(outbox.c.id, "wanted", list(ids)), ANSWER, sent.c.sent_at.is_not(None))
     return _noted(connection, rows, "answer resent", operator, now)
 
 

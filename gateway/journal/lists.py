@@ -263,7 +263,7 @@ def show(connection: Connection, wanted: str) -> dict[str, Any] | None:
         "requests": select(assessment_request)
         .where(assessment_request.c.inbox == life["sequence"])
         .order_by(assessment_request.c.ordinal),
-        "outbox": select(outbox, *(how.label(name) for name, how in HOW_IT_STANDS.items()))
+        "outbox": select(outbox, *HOW_IT_STANDS.values())
         .select_from(OUTGOING)
         .where(outbox.c.inbox == life["sequence"])
         .order_by(outbox.c.position),

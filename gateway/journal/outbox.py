@@ -27,7 +27,7 @@ from core import limits
 from gateway.journal.database import among, insert_rows
 from gateway.journal.evidence import chain
 from gateway.journal.rows import AnyRow, headers_of, storable
-from gateway.journal.tables import WAITS, destination, inbox, outbox, resent, sent
+from gateway.journal.tables import REFUSED, WAITS, destination, inbox, outbox, resent, sent
 from gateway.journal.tables import due as open_
 from gateway.journal.values import MESSAGE_ID, Due
 
@@ -71,14 +71,14 @@ DUE = (
 OUTGOING = outbox.outerjoin(open_, open_.c.position == outbox.c.position).outerjoin(
     sent, sent.c.position == outbox.c.position
 )
-HOW_IT_STANDS: dict[str, ColumnElement[Any]] = {
+_STANDING: dict[str, ColumnElement[Any]] = {
     "attempts": func.coalesce(open_.c.attempts, sent.c.attempts),
     "sent_at": sent.c.sent_at,
     "parked_at": func.coalesce(open_.c.parked_at, sent.c.parked_at, type_=sent.c.parked_at.type),
     "closed_at": sent.c.closed_at,
     "error": func.coalesce(open_.c.error, sent.c.error),
 }
-PARKED = open_.c.parked_at.is_not(None)
+HOW_IT_STANDS = {name: how.label(name) for name, how in _STANDING.items()}
 
 # Newly written things are due; so is again what is to be sent once more, whatever became of it.
 _AS_DUE = select(
@@ -263,7 +263,7 @@ def park_refused(connection: Connection, refused: Mapping[str, str], now: dateti
 
 def unpark(connection: Connection, name: str, now: datetime, operator: str = "") -> int:
     """Let a parked or resting destination, and what of it was parked alone, be tried at once; return how many wait."""
-    again = update(open_).where(in_order(open_.c.destination == name, PARKED))
+    again = update(open_).where(in_order(open_.c.destination == name, REFUSED))
     freed = connection.execute(again.values(parked_at=None)).rowcount
     detail = {"destination": name} | ({"operator": storable(operator)} if operator else {})
     if connection.execute(delete(destination).where(destination.c.name == name)).rowcount or freed:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, and_, bindparam, case, delete, func, select, union
+from sqlalchemy import Column, ColumnElement, Connection, bindparam, case, delete, func, select, union
 
 from core.transmission import RESEND_OF, Verdict
 from gateway.journal.database import Transaction, among
@@ -48,7 +48,7 @@ OVER = case(
 OLDEST = (
     select(
         inbox.c.sequence,
-        and_(handled.c.state.is_not(None), handled.c.state == "done"),
+        handled.c.state == "done",
         KIND,
         OVER,
         inbox.c.received_at < bindparam("youngest"),

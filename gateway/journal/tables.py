@@ -247,7 +247,7 @@ due = Table(
     Column("error", Text),
     Column("parked_at", Instant),
 )
-WAITS = due.c.parked_at.is_(None)
+WAITS, REFUSED = due.c.parked_at.is_(None), due.c.parked_at.is_not(None)
 Index("due_next", due.c.destination, due.c.position, postgresql_where=WAITS, sqlite_where=WAITS)
 
 # What became of the rest: sent, and by which audit link witnessed; or closed when an operator decided that it is not to

@@ -29,18 +29,9 @@ HOLD_CHAIN = f"SELECT pg_advisory_xact_lock({database.CHAINING})"
 
 
 @pytest.fixture
-def journal(postgres_url: str) -> Iterator[Journal]:
-    opened = Journal.open(postgres_url)
-    opened.migrate()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def raw(postgres_url: str) -> Iterator[sqlalchemy.Engine]:
-    engine = sqlalchemy.create_engine(postgres_url)
-    yield engine
-    engine.dispose()
+def journal_url(postgres_url: str) -> str:
+    """SQLite has one writer."""
+    return postgres_url
 
 
 Start = Callable[..., Future[Any]]

@@ -199,3 +199,11 @@ def test_what_was_closed_while_it_was_on_its_way_was_sent_nevertheless(journal: 
     assert (answer["closed_at"], answer["sent_at"], answer["attempts"]) == (NOW, LATER, 1)
     assert [link["event"] for link in life["audit"]][-2:] == ["answer closed", "sent"]
     assert journal.verify().bad is None
+
+
+def test_so_many_answers_may_be_named_as_there_are(journal: Journal) -> None:
+    """More than a statement may have parameters."""
+    many = [f"{n:032x}" for n in range(300_000)]
+    assert journal.resend_answers(many, "Jo", NOW) == 0
+    assert journal.resend_requests(many, "Jo", NOW) == 0
+    assert journal.close_answers(many, "Jo", "why", NOW) == 0
